@@ -1,0 +1,49 @@
+# Each target sets up what it needs: a virtual environment in .venv and the compiled extension.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find csrc -type f) CMakeLists.txt
+.DEFAULT_GOAL := help
+.PHONY: help build serve test check bench sanitize clean tools
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+tools:
+	@command -v $(PYTHON) >/dev/null || { echo "needle needs Python 3.11 or newer; '$(PYTHON)' was not found (make PYTHON=/path/to/python3)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needle needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || { echo "needle needs a C++17 compiler; none was found (install g++ or clang++, or set CXX)"; exit 1; }
+
+$(VENV)/.ready: pyproject.toml | tools
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/needs.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/needs.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.ready $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" flock $(VENV)/.lock $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+build: $(VENV)/.built  ## compile the extension (does nothing when nothing changed)
+
+serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
+	$(BIN)/needle-serve --port $(PORT)
+
+test: build  ## run the tests
+	$(BIN)/python -m pytest
+
+check: build  ## ruff, mypy and the layer test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+bench: build  ## side by side with PyTorch, numpy and ONNX Runtime, where they are installed; prints ratios
+	$(BIN)/python -m bench
+
+sanitize: build  ## the kernels' C++ tests under AddressSanitizer, UBSan and ThreadSanitizer
+	tests/csrc/sanitize.sh
+
+clean:  ## remove the build and the virtual environment
+	rm -rf build $(VENV) needle/backend_ndarray/*.so

@@ -1,0 +1,136 @@
+#include "array.h"
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <new>
+
+namespace nd {
+namespace {
+
+constexpr std::size_t kAlign = 64;
+constexpr std::size_t kPage = 4096;
+
+// Size classes: powers of two split in four steps, so at most a quarter of a block is wasted.
+std::size_t size_class(std::size_t bytes) {
+    if (bytes <= kAlign) return kAlign;
+    std::size_t power = kAlign;
+    while (power < bytes) power *= 2;
+    const std::size_t step = power / 8 < kAlign ? kAlign : power / 8;
+    return (bytes + step - 1) / step * step;
+}
+
+struct Cache {
+    std::mutex mutex;
+    std::map<std::size_t, std::vector<void*>> free;
+    std::size_t held = 0;
+    std::size_t limit;
+
+    Cache() {
+        const char* asked = std::getenv("NEEDLE_CACHE_MB");
+        limit = (asked ? std::strtoull(asked, nullptr, 10) : 2048ull) << 20;
+    }
+};
+
+// Never destroyed: arrays may outlive static destruction when Python shuts down.
+Cache& cache() {
+    static Cache* instance = new Cache;
+    return *instance;
+}
+
+}  // namespace
+
+void* allocate(std::size_t bytes) {
+    const std::size_t size = size_class(bytes);
+    if (size < bytes) throw std::bad_alloc();
+    {
+        Cache& kept = cache();
+        std::lock_guard<std::mutex> lock(kept.mutex);
+        auto found = kept.free.find(size);
+        if (found != kept.free.end() && !found->second.empty()) {
+            void* block = found->second.back();
+            found->second.pop_back();
+            kept.held -= size;
+            return block;
+        }
+    }
+    void* block = nullptr;
+    if (posix_memalign(&block, size >= kPage ? kPage : kAlign, size) != 0) {
+        empty_cache();
+        if (posix_memalign(&block, kAlign, size) != 0) throw std::bad_alloc();
+    }
+    return block;
+}
+
+void release(void* block, std::size_t bytes) noexcept {
+    if (block == nullptr) return;
+    const std::size_t size = size_class(bytes);
+    try {
+        Cache& kept = cache();
+        std::lock_guard<std::mutex> lock(kept.mutex);
+        if (kept.held + size <= kept.limit) {
+            kept.free[size].push_back(block);
+            kept.held += size;
+            return;
+        }
+    } catch (const std::bad_alloc&) {  // no room to remember it: give it back
+    }
+    std::free(block);
+}
+
+void empty_cache() noexcept {
+    Cache& kept = cache();
+    std::lock_guard<std::mutex> lock(kept.mutex);
+    for (auto& blocks : kept.free)
+        for (void* block : blocks.second) std::free(block);
+    kept.free.clear();
+    kept.held = 0;
+}
+
+Array::Array(int64_t count) : ptr(nullptr), size(count) {
+    if (count < 0) refuse("Array", "size must not be negative, got " + std::to_string(count));
+    if (count > (int64_t(1) << 46)) throw std::bad_alloc();
+    ptr = static_cast<float*>(allocate(sizeof(float) * static_cast<std::size_t>(count)));
+}
+
+Array::~Array() { release(ptr, sizeof(float) * static_cast<std::size_t>(size)); }
+
+void refuse(const char* where, const std::string& what) {
+    throw std::invalid_argument("[" + std::string(where) + "] " + what);
+}
+
+int64_t count_of(const char* where, const Sizes& shape) {
+    int64_t count = 1;
+    bool empty = false;
+    for (int64_t size : shape) {
+        if (size < 0) refuse(where, "sizes must not be negative, got " + std::to_string(size));
+        if (size == 0) { empty = true; continue; }
+        if (__builtin_mul_overflow(count, size, &count)) refuse(where, "the product of the sizes overflows");
+    }
+    return empty ? 0 : count;
+}
+
+float* checked(const char* where, Array& array, const Sizes& shape, const Sizes& strides, int64_t offset) {
+    if (shape.size() != strides.size())
+        refuse(where, "shape has " + std::to_string(shape.size()) + " axes but strides have " + std::to_string(strides.size()));
+    if (count_of(where, shape) == 0) return array.ptr;
+    int64_t low = offset, high = offset;
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+        int64_t reach = 0;
+        int64_t& end = strides[axis] < 0 ? low : high;
+        if (__builtin_mul_overflow(shape[axis] - 1, strides[axis], &reach) || __builtin_add_overflow(end, reach, &end))
+            refuse(where, "strides reach beyond what memory can hold");
+    }
+    if (low < 0 || high >= array.size)
+        refuse(where, "the view reaches elements " + std::to_string(low) + ".." + std::to_string(high) +
+                          " of an array of " + std::to_string(array.size));
+    return array.ptr + offset;
+}
+
+float* checked(const char* where, Array& array, int64_t count, int64_t offset) {
+    if (count < 0 || offset < 0 || offset > array.size || count > array.size - offset)
+        refuse(where, "needs " + std::to_string(count) + " floats from " + std::to_string(offset) + ", the array has " +
+                          std::to_string(array.size));
+    return array.ptr + offset;
+}
+
+}  // namespace nd

@@ -1,0 +1,52 @@
+// Array: a flat, 64-byte aligned block of floats, taken from a caching allocator.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace nd {
+
+// Blocks that were freed are kept and handed out again by size class: page faults on fresh memory otherwise dominate
+// small training steps. Thread-safe. `NEEDLE_CACHE_MB` bounds what is kept (default 2048).
+void* allocate(std::size_t bytes);
+void release(void* block, std::size_t bytes) noexcept;
+void empty_cache() noexcept;
+
+struct Array {
+    explicit Array(int64_t count);
+    ~Array();
+    Array(const Array&) = delete;
+    Array& operator=(const Array&) = delete;
+
+    float* ptr;
+    int64_t size;
+};
+
+// Scratch memory for the length of one call.
+struct Scratch {
+    explicit Scratch(std::size_t bytes) : bytes(bytes), data(allocate(bytes)) {}
+    ~Scratch() { release(data, bytes); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    float* floats() { return static_cast<float*>(data); }
+    std::size_t bytes;
+    void* data;
+};
+
+using Sizes = std::vector<int64_t>;
+
+// The product of the sizes. Throws std::invalid_argument for a negative size or one that overflows.
+int64_t count_of(const char* where, const Sizes& shape);
+
+// Pointer to element `offset`, after checking that every element the view reaches lies inside the array.
+// Throws std::invalid_argument naming `where` otherwise. A view with no elements always passes.
+float* checked(const char* where, Array& array, const Sizes& shape, const Sizes& strides, int64_t offset);
+
+// The same for `count` floats in a row.
+float* checked(const char* where, Array& array, int64_t count, int64_t offset = 0);
+
+[[noreturn]] void refuse(const char* where, const std::string& what);
+
+}  // namespace nd

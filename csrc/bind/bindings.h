@@ -1,0 +1,25 @@
+// What the files of this folder share: one bind_* function each, the process-wide pool, and short names.
+#pragma once
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include "../nd/base.h"
+#include "array.h"
+#include "select.h"
+
+namespace py = pybind11;
+
+namespace nd {
+
+// The process-wide pool: NEEDLE_NUM_THREADS threads (default: the processors this process may use), started lazily.
+Executor threads();
+void set_num_threads(int count);
+int num_threads();
+
+void bind_array(py::module_& m);      // Array, from_numpy, to_numpy, fill, compact, setitem
+void bind_pointwise(py::module_& m);  // ewise_*, scalar_*, unary maps, reductions
+void bind_gemm(py::module_& m);       // matmul and its batched, transposed forms
+void bind_conv(py::module_& m);       // convolution and its two gradients
+void bind_fused(py::module_& m);      // softmax, losses, normalisation, LSTM, attention, embedding, optimizer steps
+
+}  // namespace nd

@@ -1,0 +1,1 @@
+#include "../../nd/simd.h"

@@ -1,0 +1,13 @@
+#include "bindings.h"
+
+PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
+    m.doc() = "needle's CPU backend: flat float32 arrays and the kernels that work on them.";
+    m.attr("__device_name__") = "cpu";
+    m.attr("__tile_size__") = 8;
+    m.attr("__isa__") = nd::isa_name();
+    nd::bind_array(m);
+    nd::bind_pointwise(m);
+    nd::bind_gemm(m);
+    nd::bind_conv(m);
+    nd::bind_fused(m);
+}

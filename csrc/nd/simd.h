@@ -1,0 +1,74 @@
+// Vectors of floats: GCC/Clang vector extensions plus the three things those lack: an explicit fused multiply-add,
+// unaligned memory access and horizontal sums in one fixed order.
+#pragma once
+#include "base.h"
+#include <cmath>
+#include <cstring>
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace nd { namespace ND_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+constexpr int kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+constexpr int kRegisters = 16;
+#elif defined(__ARM_NEON)
+constexpr int kLanes = 4;
+constexpr int kRegisters = 32;
+#else
+constexpr int kLanes = 4;
+constexpr int kRegisters = 16;
+#endif
+
+using Vec = float __attribute__((vector_size(4 * kLanes)));     // kLanes floats
+using IVec = int32_t __attribute__((vector_size(4 * kLanes)));  // what comparing two Vec gives: 0 or -1 per lane
+
+ND_INLINE Vec splat(float x) { return x - Vec{}; }
+ND_INLINE Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); return v; }
+ND_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+ND_INLINE Vec select(IVec mask, Vec a, Vec b) { return (Vec)(((IVec)a & mask) | ((IVec)b & ~mask)); }
+
+// The first `count` lanes from memory, the rest zero; and back.
+ND_INLINE Vec load_first(const float* p, int64_t count) { Vec v{}; std::memcpy(&v, p, 4 * count); return v; }
+ND_INLINE void store_first(float* p, Vec v, int64_t count) { std::memcpy(p, &v, 4 * count); }
+
+// a * b + c, rounded once. x86-64-v2 has no such instruction: there it is rounded twice, the one documented exception to
+// "same bits on every processor".
+ND_INLINE Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__ARM_NEON)
+    return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
+ND_INLINE float fma(float a, float b, float c) {
+#if defined(__FMA__) || defined(__ARM_NEON)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+// Sums along memory use 16 logical lanes whatever the register width, added up in this one order, so that every
+// instruction set gives the same bits.
+constexpr int kSumLanes = 16;
+ND_INLINE float sum_lanes(const float (&lane)[kSumLanes]) {
+    float s[kSumLanes];
+    std::memcpy(s, lane, sizeof s);
+    for (int width = kSumLanes / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; ++i) s[i] += s[i + width];
+    return s[0];
+}
+
+}}  // namespace nd::ND_ISA

@@ -1,0 +1,1 @@
+"""needle: a complete small deep-learning library."""
