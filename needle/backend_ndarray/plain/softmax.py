@@ -1,0 +1,81 @@
+"""Softmax, log-softmax, log-sum-exp and cross entropy on numpy arrays of any float dtype."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """y = exp(x) / sum exp(x) over the last axis."""
+    with np.errstate(invalid="ignore"):  # infinite maxima: the row is NaN, as inf - inf is
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = y (g - sum(g y)) over the last axis, y being the softmax."""
+    return y * (g - (g * y).sum(axis=-1, keepdims=True))
+
+
+def logsoftmax(x: np.ndarray) -> np.ndarray:
+    """y = x - log sum exp(x) over the last axis."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shifted = x - x.max(axis=-1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def logsoftmax_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = g - exp(y) sum(g) over the last axis, y being the log-softmax."""
+    return g - np.exp(y) * g.sum(axis=-1, keepdims=True)
+
+
+def logsumexp(x: np.ndarray, axes: int | tuple[int, ...] | None = None) -> np.ndarray:
+    """y = log sum exp(x) over the axes (all by default), which go away; -inf where all is -inf."""
+    top = x.max(axis=axes, keepdims=True)
+    top = np.where(np.isfinite(top), top, np.zeros_like(top))
+    with np.errstate(divide="ignore"):
+        total = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
+    return np.asarray(np.squeeze(total, axis=axes))
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
+    """loss = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x).
+
+    logits (N, C), labels (N,) whole numbers; s is the label smoothing. The result has shape (). Raises ValueError for a
+    label outside 0..C-1.
+    """
+    chosen = _labels(labels, logits)
+    loss = logsumexp(logits, 1) - (1 - smoothing) * logits[np.arange(len(chosen)), chosen]
+    if smoothing:
+        loss = loss - smoothing * logits.mean(axis=1)
+    return np.asarray(loss.mean())
+
+
+def cross_entropy_gradient(
+    g: np.ndarray, logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0
+) -> np.ndarray:
+    """dlogits = g / N (softmax(x) - (1 - s) onehot(label) - s / C); g is the gradient of the loss, one number."""
+    rows, classes = logits.shape
+    out = softmax(logits) - np.asarray(smoothing / classes, dtype=logits.dtype)
+    out[np.arange(rows), _labels(labels, logits)] -= 1 - smoothing
+    return out * (np.reshape(g, ()) / rows).astype(logits.dtype)
+
+
+def _labels(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    rows, classes = logits.shape
+    if rows == 0:
+        raise ValueError(f"[cross_entropy] needs at least one row, got logits of shape {logits.shape}")
+    if labels.shape != (rows,):
+        raise ValueError(f"[cross_entropy] labels must have shape ({rows},), got {labels.shape}")
+    return indices("cross_entropy", "labels", labels, classes, "row")
+
+
+def indices(where: str, what: str, values: np.ndarray, count: int, place: str) -> np.ndarray:
+    """The values as integers; ValueError naming the first one that is no whole number in 0..count-1."""
+    with np.errstate(invalid="ignore"):
+        whole = (values >= 0) & (values < count) & (values == np.floor(values))
+    if not whole.all():
+        first = int(np.argmin(whole.reshape(-1)))
+        value = values.reshape(-1)[first]
+        raise ValueError(f"[{where}] {what} must be whole numbers in 0..{count - 1}, got {value:g} at {place} {first}")
+    return values.astype(np.int64)
