@@ -1,0 +1,403 @@
+"""Reverse-mode automatic differentiation over a graph of ops.
+
+Each `Value` remembers the op that made it and the inputs of that op; `backward` walks the graph from the output to the
+leaves and calls each op's `gradient`, which is itself written in ops, so gradients can be differentiated again.
+Reference: Baydin et al., "Automatic differentiation in machine learning: a survey", 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy
+
+from .backend_selection import BACKEND, Device, NDArray, array_api, default_device
+from .errors import NeedleError, ShapeError
+from .types import Type
+
+LAZY_MODE = False  # True: record ops now, compute when the data is asked for
+TENSOR_COUNTER = 0  # how many Values are alive; stays bounded over training
+
+
+class Op:
+    """An operation: `compute` on arrays, `gradient` on Values and, for the ops of this library, `infer` on types."""
+
+    infer: Any = None  # (*types) -> Type, or a tuple of them; None: known only by computing
+
+    def __call__(self, *args: Value) -> Value:
+        raise NotImplementedError
+
+    def compute(self, *arrays: Any) -> Any:
+        """The value, as arrays, of this op applied to arrays."""
+        raise NotImplementedError
+
+    def gradient(self, out_grad: Any, node: Any) -> Any:
+        """The adjoints of `node.inputs`, given the adjoint of `node`: one Value, or a tuple of them.
+
+        An entry may be None where the input does not require a gradient.
+        """
+        raise NotImplementedError
+
+    def gradient_as_tuple(self, out_grad: Value, node: Value) -> tuple[Any, ...]:
+        """`gradient`, always as a tuple with one entry for each input."""
+        result = self.gradient(out_grad, node)
+        if isinstance(result, tuple):
+            return result
+        if isinstance(result, list):
+            return tuple(result)
+        return (result,)
+
+
+class TensorOp(Op):
+    """An op whose output is one Tensor."""
+
+    def __call__(self, *args: Value) -> Tensor:
+        return Tensor.make_from_op(self, args)
+
+
+class TensorTupleOp(Op):
+    """An op whose output is a TensorTuple."""
+
+    def __call__(self, *args: Value) -> TensorTuple:
+        return TensorTuple.make_from_op(self, args)
+
+
+class Value:
+    """A node of the graph: `op` applied to `inputs`, with its data in `cached_data` once computed."""
+
+    op: Op | None
+    inputs: Sequence[Value]
+    cached_data: Any
+    requires_grad: bool
+    num_outputs: int
+    grad: Any = None
+
+    def _init(
+        self,
+        op: Op | None,
+        inputs: Sequence[Value],
+        *,
+        num_outputs: int = 1,
+        cached_data: Any = None,
+        requires_grad: bool | None = None,
+        type: Any = None,
+    ) -> None:
+        global TENSOR_COUNTER
+        TENSOR_COUNTER += 1
+        self.op = op
+        self.inputs = inputs
+        self.num_outputs = num_outputs
+        self.cached_data = cached_data
+        self.requires_grad = any(x.requires_grad for x in inputs) if requires_grad is None else requires_grad
+        self._type = type
+
+    def __del__(self) -> None:
+        global TENSOR_COUNTER
+        TENSOR_COUNTER -= 1
+
+    def realize_cached_data(self) -> Any:
+        """The data of this node, computed now if it was not yet."""
+        if self.cached_data is None:
+            for node in find_topo_sort([self]):  # in order, so that long lazy chains do not recurse
+                if node.cached_data is None:
+                    if node.op is None:
+                        raise NeedleError("this tensor is a placeholder of a traced graph: it has a type but no data")
+                    node.cached_data = node.op.compute(*[x.cached_data for x in node.inputs])
+        return self.cached_data
+
+    @property
+    def type(self) -> Any:
+        """The type of this value: a `Type`, or a tuple of them for a TensorTuple. Computes only if it must."""
+        if self._type is not None:
+            return self._type
+        data = self.realize_cached_data()
+        if isinstance(data, tuple | list):
+            return tuple(Type(x.shape, str(x.dtype)) for x in data)
+        return Type(data.shape, str(data.dtype))
+
+    def is_leaf(self) -> bool:
+        """True for a value that no op made."""
+        return self.op is None
+
+    @classmethod
+    def make_const(cls, data: Any, *, requires_grad: bool = False) -> Any:
+        """A leaf that holds `data` (an array, or a tuple of arrays for a TensorTuple)."""
+        value = cls.__new__(cls)
+        value._init(None, [], cached_data=data, requires_grad=requires_grad)
+        return value
+
+    @classmethod
+    def make_placeholder(cls, type: Any) -> Any:
+        """A leaf of known type without data: the input of a graph that is traced in lazy mode."""
+        value = cls.__new__(cls)
+        value._init(None, [], requires_grad=False, type=type)
+        return value
+
+    @classmethod
+    def make_from_op(cls, op: Op, inputs: Sequence[Value]) -> Any:
+        """The value of `op` applied to `inputs`: computed at once unless LAZY_MODE, recorded if an input needs gradients.
+
+        Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit.
+        """
+        type = op.infer(*[x.type for x in inputs]) if op.infer is not None else None
+        if LAZY_MODE:
+            value = cls.__new__(cls)
+            value._init(op, list(inputs), type=type)
+            return value
+        data = op.compute(*[x.realize_cached_data() for x in inputs])
+        if not any(x.requires_grad for x in inputs):
+            return cls.make_const(data)
+        value = cls.__new__(cls)
+        value._init(op, list(inputs), cached_data=data, requires_grad=True)
+        return value
+
+    def numpy(self) -> Any:
+        """The data as a numpy array (a list of arrays for a TensorTuple)."""
+        data = self.realize_cached_data()
+        if isinstance(data, tuple):
+            return [x if isinstance(x, numpy.ndarray) else x.numpy() for x in data]
+        return data if isinstance(data, numpy.ndarray) else data.numpy()
+
+
+class TensorTuple(Value):
+    """A fixed-length tuple of tensors as one node of the graph."""
+
+    def __len__(self) -> int:
+        return len(self.type if self.cached_data is None else self.cached_data)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return ops.tuple_get_item(self, range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def tuple(self) -> tuple[Tensor, ...]:
+        """The tensors, as a Python tuple."""
+        return tuple(self)
+
+    def __repr__(self) -> str:
+        return f"needle.TensorTuple{self.tuple()}"
+
+    __str__ = __repr__
+
+    def __add__(self, other: TensorTuple) -> TensorTuple:
+        if not isinstance(other, TensorTuple) or len(self) != len(other):
+            raise ShapeError(f"[TensorTuple.__add__] needs two tuples of one length, got {self!r} and {other!r}")
+        return ops.make_tuple(*[a + b for a, b in zip(self, other, strict=True)])
+
+    def detach(self) -> TensorTuple:
+        """The same data, cut off from the graph."""
+        return TensorTuple.make_const(self.realize_cached_data())
+
+
+class Tensor(Value):
+    """An array that can be differentiated: `Tensor(array, device=None, dtype=None, requires_grad=True)`.
+
+    `array` is a Tensor (its data is shared when device and dtype agree), an NDArray, a numpy array, a list or a scalar.
+    """
+
+    def __init__(
+        self, array: Any, *, device: Any = None, dtype: Any = None, requires_grad: bool = True, **kwargs: Any
+    ) -> None:
+        if isinstance(array, Tensor):
+            device = array.device if device is None else device
+            dtype = array.dtype if dtype is None else dtype
+            if device == array.device and dtype == array.dtype:
+                data = array.realize_cached_data()
+            else:
+                data = _array_from_numpy(array.numpy(), device, dtype)
+        elif isinstance(array, NDArray) and BACKEND == "nd" and (device is None or device == array.device):
+            data = array
+        else:
+            source = array.numpy() if BACKEND == "nd" and isinstance(array, NDArray) else array
+            data = _array_from_numpy(source, default_device() if device is None else device, dtype)
+        self._init(None, [], cached_data=data, requires_grad=requires_grad)
+
+    @property
+    def data(self) -> Tensor:
+        """The same data, cut off from the graph; assigning replaces the data in place of an update."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"[Tensor.data] needs a Tensor, got {type(value).__name__}")
+        if value.dtype != self.dtype:
+            raise TypeError(f"[Tensor.data] needs dtype {self.dtype}, got {value.dtype}")
+        self.cached_data = value.realize_cached_data()
+
+    def detach(self) -> Tensor:
+        """The same data, cut off from the graph."""
+        return Tensor.make_const(self.realize_cached_data())
+
+    @property
+    def shape(self) -> Any:
+        """The size of each axis, as a tuple."""
+        return self._type.shape if self.cached_data is None and self._type else self.realize_cached_data().shape
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the elements."""
+        return self._type.dtype if self.cached_data is None and self._type else self.realize_cached_data().dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def device(self) -> Any:
+        """The device that holds the data."""
+        if self.cached_data is None and self._type is not None:
+            tensors = [x for x in self.inputs if isinstance(x, Tensor)]
+            return tensors[0].device if tensors else default_device()
+        return default_device() if BACKEND == "np" else self.realize_cached_data().device
+
+    def backward(self, out_grad: Tensor | None = None) -> None:
+        """d self / d x into `x.grad` of every x this tensor was computed from (overwriting what was there).
+
+        `out_grad` is the adjoint of this tensor, ones by default.
+        """
+        if out_grad is None:
+            out_grad = init.ones(*self.shape, dtype=self.dtype, device=self.device)
+        elif tuple(out_grad.shape) != tuple(self.shape):
+            raise ShapeError(f"[backward] out_grad must have the tensor's shape {self.shape}, got {out_grad.shape}")
+        compute_gradient_of_variables(self, out_grad)
+
+    def __repr__(self) -> str:
+        return f"needle.Tensor({self})"
+
+    def __str__(self) -> str:
+        return f"<{self._type}>" if self.cached_data is None and self._type else str(self.realize_cached_data())
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops.EWiseAdd()(self, other) if isinstance(other, Tensor) else ops.AddScalar(other)(self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops.EWiseMul()(self, other) if isinstance(other, Tensor) else ops.MulScalar(other)(self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return ops.EWisePow()(self, other) if isinstance(other, Tensor) else ops.PowerScalar(other)(self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops.EWiseAdd()(self, ops.Negate()(other)) if isinstance(other, Tensor) else ops.AddScalar(-other)(self)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.AddScalar(other)(ops.Negate()(self))
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops.EWiseDiv()(self, other) if isinstance(other, Tensor) else ops.DivScalar(other)(self)
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return ops.MatMul()(self, other)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        """self @ other, with numpy's broadcasting of the leading axes."""
+        return ops.MatMul()(self, other)
+
+    def sum(self, axes: Any = None) -> Tensor:
+        """The sum over `axes` (None: all; an int or a tuple)."""
+        return ops.Summation(axes)(self)
+
+    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        """This tensor repeated to `shape` by numpy's rules."""
+        return ops.BroadcastTo(tuple(shape))(self)
+
+    def reshape(self, shape: Sequence[int]) -> Tensor:
+        """The same elements, in order, as `shape`."""
+        return ops.Reshape(tuple(shape))(self)
+
+    def __neg__(self) -> Tensor:
+        return ops.Negate()(self)
+
+    def transpose(self, axes: Any = None) -> Tensor:
+        """This tensor with two axes exchanged (the last two by default)."""
+        return ops.Transpose(axes)(self)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
+    """`source` as an array of the chosen backend."""
+    if BACKEND == "np":
+        return numpy.array(source, dtype=dtype)
+    return array_api.array(numpy.asarray(source), device=device, dtype=dtype or "float32")
+
+
+def find_topo_sort(node_list: list[Value]) -> list[Value]:
+    """The nodes that `node_list` depends on, inputs before users: a post-order depth-first walk over `inputs`."""
+    visited: set[Value] = set()
+    topo_order: list[Value] = []
+    for node in node_list:
+        topo_sort_dfs(node, visited, topo_order)
+    return topo_order
+
+
+def topo_sort_dfs(node: Value, visited: set[Value], topo_order: list[Value]) -> None:
+    """Append to `topo_order` what `node` depends on, then `node`. Iterative: graphs may be deeper than Python's stack."""
+    stack: list[tuple[Value, Iterator[Value]]] = []
+    if node not in visited:
+        visited.add(node)
+        stack.append((node, iter(node.inputs)))
+    while stack:
+        top, rest = stack[-1]
+        for child in rest:
+            if child not in visited:
+                visited.add(child)
+                stack.append((child, iter(child.inputs)))
+                break
+        else:
+            topo_order.append(top)
+            stack.pop()
+
+
+def sum_node_list(node_list: Sequence[Any]) -> Any:
+    """The sum of the values, without a zero that would add a node."""
+    total = node_list[0]
+    for node in node_list[1:]:
+        total = total + node
+    return total
+
+
+def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterator[tuple[Value, Any]]:
+    """(node, adjoint) of every node that requires a gradient, from the outputs down to `leaves`: sums over all paths."""
+    contributions: dict[Value, list[Any]] = {node: [grad] for node, grad in outputs.items()}
+    order: list[Value] = list(leaves)
+    visited = set(leaves)
+    for node in outputs:
+        topo_sort_dfs(node, visited, order)
+    for node in reversed(order):
+        if node not in contributions:
+            continue
+        adjoint = sum_node_list(contributions.pop(node))
+        yield node, adjoint
+        if node.op is None or not node.requires_grad or node in leaves:
+            continue
+        for value, grad in zip(node.inputs, node.op.gradient_as_tuple(adjoint, node), strict=True):
+            if grad is not None and value.requires_grad:
+                contributions.setdefault(value, []).append(grad)
+
+
+def compute_gradient_of_variables(output_tensor: Tensor, out_grad: Tensor) -> None:
+    """Set `.grad` of every node that `output_tensor` was computed from: v.grad = sum over paths of the chain rule.
+
+    The gradients of leaves are nodes of the graph, so they can be differentiated again. Those of inner nodes are cut off
+    from it: a node whose own gradient leads back to it would be a reference cycle, and the memory of a training step
+    would wait for the garbage collector.
+    """
+    for node, adjoint in _adjoints({output_tensor: out_grad}):
+        node.grad = adjoint if node.op is None else adjoint.detach()
+
+
+def vjp(outputs: dict[Value, Any], inputs: Sequence[Value]) -> list[Any]:
+    """The adjoints of `inputs` given those of `outputs`, as nodes of the graph and without touching any `.grad`.
+
+    None where an input does not influence the outputs. Composite ops differentiate their decomposition with it.
+    """
+    found = {node: adjoint for node, adjoint in _adjoints(outputs, inputs) if node in inputs}
+    return [found.get(x) for x in inputs]
+
+
+from . import init, ops  # noqa: E402  (the ops and initialisers are written in Tensors)
