@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from needle.backend_ndarray.plain.softmax import indices, logsumexp
+from needle.errors import ShapeError
 
 
 def lstm(
@@ -82,7 +83,10 @@ def attention_gradient(
 
 
 def embedding(ids: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """y = weight[ids]; ids of any shape, weight (n, d), y ids.shape + (d,). ValueError for an id outside 0..n-1."""
+    """y = weight[ids]; ids of any shape, weight (n, d), y ids.shape + (d,).
+
+    Raises IndexRangeError for an id outside 0..n-1.
+    """
     return weight[indices("embedding", "ids", ids, len(weight), "position")]
 
 
@@ -98,7 +102,7 @@ def _scores(q: np.ndarray, k: np.ndarray, scale: float, causal: bool) -> np.ndar
     scores = q @ k.swapaxes(-1, -2) * np.asarray(scale, dtype=q.dtype)
     queries, keys = scores.shape[-2:]
     if causal and queries > keys:
-        raise ValueError(f"[attention] causal needs a key for every query, got {queries} queries and {keys} keys")
+        raise ShapeError(f"[attention] causal needs a key for every query, got {queries} queries and {keys} keys")
     if causal:
         scores[..., np.triu(np.ones((queries, keys), dtype=bool), k=keys - queries + 1)] = -np.inf
     return scores

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from needle.errors import IndexRangeError, ShapeError
+
 
 def softmax(x: np.ndarray) -> np.ndarray:
     """y = exp(x) / sum exp(x) over the last axis."""
@@ -41,8 +43,8 @@ def logsumexp(x: np.ndarray, axes: int | tuple[int, ...] | None = None) -> np.nd
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
     """loss = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x).
 
-    logits (N, C), labels (N,) whole numbers; s is the label smoothing. The result has shape (). Raises ValueError for a
-    label outside 0..C-1.
+    logits (N, C), labels (N,) whole numbers; s is the label smoothing. The result has shape (). Raises
+    IndexRangeError for a label outside 0..C-1.
     """
     chosen = _labels(labels, logits)
     loss = logsumexp(logits, 1) - (1 - smoothing) * logits[np.arange(len(chosen)), chosen]
@@ -64,18 +66,23 @@ def cross_entropy_gradient(
 def _labels(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     rows, classes = logits.shape
     if rows == 0:
-        raise ValueError(f"[cross_entropy] needs at least one row, got logits of shape {logits.shape}")
+        raise ShapeError(f"[cross_entropy] needs at least one row, got logits of shape {logits.shape}")
     if labels.shape != (rows,):
-        raise ValueError(f"[cross_entropy] labels must have shape ({rows},), got {labels.shape}")
+        raise ShapeError(f"[cross_entropy] labels must have shape ({rows},), got {labels.shape}")
     return indices("cross_entropy", "labels", labels, classes, "row")
 
 
 def indices(where: str, what: str, values: np.ndarray, count: int, place: str) -> np.ndarray:
-    """The values as integers; ValueError naming the first one that is no whole number in 0..count-1."""
+    """The values as integers; IndexRangeError naming the first one that is no whole number in 0..count-1."""
     with np.errstate(invalid="ignore"):
         whole = (values >= 0) & (values < count) & (values == np.floor(values))
     if not whole.all():
         first = int(np.argmin(whole.reshape(-1)))
         value = values.reshape(-1)[first]
-        raise ValueError(f"[{where}] {what} must be whole numbers in 0..{count - 1}, got {value:g} at {place} {first}")
+        raise out_of_range(where, what, count, value, place, first)
     return values.astype(np.int64)
+
+
+def out_of_range(where: str, what: str, count: int, value: float, place: str, at: int) -> IndexRangeError:
+    """The error for an index that is no whole number in 0..count-1."""
+    return IndexRangeError(f"[{where}] {what} must be whole numbers in 0..{count - 1}, got {value:g} at {place} {at}")
