@@ -1,7 +1,90 @@
 #include "bindings.h"
+#include "pointwise.h"
+#include <cstring>
 
 namespace nd {
+namespace {
 
-void bind_array(py::module_&) {}
+constexpr std::size_t kMaxAxes = 16;
+
+void check_axes(const char* where, const Sizes& shape) {
+    if (shape.size() > kMaxAxes)
+        refuse(where, "at most " + std::to_string(kMaxAxes) + " axes, got " + std::to_string(shape.size()));
+}
+
+Sizes row_major(const Sizes& shape) {
+    Sizes strides(shape.size(), 1);
+    for (std::size_t axis = shape.size(); axis-- > 1;) strides[axis - 1] = strides[axis] * (shape[axis] > 1 ? shape[axis] : 1);
+    return strides;
+}
+
+void copy(const Sizes& shape, float* y, const Sizes& y_strides, const float* x, const Sizes& x_strides) {
+    const Loops loops{static_cast<int>(shape.size()), shape.data(), {y_strides.data(), x_strides.data(), nullptr}};
+    py::gil_scoped_release unlocked;
+    pointwise().copy(threads(), loops, y, x);
+}
+
+py::array_t<float> to_numpy(Array& a, const Sizes& shape, const Sizes& strides, int64_t offset) {
+    check_axes("to_numpy", shape);
+    const float* x = checked("to_numpy", a, shape, strides, offset);
+    py::array_t<float> result(shape);
+    copy(shape, result.mutable_data(), row_major(shape), x, strides);
+    return result;
+}
+
+void from_numpy(const py::array_t<float, py::array::c_style | py::array::forcecast>& a, Array& out) {
+    if (a.size() != out.size)
+        refuse("from_numpy", "needs " + std::to_string(out.size) + " elements, got " + std::to_string(a.size()));
+    if (out.size > 0) std::memcpy(out.ptr, a.data(), sizeof(float) * static_cast<std::size_t>(out.size));
+}
+
+void fill(Array& out, float value) {
+    py::gil_scoped_release unlocked;
+    std::fill(out.ptr, out.ptr + out.size, value);
+}
+
+void compact(Array& a, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
+    check_axes("compact", shape);
+    const float* x = checked("compact", a, shape, strides, offset);
+    const int64_t count = count_of("compact", shape);
+    if (&a == &out) refuse("compact", "the output must not be the input");
+    if (count != out.size) refuse("compact", "the shape has " + std::to_string(count) + " elements, the output " + std::to_string(out.size));
+    copy(shape, out.ptr, row_major(shape), x, strides);
+}
+
+void ewise_setitem(Array& a, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
+    check_axes("ewise_setitem", shape);
+    float* y = checked("ewise_setitem", out, shape, strides, offset);
+    const int64_t count = count_of("ewise_setitem", shape);
+    if (&a == &out) refuse("ewise_setitem", "the output must not be the input");
+    if (count != a.size) refuse("ewise_setitem", "the shape has " + std::to_string(count) + " elements, the input " + std::to_string(a.size));
+    copy(shape, y, strides, a.ptr, row_major(shape));
+}
+
+void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
+    check_axes("scalar_setitem", shape);
+    float* y = checked("scalar_setitem", out, shape, strides, offset);
+    const int64_t count = count_of("scalar_setitem", shape);
+    if (count != size) refuse("scalar_setitem", "the shape has " + std::to_string(count) + " elements, size says " + std::to_string(size));
+    copy(shape, y, strides, &value, Sizes(shape.size(), 0));
+}
+
+}  // namespace
+
+void bind_array(py::module_& m) {
+    py::class_<Array>(m, "Array", "A flat block of floats, uninitialised.")
+        .def(py::init<int64_t>(), py::arg("size"))
+        .def("ptr", [](const Array& a) { return reinterpret_cast<std::uintptr_t>(a.ptr); }, "The address of the first element.")
+        .def_readonly("size", &Array::size);
+    m.def("to_numpy", to_numpy, "A numpy copy of the view.");
+    m.def("from_numpy", from_numpy, "out = a, cast to float32.");
+    m.def("fill", fill, "Every element of out becomes the value.");
+    m.def("compact", compact, "out = the view of a, in row-major order.");
+    m.def("ewise_setitem", ewise_setitem, "The view of out = a.");
+    m.def("scalar_setitem", scalar_setitem, "Every element of the view of out becomes the value.");
+    m.def("set_num_threads", set_num_threads, "How many threads the kernels use from now on.");
+    m.def("num_threads", num_threads);
+    m.def("empty_cache", empty_cache, "Give memory that is kept for reuse back to the system.");
+}
 
 }  // namespace nd

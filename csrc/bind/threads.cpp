@@ -1,9 +1,74 @@
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+#include <pthread.h>
+#include <sched.h>
+#include "../nd/pool_impl.h"
 #include "bindings.h"
 
 namespace nd {
+namespace {
 
-Executor threads() { return Executor{}; }
-void set_num_threads(int) {}
-int num_threads() { return 1; }
+constexpr int kMaxThreads = 256;
+
+int default_threads() {
+    if (const char* asked = std::getenv("NEEDLE_NUM_THREADS")) {
+        const long count = std::strtol(asked, nullptr, 10);
+        if (count >= 1) return static_cast<int>(count < kMaxThreads ? count : kMaxThreads);
+    }
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        const int count = CPU_COUNT(&allowed);
+        return count < kMaxThreads ? count : kMaxThreads;
+    }
+#endif
+    const int count = static_cast<int>(std::thread::hardware_concurrency());
+    return count < 1 ? 1 : count < kMaxThreads ? count : kMaxThreads;
+}
+
+std::mutex creating;
+std::atomic<int> chosen{0};
+// One pool per number of threads, kept for good: another thread may still be using the one that was chosen before.
+std::atomic<Pool*> pools[kMaxThreads + 1];
+
+// A forked child has none of its parent's threads: it forgets the pools and makes its own when it needs one.
+void before_fork() { creating.lock(); }
+void after_fork() { creating.unlock(); }
+void after_fork_in_child() {
+    for (auto& pool : pools) pool.store(nullptr);
+    creating.unlock();
+}
+
+Pool* create(int count) {
+    static const int registered = pthread_atfork(before_fork, after_fork, after_fork_in_child);
+    (void)registered;
+    std::lock_guard<std::mutex> lock(creating);
+    if (pools[count].load() == nullptr) pools[count].store(pool_create(count));
+    return pools[count].load();
+}
+
+}  // namespace
+
+int num_threads() {
+    const int count = chosen.load(std::memory_order_relaxed);
+    if (count > 0) return count;
+    int unset = 0;
+    chosen.compare_exchange_strong(unset, default_threads());
+    return chosen.load();
+}
+
+void set_num_threads(int count) {
+    if (count < 1 || count > kMaxThreads)
+        refuse("set_num_threads", "the number of threads must be 1.." + std::to_string(kMaxThreads) + ", got " + std::to_string(count));
+    chosen.store(count);
+}
+
+Executor threads() {
+    const int count = num_threads();
+    if (count == 1) return Executor{};
+    Pool* pool = pools[count].load(std::memory_order_acquire);
+    return pool_executor(pool != nullptr ? pool : create(count));
+}
 
 }  // namespace nd

@@ -1,13 +1,14 @@
 // A small thread pool: tasks are handed out one index at a time, the calling thread works too, the last one out wakes it.
-// Compiled once, for the baseline instruction set; kernels reach it through nd::Executor.
+// Defined in pool_impl.h, which exactly one source file includes, compiled for the baseline instruction set; kernels
+// reach it through nd::Executor.
 #pragma once
 #include "base.h"
 
 namespace nd {
 
 class Pool;
-Pool* pool_create(int threads);             // threads >= 1, the caller's among them; started at the first run
-void pool_destroy(Pool* pool) noexcept;
+Pool* pool_create(int threads) noexcept;    // threads >= 1, the caller's among them; started at the first run; null without memory
+void pool_destroy(Pool* pool) noexcept;     // after the last run has returned
 Executor pool_executor(Pool* pool) noexcept;
 
 }  // namespace nd

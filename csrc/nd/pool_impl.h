@@ -1,0 +1,172 @@
+// The pool's one definition. A job is open while indices are left; workers join an open job and leave it; the caller
+// closes it and waits only for those who joined, never for one that still sleeps.
+#pragma once
+#include "pool.h"
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace nd {
+
+class Pool {
+public:
+    explicit Pool(int threads) : threads_(threads < 1 ? 1 : threads) {}
+    ~Pool();
+    int threads() const { return threads_; }
+    void run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept;
+
+private:
+    // Kernels last 20 to 500 microseconds and follow each other closely: waiting this long before sleeping hides the
+    // cost of waking up, and costs little when nothing follows.
+    static constexpr std::chrono::microseconds kSpin{60};
+    static constexpr uint32_t kOpen = 1u << 31, kCallerSleeps = 1u << 30, kJoined = kCallerSleeps - 1;
+
+    void start() noexcept;
+    void work() noexcept;
+    bool join_job() noexcept;
+    void leave_job() noexcept;
+    void take_tasks() noexcept;
+    void wait_for_workers() noexcept;
+    template <class Done>
+    static bool spin_until(Done done) noexcept;
+
+    const int threads_;
+    bool started_ = false;             // touched only by the caller that holds busy_
+    std::vector<std::thread> workers_;
+    std::atomic<bool> busy_{false};    // a caller is running a job
+
+    int64_t count_ = 0;                // the job: written while it is closed and nobody has joined
+    void (*task_)(void*, int64_t) = nullptr;
+    void* context_ = nullptr;
+    alignas(64) std::atomic<int64_t> next_{0};
+    alignas(64) std::atomic<uint32_t> state_{0};   // kOpen | kCallerSleeps | how many workers have joined
+    alignas(64) std::atomic<uint32_t> epoch_{0};   // counts jobs: what workers wait for
+    std::atomic<int> sleepers_{0};
+    std::atomic<bool> stop_{false};
+    std::mutex mutex_;
+    std::condition_variable work_, done_;
+};
+
+inline void cpu_relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+template <class Done>
+bool Pool::spin_until(Done done) noexcept {
+    const auto end = std::chrono::steady_clock::now() + kSpin;
+    do {
+        for (int i = 0; i < 32; ++i) {
+            if (done()) return true;
+            cpu_relax();
+        }
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
+}
+
+inline void Pool::run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept {
+    // A second caller, or a task that itself runs tasks, does its work alone: no queue, no deadlock.
+    if (count <= 1 || threads_ == 1 || busy_.exchange(true, std::memory_order_acquire)) {
+        for (int64_t i = 0; i < count; ++i) task(context, i);
+        return;
+    }
+    if (!started_) start();
+    count_ = count;
+    task_ = task;
+    context_ = context;
+    next_.store(0, std::memory_order_relaxed);
+    state_.store(kOpen, std::memory_order_release);
+    epoch_.fetch_add(1);
+    if (sleepers_.load() > 0) {
+        { std::lock_guard<std::mutex> lock(mutex_); }  // a worker about to sleep has either seen the epoch or sleeps by now
+        work_.notify_all();
+    }
+    take_tasks();
+    wait_for_workers();
+    busy_.store(false, std::memory_order_release);
+}
+
+inline void Pool::start() noexcept {
+    started_ = true;
+    try {
+        for (int i = 1; i < threads_; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::exception&) {  // no more threads to be had: the ones there are do the work
+    }
+}
+
+inline void Pool::work() noexcept {
+    uint32_t seen = 0;
+    while (!stop_.load()) {
+        if (!spin_until([&] { return epoch_.load() != seen; })) {
+            std::unique_lock<std::mutex> lock(mutex_);
+            sleepers_.fetch_add(1);
+            work_.wait(lock, [&] { return epoch_.load() != seen; });
+            sleepers_.fetch_sub(1);
+        }
+        seen = epoch_.load();
+        if (join_job()) {
+            take_tasks();
+            leave_job();
+        }
+    }
+}
+
+inline bool Pool::join_job() noexcept {
+    uint32_t state = state_.load(std::memory_order_relaxed);
+    while (state & kOpen)
+        if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) return true;
+    return false;
+}
+
+inline void Pool::leave_job() noexcept {
+    const uint32_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
+    if (before == (kCallerSleeps | 1)) {
+        { std::lock_guard<std::mutex> lock(mutex_); }
+        done_.notify_one();
+    }
+}
+
+inline void Pool::take_tasks() noexcept {
+    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) task_(context_, i);
+}
+
+inline void Pool::wait_for_workers() noexcept {
+    auto alone = [this] { return (state_.load(std::memory_order_acquire) & kJoined) == 0; };
+    state_.fetch_and(~kOpen, std::memory_order_acq_rel);
+    if (spin_until(alone)) return;
+    state_.fetch_or(kCallerSleeps, std::memory_order_acq_rel);
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, alone);
+}
+
+inline Pool::~Pool() {
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        stop_.store(true);
+        epoch_.fetch_add(1);
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+}
+
+Pool* pool_create(int threads) noexcept { return new (std::nothrow) Pool(threads); }
+
+void pool_destroy(Pool* pool) noexcept { delete pool; }
+
+Executor pool_executor(Pool* pool) noexcept {
+    if (pool == nullptr) return Executor{};
+    auto run = [](void* self, int64_t count, void (*task)(void*, int64_t), void* context) {
+        static_cast<Pool*>(self)->run(count, task, context);
+    };
+    return Executor{run, pool, pool->threads()};
+}
+
+}  // namespace nd

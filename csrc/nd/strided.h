@@ -1,0 +1,174 @@
+// Loop nests over arrays with any strides, and the copy between two of them.
+#pragma once
+#include "simd.h"
+
+namespace nd { namespace ND_ISA {
+
+constexpr int kMaxDims = 16;
+
+// Sizes and, per operand, strides in elements. Operand 0 is the one that is written.
+template <int Operands>
+struct Nest {
+    int dims = 0;
+    int64_t size[kMaxDims];
+    int64_t stride[Operands][kMaxDims];
+
+    void push(int64_t n, const int64_t (&steps)[Operands]) {
+        size[dims] = n;
+        for (int k = 0; k < Operands; ++k) stride[k][dims] = steps[k];
+        ++dims;
+    }
+    int64_t count() const {
+        int64_t n = 1;
+        for (int d = 0; d < dims; ++d) n *= size[d];
+        return n;
+    }
+};
+
+ND_INLINE int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
+
+// Drops axes of size one, orders the rest so that the output is written in the order of memory, and merges neighbours
+// that every operand walks in equal steps. At least one axis is left.
+template <int K>
+inline void simplify(Nest<K>& nest) {
+    Nest<K> sorted;
+    for (int d = 0; d < nest.dims; ++d) {
+        if (nest.size[d] == 1) continue;
+        int at = sorted.dims;
+        while (at > 0 && magnitude(sorted.stride[0][at - 1]) < magnitude(nest.stride[0][d])) --at;
+        for (int e = sorted.dims; e > at; --e) {
+            sorted.size[e] = sorted.size[e - 1];
+            for (int k = 0; k < K; ++k) sorted.stride[k][e] = sorted.stride[k][e - 1];
+        }
+        sorted.size[at] = nest.size[d];
+        for (int k = 0; k < K; ++k) sorted.stride[k][at] = nest.stride[k][d];
+        ++sorted.dims;
+    }
+    nest.dims = 0;
+    for (int d = 0; d < sorted.dims; ++d) {
+        int64_t steps[K];
+        bool merge = nest.dims > 0;
+        for (int k = 0; k < K; ++k) {
+            steps[k] = sorted.stride[k][d];
+            merge = merge && nest.stride[k][nest.dims - 1] == steps[k] * sorted.size[d];
+        }
+        if (!merge) { nest.push(sorted.size[d], steps); continue; }
+        nest.size[nest.dims - 1] *= sorted.size[d];
+        for (int k = 0; k < K; ++k) nest.stride[k][nest.dims - 1] = steps[k];
+    }
+    if (nest.dims == 0) {
+        int64_t steps[K];
+        for (int k = 0; k < K; ++k) steps[k] = 1;
+        nest.push(1, steps);
+    }
+}
+
+// Whether two indices of a simplified nest may write the same element: then only one thread may write.
+template <int K>
+inline bool overlaps(const Nest<K>& nest) {
+    int64_t reach = 0;
+    for (int d = nest.dims - 1; d >= 0; --d) {
+        if (nest.size[d] == 0) return false;
+        if (magnitude(nest.stride[0][d]) <= reach) return true;
+        reach += magnitude(nest.stride[0][d]) * (nest.size[d] - 1);
+    }
+    return false;
+}
+
+// Calls f(offsets) for rows [begin, end): every combination of the indices of the first `outer` axes, in order.
+template <int K, class F>
+ND_INLINE void for_rows(const Nest<K>& nest, int outer, int64_t begin, int64_t end, F&& f) {
+    int64_t index[kMaxDims], offset[K] = {}, rest = begin;
+    for (int d = outer - 1; d >= 0; --d) {
+        index[d] = rest % nest.size[d];
+        rest /= nest.size[d];
+        for (int k = 0; k < K; ++k) offset[k] += index[d] * nest.stride[k][d];
+    }
+    for (int64_t row = begin; row < end; ++row) {
+        f(offset);
+        for (int d = outer - 1; d >= 0; --d) {
+            for (int k = 0; k < K; ++k) offset[k] += nest.stride[k][d];
+            if (++index[d] < nest.size[d]) break;
+            index[d] = 0;
+            for (int k = 0; k < K; ++k) offset[k] -= nest.size[d] * nest.stride[k][d];
+        }
+    }
+}
+
+// Calls f(offsets, count) for pieces of the innermost axis, many elements per task.
+constexpr int64_t kGrain = 16384;
+template <int K, class F>
+inline void for_pieces(const Executor& executor, const Nest<K>& nest, int64_t grain, F&& f) {
+    if (nest.count() == 0) return;
+    const int last = nest.dims - 1;
+    const int64_t length = nest.size[last], total = nest.count(), rows = total / length;
+    if (total < 2 * grain || executor.threads <= 1 || overlaps(nest)) {
+        for_rows(nest, last, 0, rows, [&](const int64_t (&at)[K]) { f(at, length); });
+        return;
+    }
+    if (rows == 1) {
+        parallel(executor, ceil_div(length, grain), [&](int64_t task) {
+            int64_t at[K];
+            for (int k = 0; k < K; ++k) at[k] = task * grain * nest.stride[k][last];
+            f(at, min(grain, length - task * grain));
+        });
+        return;
+    }
+    const int64_t batch = ceil_div(grain, length);
+    parallel(executor, ceil_div(rows, batch), [&](int64_t task) {
+        for_rows(nest, last, task * batch, min(rows, (task + 1) * batch), [&](const int64_t (&at)[K]) { f(at, length); });
+    });
+}
+
+// y[i * ys] = x[i * xs] for one row.
+ND_INLINE void copy_row(float* y, int64_t ys, const float* x, int64_t xs, int64_t n) {
+    if (ys == 1 && xs == 1) std::memcpy(y, x, 4 * n);
+    else if (ys == 1 && xs == 0) for (int64_t i = 0; i < n; ++i) y[i] = *x;
+    else for (int64_t i = 0; i < n; ++i) y[i * ys] = x[i * xs];
+}
+
+// y = x^T for blocks that fit the nearest cache: y is (rows, columns) with row step ys, x is (columns, rows) with row step xs.
+ND_INLINE void transpose_block(float* y, int64_t ys, const float* x, int64_t xs, int64_t rows, int64_t columns) {
+    constexpr int64_t kBlock = 16;
+    for (int64_t r = 0; r < rows; r += kBlock)
+        for (int64_t c = 0; c < columns; c += kBlock) {
+            const int64_t r_end = min(rows, r + kBlock), c_end = min(columns, c + kBlock);
+            for (int64_t i = r; i < r_end; ++i)
+                for (int64_t j = c; j < c_end; ++j) y[i * ys + j] = x[j * xs + i];
+        }
+}
+
+// y = x, both strided. The nest (y first, then x) is simplified in place.
+inline void copy_strided(const Executor& executor, Nest<2> nest, float* y, const float* x) {
+    if (nest.count() == 0) return;
+    simplify(nest);
+    const int last = nest.dims - 1;
+    int across = -1;  // the axis along which x is contiguous, when that is not the one along which y is
+    for (int d = 0; d < last; ++d)
+        if (nest.stride[1][d] == 1 && nest.stride[0][last] == 1 && nest.stride[1][last] > 1) across = d;
+    if (across < 0) {
+        for_pieces(executor, nest, kGrain, [&](const int64_t (&at)[2], int64_t n) {
+            copy_row(y + at[0], nest.stride[0][last], x + at[1], nest.stride[1][last], n);
+        });
+        return;
+    }
+    // Planes of (across, last), cut into strips of rows of y; strips are the innermost loop.
+    constexpr int64_t kStrip = 64;
+    const int64_t rows = nest.size[across], columns = nest.size[last], ys = nest.stride[0][across], xs = nest.stride[1][last];
+    Nest<2> outer;
+    for (int d = 0; d < last; ++d)
+        if (d != across) outer.push(nest.size[d], {nest.stride[0][d], nest.stride[1][d]});
+    const int64_t strips = ceil_div(rows, kStrip);
+    outer.push(strips, {kStrip * ys, kStrip});
+    const int64_t units = outer.count();
+    const int64_t batch = overlaps(nest) ? units : max(int64_t(1), kGrain / (min(rows, kStrip) * columns));
+    parallel(executor, ceil_div(units, batch), [&](int64_t task) {
+        int64_t unit = task * batch;
+        for_rows(outer, outer.dims, unit, min(units, unit + batch), [&](const int64_t (&at)[2]) {
+            const int64_t first = unit++ % strips * kStrip;
+            transpose_block(y + at[0], ys, x + at[1], xs, min(kStrip, rows - first), columns);
+        });
+    });
+}
+
+}}  // namespace nd::ND_ISA
