@@ -153,8 +153,18 @@ def save_safetensors(
 
 def load_safetensors(path: str | os.PathLike[str], sha256: str | None = None) -> dict[str, Any]:
     """The arrays of a safetensors file by name. Raises DataError if the file is malformed or its hash is not `sha256`."""
-    data = Path(path).read_bytes()
+    return read_safetensors(path, sha256)[0]
+
+
+def read_safetensors(
+    path: str | os.PathLike[str], sha256: str | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """(arrays, metadata) of a safetensors file. Raises DataError as `load_safetensors` does."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"[safetensors] {path} cannot be read: {error.strerror}") from None
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256:
-        raise DataError(f"[load_safetensors] {path} has sha256 {found}, expected {sha256}: the file is not the one published")
-    return parse_safetensors(data, str(path))[0]
+        raise DataError(f"[safetensors] {path} has sha256 {found}, expected {sha256}: the file is not the one published")
+    return parse_safetensors(data, str(path))
