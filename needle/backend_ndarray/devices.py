@@ -1,0 +1,107 @@
+"""Devices: a name, and the module that holds its arrays and kernels."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from needle.errors import IndexRangeError
+
+from . import ndarray_backend_cpu, ndarray_backend_numpy
+
+if TYPE_CHECKING:
+    from .ndarray import NDArray
+
+
+class BackendDevice:
+    """Where arrays live; attributes that it lacks are those of its module: `device.ewise_add`, `device.__tile_size__`.
+
+    Arrays of every device hold float32: `dtype` arguments are accepted and the numbers stored as float32.
+    Random numbers are numpy's, drawn as float64, so that they are the same on every device.
+    """
+
+    def __init__(self, name: str, mod: ModuleType | None) -> None:
+        self.name = name
+        self.mod: Any = mod
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, BackendDevice) and self.name == other.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return self.name + "()"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.mod, name)
+
+    def enabled(self) -> bool:
+        """Whether arrays can be made on this device."""
+        return self.mod is not None
+
+    def rand(self, *shape: int, dtype: Any = "float32") -> NDArray:
+        """Uniform on [0, 1)."""
+        return self._array(numpy.random.rand(*shape))
+
+    def randn(self, *shape: int, dtype: Any = "float32") -> NDArray:
+        """Standard normal."""
+        return self._array(numpy.random.randn(*shape))
+
+    def one_hot(self, n: int, i: Any, dtype: Any = "float32") -> NDArray:
+        """Rows of the n by n identity: shape i.shape + (n,). An index outside -n..n-1 is an IndexError."""
+        ids = numpy.asarray(i).astype(numpy.int64)
+        wrong = (ids < -n) | (ids >= n)
+        if wrong.any():
+            raise IndexRangeError(f"[one_hot] indices must lie in 0..{n - 1}, got {ids[wrong].flat[0]}")
+        rows = numpy.zeros((*ids.shape, n), dtype="float32")
+        numpy.put_along_axis(rows, (ids % n)[..., None], 1.0, axis=-1)
+        return self._array(rows)
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = "float32") -> NDArray:
+        """An array whose elements are whatever the memory holds."""
+        from .ndarray import NDArray
+
+        return NDArray.make((shape,) if isinstance(shape, int) else tuple(shape), device=self)
+
+    def full(self, shape: int | tuple[int, ...], fill_value: float, dtype: Any = "float32") -> NDArray:
+        """An array of one number."""
+        array = self.empty(shape)
+        array.fill(fill_value)
+        return array
+
+    def _array(self, values: Any) -> NDArray:
+        from .ndarray import NDArray
+
+        return NDArray(values, device=self)
+
+
+_CPU = BackendDevice("cpu", ndarray_backend_cpu)
+_CPU_NUMPY = BackendDevice("cpu_numpy", ndarray_backend_numpy)
+
+
+def cpu() -> BackendDevice:
+    """The compiled kernels on this processor."""
+    return _CPU
+
+
+def cpu_numpy() -> BackendDevice:
+    """numpy on this processor: the plain twin of every kernel."""
+    return _CPU_NUMPY
+
+
+def cuda() -> BackendDevice:
+    """A CUDA device; `enabled()` says whether there is one."""
+    return BackendDevice("cuda", None)
+
+
+def default_device() -> BackendDevice:
+    """Where arrays go when no device is named."""
+    return _CPU
+
+
+def all_devices() -> list[BackendDevice]:
+    """Every device, enabled or not."""
+    return [cpu(), cuda(), cpu_numpy()]

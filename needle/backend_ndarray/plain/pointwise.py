@@ -1,0 +1,125 @@
+"""Pointwise maps and reductions on numpy arrays of any float dtype."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Axes = int | Sequence[int] | None
+
+
+def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y = a + b"""
+    return a + b
+
+
+def sub(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y = a - b"""
+    return a - b
+
+
+def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y = a b"""
+    return a * b
+
+
+def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y = a / b"""
+    return a / b
+
+
+def maximum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y = max(a, b); NaN where either is NaN"""
+    return np.maximum(a, b)
+
+
+def power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y = a^b"""
+    return a**b
+
+
+def add_scalar(x: np.ndarray, s: float) -> np.ndarray:
+    """y = x + s"""
+    return x + x.dtype.type(s)
+
+
+def multiply_scalar(x: np.ndarray, s: float) -> np.ndarray:
+    """y = x s"""
+    return x * x.dtype.type(s)
+
+
+def divide_scalar(x: np.ndarray, s: float) -> np.ndarray:
+    """y = x / s"""
+    return x / x.dtype.type(s)
+
+
+def power_scalar(x: np.ndarray, s: float) -> np.ndarray:
+    """y = x^s"""
+    return x ** x.dtype.type(s)
+
+
+def negate(x: np.ndarray) -> np.ndarray:
+    """y = -x"""
+    return -x
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    """y = e^x"""
+    return np.exp(x)
+
+
+def log(x: np.ndarray) -> np.ndarray:
+    """y = ln x"""
+    return np.log(x)
+
+
+def tanh(x: np.ndarray) -> np.ndarray:
+    """y = tanh x"""
+    return np.tanh(x)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """y = 1 / (1 + e^-x)"""
+    e = np.exp(-np.abs(x))  # never overflows
+    return np.where(x >= 0, x.dtype.type(1), e) / (1 + e)
+
+
+def erf(x: np.ndarray) -> np.ndarray:
+    """y = 2/sqrt(pi) integral of e^-t^2 over [0, x]"""
+    return np.vectorize(math.erf, otypes=[x.dtype])(x)
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """y = max(x, 0)"""
+    return np.maximum(x, x.dtype.type(0))
+
+
+def relu_gradient(g: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """dx = g where x > 0, else 0"""
+    return np.where(x > 0, g, g.dtype.type(0))
+
+
+def tanh_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = g (1 - y^2), y = tanh x"""
+    return g * (1 - y * y)
+
+
+def sigmoid_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dx = g y (1 - y), y = sigmoid x"""
+    return g * (y * (1 - y))
+
+
+def _axis(axes: Axes) -> int | tuple[int, ...] | None:
+    return axes if axes is None or isinstance(axes, int) else tuple(axes)
+
+
+def sum(x: np.ndarray, axes: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """y = the sum of x over the axes"""
+    return np.asarray(x.sum(axis=_axis(axes), keepdims=keepdims))
+
+
+def max(x: np.ndarray, axes: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """y = the maximum of x over the axes"""
+    return np.asarray(x.max(axis=_axis(axes), keepdims=keepdims))
