@@ -1,0 +1,73 @@
+// What programs written by the compiler call: convolution and linear layers with weights packed beforehand, sizes that may be
+// Const<>, and an epilogue that finishes each value before it is stored.
+//
+// Layouts (float32, the same on every instruction set; `blocks` is ceil(Co / 16), columns behind Co are zeros):
+//   linear weights (I, O)            -> [ceil(O / 16)][I][16]
+//   convolution weights (K, K, Ci, Co) -> [blocks][kernel rows kept][kernel columns kept][Ci][16]
+//     kept are the rows  first .. end - 1,  first = max(0, P - (Ho - 1) S),  end = min(K, H + P),  Ho = (H + 2 P - K) / S + 1,
+//     and likewise the columns with W and Wo: the others only ever meet padding.
+//   bias (Co,)                       -> [blocks * 16], zeros behind Co
+// In numpy: m = w[first:end, first_w:end_w].reshape(-1, Co); pad m to a multiple of 16 columns;
+//           m.reshape(len(m), -1, 16).transpose(1, 0, 2).
+#pragma once
+#include "conv.h"
+#include "scalar.h"
+
+namespace nd { namespace ND_ISA {
+
+// Epilogues: a bias (zero-padded to whole blocks of 16), another tensor laid out like the output, a function of scalar.h.
+struct Bias {
+    const float* bias;
+    ND_INLINE Vec operator()(Vec v, int64_t, int64_t column, int64_t) const { return v + load(bias + column); }
+};
+struct Residual {
+    const float* other;
+    ND_INLINE Vec operator()(Vec v, int64_t offset, int64_t, int64_t count) const {
+        return v + (count == kLanes ? load(other + offset) : load_first(other + offset, count));
+    }
+};
+template <class F>
+struct Apply {
+    F f;
+    ND_INLINE Vec operator()(Vec v, int64_t, int64_t, int64_t) const { return f(v); }
+};
+
+template <class First, class Second>
+struct Then {
+    First first;
+    Second second;
+    ND_INLINE Vec operator()(Vec v, int64_t offset, int64_t column, int64_t count) const {
+        return second(first(v, offset, column, count), offset, column, count);
+    }
+};
+
+// then(Bias{b}, Residual{r}, Apply<Relu>{}): one after the other.
+template <class First>
+ND_INLINE First then(First first) { return first; }
+template <class First, class Second, class... Rest>
+ND_INLINE auto then(First first, Second second, Rest... rest) {
+    return then(Then<First, Second>{first, second}, rest...);
+}
+
+// Floats of scratch memory for direct_conv with this batch and number of threads.
+template <class H, class W, class I, class O, class K, class S, class P>
+constexpr int64_t direct_conv_scratch(int64_t batch, int threads, H h, W w, I in, O out, K kernel, S stride, P padding) {
+    return conv_scratch(ConvShape<>{h, w, in, out, kernel, stride, padding}, batch, threads);
+}
+
+// y (batch, Ho, Wo, Co) = epilogue(x (batch, H, W, Ci) * w), both compact NHWC, w packed as above.
+template <class H, class W, class I, class O, class K, class S, class P, class Epilogue = Keep>
+ND_INLINE void direct_conv(const Executor& executor, int64_t batch, H h, W w, I in, O out, K kernel, S stride, P padding, const float* x,
+                           const float* packed, float* y, float* scratch, const Epilogue& epilogue = {}) {
+    const ConvShape<H, W, I, O, K, S, P> shape{h, w, in, out, kernel, stride, padding};
+    conv(executor, shape, batch, x, {h * w * in, w * in, in, 1}, packed, y, scratch, epilogue);
+}
+
+// y (batch, O) = epilogue(x (batch, I) w), both compact, w packed as above. No scratch memory.
+template <class I, class O, class Epilogue = Keep>
+ND_INLINE void linear(const Executor& executor, int64_t batch, I in, O out, const float* x, const float* packed, float* y,
+                      const Epilogue& epilogue = {}) {
+    direct_conv(executor, batch, Const<1>{}, Const<1>{}, in, out, Const<1>{}, Const<1>{}, Const<0>{}, x, packed, y, nullptr, epilogue);
+}
+
+}}  // namespace nd::ND_ISA

@@ -1,0 +1,187 @@
+// Matrix products C = A B: right operand in blocks of 16 columns (packed once, shared by all threads), left operand read in
+// place or copied a panel at a time, register tiles of tile.h. Every element of C is one chain of fused multiply-adds over
+// k = 0 .. K-1: blocks of the depth continue from the stored sums.
+#pragma once
+#include <atomic>
+#include "pack.h"
+
+namespace nd { namespace ND_ISA {
+
+constexpr int64_t kDepthBlock = 384;    // a left panel of 8 rows (12 KiB) stays in the first-level cache
+constexpr int64_t kChunkBlocks = 16;    // right blocks swept per left panel: 384 x 256 floats stay in the second level
+constexpr int64_t kRowChunk = 120;      // rows per task, a multiple of every tile height
+
+// A right operand ready for the tiles: whole blocks in place or packed, and a packed one for the columns that fill no block.
+struct Right {
+    Blocks whole;
+    const float* tail;
+    int64_t count;  // whole blocks
+    ND_INLINE Blocks at(int64_t block, int64_t k) const {
+        if (block < count) return {whole.p + block * whole.next + k * whole.step, whole.step, whole.next};
+        return {tail + k * kBlock, kBlock, 0};
+    }
+};
+
+// Few rows of A use each element of B so seldom that packing it would not pay.
+inline bool reads_in_place(int64_t m, const Matrix& b) { return b.column == 1 && m <= 48; }
+
+// Calls f(worker, index) for every index < count; a worker runs one call at a time, so it may own scratch memory, and takes
+// the next index when it is done.
+template <class F>
+ND_INLINE void balance(const Executor& executor, int64_t count, F&& f) {
+    std::atomic<int64_t> next{0};
+    parallel(executor, min<int64_t>(count, executor.threads), [&](int64_t worker) {
+        for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) f(worker, i);
+    });
+}
+
+constexpr int64_t packed_size(int64_t k, int64_t n) { return round_up(n, kBlock) * k; }
+
+// `b` packed as [ceil(n / 16)][k][16], zeros behind column n. The same on every instruction set.
+inline void gemm_pack(const Executor& executor, int64_t k, int64_t n, const Matrix& b, float* packed) {
+    parallel(executor, ceil_div(n, kBlock), [&](int64_t j) {
+        pack_block({b.data + j * kBlock * b.column, b.row, b.column}, k, min<int64_t>(kBlock, n - j * kBlock), packed + j * kBlock * k);
+    });
+}
+
+inline Right packed_right(int64_t k, int64_t n, const float* packed) {
+    return {{packed, kBlock, k * kBlock}, nullptr, ceil_div(n, kBlock)};
+}
+
+inline Right prepare_right(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& b, float* scratch) {
+    if (!reads_in_place(m, b)) {
+        gemm_pack(executor, k, n, b, scratch);
+        return packed_right(k, n, scratch);
+    }
+    const int64_t whole = n / kBlock;
+    if (n % kBlock) pack_block({b.data + whole * kBlock, b.row, 1}, k, n % kBlock, scratch);
+    return {{b.data, b.row, kBlock}, scratch, whole};
+}
+
+// One panel of at most kTileRows rows times the blocks [from, to).
+template <int R, class Left, class Epilogue>
+inline void sweep(int64_t depth, const Left& a, const Right& b, int64_t k, int64_t from, int64_t to, float* c, int64_t offset,
+                  int64_t ldc, Extent e, int64_t n, const Epilogue& epilogue) {
+    auto run = [&](auto count, int64_t j) {
+        constexpr int B = decltype(count)::value;
+        e.column = j * kBlock;
+        e.columns = n - e.column;
+        tile<R, B>(depth, a, b.at(j, k), c, [&](int i) { return offset + i * ldc + e.column; }, e, epilogue);
+    };
+    constexpr int B = tile_blocks(R);
+    const int64_t whole = min(to, b.count);
+    int64_t j = from;
+    for (; j + B <= whole; j += B) run(Const<B>{}, j);
+    if constexpr (B > 2)
+        for (; j + 2 <= whole; j += 2) run(Const<2>{}, j);
+    if constexpr (B > 1)
+        for (; j < whole; ++j) run(Const<1>{}, j);
+    if (j < to) run(Const<1>{}, j);
+}
+
+// Rows [i0, i1) times blocks [j0, j1), the depth in blocks; `panel` holds kRowChunk x kDepthBlock floats.
+template <class Epilogue>
+inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n, int64_t k, const Matrix& a, const Right& b,
+                      float* c, int64_t ldc, float* panel, const Epilogue& epilogue) {
+    const int64_t block = max<int64_t>(ceil_div(k, max<int64_t>(1, ceil_div(k, kDepthBlock))), 1);
+    int64_t k0 = 0;
+    do {
+        const int64_t depth = min(block, k - k0);
+        for (int64_t jc = j0; jc < j1; jc += kChunkBlocks) {
+            for (int64_t i = i0; i < i1; i += kTileRows) {
+                const int64_t rows = min<int64_t>(kTileRows, i1 - i);
+                const Extent e{0, 0, k0 > 0, k0 + depth == k};
+                const float* at = a.data + i * a.row + k0 * a.column;
+                const int64_t jend = min(j1, jc + kChunkBlocks);
+                with_height(rows, [&](auto height) {
+                    constexpr int R = decltype(height)::value;
+                    if (a.column == 1) {
+                        RowsLeft<R> left;
+                        for (int r = 0; r < R; ++r) left.row[r] = at + r * a.row;
+                        sweep<R>(depth, left, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue);
+                    } else {
+                        float* packed = panel + (i - i0) * block;
+                        if (jc == j0) pack_columns<R>({at, a.row, a.column}, depth, packed);
+                        sweep<R>(depth, ColumnsLeft{packed, R}, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue);
+                    }
+                });
+            }
+        }
+        k0 += depth;
+    } while (k0 < k);
+}
+
+constexpr int64_t kPanelFloats = kRowChunk * kDepthBlock;
+
+// C = A B for a prepared right operand; `panels` holds kPanelFloats floats per thread.
+template <class Epilogue>
+inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c,
+                      int64_t ldc, float* panels, const Epilogue& epilogue) {
+    const int64_t blocks = ceil_div(n, kBlock), wanted = executor.threads > 1 ? 4 * executor.threads : 1;
+    const int64_t row_step = min(kRowChunk, round_up(ceil_div(m, wanted), 8 * kTileRows));
+    const int64_t row_tasks = ceil_div(m, row_step);
+    const int64_t column_tasks = max<int64_t>(1, min(ceil_div(blocks, 4), wanted / row_tasks));
+    const int64_t column_step = round_up(ceil_div(blocks, column_tasks), 2);
+    const int64_t across = ceil_div(blocks, column_step);
+    balance(executor, row_tasks * across, [&](int64_t worker, int64_t task) {
+        const int64_t i = task / across * row_step, j = task % across * column_step;
+        gemm_part(i, min(m, i + row_step), j, min(blocks, j + column_step), n, k, a, b, c, ldc, panels + worker * kPanelFloats,
+                  epilogue);
+    });
+}
+
+// A product with fewer than 16 columns and more rows is computed as C^T = B^T A^T, so that vectors are full.
+constexpr bool turns(int64_t m, int64_t n) { return n < kBlock && m > n; }
+
+constexpr int64_t gemm_scratch(int64_t m, int64_t n, int64_t k, int threads) {
+    return packed_size(k, turns(m, n) ? m : n) + threads * kPanelFloats + (turns(m, n) ? m * n : 0);
+}
+
+// C (m, n) = A (m, k) B (k, n), rows of C ldc apart, each element finished by `epilogue`; A and B with any strides.
+// `scratch` holds gemm_scratch(m, n, k, executor.threads) floats.
+template <class Epilogue = Keep>
+inline void gemm(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c,
+                 int64_t ldc, float* scratch, const Epilogue& epilogue = {}) {
+    if (m == 0 || n == 0) return;
+    if (std::is_same_v<Epilogue, Keep> && turns(m, n)) {
+        float* turned = scratch + packed_size(k, m) + executor.threads * kPanelFloats;
+        const Matrix left{b.data, b.column, b.row}, right{a.data, a.column, a.row};
+        const Right columns = prepare_right(executor, n, m, k, right, scratch);
+        gemm_with(executor, n, m, k, left, columns, turned, m, scratch + packed_size(k, m), epilogue);
+        for (int64_t i = 0; i < m; ++i)
+            for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = turned[j * m + i];
+        return;
+    }
+    const Right right = prepare_right(executor, m, n, k, b, scratch);
+    gemm_with(executor, m, n, k, a, right, c, ldc, scratch + packed_size(k, n), epilogue);
+}
+
+// The same with a right operand that gemm_pack packed; `scratch` holds kPanelFloats floats per thread.
+template <class Epilogue = Keep>
+inline void gemm_packed(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const float* packed, float* c,
+                        int64_t ldc, float* scratch, const Epilogue& epilogue = {}) {
+    if (m == 0 || n == 0) return;
+    gemm_with(executor, m, n, k, a, packed_right(k, n, packed), c, ldc, scratch, epilogue);
+}
+
+constexpr int64_t gemm_batched_scratch(int64_t m, int64_t n, int64_t k, int threads) {
+    return threads * gemm_scratch(m, n, k, 1) + gemm_scratch(m, n, k, threads);
+}
+
+// C[i] = A[i] B[i] for i < batch, where A[i] starts at a.data + a_offset[i], B[i] at b.data + b_offset[i] and C is compact.
+// Many products share the threads among themselves, few share each product.
+inline void gemm_batched(const Executor& executor, int64_t batch, const int64_t* a_offset, const int64_t* b_offset, int64_t m,
+                         int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, float* scratch) {
+    const bool many = batch >= 4 * executor.threads;
+    auto product = [&](const Executor& on, int64_t i, float* memory) {
+        gemm(on, m, n, k, {a.data + a_offset[i], a.row, a.column}, {b.data + b_offset[i], b.row, b.column}, c + i * m * n, n, memory);
+    };
+    if (many)
+        balance(executor, batch, [&](int64_t worker, int64_t i) {
+            product(Executor{}, i, scratch + worker * gemm_scratch(m, n, k, 1));
+        });
+    else
+        for (int64_t i = 0; i < batch; ++i) product(executor, i, scratch);
+}
+
+}}  // namespace nd::ND_ISA

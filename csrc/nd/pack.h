@@ -1,0 +1,86 @@
+// Rearranging operands for the tiles: right operands into blocks of 16 columns, left operands into short columns.
+#pragma once
+#include <utility>
+#include "tile.h"
+
+namespace nd {
+
+// Element (i, j) is data[i * row + j * column]; any strides, so that transposed views cost nothing.
+struct Matrix {
+    const float* data;
+    int64_t row, column;
+};
+
+namespace ND_ISA {
+
+// a0 b0 a1 b1 ... of the lower halves (half = 0) or of the upper halves (half = kLanes / 2).
+template <int half, int... I>
+ND_INLINE Vec interleave(Vec a, Vec b, std::integer_sequence<int, I...>) {
+#if defined(__clang__)
+    return __builtin_shufflevector(a, b, (half + I / 2 + I % 2 * kLanes)...);
+#else
+    return __builtin_shuffle(a, b, IVec{(half + I / 2 + I % 2 * kLanes)...});
+#endif
+}
+
+// kLanes x kLanes floats transposed in registers: log2(kLanes) rounds of perfect shuffles.
+ND_INLINE void transpose(Vec (&v)[kLanes]) {
+    using Lanes = std::make_integer_sequence<int, kLanes>;
+#pragma GCC unroll 4
+    for (int round = 1; round < kLanes; round *= 2) {
+        Vec next[kLanes];
+#pragma GCC unroll 8
+        for (int i = 0; i < kLanes / 2; ++i) {
+            next[2 * i] = interleave<0>(v[i], v[i + kLanes / 2], Lanes{});
+            next[2 * i + 1] = interleave<kLanes / 2>(v[i], v[i + kLanes / 2], Lanes{});
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) v[i] = next[i];
+    }
+}
+
+// out[k * step + i] = in[i * row + k] for i < count, k < depth, and zero for count <= i < kLanes.
+inline void transpose_strip(const float* in, int64_t row, int64_t count, int64_t depth, float* out, int64_t step) {
+    for (int64_t k = 0; k < depth; k += kLanes) {
+        const int64_t left = min<int64_t>(depth - k, kLanes);
+        Vec v[kLanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i)
+            v[i] = i >= count ? Vec{} : left == kLanes ? load(in + i * row + k) : load_first(in + i * row + k, left);
+        transpose(v);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i)
+            if (i < left) store(out + (k + i) * step, v[i]);
+    }
+}
+
+// out[k][16] = the first `columns` <= 16 columns of b, `depth` deep, and zeros behind them.
+inline void pack_block(const Matrix& b, int64_t depth, int64_t columns, float* out) {
+    if (b.row == 1 && b.column != 1) {
+        for (int64_t part = 0; part < kBlock; part += kLanes)
+            transpose_strip(b.data + part * b.column, b.column, columns - part, depth, out + part, kBlock);
+        return;
+    }
+    for (int64_t k = 0; k < depth; ++k) {
+        const float* from = b.data + k * b.row;
+        float* to = out + k * kBlock;
+        if (b.column == 1 && columns == kBlock)
+            for (int64_t j = 0; j < kBlock; j += kLanes) store(to + j, load(from + j));
+        else
+            for (int64_t j = 0; j < kBlock; ++j) to[j] = j < columns ? from[j * b.column] : 0.0f;
+    }
+}
+
+// out[k][R] = R rows of a, for left operands whose depth is not contiguous.
+template <int R>
+inline void pack_columns(const Matrix& a, int64_t depth, float* out) {
+    for (int64_t k = 0; k < depth; ++k) {
+        const float* from = a.data + k * a.column;
+        if (a.row == 1)
+            std::memcpy(out + k * R, from, sizeof(float) * R);
+        else
+            for (int64_t i = 0; i < R; ++i) out[k * R + i] = from[i * a.row];
+    }
+}
+
+}}  // namespace nd::ND_ISA
