@@ -1,0 +1,118 @@
+"""The few array operations that numpy and NDArray spell differently. Views wherever possible; results are arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy
+
+from ..backend_ndarray.kernels import kernels
+from ..backend_ndarray.ndarray import NDArray
+from ..errors import DeviceError
+from .shapes import broadcast_shape, number
+
+
+def permute(x: Any, order: Sequence[int]) -> Any:
+    """A view whose axis i is axis order[i] of x."""
+    return x.transpose(order) if isinstance(x, numpy.ndarray) else x.permute(tuple(order))
+
+
+def reshape(x: Any, shape: Sequence[int]) -> Any:
+    """The elements of x in order as `shape`: a view where x is dense, a copy otherwise."""
+    return x.reshape(shape) if isinstance(x, numpy.ndarray) else x.compact().reshape(tuple(shape))
+
+
+def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
+    """A view of x repeated to `shape` by numpy's rule; numpy arrays are copied, for they must be writable."""
+    if isinstance(x, numpy.ndarray):
+        return numpy.broadcast_to(x, shape).copy()
+    return x.broadcast_to(tuple(shape))
+
+
+def aligned(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both arrays in one shape, as numpy's operators have it."""
+    if isinstance(a, numpy.ndarray):
+        return a, b
+    if a.device is not b.device and a.device != b.device:
+        raise DeviceError(f"[elementwise] operands must be on one device, got {a.device} and {b.device}")
+    if a.shape == b.shape:
+        return a, b
+    shape = broadcast_shape("broadcast", a.shape, b.shape)
+    return broadcast_to(a, shape), broadcast_to(b, shape)
+
+
+def take(x: Any, axis: int, index: int) -> Any:
+    """x[..., index, ...] with that axis gone, as a view."""
+    if isinstance(x, numpy.ndarray):
+        return x[(slice(None),) * axis + (index,)]
+    shape = x.shape[:axis] + x.shape[axis + 1 :]
+    strides = x.strides[:axis] + x.strides[axis + 1 :]
+    offset = x._offset + index * x.strides[axis]
+    return NDArray.make(shape, strides=strides, device=x.device, handle=x._handle, offset=offset)
+
+
+def stack(parts: Sequence[Any], axis: int) -> Any:
+    """The arrays along a new axis."""
+    first = parts[0]
+    if isinstance(first, numpy.ndarray):
+        return numpy.stack(parts, axis)
+    shape = (*first.shape[:axis], len(parts), *first.shape[axis:])
+    out = NDArray.make(shape, device=first.device)
+    everything = [slice(None)] * len(shape)
+    for i, part in enumerate(parts):
+        out[(*everything[:axis], slice(i, i + 1), *everything[axis + 1 :])] = part
+    return out
+
+
+def filled(like: Any, shape: Sequence[int], value: float = 0.0) -> Any:
+    """A new array of `shape` holding `value`, of the kind, dtype and device of `like`."""
+    if isinstance(like, numpy.ndarray):
+        return numpy.full(shape, value, dtype=like.dtype)
+    out = NDArray.make(tuple(shape), device=like.device)
+    out.fill(value)
+    return out
+
+
+def constant(like: Any, values: numpy.ndarray) -> Any:
+    """`values` as an array of the kind, dtype and device of `like`."""
+    if isinstance(like, numpy.ndarray):
+        return values.astype(like.dtype)
+    return NDArray(values.astype("float32"), device=like.device)
+
+
+def zeros(like: Any, shape: Sequence[int]) -> Any:
+    """Zeros of `shape`, of the kind, dtype and device of `like`, for reading only: one number in memory."""
+    if isinstance(like, numpy.ndarray):
+        return numpy.broadcast_to(numpy.zeros((), dtype=like.dtype), shape)
+    return broadcast_to(filled(like, (1,) * len(shape)), shape)
+
+
+def total(x: Any, axes: tuple[int, ...] | None) -> Any:
+    """The sum over `axes` (None: all)."""
+    if axes == ():
+        return x
+    return kernels(x).sum(x, axes)
+
+
+def flip(x: Any, axes: tuple[int, ...]) -> Any:
+    """The elements in reverse order along `axes`."""
+    return numpy.flip(x, axes) if isinstance(x, numpy.ndarray) else x.flip(axes)
+
+
+def flattened_rows(x: Any) -> Any:
+    """x (..., n) as a matrix (rows, n) without copying, or None where its strides do not allow it."""
+    dense = x.flags.c_contiguous if isinstance(x, numpy.ndarray) else x.is_compact()
+    return x.reshape((prod(x.shape[:-1]), x.shape[-1])) if dense else None
+
+
+def copied(x: Any) -> Any:
+    """The elements in memory of their own."""
+    return x.copy() if isinstance(x, numpy.ndarray) else x.compact()
+
+
+def by_number(kernel: str, plain: Callable[[Any, Any], Any], x: Any, scalar: Any) -> Any:
+    """Each element combined with a number: by numpy's operator, which has its own rule for dtypes, or the kernel."""
+    value = number(kernel, scalar)
+    return plain(x, value) if isinstance(x, numpy.ndarray) else getattr(kernels(x), kernel)(x, value)

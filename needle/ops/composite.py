@@ -1,0 +1,40 @@
+"""How ops with fused kernels are differentiated twice: through the primitive ops that they are made of.
+
+A composite op (softmax, a normalisation, an LSTM ...) has a kernel for its value, and an op with another kernel for its
+gradient. The gradient of that second op is not derived by hand: its value is written as a formula in ops that have
+gradients, often by differentiating the composite's own decomposition, and the formula is differentiated by `vjp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..autograd import Tensor, TensorTuple, Value, vjp
+from .ops_shape import permute
+
+Formula = Callable[..., Any]  # Tensors -> a Tensor or a sequence of them, where None is an output without gradient
+
+
+def pullback(formula: Formula, inputs: Sequence[Any], out_grads: Sequence[Any]) -> list[Any]:
+    """The adjoints of `inputs`, given those of the outputs of `formula(*inputs)`; None where there is none."""
+    outputs = formula(*inputs)
+    adjoints: dict[Value, Any] = {}
+    for output, grad in zip([outputs] if isinstance(outputs, Tensor) else outputs, out_grads, strict=False):
+        if output is not None and output.requires_grad:
+            adjoints[output] = adjoints[output] + grad if output in adjoints else grad
+    return vjp(adjoints, inputs)
+
+
+def gradient_of(formula: Formula, out_grad: Any, node: Any) -> tuple[Any, ...]:
+    """The adjoints of `node.inputs`, where `formula(*node.inputs)` has the value of `node`.
+
+    Outputs of the node beyond those of the formula count as constants.
+    """
+    inputs = [permute(x, range(len(x.shape))) for x in node.inputs]  # one node for each use: q, k, v may be one tensor
+    return tuple(pullback(formula, inputs, list(out_grad) if isinstance(out_grad, TensorTuple) else [out_grad]))
+
+
+def wanted(grads: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """The first tensors of the tuple `grads`, one for each input that requires a gradient; None for the others."""
+    return tuple(grads[i] if x.requires_grad else None for i, x in enumerate(inputs))

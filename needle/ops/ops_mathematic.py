@@ -1,0 +1,252 @@
+"""Elementwise arithmetic. Two operands of one shape are the norm; numpy's broadcasting is accepted."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+from ..autograd import Tensor, TensorOp
+from ..backend_ndarray.kernels import kernels
+from ..types import Type
+from .arrays import aligned, by_number
+from .ops_shape import sum_to
+from .shapes import elementwise, real, with_scalar
+
+
+@dataclass(frozen=True)
+class EWiseAdd(TensorOp):
+    """y = a + b"""
+
+    def infer(self, a: Type, b: Type) -> Type:
+        return elementwise("add", a, b)
+
+    def compute(self, a: Any, b: Any) -> Any:
+        a, b = aligned(a, b)
+        return kernels(a).add(a, b)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        a, b = node.inputs
+        return sum_to(out_grad, a), sum_to(out_grad, b)
+
+
+@dataclass(frozen=True)
+class AddScalar(TensorOp):
+    """y = a + scalar"""
+
+    scalar: float
+
+    def infer(self, a: Type) -> Type:
+        return with_scalar("add_scalar", a, self.scalar)
+
+    def compute(self, a: Any) -> Any:
+        return by_number("add_scalar", operator.add, a, self.scalar)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return out_grad
+
+
+@dataclass(frozen=True)
+class EWiseMul(TensorOp):
+    """y = a b, elementwise"""
+
+    def infer(self, a: Type, b: Type) -> Type:
+        return elementwise("multiply", a, b)
+
+    def compute(self, a: Any, b: Any) -> Any:
+        a, b = aligned(a, b)
+        return kernels(a).multiply(a, b)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        a, b = node.inputs
+        da = sum_to(out_grad * b, a) if a.requires_grad else None
+        return da, sum_to(out_grad * a, b) if b.requires_grad else None
+
+
+@dataclass(frozen=True)
+class MulScalar(TensorOp):
+    """y = scalar a"""
+
+    scalar: float
+
+    def infer(self, a: Type) -> Type:
+        return with_scalar("mul_scalar", a, self.scalar)
+
+    def compute(self, a: Any) -> Any:
+        return by_number("multiply_scalar", operator.mul, a, self.scalar)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return mul_scalar(out_grad, self.scalar)
+
+
+@dataclass(frozen=True)
+class EWisePow(TensorOp):
+    """y = a^b, elementwise"""
+
+    def infer(self, a: Type, b: Type) -> Type:
+        return elementwise("power", a, b)
+
+    def compute(self, a: Any, b: Any) -> Any:
+        a, b = aligned(a, b)
+        return kernels(a).power(a, b)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        a, b = node.inputs
+        da = db = None
+        if a.requires_grad:
+            da = sum_to(out_grad * b * power(a, add_scalar(b, -1)), a)
+        if b.requires_grad:
+            db = sum_to(out_grad * node * log(a), b)
+        return da, db
+
+
+@dataclass(frozen=True)
+class PowerScalar(TensorOp):
+    """y = a^scalar, elementwise; the scalar may be zero, negative or a fraction"""
+
+    scalar: float
+
+    def infer(self, a: Type) -> Type:
+        return with_scalar("power_scalar", a, self.scalar)
+
+    def compute(self, a: Any) -> Any:
+        return by_number("power_scalar", operator.pow, a, self.scalar)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        (a,) = node.inputs
+        if self.scalar == 0:
+            return mul_scalar(out_grad, 0)  # 0 a^-1 would be no number at a = 0
+        if self.scalar == 1:
+            return out_grad
+        slope = a if self.scalar == 2 else power_scalar(a, self.scalar - 1)
+        return out_grad * mul_scalar(slope, self.scalar)
+
+
+@dataclass(frozen=True)
+class EWiseDiv(TensorOp):
+    """y = a / b, elementwise"""
+
+    def infer(self, a: Type, b: Type) -> Type:
+        return real(elementwise("divide", a, b))
+
+    def compute(self, a: Any, b: Any) -> Any:
+        a, b = aligned(a, b)
+        return kernels(a).divide(a, b)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        a, b = node.inputs
+        da = out_grad / b
+        return sum_to(da, a), sum_to(negate(da * node), b) if b.requires_grad else None
+
+
+@dataclass(frozen=True)
+class DivScalar(TensorOp):
+    """y = a / scalar"""
+
+    scalar: float
+
+    def infer(self, a: Type) -> Type:
+        return real(with_scalar("divide_scalar", a, self.scalar))
+
+    def compute(self, a: Any) -> Any:
+        return by_number("divide_scalar", operator.truediv, a, self.scalar)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return divide_scalar(out_grad, self.scalar)
+
+
+@dataclass(frozen=True)
+class Negate(TensorOp):
+    """y = -a"""
+
+    def infer(self, a: Type) -> Type:
+        return a
+
+    def compute(self, a: Any) -> Any:
+        return kernels(a).negate(a)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return negate(out_grad)
+
+
+@dataclass(frozen=True)
+class Log(TensorOp):
+    """y = log a, the natural logarithm"""
+
+    def infer(self, a: Type) -> Type:
+        return real(a)
+
+    def compute(self, a: Any) -> Any:
+        return kernels(a).log(a)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return out_grad / node.inputs[0]
+
+
+@dataclass(frozen=True)
+class Exp(TensorOp):
+    """y = e^a"""
+
+    def infer(self, a: Type) -> Type:
+        return real(a)
+
+    def compute(self, a: Any) -> Any:
+        return kernels(a).exp(a)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return out_grad * node
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """a + b, elementwise."""
+    return EWiseAdd()(a, b)
+
+
+def add_scalar(a: Tensor, scalar: float) -> Tensor:
+    """a + scalar."""
+    return AddScalar(scalar)(a)
+
+
+def multiply(a: Tensor, b: Tensor) -> Tensor:
+    """a b, elementwise."""
+    return EWiseMul()(a, b)
+
+
+def mul_scalar(a: Tensor, scalar: float) -> Tensor:
+    """scalar a."""
+    return MulScalar(scalar)(a)
+
+
+def power(a: Tensor, b: Tensor) -> Tensor:
+    """a^b, elementwise."""
+    return EWisePow()(a, b)
+
+
+def power_scalar(a: Tensor, scalar: float) -> Tensor:
+    """a^scalar, elementwise."""
+    return PowerScalar(scalar)(a)
+
+
+def divide(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, elementwise."""
+    return EWiseDiv()(a, b)
+
+
+def divide_scalar(a: Tensor, scalar: float) -> Tensor:
+    """a / scalar."""
+    return DivScalar(scalar)(a)
+
+
+def negate(a: Tensor) -> Tensor:
+    """-a."""
+    return Negate()(a)
+
+
+def log(a: Tensor) -> Tensor:
+    """The natural logarithm of each element."""
+    return Log()(a)
+
+
+def exp(a: Tensor) -> Tensor:
+    """e^a, elementwise."""
+    return Exp()(a)

@@ -1,0 +1,57 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from ..autograd import Tensor, TensorOp
+from ..backend_ndarray.kernels import kernels
+from ..errors import ShapeError
+from ..types import Type
+from .arrays import flattened_rows
+from .ops_shape import reshape, sum_to, transpose
+from .shapes import broadcast_shape, promoted
+
+
+@dataclass(frozen=True)
+class MatMul(TensorOp):
+    """y = a @ b: y[..., i, j] = sum_k a[..., i, k] b[..., k, j], leading axes broadcast as numpy's do"""
+
+    def infer(self, a: Type, b: Type) -> Type:
+        if len(a.shape) < 2 or len(b.shape) < 2:
+            raise ShapeError(f"[matmul] needs at least 2 axes each, got {a.shape} @ {b.shape}")
+        if a.shape[-1] != b.shape[-2]:
+            raise ShapeError(f"[matmul] inner sizes must agree, got {a.shape} @ {b.shape}")
+        lead = a.shape[:-2] if len(b.shape) == 2 else broadcast_shape("matmul", a.shape[:-2], b.shape[:-2])
+        return Type((*lead, a.shape[-2], b.shape[-1]), promoted(a.dtype, b.dtype))
+
+    def compute(self, a: Any, b: Any) -> Any:
+        if len(b.shape) == 2 and len(a.shape) > 2 and (rows := flattened_rows(a)) is not None:
+            return kernels(a).matmul(rows, b).reshape((*a.shape[:-1], b.shape[-1]))  # one product, not one per batch
+        return kernels(a).matmul(a, b)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        a, b = node.inputs
+        return _left(out_grad, a, b), _right(out_grad, a, b)
+
+
+def _left(g: Tensor, a: Any, b: Any) -> Tensor | None:
+    """da = g @ b^T"""
+    return sum_to(matmul(g, transpose(b)), a) if a.requires_grad else None
+
+
+def _right(g: Tensor, a: Any, b: Any) -> Tensor | None:
+    """db = a^T @ g; where every batch meets the same matrix b, one product of all rows."""
+    if not b.requires_grad:
+        return None
+    if len(b.shape) == 2 and len(a.shape) > 2:
+        rows = prod(a.shape[:-1])
+        a, g = reshape(a, (rows, a.shape[-1])), reshape(g, (rows, g.shape[-1]))
+    return sum_to(matmul(transpose(a), g), b)
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b, with numpy's broadcasting of the leading axes."""
+    return MatMul()(a, b)

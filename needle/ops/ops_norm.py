@@ -1,0 +1,156 @@
+"""Batch and layer normalisation over the last axis' channels, respectively over the last axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
+from ..backend_ndarray.kernels import kernels
+from ..errors import ShapeError
+from ..types import Type
+from . import arrays
+from .composite import gradient_of, pullback, wanted
+from .ops_shape import broadcast_to, reshape, summation
+
+
+@dataclass(frozen=True)
+class BatchNorm(TensorTupleOp):
+    """y = (x - mean) / sqrt(var + eps) weight + bias, with mean and biased variance of each channel (the last axis)
+
+    x (..., C), weight and bias (C,). A tuple of y, mean (C,), var (C,); mean and var count as constants.
+    """
+
+    eps: float = 1e-5
+
+    def infer(self, x: Type, weight: Type, bias: Type) -> tuple[Type, ...]:
+        channels = _channels("batch_norm", x, weight, bias)
+        if prod(x.shape[:-1]) == 0:
+            raise ShapeError(f"[batch_norm] needs at least one value for each channel, got {x.shape}")
+        return x, Type(channels, x.dtype), Type(channels, x.dtype)
+
+    def compute(self, x: Any, weight: Any, bias: Any) -> Any:
+        return kernels(x).batch_norm(x, weight, bias, self.eps)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        x, weight, _ = node.inputs
+        return wanted(BatchNormGradient(self.eps)(out_grad[0], x, weight, node[1], node[2]), node.inputs)
+
+
+@dataclass(frozen=True)
+class BatchNormGradient(TensorTupleOp):
+    """dx = weight r (g - mean(g) - n mean(g n)), dweight = sum(g n), dbias = sum(g)
+
+    n = (x - mean) r, r = 1 / sqrt(var + eps); sums and means are over all axes but the last.
+    """
+
+    eps: float = 1e-5
+
+    def infer(self, g: Type, x: Type, weight: Type, mean: Type, var: Type) -> tuple[Type, ...]:
+        return x, weight, weight
+
+    def compute(self, g: Any, x: Any, weight: Any, mean: Any, var: Any) -> Any:
+        return kernels(x).batch_norm_gradient(g, x, weight, mean, var, self.eps)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        axes = tuple(range(len(node.inputs[1].shape) - 1))  # type: ignore[attr-defined]
+        return gradient_of(lambda g, x, weight, *_: _normalized_gradient(g, x, weight, axes, self.eps), out_grad, node)
+
+
+@dataclass(frozen=True)
+class BatchNormInference(TensorOp):
+    """y = (x - mean) / sqrt(var + eps) weight + bias with given statistics
+
+    x and y (..., C), all others (C,).
+    """
+
+    eps: float = 1e-5
+
+    def infer(self, x: Type, weight: Type, bias: Type, mean: Type, var: Type) -> Type:
+        _channels("batch_norm_inference", x, weight, bias, mean, var)
+        return x
+
+    def compute(self, x: Any, weight: Any, bias: Any, mean: Any, var: Any) -> Any:
+        return kernels(x).batch_norm_inference(x, weight, bias, mean, var, self.eps)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        def formula(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+            scale = weight * (var + self.eps) ** -0.5
+            return x * broadcast_to(scale, x.shape) + broadcast_to(bias - mean * scale, x.shape)
+
+        return gradient_of(formula, out_grad, node)
+
+
+@dataclass(frozen=True)
+class LayerNorm(TensorTupleOp):
+    """y = (x - mean) rstd weight + bias, with mean and rstd = 1 / sqrt(var + eps) of each row (over the last axis)
+
+    x (..., D), weight and bias (D,). A tuple of y, mean (..., 1), rstd (..., 1); mean and rstd count as constants.
+    """
+
+    eps: float = 1e-5
+
+    def infer(self, x: Type, weight: Type, bias: Type) -> tuple[Type, ...]:
+        if _channels("layer_norm", x, weight, bias) == (0,):
+            raise ShapeError(f"[layer_norm] needs at least one element along the last axis, got {x.shape}")
+        statistics = Type((*x.shape[:-1], 1), x.dtype)
+        return x, statistics, statistics
+
+    def compute(self, x: Any, weight: Any, bias: Any) -> Any:
+        return kernels(x).layer_norm(x, weight, bias, self.eps)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        x, weight, _ = node.inputs
+        return wanted(LayerNormGradient(self.eps)(out_grad[0], x, weight, node[1], node[2]), node.inputs)
+
+
+@dataclass(frozen=True)
+class LayerNormGradient(TensorTupleOp):
+    """dx = rstd (h - mean(h) - n mean(h n)), dweight = sum(g n), dbias = sum(g); n = (x - mean) rstd, h = g weight"""
+
+    eps: float = 1e-5
+
+    def infer(self, g: Type, x: Type, weight: Type, mean: Type, rstd: Type) -> tuple[Type, ...]:
+        return x, weight, weight
+
+    def compute(self, g: Any, x: Any, weight: Any, mean: Any, rstd: Any) -> Any:
+        return kernels(x).layer_norm_gradient(g, x, weight, mean, rstd)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        axes = (len(node.inputs[1].shape) - 1,)  # type: ignore[attr-defined]
+        return gradient_of(lambda g, x, weight, *_: _normalized_gradient(g, x, weight, axes, self.eps), out_grad, node)
+
+
+def _normalized_gradient(g: Tensor, x: Tensor, weight: Tensor, axes: tuple[int, ...], eps: float) -> list[Any]:
+    """(dx, dweight, dbias), by differentiating a normalisation over `axes` that is made of simpler ops."""
+
+    def mean(a: Tensor) -> Tensor:
+        shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
+        return broadcast_to(reshape(summation(a, axes), shape) / prod(a.shape[i] for i in axes), a.shape)
+
+    def normalized(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        centred = x - mean(x)
+        standard = centred * (mean(centred * centred) + eps) ** -0.5
+        return standard * broadcast_to(weight, x.shape) + broadcast_to(bias, x.shape)
+
+    bias = Tensor.make_const(arrays.zeros(g.realize_cached_data(), weight.shape), requires_grad=True)
+    return pullback(normalized, [x, weight, bias], [g])
+
+
+def _channels(where: str, x: Type, *others: Type) -> tuple[int, ...]:
+    """(C,), the shape that each of `others` must have for x (..., C)."""
+    if not x.shape or any(other.shape != x.shape[-1:] for other in others):
+        given = ", ".join(str(other.shape) for other in others)
+        raise ShapeError(f"[{where}] needs x (..., C) and the others (C,), got {x.shape} and {given}")
+    return x.shape[-1:]
+
+
+def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> TensorTuple:
+    """(y, mean, var): each channel (the last axis) of x with mean 0 and variance 1, times weight, plus bias."""
+    return BatchNorm(eps)(x, weight, bias)
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> TensorTuple:
+    """(y, mean, rstd): each row (over the last axis) of x with mean 0 and variance 1, times weight, plus bias."""
+    return LayerNorm(eps)(x, weight, bias)

@@ -1,0 +1,189 @@
+"""Ops on sequences: embedding, LSTM, attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
+from ..backend_ndarray.kernels import kernels
+from ..errors import ShapeError
+from ..types import Type
+from . import arrays
+from .composite import gradient_of, pullback, wanted
+from .ops_activation import sigmoid, tanh
+from .ops_arrange import split, stack
+from .ops_logarithmic import softmax
+from .ops_matmul import matmul
+from .ops_shape import broadcast_to, reshape, transpose
+
+
+@dataclass(frozen=True)
+class Embed(TensorOp):
+    """y = weight[ids]: the row of each id
+
+    ids of any shape, whole numbers (of any dtype) in 0..n-1, weight (n, d), y ids.shape + (d,).
+    """
+
+    def infer(self, ids: Type, weight: Type) -> Type:
+        if len(weight.shape) != 2:
+            raise ShapeError(f"[embed] needs a weight (n, d), got {weight.shape}")
+        return Type((*ids.shape, weight.shape[1]), weight.dtype)
+
+    def compute(self, ids: Any, weight: Any) -> Any:
+        return kernels(weight).embedding(ids, weight)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        ids, weight = node.inputs
+        return None, EmbedGradient(weight.shape[0])(out_grad, ids)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class EmbedGradient(TensorOp):
+    """dweight[id] = sum of g over the places that hold id, of n ids"""
+
+    n: int
+
+    def infer(self, g: Type, ids: Type) -> Type:
+        if g.shape[:-1] != ids.shape:
+            raise ShapeError(f"[embed_gradient] needs g of shape ids.shape + (d,), got {g.shape} for {ids.shape}")
+        return Type((self.n, g.shape[-1]), g.dtype)
+
+    def compute(self, g: Any, ids: Any) -> Any:
+        return kernels(g).embedding_gradient(g, ids, self.n)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return Embed()(node.inputs[1], out_grad), None
+
+
+@dataclass(frozen=True)
+class LSTM(TensorTupleOp):
+    """i, f, g, o = gates_t + h_{t-1} W; c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g); h_t = sigmoid(o) tanh(c_t)
+
+    gates (T, B, 4H) hold the inputs' share and the biases; h0, c0 (B, H), W (H, 4H). A tuple of h (T, B, H) of all
+    steps and c (B, H) of the last; then, counting as constants, c of all steps (T, B, H) and the activated gates.
+    """
+
+    def infer(self, gates: Type, h0: Type, c0: Type, W: Type) -> tuple[Type, ...]:
+        steps, batch, hidden = (*gates.shape[:2], *W.shape[:1]) if len(gates.shape) == 3 else (0, 0, 0)
+        state = (batch, hidden)
+        if not steps or gates.shape[2] != 4 * hidden or h0.shape != state or W.shape != (hidden, 4 * hidden):
+            given = f"{gates.shape}, {h0.shape}, {W.shape}"
+            raise ShapeError(f"[lstm] needs gates (T, B, 4H) with T > 0, h0 (B, H), W (H, 4H), got {given}")
+        if c0.shape != state:
+            raise ShapeError(f"[lstm] needs c0 of the shape of h0 {h0.shape}, got {c0.shape}")
+        cells = Type((steps, *state), gates.dtype)
+        return cells, Type(state, gates.dtype), cells, gates
+
+    def compute(self, gates: Any, h0: Any, c0: Any, W: Any) -> Any:
+        out, cells, act = kernels(gates).lstm(gates, h0, c0, W)
+        return out, arrays.copied(arrays.take(cells, 0, gates.shape[0] - 1)), cells, act
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        saved = (node[0], node[2], node[3])
+        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *saved), node.inputs)
+
+
+@dataclass(frozen=True)
+class LSTMGradient(TensorTupleOp):
+    """(dgates, dh0, dc0, dW): the adjoints of the inputs of `LSTM`, back through time"""
+
+    def infer(self, g: Type, d_cell: Type, gates: Type, h0: Type, c0: Type, W: Type, *_: Type) -> tuple[Type, ...]:
+        return gates, h0, c0, W
+
+    def compute(self, g: Any, d_cell: Any, gates: Any, h0: Any, c0: Any, W: Any, out: Any, cells: Any, act: Any) -> Any:
+        return kernels(g).lstm_gradient(g, d_cell, out, cells, act, h0, c0, W)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        def formula(g: Tensor, d_cell: Tensor, *inputs: Tensor) -> Any:
+            return pullback(lstm_in_ops, inputs[:4], [g, d_cell])
+
+        return gradient_of(formula, out_grad, node)
+
+
+def lstm_in_ops(gates: Tensor, h: Tensor, c: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    """The values of `LSTM`, made of simpler ops: h of all steps and c of the last."""
+    hidden = []
+    for step in split(gates, 0):
+        parts = reshape(step + matmul(h, W), (*h.shape[:1], 4, *h.shape[1:]))
+        i, f, g, o = split(parts, 1)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+        hidden.append(h)
+    return stack(hidden, 0), c
+
+
+@dataclass(frozen=True)
+class Attention(TensorTupleOp):
+    """y = softmax(scale q k^T) v
+
+    q (B, H, Tq, D), k and v (B, H, Tk, D). With `causal` the last query sees every key and each one before it one key
+    fewer. A tuple of y (B, H, Tq, D) and log sum exp of the scores (B, H, Tq), which counts as a constant.
+    """
+
+    scale: float
+    causal: bool = False
+
+    def infer(self, q: Type, k: Type, v: Type) -> tuple[Type, ...]:
+        same = len(q.shape) == 4 and k.shape == v.shape and (*q.shape[:2], q.shape[3]) == (*k.shape[:2], k.shape[-1])
+        if not same or len(k.shape) != 4:
+            given = f"{q.shape}, {k.shape}, {v.shape}"
+            raise ShapeError(f"[attention] needs q (B, H, Tq, D), k and v (B, H, Tk, D), got {given}")
+        if k.shape[2] == 0 or (self.causal and q.shape[2] > k.shape[2]):
+            raise ShapeError(f"[attention] needs a key for every query, got {q.shape[2]} queries, {k.shape[2]} keys")
+        return q, Type(q.shape[:3], q.dtype)
+
+    def compute(self, q: Any, k: Any, v: Any) -> Any:
+        return kernels(q).attention(q, k, v, self.scale, self.causal)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        grads = AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, node[0], node[1])
+        return wanted(grads, node.inputs)
+
+
+@dataclass(frozen=True)
+class AttentionGradient(TensorTupleOp):
+    """dv = p^T g, ds = p (g v^T - sum(g y)), dq = scale ds k, dk = scale ds^T q; p = exp(scale q k^T - lse)"""
+
+    scale: float
+    causal: bool = False
+
+    def infer(self, g: Type, q: Type, k: Type, v: Type, out: Type, lse: Type) -> tuple[Type, ...]:
+        return q, k, v
+
+    def compute(self, g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any) -> Any:
+        return kernels(q).attention_gradient(g, q, k, v, out, lse, self.scale, self.causal)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        def formula(g: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> Any:
+            return pullback(lambda *qkv: attention_in_ops(*qkv, self.scale, self.causal), [q, k, v], [g])
+
+        return gradient_of(formula, out_grad, node)
+
+
+def attention_in_ops(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool) -> Tensor:
+    """The value of `Attention`, made of simpler ops."""
+    scores = matmul(q, transpose(k)) * scale
+    if causal:
+        queries, keys = scores.shape[-2:]
+        hidden = numpy.triu(numpy.full((queries, keys), -1e30), k=keys - queries + 1)  # exp of it is 0
+        mask = Tensor.make_const(arrays.constant(scores.realize_cached_data(), hidden))
+        scores = scores + broadcast_to(mask, scores.shape)
+    return matmul(softmax(scores), v)
+
+
+def embed(ids: Tensor, weight: Tensor) -> Tensor:
+    """weight[ids]: the row of `weight` (n, d) for each id."""
+    return Embed()(ids, weight)
+
+
+def lstm(gates: Tensor, h0: Tensor, c0: Tensor, W_hh: Tensor) -> TensorTuple:
+    """(h of all steps, c of the last step, c of all steps, activated gates) of an LSTM; see `LSTM`."""
+    return LSTM()(gates, h0, c0, W_hh)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> TensorTuple:
+    """(softmax(scale q k^T) v, log sum exp of the scores); see `Attention`."""
+    return Attention(scale, causal)(q, k, v)

@@ -1,0 +1,160 @@
+"""Ops that rearrange, repeat or add up elements along axes. Rearranging and repeating are views on an NDArray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..autograd import Tensor, TensorOp, Value
+from ..backend_selection import BACKEND
+from ..errors import ShapeError
+from ..types import Type
+from . import arrays
+from .shapes import (
+    Axes,
+    axes_of,
+    check_broadcast_to,
+    expanded_axes,
+    kept,
+    reshaped,
+    swapped,
+    tuple_fields,
+    without,
+)
+
+
+@dataclass(frozen=True)
+class Transpose(TensorOp):
+    """y = x with two axes exchanged (the last two by default)"""
+
+    axes: tuple[int, int] | None = None
+    __post_init__ = tuple_fields
+
+    def infer(self, x: Type) -> Type:
+        return Type(tuple(x.shape[i] for i in swapped("transpose", self.axes, len(x.shape))), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return arrays.permute(x, swapped("transpose", self.axes, len(x.shape)))
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return Transpose(self.axes)(out_grad)
+
+
+@dataclass(frozen=True)
+class Permute(TensorOp):
+    """y[j_0, j_1, ...] = x[i_0, i_1, ...] where j_k = i_axes[k]: axis k of y is axis axes[k] of x"""
+
+    axes: tuple[int, ...]
+    __post_init__ = tuple_fields
+
+    def infer(self, x: Type) -> Type:
+        order = axes_of("permute", self.axes, len(x.shape))
+        if len(order) != len(x.shape):
+            raise ShapeError(f"[permute] needs each of {len(x.shape)} axes once, got {tuple(self.axes)}")
+        return Type(tuple(x.shape[i] for i in order), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return arrays.permute(x, self.axes)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        order = axes_of("permute", self.axes, len(self.axes))
+        return Permute(tuple(order.index(i) for i in range(len(order))))(out_grad)
+
+
+@dataclass(frozen=True)
+class Reshape(TensorOp):
+    """y = the elements of x in their order, seen as `shape` (where one size may be -1: what is left)"""
+
+    shape: tuple[int, ...]
+    __post_init__ = tuple_fields
+
+    def infer(self, x: Type) -> Type:
+        return Type(reshaped("reshape", x.shape, self.shape), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return arrays.reshape(x, reshaped("reshape", x.shape, self.shape))
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return Reshape(node.inputs[0].shape)(out_grad)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class BroadcastTo(TensorOp):
+    """y = x repeated to `shape` along new leading axes and axes of size 1"""
+
+    shape: tuple[int, ...]
+    __post_init__ = tuple_fields
+
+    def infer(self, x: Type) -> Type:
+        check_broadcast_to("broadcast_to", x.shape, self.shape)
+        return Type(tuple(self.shape), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return arrays.broadcast_to(x, self.shape)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        return sum_to(out_grad, node.inputs[0])
+
+
+@dataclass(frozen=True)
+class Summation(TensorOp):
+    """y = sum of x over `axes` (all by default), which go away; over all of an NDArray y has shape (1,)"""
+
+    axes: Axes = None
+    __post_init__ = tuple_fields
+
+    def infer(self, x: Type) -> Type:
+        if self.axes is None:
+            return Type((1,) if BACKEND == "nd" else (), x.dtype)
+        return Type(without(x.shape, axes_of("summation", self.axes, len(x.shape))), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return arrays.total(x, None if self.axes is None else axes_of("summation", self.axes, len(x.shape)))
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        shape = node.inputs[0].shape  # type: ignore[attr-defined]
+        return spread(out_grad, shape, axes_of("summation", self.axes, len(shape)))
+
+
+def spread(y: Tensor, shape: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
+    """y, which lacks `axes` of `shape`, repeated along them."""
+    with_ones = kept(shape, axes)
+    return BroadcastTo(shape)(y if y.shape == with_ones else Reshape(with_ones)(y))
+
+
+def sum_to(out_grad: Tensor, value: Value) -> Tensor | None:
+    """The adjoint of broadcasting `value`: `out_grad` summed to its shape. None if `value` requires no gradient."""
+    if not value.requires_grad:
+        return None
+    shape = value.shape  # type: ignore[attr-defined]
+    if out_grad.shape == shape:
+        return out_grad
+    axes = expanded_axes(shape, out_grad.shape)
+    total = Summation(axes)(out_grad) if axes else out_grad
+    return total if total.shape == shape else Reshape(shape)(total)
+
+
+def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """x with two axes exchanged (the last two by default)."""
+    return Transpose(None if axes is None else tuple(axes))(x)  # type: ignore[arg-type]
+
+
+def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """x with its axes in the order `axes`."""
+    return Permute(tuple(axes))(x)
+
+
+def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """The elements of x, in order, as `shape`."""
+    return Reshape(tuple(shape))(x)
+
+
+def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """x repeated to `shape` by numpy's rules."""
+    return BroadcastTo(tuple(shape))(x)
+
+
+def summation(x: Tensor, axes: Axes = None) -> Tensor:
+    """The sum of x over `axes` (None: all; an int or several)."""
+    return Summation(axes)(x)

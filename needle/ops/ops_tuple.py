@@ -1,0 +1,99 @@
+"""Tuples of tensors as values of the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, Value
+from ..errors import IndexRangeError
+from ..types import Type
+from . import arrays
+from .shapes import with_scalar
+
+
+class Zeros(Tensor):
+    """0: the adjoint of an item of a tuple that is not used. Adding it costs nothing, and neither does its memory."""
+
+    def __add__(self, other: Any) -> Any:
+        return other
+
+    __radd__ = __add__
+
+
+@dataclass(frozen=True)
+class MakeTensorTuple(TensorTupleOp):
+    """y = (x_0, x_1, ...)"""
+
+    def __call__(self, *args: Value) -> TensorTuple:
+        value = TensorTuple.make_from_op(self, args)
+        value.op, value.inputs = self, list(args)  # kept without a gradient too: taking an item gives the very tensor
+        return value
+
+    def infer(self, *args: Type) -> tuple[Type, ...]:
+        return args
+
+    def compute(self, *args: Any) -> Any:
+        return args
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        return tuple(out_grad)
+
+
+@dataclass(frozen=True)
+class TupleGetItem(TensorOp):
+    """y = x[index], one tensor of a tuple"""
+
+    index: int
+
+    def __call__(self, a: TensorTuple, fold_const: bool = True) -> Tensor:  # type: ignore[override]
+        if fold_const and isinstance(a.op, MakeTensorTuple):
+            return a.inputs[self.index]  # type: ignore[return-value]
+        return Tensor.make_from_op(self, [a])
+
+    def infer(self, items: tuple[Type, ...]) -> Type:
+        if not 0 <= self.index < len(items):
+            raise IndexRangeError(f"[tuple_get_item] index must be in 0..{len(items) - 1}, got {self.index}")
+        return items[self.index]
+
+    def compute(self, items: Any) -> Any:
+        return items[self.index]
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+        (whole,) = node.inputs
+        like = out_grad.realize_cached_data()
+        parts = [Zeros.make_const(arrays.zeros(like, item.shape)) for item in whole.type]
+        parts[self.index] = out_grad
+        return make_tuple(*parts)
+
+
+@dataclass(frozen=True)
+class FusedAddScalars(TensorTupleOp):
+    """y = (a + c0, a + c1)"""
+
+    c0: float
+    c1: float
+
+    def infer(self, a: Type) -> tuple[Type, ...]:
+        return with_scalar("fused_add_scalars", a, self.c0), with_scalar("fused_add_scalars", a, self.c1)
+
+    def compute(self, a: Any) -> Any:
+        return a + self.c0, a + self.c1
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+        return out_grad[0] + out_grad[1]
+
+
+def make_tuple(*args: Value) -> TensorTuple:
+    """The tensors as one TensorTuple."""
+    return MakeTensorTuple()(*args)
+
+
+def tuple_get_item(value: TensorTuple, index: int) -> Tensor:
+    """One tensor of a tuple; of a tuple from `make_tuple`, the very tensor that went in."""
+    return TupleGetItem(index)(value)
+
+
+def fused_add_scalars(a: Tensor, c0: float, c1: float) -> TensorTuple:
+    """(a + c0, a + c1)."""
+    return FusedAddScalars(c0, c1)(a)

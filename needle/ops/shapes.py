@@ -1,0 +1,128 @@
+"""Rules for shapes and dtypes that the ops share. Shapes are tuples of ints or `Dim`s; no data is touched here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from ..errors import BroadcastError, DTypeError, ShapeError
+from ..types import Type
+
+Axes = int | tuple[int, ...] | None
+
+
+def axis_of(where: str, axis: int, ndim: int) -> int:
+    """`axis` counted from the front; ShapeError unless it names one of `ndim` axes."""
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"[{where}] axis must be in {-ndim}..{ndim - 1} for {ndim} axes, got {axis}")
+    return axis % ndim
+
+
+def axes_of(where: str, axes: Axes, ndim: int) -> tuple[int, ...]:
+    """`axes` (None: all, an int, or several) counted from the front, in the order given and without repeats."""
+    if axes is None:
+        return tuple(range(ndim))
+    if not isinstance(axes, tuple | list):
+        return (axis_of(where, axes, ndim),)
+    found = tuple(axis_of(where, axis, ndim) for axis in axes)
+    if len(set(found)) != len(found):
+        raise ShapeError(f"[{where}] axes must differ, got {tuple(axes)} for {ndim} axes")
+    return found
+
+
+def without(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of the axes that are not among `axes`."""
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def kept(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
+    """The shape with 1 at `axes`: what a reduction over them leaves when it keeps its dimensions."""
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def swapped(where: str, axes: Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """The permutation that exchanges two axes, the last two by default."""
+    if axes is None:
+        axes = (-2, -1)
+    if len(axes) != 2 or ndim < 2:
+        raise ShapeError(f"[{where}] exchanges two axes, got axes {tuple(axes)} for {ndim} axes")
+    order = list(range(ndim))
+    i, j = (axis_of(where, axis, ndim) for axis in axes)
+    order[i], order[j] = order[j], order[i]
+    return tuple(order)
+
+
+def broadcast_shape(where: str, a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+    """numpy's rule: shapes aligned at the right, sizes equal or one of them 1. Raises BroadcastError."""
+    rank = max(len(a), len(b))
+    wide_a, wide_b = (1,) * (rank - len(a)) + tuple(a), (1,) * (rank - len(b)) + tuple(b)
+    if any(m != n and m != 1 and n != 1 for m, n in zip(wide_a, wide_b, strict=True)):
+        raise BroadcastError(f"[{where}] shapes must be equal or broadcast, got {tuple(a)} and {tuple(b)}")
+    return tuple(n if m == 1 else m for m, n in zip(wide_a, wide_b, strict=True))
+
+
+def check_broadcast_to(where: str, shape: Sequence[int], target: Sequence[int]) -> None:
+    """BroadcastError unless `shape` repeats to `target` by numpy's rule."""
+    tail = target[len(target) - len(shape) :]
+    if len(shape) > len(target) or any(m not in (n, 1) for m, n in zip(shape, tail, strict=True)):
+        raise BroadcastError(f"[{where}] {tuple(shape)} does not broadcast to {tuple(target)}")
+
+
+def expanded_axes(shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
+    """The axes of `target` along which an array of `shape`, broadcast to it, repeats."""
+    extra = len(target) - len(shape)
+    return (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and target[extra + i] != 1))
+
+
+def reshaped(where: str, shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
+    """`target` with its -1, if there is one, replaced by the size that is left. Raises ShapeError."""
+    size = math.prod(shape)
+    if any(n == -1 for n in target):
+        known = math.prod(n for n in target if n != -1)
+        if known > 0 and size % known == 0 and sum(n == -1 for n in target) == 1:
+            return tuple(size // known if n == -1 else n for n in target)
+    elif size == math.prod(target):
+        return tuple(target)
+    raise ShapeError(f"[{where}] {tuple(shape)} has {int(size)} elements and cannot be seen as {tuple(target)}")
+
+
+def promoted(a: str, b: str) -> str:
+    """The dtype of a result computed from dtypes `a` and `b`."""
+    return a if a == b else str(numpy.result_type(a, b))
+
+
+def elementwise(where: str, a: Type, b: Type) -> Type:
+    """The type of an elementwise op on two operands."""
+    if a == b:
+        return a
+    return Type(broadcast_shape(where, a.shape, b.shape), promoted(a.dtype, b.dtype))
+
+
+def number(where: str, scalar: Any) -> Any:
+    """`scalar` as a Python number, which leaves the dtype of an array alone; DTypeError if it is none."""
+    if isinstance(scalar, float | int):
+        return float(scalar) if isinstance(scalar, numpy.generic) else scalar
+    if isinstance(scalar, numpy.generic | numpy.ndarray) and scalar.ndim == 0 and scalar.dtype.kind in "biuf":
+        return scalar.item()
+    raise DTypeError(f"[{where}] needs a number, got {type(scalar).__name__}")
+
+
+def with_scalar(where: str, x: Type, scalar: Any) -> Type:
+    """The type of an elementwise op on a tensor and a number."""
+    value = number(where, scalar)
+    return x if x.dtype.startswith("float") else Type(x.shape, str(numpy.result_type(x.dtype, value)))
+
+
+def real(x: Type) -> Type:
+    """The type of exp, log, tanh ... of `x`: floats stay, integers become float64."""
+    return x if x.dtype.startswith("float") else Type(x.shape, str(numpy.result_type(x.dtype, 1.0)))
+
+
+def tuple_fields(op: Any) -> None:
+    """Axes and shapes given as lists become tuples, so that ops can be compared and hashed (a `__post_init__`)."""
+    for name, value in vars(op).items():
+        if isinstance(value, list):
+            object.__setattr__(op, name, tuple(value))
