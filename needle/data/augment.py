@@ -1,0 +1,50 @@
+"""Random changes of whole batches of images, numpy arrays (n, channels, height, width); the generator is an argument."""
+
+from __future__ import annotations
+
+import numpy
+
+PADDINGS = {"zero": "constant", "reflect": "reflect"}
+
+
+def random_crop(
+    x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mode: str = "zero"
+) -> numpy.ndarray:
+    """Each image moved by up to `padding` pixels along both axes; what moves in is zero, or with mode "reflect" a mirror.
+
+    Draws one pair of shifts for each image. Raises ValueError for another mode.
+    """
+    if mode not in PADDINGS:
+        raise ValueError(f"[random_crop] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
+    n, _, height, width = x.shape
+    top, left = rng.integers(0, 2 * padding + 1, size=(2, n))
+    sides = (padding, padding)
+    padded = numpy.pad(x, ((0, 0), (0, 0), sides, sides), mode=PADDINGS[mode])  # type: ignore[call-overload]
+    out = numpy.empty_like(x)
+    for i in range(n):
+        out[i] = padded[i, :, top[i] : top[i] + height, left[i] : left[i] + width]
+    return out
+
+
+def random_flip(x: numpy.ndarray, rng: numpy.random.Generator, p: float = 0.5) -> numpy.ndarray:
+    """Each image mirrored left to right with probability p; one draw for each image."""
+    return numpy.where((rng.random(len(x)) < p)[:, None, None, None], x[..., ::-1], x)
+
+
+def cutout(x: numpy.ndarray, size: int, rng: numpy.random.Generator) -> numpy.ndarray:
+    """Each image with a square of `size` pixels around a random centre set to zero; cut off at the border.
+
+    Source: DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
+    """
+    n, _, height, width = x.shape
+    row, column = rng.integers(0, height, size=(n, 1)), rng.integers(0, width, size=(n, 1))
+    inside_rows = _around(row, size, height)[:, None, :, None]
+    inside_columns = _around(column, size, width)[:, None, None, :]
+    return numpy.where(inside_rows & inside_columns, numpy.zeros((), dtype=x.dtype), x)
+
+
+def _around(centre: numpy.ndarray, size: int, length: int) -> numpy.ndarray:
+    """Whether each of 0..length-1 lies in the `size` places around `centre` (n, 1): (n, length)."""
+    start = centre - size // 2
+    places = numpy.arange(length)
+    return (places >= start) & (places < start + size)

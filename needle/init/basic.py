@@ -1,0 +1,81 @@
+"""Constants and random draws. Every draw comes from numpy's global generator, as float64, in the order of the calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Tensor
+from ..backend_selection import default_device
+from ..errors import ShapeError
+
+
+def rand(
+    *shape: int, low: float = 0.0, high: float = 1.0, device: Any = None, dtype: Any = "float32",
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """x ~ U(low, high), elementwise independent."""
+    device = _device(device, shape)
+    array = device.rand(*shape) * (high - low) + low
+    return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
+
+
+def randn(
+    *shape: int, mean: float = 0.0, std: float = 1.0, device: Any = None, dtype: Any = "float32",
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """x ~ N(mean, std^2), elementwise independent."""
+    device = _device(device, shape)
+    array = device.randn(*shape) * std + mean
+    return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
+
+
+def randb(
+    *shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", requires_grad: bool = False
+) -> Tensor:
+    """x = 1 with probability p, else 0, elementwise independent."""
+    device = _device(device, shape)
+    return Tensor(device.rand(*shape) <= p, device=device, dtype=dtype, requires_grad=requires_grad)
+
+
+def constant(
+    *shape: int, c: float = 1.0, device: Any = None, dtype: Any = "float32", requires_grad: bool = False
+) -> Tensor:
+    """x = c everywhere."""
+    device = _device(device, shape)
+    return Tensor(device.full(shape, c, dtype=dtype), device=device, dtype=dtype, requires_grad=requires_grad)
+
+
+def ones(*shape: int, device: Any = None, dtype: Any = "float32", requires_grad: bool = False) -> Tensor:
+    """x = 1 everywhere."""
+    return constant(*shape, c=1.0, device=device, dtype=dtype, requires_grad=requires_grad)
+
+
+def zeros(*shape: int, device: Any = None, dtype: Any = "float32", requires_grad: bool = False) -> Tensor:
+    """x = 0 everywhere."""
+    return constant(*shape, c=0.0, device=device, dtype=dtype, requires_grad=requires_grad)
+
+
+def one_hot(n: int, i: Tensor, device: Any = None, dtype: Any = "float32", requires_grad: bool = False) -> Tensor:
+    """y[k, j] = 1 where j = i[k], else 0. `i` is a Tensor of ids in 0..n-1; y has one axis more, of size n."""
+    device = i.device if device is None else device
+    array = device.one_hot(n, i.numpy().astype("int32"), dtype=dtype)
+    return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
+
+
+def zeros_like(array: Tensor, *, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """x = 0 everywhere, with the shape, dtype and device of `array` (a Tensor)."""
+    device = array.device if device is None else device
+    return zeros(*array.shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
+
+
+def ones_like(array: Tensor, *, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """x = 1 everywhere, with the shape, dtype and device of `array` (a Tensor)."""
+    device = array.device if device is None else device
+    return ones(*array.shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
+
+
+def _device(device: Any, shape: tuple[int, ...]) -> Any:
+    """The device asked for, after a check of the shape that belongs to every call."""
+    if any(size < 0 for size in shape):
+        raise ShapeError(f"[init] sizes must not be negative, got {shape}")
+    return default_device() if device is None else device

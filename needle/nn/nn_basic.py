@@ -1,0 +1,191 @@
+"""Modules: parameters and other modules, with a forward rule; the basic layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import init, ops
+from ..autograd import Tensor
+from ..errors import ShapeError
+
+
+class Parameter(Tensor):
+    """A tensor that `Module.parameters()` finds, for an optimizer to update."""
+
+
+def _unpack_params(value: object) -> list[Tensor]:
+    """The parameters inside `value`, in order, through dicts, lists, tuples and modules."""
+    match value:
+        case Parameter():
+            return [value]
+        case Module():
+            return _unpack_params(value.__dict__)
+        case dict():
+            return [param for item in value.values() for param in _unpack_params(item)]
+        case list() | tuple():
+            return [param for item in value for param in _unpack_params(item)]
+    return []
+
+
+def _child_modules(value: object) -> list[Module]:
+    """The modules inside `value`, in order, through dicts, lists, tuples and modules."""
+    match value:
+        case Module():
+            return [value, *_child_modules(value.__dict__)]
+        case dict():
+            return [module for item in value.values() for module in _child_modules(item)]
+        case list() | tuple():
+            return [module for item in value for module in _child_modules(item)]
+    return []
+
+
+class Module:
+    """A function with parameters: subclasses set attributes in `__init__` and write `forward`."""
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.training = True
+
+    def parameters(self) -> list[Tensor]:
+        """The parameters of this module and the modules inside it, in order of attributes; a shared one appears once."""
+        return list(dict.fromkeys(_unpack_params(self)))
+
+    def _children(self) -> list[Module]:
+        return _child_modules(self.__dict__)
+
+    def eval(self) -> None:
+        """Behave as after training: no dropout, running statistics in batch normalisation."""
+        for module in (self, *self._children()):
+            module.training = False
+
+    def train(self) -> None:
+        """Behave as during training."""
+        for module in (self, *self._children()):
+            module.training = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The value of this module; `module(x)` calls it."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+
+def check_features(where: str, x: Tensor, features: int, axis: int = -1, ndim: int | None = None) -> None:
+    """Raise ShapeError unless `x` has `ndim` axes (when given) and `features` elements along `axis`."""
+    shape = tuple(x.shape)
+    if ndim is not None and len(shape) != ndim:
+        raise ShapeError(f"[{where}] needs an input of {ndim} axes, got shape {shape}")
+    if len(shape) < max(-axis, axis + 1) or shape[axis] != features:
+        raise ShapeError(f"[{where}] needs {features} features on axis {axis} of the input, got shape {shape}")
+
+
+class Identity(Module):
+    """y = x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Linear(Module):
+    """y = x W + b, x (..., in_features), W (in_features, out_features), b (1, out_features).
+
+    Draws W, then b, from kaiming_uniform. Raises ShapeError if the last axis of x is not in_features.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        options = {"device": device, "dtype": dtype}
+        self.weight = Parameter(init.kaiming_uniform(in_features, out_features, **options))
+        self.bias = None
+        if bias:
+            self.bias = Parameter(init.kaiming_uniform(out_features, 1, **options).reshape((1, out_features)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features("Linear", x, self.in_features)
+        y = ops.matmul(x, self.weight)
+        return y if self.bias is None else y + ops.broadcast_to(self.bias, y.shape)
+
+
+class Flatten(Module):
+    """y[i] = all elements of x[i] in a row: (B, ...) to (B, product of the rest)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = 1
+        for size in x.shape[1:]:
+            features *= size
+        return ops.reshape(x, (x.shape[0], features))
+
+
+class ReLU(Module):
+    """y = max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.relu(x)
+
+
+class Sigmoid(Module):
+    """y = 1 / (1 + exp(-x))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.sigmoid(x)
+
+
+class Sequential(Module):
+    """y = f_n(... f_2(f_1(x))): the modules one after the other."""
+
+    def __init__(self, *modules: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.modules = modules
+
+    def forward(self, x: Any) -> Any:
+        for module in self.modules:
+            x = module(x)
+        return x
+
+
+class Residual(Module):
+    """y = fn(x) + x."""
+
+    def __init__(self, fn: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.fn = fn
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fn(x) + x
+
+
+class SoftmaxLoss(Module):
+    """loss = mean over rows of log sum exp(x) - x[label], with `smoothing` of the weight spread over all classes.
+
+    logits (N, C), labels (N,) in 0..C-1. The loss has shape () in numpy mode and (1,) otherwise.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        return ops.cross_entropy(logits, y, self.smoothing)
+
+
+class Dropout(Module):
+    """y = x mask / (1 - p), mask = 1 with probability 1 - p, during training; y = x, and no draw, otherwise."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"[Dropout] p must lie in [0, 1), got {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        mask = init.randb(*x.shape, p=1 - self.p, device=x.device, dtype=x.dtype)
+        return x * (mask / (1 - self.p))

@@ -1,0 +1,42 @@
+"""An exponential moving average of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from ..autograd import Tensor
+
+
+class WeightAverage:
+    """a = decay a + (1 - decay) p for each tensor p, with a = p at first; pass running statistics along if averaged too.
+
+    Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor], decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"[WeightAverage] decay must lie in [0, 1), got {decay}")
+        self.tensors = list(tensors)
+        self.decay = decay
+        self.average = [tensor.data for tensor in self.tensors]
+
+    def update(self) -> None:
+        """Take in the present values."""
+        for index, tensor in enumerate(self.tensors):
+            mixed = self.average[index] * self.decay + tensor.data * (1 - self.decay)
+            self.average[index] = Tensor(mixed, dtype=tensor.dtype, requires_grad=False)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The tensors hold their averages inside the `with` block, and their own values again after it."""
+        own = [tensor.data for tensor in self.tensors]
+        try:
+            self._set(self.average)
+            yield
+        finally:
+            self._set(own)
+
+    def _set(self, values: list[Tensor]) -> None:
+        for tensor, value in zip(self.tensors, values, strict=True):
+            tensor.data = value

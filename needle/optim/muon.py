@@ -1,0 +1,80 @@
+"""Muon: momentum whose update is made orthogonal, for the weight matrices of hidden layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy
+
+from ..autograd import Tensor
+from ..backend_selection import array_api
+from .optimizer import Optimizer
+
+
+class Muon(Optimizer):
+    """θ <- (1 - decay) θ - lr * sqrt(max(1, out/in)) * UV^T, where U S V^T is the singular value decomposition of
+    (1 - m) g + m u, and u <- m u + (1 - m) g is the momentum.
+
+    For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction of
+    the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam. `decay` is
+    the fraction of θ taken away at each step. Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
+    """
+
+    def __init__(self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0) -> None:
+        super().__init__(params)
+        self.lr = lr
+        self.momentum = momentum
+        self.decay = decay
+        self.u: dict[Tensor, Any] = {}
+
+    def step(self) -> None:
+        for p in self.params:
+            if p.grad is None:
+                continue
+            gradient = as_matrix(p.grad.realize_cached_data())
+            u = gradient * (1 - self.momentum)
+            if p in self.u:
+                u = u + self.u[p] * self.momentum
+            self.u[p] = u
+            update = orthogonalized(gradient * (1 - self.momentum) + u * self.momentum)
+            rate = self.lr * max(1.0, gradient.shape[1] / gradient.shape[0]) ** 0.5
+            theta = as_matrix(p.realize_cached_data()) * (1 - self.decay) - update * rate
+            p.data = Tensor.make_const(compact(theta).reshape(p.shape))
+
+
+def as_matrix(array: Any) -> Any:
+    """All axes but the last taken as one."""
+    return compact(array).reshape((prod(array.shape[:-1]), array.shape[-1]))
+
+
+def orthogonalized(g: Any) -> Any:
+    """About U V^T for the matrix g = U S V^T: five Newton-Schulz steps X <- aX + b(XX^T)X + c(XX^T)^2 X from X = g / |g|.
+
+    Every step multiplies X from the left with a polynomial P in the Gram matrix B = XX^T of the smaller side, and takes B
+    to PBP; so only the first and the last product touch the larger side. The singular values end within about 0.7 .. 1.2,
+    which is near enough; the coefficients are those of the source.
+    """
+    if g.shape[0] > g.shape[1]:
+        return transposed(orthogonalized(transposed(g)))
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g * (1.0 / (float((g * g).sum().item()) ** 0.5 + 1e-7))
+    gram = x @ transposed(x)
+    diagonal = array_api.array(numpy.eye(len(gram), dtype="float32") * a, dtype=gram.dtype)
+    total = None
+    for _ in range(5):
+        step = diagonal + gram * b + (gram @ gram) * c
+        total = step if total is None else step @ total
+        gram = step @ gram @ step
+    return total @ x
+
+
+def transposed(matrix: Any) -> Any:
+    """A view of the matrix with its axes exchanged."""
+    return matrix.T if isinstance(matrix, numpy.ndarray) else matrix.permute((1, 0))
+
+
+def compact(array: Any) -> Any:
+    """The array with its elements in order in memory."""
+    return numpy.ascontiguousarray(array) if isinstance(array, numpy.ndarray) else array.compact()

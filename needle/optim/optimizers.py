@@ -1,0 +1,161 @@
+"""Optimizers. A step puts a new array into each parameter's `data`: arrays that were detached before keep their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+
+from ..autograd import Tensor
+from ..backend_ndarray.kernels import kernels
+from ..errors import NeedleError
+
+
+class Optimizer:
+    """Updates `params` from their `grad`; parameters without a gradient are left alone."""
+
+    def __init__(self, params: Iterable[Tensor]) -> None:
+        self.params = list(params)
+
+    def step(self) -> None:
+        """One update of every parameter that has a gradient."""
+        raise NotImplementedError
+
+    def reset_grad(self) -> None:
+        """Forget the gradients."""
+        for param in self.params:
+            param.grad = None
+
+    def _pairs(self) -> list[tuple[Tensor, Any, Any]]:
+        """(parameter, a fresh copy of its array to update, its gradient's array) of those that have a gradient."""
+        pairs = []
+        for param in self.params:
+            if param.grad is not None:
+                array, grad = param.realize_cached_data(), param.grad.realize_cached_data()
+                if tuple(array.shape) != tuple(grad.shape):
+                    raise NeedleError(
+                        f"[{type(self).__name__}] a gradient needs its parameter's shape {tuple(array.shape)}, "
+                        f"got {tuple(grad.shape)}"
+                    )
+                pairs.append((param, _copy(array), _compact(grad)))
+        return pairs
+
+
+class SGD(Optimizer):
+    """u = momentum u + (1 - momentum) (g + weight_decay p); p = p - lr u, with u = 0 at first and no correction."""
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.0, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params)
+        self.lr = lr
+        self.momentum = momentum
+        self.u: dict[Tensor, Any] = {}
+        self.weight_decay = weight_decay
+
+    def step(self) -> None:
+        for param, array, grad in self._pairs():
+            if self.momentum and param not in self.u:
+                self.u[param] = _zeros(array)
+            velocity = self.u[param] if self.momentum else None
+            kernels(array).sgd_step(array, grad, velocity, self.lr, self.momentum, self.weight_decay)
+            param.data = Tensor.make_const(array)
+
+    def clip_grad_norm(self, max_norm: float = 0.25) -> None:
+        """g = g min(1, max_norm / (|g| + 1e-6)), |g| the Euclidean norm over all gradients together."""
+        grads = [param.grad for param in self.params if param.grad is not None]
+        norm = math.sqrt(sum(_squared_norm(grad.realize_cached_data()) for grad in grads))
+        scale = min(1.0, max_norm / (norm + 1e-6))
+        for param in self.params:
+            if param.grad is not None:
+                param.grad = param.grad.detach() * scale
+
+
+class Adam(Optimizer):
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p = p - lr mhat / (sqrt(vhat) + eps).
+
+    mhat = m / (1 - b1^t), vhat = v / (1 - b2^t); weight_decay p is added to g.
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
+    """
+
+    decoupled = False
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 0.01, beta1: float = 0.9, beta2: float = 0.999,
+        eps: float = 1e-8, weight_decay: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(params)
+        self.lr = lr
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.t = 0
+        self.m: dict[Tensor, Any] = {}
+        self.v: dict[Tensor, Any] = {}
+
+    def step(self) -> None:
+        self.t += 1
+        for param, array, grad in self._pairs():
+            if param not in self.m:
+                self.m[param], self.v[param] = _zeros(array), _zeros(array)
+            kernels(array).adam_step(
+                array, grad, self.m[param], self.v[param], self.t, self.lr, self.beta1, self.beta2, self.eps,
+                self.weight_decay, self.decoupled,
+            )  # fmt: skip
+            param.data = Tensor.make_const(array)
+
+
+class AdamW(Adam):
+    """Adam with p = p - lr weight_decay p taken off first, in place of weight_decay p in the gradient.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+    """
+
+    decoupled = True
+
+
+class NesterovSGD(Optimizer):
+    """d = g + weight_decay p; u = momentum u + d; p = p - lr (d + momentum u), with u = 0 at first.
+
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params)
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.u: dict[Tensor, Any] = {}
+
+    def step(self) -> None:
+        for param, array, grad in self._pairs():
+            step = grad + array * self.weight_decay if self.weight_decay else grad
+            self.u[param] = self.u[param] * self.momentum + step if param in self.u else step
+            param.data = Tensor.make_const(array - (step + self.u[param] * self.momentum) * self.lr)
+
+
+def _copy(array: Any) -> Any:
+    """A compact array of its own with the same elements."""
+    if isinstance(array, numpy.ndarray):
+        return numpy.array(array, order="C")
+    copy = type(array).make(array.shape, device=array.device)
+    copy[(slice(None),) * array.ndim] = array
+    return copy
+
+
+def _compact(array: Any) -> Any:
+    return numpy.ascontiguousarray(array) if isinstance(array, numpy.ndarray) else array.compact()
+
+
+def _zeros(array: Any) -> Any:
+    return numpy.zeros_like(array) if isinstance(array, numpy.ndarray) else array.device.full(array.shape, 0.0)
+
+
+def _squared_norm(array: Any) -> float:
+    total = (array * array).sum()
+    return float(total if isinstance(array, numpy.ndarray) else total.numpy().item())

@@ -1,0 +1,1 @@
+"""The applications of the course *Deep Learning Systems*, written on needle."""
