@@ -21,5 +21,6 @@ void bind_pointwise(py::module_& m);  // ewise_*, scalar_*, unary maps, reductio
 void bind_gemm(py::module_& m);       // matmul and its batched, transposed forms
 void bind_conv(py::module_& m);       // convolution and its two gradients
 void bind_fused(py::module_& m);      // softmax, losses, normalisation, LSTM, attention, embedding, optimizer steps
+void bind_course(py::module_& m);     // softmax regression of the course's first homework
 
 }  // namespace nd
