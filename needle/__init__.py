@@ -1,9 +1,12 @@
 """needle: a complete small deep-learning library."""
+# ruff: noqa: F401, F403  (this is the surface: names for others)
 
-from . import ops  # isort: skip  (everything is made of ops)
-from . import autograd, init, backend_selection  # isort: skip
-
+# isort: off
+from . import ops  # first: everything else is made of ops
+from . import autograd, init, data, nn, optim, backend_selection
+# isort: on
+from . import backend_ndarray
 from .autograd import Tensor, TensorTuple
-from .backend_selection import *
+from .backend_selection import *  # (which names there are depends on the backend)
 from .init import ones, ones_like, zeros, zeros_like
-from .ops import *
+from .ops import *  # (its __all__ lists them)

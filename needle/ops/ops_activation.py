@@ -22,7 +22,7 @@ class ReLU(TensorOp):
     def compute(self, a: Any) -> Any:
         return kernels(a).relu(a)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return ReLUGradient()(out_grad, node.inputs[0])
 
 
@@ -36,7 +36,7 @@ class ReLUGradient(TensorOp):
     def compute(self, g: Any, a: Any) -> Any:
         return kernels(a).relu_gradient(g, a)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return ReLUGradient()(out_grad, node.inputs[1]), None
 
 
@@ -50,7 +50,7 @@ class Tanh(TensorOp):
     def compute(self, a: Any) -> Any:
         return kernels(a).tanh(a)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return TanhGradient()(out_grad, node)
 
 
@@ -64,7 +64,7 @@ class TanhGradient(TensorOp):
     def compute(self, g: Any, y: Any) -> Any:
         return kernels(g).tanh_gradient(g, y)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return gradient_of(lambda g, y: g * (1 - y * y), out_grad, node)
 
 
@@ -78,7 +78,7 @@ class Sigmoid(TensorOp):
     def compute(self, a: Any) -> Any:
         return kernels(a).sigmoid(a)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return SigmoidGradient()(out_grad, node)
 
 
@@ -92,7 +92,7 @@ class SigmoidGradient(TensorOp):
     def compute(self, g: Any, y: Any) -> Any:
         return kernels(g).sigmoid_gradient(g, y)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return gradient_of(lambda g, y: g * (y * (1 - y)), out_grad, node)
 
 

@@ -11,7 +11,7 @@ from ..errors import ShapeError
 from ..types import Type
 from . import arrays
 from .ops_tuple import make_tuple
-from .shapes import Axes, axes_of, axis_of, promoted, tuple_fields, without
+from .shapes import Axes, TupleFields, axes_of, axis_of, promoted, without
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Stack(TensorOp):
     def compute(self, parts: Any) -> Any:
         return arrays.stack(parts, axis_of("stack", self.axis, len(parts[0].shape) + 1))
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return split(out_grad, self.axis)
 
 
@@ -52,17 +52,16 @@ class Split(TensorTupleOp):
         axis = axis_of("split", self.axis, len(x.shape))
         return tuple(arrays.take(x, axis, k) for k in range(x.shape[axis]))
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
-        axis = axis_of("split", self.axis, len(node.inputs[0].shape))  # type: ignore[attr-defined]
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
+        axis = axis_of("split", self.axis, len(node.inputs[0].shape))
         return Stack(axis)(out_grad)
 
 
 @dataclass(frozen=True)
-class Flip(TensorOp):
+class Flip(TupleFields, TensorOp):
     """y[..., i, ...] = x[..., n - 1 - i, ...] along each of `axes` (all by default)"""
 
     axes: Axes = None
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         axes_of("flip", self.axes, len(x.shape))
@@ -71,17 +70,16 @@ class Flip(TensorOp):
     def compute(self, x: Any) -> Any:
         return arrays.flip(x, axes_of("flip", self.axes, len(x.shape)))
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return flip(out_grad, self.axes)
 
 
 @dataclass(frozen=True)
-class Dilate(TensorOp):
+class Dilate(TupleFields, TensorOp):
     """y[..., i (dilation + 1), ...] = x[..., i, ...], else 0: zeros after every element, n grows to n (dilation + 1)"""
 
     axes: Axes
     dilation: int
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         axes = _dilated("dilate", self, len(x.shape))
@@ -95,17 +93,16 @@ class Dilate(TensorOp):
         out[_every(self, len(x.shape))] = x
         return out
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return UnDilate(self.axes, self.dilation)(out_grad)
 
 
 @dataclass(frozen=True)
-class UnDilate(TensorOp):
+class UnDilate(TupleFields, TensorOp):
     """y[..., i, ...] = x[..., i (dilation + 1), ...]: what `Dilate` put there, without its zeros"""
 
     axes: Axes
     dilation: int
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         axes = _dilated("undilate", self, len(x.shape))
@@ -118,7 +115,7 @@ class UnDilate(TensorOp):
     def compute(self, x: Any) -> Any:
         return x[_every(self, len(x.shape))]
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return Dilate(self.axes, self.dilation)(out_grad)
 
 

@@ -34,7 +34,7 @@ class Conv(TensorOp):
     def compute(self, x: Any, w: Any) -> Any:
         return kernels(x).conv(x, w, self.stride, self.padding)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, w = node.inputs
         dx = dw = None
         if x.requires_grad:
@@ -67,7 +67,7 @@ class ConvInputGradient(TensorOp):
     def compute(self, g: Any, w: Any) -> Any:
         return kernels(g).conv_input_gradient(g, w, self.stride, self.padding, self.height, self.width)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         g, w = node.inputs
         dg = Conv(self.stride, self.padding)(out_grad, w) if g.requires_grad else None
         dw = ConvWeightGradient(self.stride, self.padding, w.shape[0])(out_grad, g) if w.requires_grad else None
@@ -97,7 +97,7 @@ class ConvWeightGradient(TensorOp):
     def compute(self, x: Any, g: Any) -> Any:
         return kernels(x).conv_weight_gradient(x, g, self.stride, self.padding, self.kernel)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, g = node.inputs
         dx = dg = None
         if x.requires_grad:

@@ -16,15 +16,14 @@ from . import arrays
 from .composite import gradient_of, pullback
 from .ops_mathematic import exp
 from .ops_shape import reshape, spread, summation
-from .shapes import Axes, axes_of, real, tuple_fields, without
+from .shapes import Axes, TupleFields, axes_of, real, without
 
 
 @dataclass(frozen=True)
-class LogSumExp(TensorOp):
+class LogSumExp(TupleFields, TensorOp):
     """y = log sum exp(x) over `axes` (all by default), which go away; over all of an NDArray y has shape (1,)"""
 
     axes: Axes = None
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         axes = axes_of("logsumexp", self.axes, len(x.shape))
@@ -36,11 +35,11 @@ class LogSumExp(TensorOp):
     def compute(self, x: Any) -> Any:
         return kernels(x).logsumexp(x, self.axes)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (x,) = node.inputs
-        axes = axes_of("logsumexp", self.axes, len(x.shape))  # type: ignore[attr-defined]
-        share = exp(x - spread(node, x.shape, axes))  # type: ignore[attr-defined, operator]
-        return spread(out_grad, x.shape, axes) * share  # type: ignore[attr-defined]
+        axes = axes_of("logsumexp", self.axes, len(x.shape))
+        share = exp(x - spread(node, x.shape, axes))
+        return spread(out_grad, x.shape, axes) * share
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Softmax(TensorOp):
     def compute(self, x: Any) -> Any:
         return kernels(x).softmax(x)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return SoftmaxGradient()(out_grad, node)
 
 
@@ -67,7 +66,7 @@ class SoftmaxGradient(TensorOp):
     def compute(self, g: Any, y: Any) -> Any:
         return kernels(y).softmax_gradient(g, y)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return gradient_of(lambda g, y: y * (g - _total(g * y)), out_grad, node)
 
 
@@ -81,7 +80,7 @@ class LogSoftmax(TensorOp):
     def compute(self, x: Any) -> Any:
         return kernels(x).logsoftmax(x)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return LogSoftmaxGradient()(out_grad, node)
 
 
@@ -95,7 +94,7 @@ class LogSoftmaxGradient(TensorOp):
     def compute(self, g: Any, y: Any) -> Any:
         return kernels(y).logsoftmax_gradient(g, y)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return gradient_of(lambda g, y: g - exp(y) * _total(g), out_grad, node)
 
 
@@ -116,7 +115,7 @@ class CrossEntropy(TensorOp):
     def compute(self, logits: Any, labels: Any) -> Any:
         return kernels(logits).cross_entropy(logits, labels, self.smoothing)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         logits, labels = node.inputs
         return CrossEntropyGradient(self.smoothing)(out_grad, logits, labels), None
 
@@ -133,7 +132,7 @@ class CrossEntropyGradient(TensorOp):
     def compute(self, g: Any, logits: Any, labels: Any) -> Any:
         return kernels(logits).cross_entropy_gradient(g, logits, labels, self.smoothing)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         def formula(g: Tensor, logits: Tensor, labels: Tensor) -> Any:
             return pullback(lambda x: cross_entropy_in_ops(x, labels, g.shape, self.smoothing), [logits], [g])
 

@@ -25,7 +25,7 @@ class EWiseAdd(TensorOp):
         a, b = aligned(a, b)
         return kernels(a).add(a, b)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
         return sum_to(out_grad, a), sum_to(out_grad, b)
 
@@ -42,7 +42,7 @@ class AddScalar(TensorOp):
     def compute(self, a: Any) -> Any:
         return by_number("add_scalar", operator.add, a, self.scalar)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return out_grad
 
 
@@ -57,7 +57,7 @@ class EWiseMul(TensorOp):
         a, b = aligned(a, b)
         return kernels(a).multiply(a, b)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
         da = sum_to(out_grad * b, a) if a.requires_grad else None
         return da, sum_to(out_grad * a, b) if b.requires_grad else None
@@ -75,7 +75,7 @@ class MulScalar(TensorOp):
     def compute(self, a: Any) -> Any:
         return by_number("multiply_scalar", operator.mul, a, self.scalar)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return mul_scalar(out_grad, self.scalar)
 
 
@@ -90,7 +90,7 @@ class EWisePow(TensorOp):
         a, b = aligned(a, b)
         return kernels(a).power(a, b)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
         da = db = None
         if a.requires_grad:
@@ -112,7 +112,7 @@ class PowerScalar(TensorOp):
     def compute(self, a: Any) -> Any:
         return by_number("power_scalar", operator.pow, a, self.scalar)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (a,) = node.inputs
         if self.scalar == 0:
             return mul_scalar(out_grad, 0)  # 0 a^-1 would be no number at a = 0
@@ -133,7 +133,7 @@ class EWiseDiv(TensorOp):
         a, b = aligned(a, b)
         return kernels(a).divide(a, b)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
         da = out_grad / b
         return sum_to(da, a), sum_to(negate(da * node), b) if b.requires_grad else None
@@ -151,7 +151,7 @@ class DivScalar(TensorOp):
     def compute(self, a: Any) -> Any:
         return by_number("divide_scalar", operator.truediv, a, self.scalar)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return divide_scalar(out_grad, self.scalar)
 
 
@@ -165,7 +165,7 @@ class Negate(TensorOp):
     def compute(self, a: Any) -> Any:
         return kernels(a).negate(a)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return negate(out_grad)
 
 
@@ -179,7 +179,7 @@ class Log(TensorOp):
     def compute(self, a: Any) -> Any:
         return kernels(a).log(a)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return out_grad / node.inputs[0]
 
 
@@ -193,7 +193,7 @@ class Exp(TensorOp):
     def compute(self, a: Any) -> Any:
         return kernels(a).exp(a)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return out_grad * node
 
 

@@ -32,7 +32,7 @@ class MatMul(TensorOp):
             return kernels(a).matmul(rows, b).reshape((*a.shape[:-1], b.shape[-1]))  # one product, not one per batch
         return kernels(a).matmul(a, b)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
         return _left(out_grad, a, b), _right(out_grad, a, b)
 

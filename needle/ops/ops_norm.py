@@ -33,7 +33,7 @@ class BatchNorm(TensorTupleOp):
     def compute(self, x: Any, weight: Any, bias: Any) -> Any:
         return kernels(x).batch_norm(x, weight, bias, self.eps)
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         x, weight, _ = node.inputs
         return wanted(BatchNormGradient(self.eps)(out_grad[0], x, weight, node[1], node[2]), node.inputs)
 
@@ -53,8 +53,8 @@ class BatchNormGradient(TensorTupleOp):
     def compute(self, g: Any, x: Any, weight: Any, mean: Any, var: Any) -> Any:
         return kernels(x).batch_norm_gradient(g, x, weight, mean, var, self.eps)
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
-        axes = tuple(range(len(node.inputs[1].shape) - 1))  # type: ignore[attr-defined]
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
+        axes = tuple(range(len(node.inputs[1].shape) - 1))
         return gradient_of(lambda g, x, weight, *_: _normalized_gradient(g, x, weight, axes, self.eps), out_grad, node)
 
 
@@ -74,7 +74,7 @@ class BatchNormInference(TensorOp):
     def compute(self, x: Any, weight: Any, bias: Any, mean: Any, var: Any) -> Any:
         return kernels(x).batch_norm_inference(x, weight, bias, mean, var, self.eps)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         def formula(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
             scale = weight * (var + self.eps) ** -0.5
             return x * broadcast_to(scale, x.shape) + broadcast_to(bias - mean * scale, x.shape)
@@ -100,7 +100,7 @@ class LayerNorm(TensorTupleOp):
     def compute(self, x: Any, weight: Any, bias: Any) -> Any:
         return kernels(x).layer_norm(x, weight, bias, self.eps)
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         x, weight, _ = node.inputs
         return wanted(LayerNormGradient(self.eps)(out_grad[0], x, weight, node[1], node[2]), node.inputs)
 
@@ -117,8 +117,8 @@ class LayerNormGradient(TensorTupleOp):
     def compute(self, g: Any, x: Any, weight: Any, mean: Any, rstd: Any) -> Any:
         return kernels(x).layer_norm_gradient(g, x, weight, mean, rstd)
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
-        axes = (len(node.inputs[1].shape) - 1,)  # type: ignore[attr-defined]
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
+        axes = (len(node.inputs[1].shape) - 1,)
         return gradient_of(lambda g, x, weight, *_: _normalized_gradient(g, x, weight, axes, self.eps), out_grad, node)
 
 

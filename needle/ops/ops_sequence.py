@@ -35,9 +35,9 @@ class Embed(TensorOp):
     def compute(self, ids: Any, weight: Any) -> Any:
         return kernels(weight).embedding(ids, weight)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         ids, weight = node.inputs
-        return None, EmbedGradient(weight.shape[0])(out_grad, ids)  # type: ignore[attr-defined]
+        return None, EmbedGradient(weight.shape[0])(out_grad, ids)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class EmbedGradient(TensorOp):
     def compute(self, g: Any, ids: Any) -> Any:
         return kernels(g).embedding_gradient(g, ids, self.n)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return Embed()(node.inputs[1], out_grad), None
 
 
@@ -81,7 +81,7 @@ class LSTM(TensorTupleOp):
         out, cells, act = kernels(gates).lstm(gates, h0, c0, W)
         return out, arrays.copied(arrays.take(cells, 0, gates.shape[0] - 1)), cells, act
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         saved = (node[0], node[2], node[3])
         return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *saved), node.inputs)
 
@@ -96,7 +96,7 @@ class LSTMGradient(TensorTupleOp):
     def compute(self, g: Any, d_cell: Any, gates: Any, h0: Any, c0: Any, W: Any, out: Any, cells: Any, act: Any) -> Any:
         return kernels(g).lstm_gradient(g, d_cell, out, cells, act, h0, c0, W)
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         def formula(g: Tensor, d_cell: Tensor, *inputs: Tensor) -> Any:
             return pullback(lstm_in_ops, inputs[:4], [g, d_cell])
 
@@ -138,7 +138,7 @@ class Attention(TensorTupleOp):
     def compute(self, q: Any, k: Any, v: Any) -> Any:
         return kernels(q).attention(q, k, v, self.scale, self.causal)
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         grads = AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, node[0], node[1])
         return wanted(grads, node.inputs)
 
@@ -156,9 +156,9 @@ class AttentionGradient(TensorTupleOp):
     def compute(self, g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any) -> Any:
         return kernels(q).attention_gradient(g, q, k, v, out, lse, self.scale, self.causal)
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         def formula(g: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> Any:
-            return pullback(lambda *qkv: attention_in_ops(*qkv, self.scale, self.causal), [q, k, v], [g])
+            return pullback(lambda q, k, v: attention_in_ops(q, k, v, self.scale, self.causal), [q, k, v], [g])
 
         return gradient_of(formula, out_grad, node)
 

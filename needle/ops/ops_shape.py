@@ -6,30 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..autograd import Tensor, TensorOp, Value
+from ..autograd import Tensor, TensorOp
 from ..backend_selection import BACKEND
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
 from .shapes import (
     Axes,
+    TupleFields,
     axes_of,
     check_broadcast_to,
     expanded_axes,
     kept,
     reshaped,
     swapped,
-    tuple_fields,
     without,
 )
 
 
 @dataclass(frozen=True)
-class Transpose(TensorOp):
+class Transpose(TupleFields, TensorOp):
     """y = x with two axes exchanged (the last two by default)"""
 
     axes: tuple[int, int] | None = None
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         return Type(tuple(x.shape[i] for i in swapped("transpose", self.axes, len(x.shape))), x.dtype)
@@ -37,16 +36,15 @@ class Transpose(TensorOp):
     def compute(self, x: Any) -> Any:
         return arrays.permute(x, swapped("transpose", self.axes, len(x.shape)))
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return Transpose(self.axes)(out_grad)
 
 
 @dataclass(frozen=True)
-class Permute(TensorOp):
+class Permute(TupleFields, TensorOp):
     """y[j_0, j_1, ...] = x[i_0, i_1, ...] where j_k = i_axes[k]: axis k of y is axis axes[k] of x"""
 
     axes: tuple[int, ...]
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         order = axes_of("permute", self.axes, len(x.shape))
@@ -57,17 +55,16 @@ class Permute(TensorOp):
     def compute(self, x: Any) -> Any:
         return arrays.permute(x, self.axes)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         order = axes_of("permute", self.axes, len(self.axes))
         return Permute(tuple(order.index(i) for i in range(len(order))))(out_grad)
 
 
 @dataclass(frozen=True)
-class Reshape(TensorOp):
+class Reshape(TupleFields, TensorOp):
     """y = the elements of x in their order, seen as `shape` (where one size may be -1: what is left)"""
 
     shape: tuple[int, ...]
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         return Type(reshaped("reshape", x.shape, self.shape), x.dtype)
@@ -75,16 +72,15 @@ class Reshape(TensorOp):
     def compute(self, x: Any) -> Any:
         return arrays.reshape(x, reshaped("reshape", x.shape, self.shape))
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
-        return Reshape(node.inputs[0].shape)(out_grad)  # type: ignore[attr-defined]
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        return Reshape(node.inputs[0].shape)(out_grad)
 
 
 @dataclass(frozen=True)
-class BroadcastTo(TensorOp):
+class BroadcastTo(TupleFields, TensorOp):
     """y = x repeated to `shape` along new leading axes and axes of size 1"""
 
     shape: tuple[int, ...]
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         check_broadcast_to("broadcast_to", x.shape, self.shape)
@@ -93,16 +89,15 @@ class BroadcastTo(TensorOp):
     def compute(self, x: Any) -> Any:
         return arrays.broadcast_to(x, self.shape)
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return sum_to(out_grad, node.inputs[0])
 
 
 @dataclass(frozen=True)
-class Summation(TensorOp):
+class Summation(TupleFields, TensorOp):
     """y = sum of x over `axes` (all by default), which go away; over all of an NDArray y has shape (1,)"""
 
     axes: Axes = None
-    __post_init__ = tuple_fields
 
     def infer(self, x: Type) -> Type:
         if self.axes is None:
@@ -112,8 +107,8 @@ class Summation(TensorOp):
     def compute(self, x: Any) -> Any:
         return arrays.total(x, None if self.axes is None else axes_of("summation", self.axes, len(x.shape)))
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
-        shape = node.inputs[0].shape  # type: ignore[attr-defined]
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        shape = node.inputs[0].shape
         return spread(out_grad, shape, axes_of("summation", self.axes, len(shape)))
 
 
@@ -123,11 +118,11 @@ def spread(y: Tensor, shape: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
     return BroadcastTo(shape)(y if y.shape == with_ones else Reshape(with_ones)(y))
 
 
-def sum_to(out_grad: Tensor, value: Value) -> Tensor | None:
+def sum_to(out_grad: Tensor, value: Any) -> Tensor | None:
     """The adjoint of broadcasting `value`: `out_grad` summed to its shape. None if `value` requires no gradient."""
     if not value.requires_grad:
         return None
-    shape = value.shape  # type: ignore[attr-defined]
+    shape = value.shape
     if out_grad.shape == shape:
         return out_grad
     axes = expanded_axes(shape, out_grad.shape)

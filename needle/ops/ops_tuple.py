@@ -36,7 +36,7 @@ class MakeTensorTuple(TensorTupleOp):
     def compute(self, *args: Any) -> Any:
         return args
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         return tuple(out_grad)
 
 
@@ -59,7 +59,7 @@ class TupleGetItem(TensorOp):
     def compute(self, items: Any) -> Any:
         return items[self.index]
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Any:
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (whole,) = node.inputs
         like = out_grad.realize_cached_data()
         parts = [Zeros.make_const(arrays.zeros(like, item.shape)) for item in whole.type]
@@ -80,7 +80,7 @@ class FusedAddScalars(TensorTupleOp):
     def compute(self, a: Any) -> Any:
         return a + self.c0, a + self.c1
 
-    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Any:
+    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         return out_grad[0] + out_grad[1]
 
 

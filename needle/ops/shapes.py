@@ -121,8 +121,10 @@ def real(x: Type) -> Type:
     return x if x.dtype.startswith("float") else Type(x.shape, str(numpy.result_type(x.dtype, 1.0)))
 
 
-def tuple_fields(op: Any) -> None:
-    """Axes and shapes given as lists become tuples, so that ops can be compared and hashed (a `__post_init__`)."""
-    for name, value in vars(op).items():
-        if isinstance(value, list):
-            object.__setattr__(op, name, tuple(value))
+class TupleFields:
+    """An op whose axes and shapes, given as lists, become tuples, so that it can be compared and hashed."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
