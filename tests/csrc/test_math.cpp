@@ -1,0 +1,65 @@
+// The largest error of nd/math.h over a dense sweep of all floats, against the C library in double; and the special cases.
+#include "../../csrc/nd/math.h"
+#include "check.h"
+
+namespace {
+
+// |got - exact| in units in the last place of a float near `exact`.
+double ulps(float got, double exact) {
+    const float rounded = static_cast<float>(exact);
+    if (std::isnan(exact)) return std::isnan(got) ? 0 : 1e9;
+    if (std::isinf(rounded) || std::isinf(got)) return got == rounded ? 0 : std::fabs(exact) > 3.4028235e38 ? 1 : 1e9;
+    if (rounded == 0 && got == 0) return std::signbit(got) == std::signbit(rounded) ? 0 : 1e9;
+    const int exponent = std::max(std::ilogb(exact), -126);
+    return std::fabs(got - exact) / std::ldexp(1.0, exponent - 23);
+}
+
+template <class F, class Exact>
+void sweep(const char* name, double bound, F f, Exact exact, uint32_t step) {
+    double worst = 0;
+    float at = 0;
+    for (uint64_t bits = 0; bits < (1ull << 32); bits += static_cast<uint64_t>(step) * nd::kLanes) {
+        float x[nd::kLanes], y[nd::kLanes];
+        for (int i = 0; i < nd::kLanes; ++i) x[i] = float_of(static_cast<uint32_t>(bits + static_cast<uint64_t>(i) * step));
+        nd::store(y, f(nd::load(x)));
+        for (int i = 0; i < nd::kLanes; ++i) {
+            const double error = ulps(y[i], exact(x[i]));
+            if (error > worst) worst = error, at = x[i];
+        }
+    }
+    std::printf("  %-8s %.3f ulp at %.9g\n", name, worst, at);
+    CHECK(worst <= bound, "%s: %.3f ulp at %.9g, at most %.1f are promised", name, worst, at, bound);
+}
+
+void powers() {
+    const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+    const float edge[] = {0.0f, -0.0f, 1, -1, 2, -2, 0.5f, -0.5f, 3, -3, 1e-45f, -1e-45f, 3.4e38f, -3.4e38f, 16777217.0f,
+                          8388607.5f, 1.5f, -1.5f, inf, -inf, nan};
+    for (float x : edge)
+        for (float y : edge) {
+            const float got = nd::pow(x, y), wanted = std::pow(x, y);
+            CHECK(same_bits(got, wanted) || ulps(got, std::pow(double(x), double(y))) <= 1, "pow(%g, %g) = %g, wanted %g", x, y, got, wanted);
+        }
+    double worst = 0;
+    for (int i = 0; i < 1000000; ++i) {
+        const float x = std::ldexp(1 + std::fabs(uniform()), static_cast<int>(random_bits() % 252) - 126);
+        const float y = uniform() * std::pow(10.0f, 3 * uniform());
+        worst = std::max(worst, ulps(nd::pow(x, y), std::pow(double(x), double(y))));
+    }
+    std::printf("  %-8s %.3f ulp\n", "pow", worst);
+    CHECK(worst <= 1, "pow: %.3f ulp", worst);
+}
+
+}  // namespace
+
+int main(int argc, char**) {
+    const uint32_t step = argc > 1 ? 1 : 509;  // any argument: every float there is
+    sweep("exp", 1, [](nd::Vec x) { return nd::exp(x); }, [](double x) { return std::exp(x); }, step);
+    sweep("log", 1, [](nd::Vec x) { return nd::log(x); }, [](double x) { return std::log(x); }, step);
+    sweep("tanh", 2, [](nd::Vec x) { return nd::tanh(x); }, [](double x) { return std::tanh(x); }, step);
+    sweep("sigmoid", 3, [](nd::Vec x) { return nd::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, step);
+    sweep("erf", 2, [](nd::Vec x) { return nd::erf(x); }, [](double x) { return std::erf(x); }, step);
+    powers();
+    for (float x : {0.3f, -1.7f, 20.0f}) CHECK(same_bits(nd::exp(x), nd::exp(nd::splat(x))[0]), "a float and a lane differ");
+    return finish("test_math");
+}
