@@ -48,10 +48,13 @@ class TupleGetItem(TensorOp):
 
     def __call__(self, a: TensorTuple, fold_const: bool = True) -> Tensor:  # type: ignore[override]
         if fold_const and isinstance(a.op, MakeTensorTuple):
-            return a.inputs[self.index]  # type: ignore[return-value]
+            return self._chosen(a.inputs)
         return Tensor.make_from_op(self, [a])
 
     def infer(self, items: tuple[Type, ...]) -> Type:
+        return self._chosen(items)
+
+    def _chosen(self, items: Any) -> Any:
         if not 0 <= self.index < len(items):
             raise IndexRangeError(f"[tuple_get_item] index must be in 0..{len(items) - 1}, got {self.index}")
         return items[self.index]

@@ -1,0 +1,23 @@
+"""The suite in both array modes.
+
+Files marked `pytestmark = pytest.mark.both_modes` are about what numpy mode shares with NDArrays. With
+NEEDLE_BACKEND=np pytest collects those files alone; `tests/needle/test_numpy_mode.py` runs it so.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "both_modes: runs with NEEDLE_BACKEND=np too")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """In numpy mode, leave out the test files that need NDArrays."""
+    if os.environ.get("NEEDLE_BACKEND") == "np" and collection_path.name.startswith("test_"):
+        return True if "mark.both_modes" not in collection_path.read_text() else None
+    return None

@@ -1,0 +1,53 @@
+"""The table of all ops in docs/ops.md, written from the ops themselves: `python -m tests.op_table`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from needle import autograd, ops
+
+PAGE = "docs/ops.md"
+HEAD = """# The ops
+
+Every op of needle, written by `python -m tests.op_table` from the classes in `needle/ops/`. An op is a frozen dataclass:
+its fields are its attributes, `infer` gives the type of its result from the types of its inputs, `compute` the value on
+arrays, `gradient` the adjoints of its inputs, in ops again; so every op can be differentiated as often as needed.
+`tests/cases.py` holds samples of each, and `tests/test_every_op.py` checks them: value, type, gradient, second gradient.
+"""
+
+
+def markdown() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for module in modules():
+        parts.append(f"## {module.__name__}\n\n{(module.__doc__ or '').splitlines()[0]}\n")
+        parts.append("| op | function | what it computes |\n|---|---|---|")
+        parts.append("\n".join(rows(module)) + "\n")
+    return "\n".join(parts)
+
+
+def modules() -> list[ModuleType]:
+    """The modules that define ops, in the order of their names."""
+    found = {name: module for name, module in vars(ops).items() if name.startswith("ops_")}
+    return [found[name] for name in sorted(found)]
+
+
+def rows(module: ModuleType) -> Iterator[str]:
+    """A row for each op class of the module."""
+    functions = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and name in ops.__all__}
+    for name, op in vars(module).items():
+        if isinstance(op, type) and issubclass(op, autograd.Op) and op.__module__ == module.__name__:
+            fields = ", ".join(f.name for f in dataclasses.fields(op))  # type: ignore[arg-type]
+            callers = [f for f, body in functions.items() if re.search(rf"\b{name}\(", inspect.getsource(body))]
+            called = ", ".join(f"`{f}`" for f in callers if functions[f].__module__ == module.__name__)
+            formula = (op.__doc__ or "").splitlines()[0].replace("|", "\\|")
+            yield f"| `{name}({fields})` | {called} | {formula} |"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent.parent / PAGE).write_text(markdown())

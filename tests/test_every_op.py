@@ -1,0 +1,240 @@
+"""Every op, against its meaning: value, type, gradient, second gradient, layouts, refusals, documentation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from needle import BACKEND, Tensor, TensorTuple, array_api, autograd, ops
+from needle.errors import NeedleError, ShapeError
+from needle.types import Type
+from tests.cases import CASES, REFUSALS, Case
+from tests.meaning import MEANING
+from tests.op_table import PAGE, markdown
+
+pytestmark = pytest.mark.both_modes
+
+CLASSES = [op for op in vars(ops).values() if isinstance(op, type) and issubclass(op, autograd.Op)]
+ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
+    "float64": lambda x: np.array(x, dtype="float64"),
+    "float32": lambda x: np.array(x, dtype="float32"),
+}
+if BACKEND == "nd":
+    ARRAYS |= {
+        "cpu": lambda x: array_api.NDArray(x, device=array_api.cpu()),
+        "cpu_numpy": lambda x: array_api.NDArray(x, device=array_api.cpu_numpy()),
+    }
+NATIVE = ["cpu"] if BACKEND == "nd" else ["float64", "float32"]
+TOLERANCE = {"float64": 1e-7, "float32": 2e-5, "cpu": 2e-5, "cpu_numpy": 2e-5}
+by_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+by_array = pytest.mark.parametrize("kind", ARRAYS)
+
+
+def tensors(inputs: tuple[Any, ...], array: Callable[[np.ndarray], Any], requires_grad: bool = False) -> list[Any]:
+    """The arrays as leaves; a tuple of arrays as a tuple of leaves."""
+    made = Tensor.make_const
+    return [
+        tuple(made(array(part), requires_grad=requires_grad) for part in x)
+        if isinstance(x, tuple)
+        else made(array(x), requires_grad=requires_grad)
+        for x in inputs
+    ]
+
+
+def applied(case: Case, leaves: list[Any]) -> list[Tensor]:
+    """The outputs of the case's op; what it saves for its gradient is computed anew from the leaves."""
+    if case.saved:
+        values = case.saved(*[x.numpy().astype(float) for x in leaves])
+        like = leaves[0].realize_cached_data()
+        leaves = leaves + [Tensor.make_const(ops.arrays.constant(like, value)) for value in values]
+    result = case.op(*[ops.make_tuple(*x) if isinstance(x, tuple) else x for x in leaves])
+    return list(result) if isinstance(result, TensorTuple) else [result]
+
+
+def outputs(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def assert_equal(case: Case, found: list[Tensor], meant: Any, tolerance: float) -> None:
+    meant = outputs(meant)
+    assert len(found) == len(meant)
+    for y, expected in zip(found, meant, strict=True):
+        got = y.numpy()
+        if np.shape(expected) == () and got.shape == (1,):
+            got = got.reshape(())  # an NDArray's number
+        assert got.shape == np.shape(expected)
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("op", CLASSES, ids=lambda op: op.__name__)
+def test_each_op_is_a_frozen_dataclass_with_cases_and_mathematics(op: type) -> None:
+    assert dataclasses.is_dataclass(op) and op.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert op in MEANING and any(type(case.op) is op for case in CASES)
+    assert op.__doc__ and not op.__doc__.startswith(op.__name__)  # dataclasses write "Name(field: type)" by themselves
+    assert {"infer", "compute", "gradient"} <= set(vars(op))
+
+
+@by_array
+@by_case
+def test_value_is_the_meaning(case: Case, kind: str) -> None:
+    found = applied(case, tensors(case.inputs, ARRAYS[kind]))
+    assert_equal(case, found, case.meaning(*case.all_inputs(case.inputs)), max(TOLERANCE[kind], 1e-6 * bool(case.saved)))
+    for y in found:
+        assert str(y.dtype) == (kind if kind in ("float64", "float32") else "float32")
+
+
+@pytest.mark.parametrize("kind", NATIVE)
+@by_case
+def test_inferred_type_is_the_computed_one(case: Case, kind: str) -> None:
+    values = [x.realize_cached_data() if isinstance(x, Tensor) else [y.realize_cached_data() for y in x]
+              for x in tensors(case.all_inputs(case.inputs), ARRAYS[kind])]  # fmt: skip
+    types = [tuple(map(type_of, x)) if isinstance(x, list) else type_of(x) for x in values]
+    computed = applied(case, tensors(case.inputs, ARRAYS[kind]))
+    inferred = case.op.infer(*types)
+    assert ([inferred] if isinstance(inferred, Type) else list(inferred)) == [y.type for y in computed]
+
+
+def type_of(array: Any) -> Type:
+    return Type(tuple(array.shape), str(array.dtype))
+
+
+def relaid(x: np.ndarray, layout: str) -> tuple[np.ndarray, Callable[[Any], Any]]:
+    """Values that suit a layout, and how to lay an array of these values out that way without changing them."""
+    if layout == "strided":  # every second element of an array with a border
+        wide = np.zeros([2 * n + 1 for n in x.shape])
+        wide[tuple(slice(1, None, 2) for _ in x.shape)] = x
+        return wide, lambda a: a[tuple(slice(1, None, 2) for _ in x.shape)]
+    if layout == "permuted":
+        backwards = tuple(reversed(range(x.ndim)))
+        return x.transpose(backwards), lambda a: ops.arrays.permute(a, backwards)
+    row = x[:1]
+    return row, lambda a: np.broadcast_to(a, x.shape) if isinstance(a, np.ndarray) else a.broadcast_to(x.shape)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "float64"] if BACKEND == "nd" else ["float64"])
+@pytest.mark.parametrize("layout", ["strided", "permuted", "broadcast"])
+@by_case
+def test_layout_in_memory_does_not_matter(case: Case, layout: str, kind: str) -> None:
+    array, leaves = ARRAYS[kind], []
+    for x in case.inputs:
+        parts = []
+        for part in x if isinstance(x, tuple) else (x,):
+            if part.ndim and part.size:
+                values, lay_out = relaid(part, layout)
+                parts.append(Tensor.make_const(lay_out(array(np.ascontiguousarray(values)))))
+            else:
+                parts.append(Tensor.make_const(array(part)))
+        leaves.append(tuple(parts) if isinstance(x, tuple) else parts[0])
+    values = tuple(tuple(p.numpy() for p in x) if isinstance(x, tuple) else x.numpy().astype(float) for x in leaves)
+    tolerance = max(TOLERANCE[kind], 1e-5 if case.saved else 0)
+    assert_equal(case, applied(case, leaves), case.meaning(*case.all_inputs(values)), tolerance)
+
+
+def pulled_back(case: Case, leaves: list[Any], weights: list[Tensor]) -> tuple[list[Tensor], list[Any]]:
+    """(outputs that are differentiated, adjoints of the differentiated inputs when those of the outputs are `weights`)"""
+    results = applied(case, leaves)[: case.outputs]
+    adjoints: dict[Any, Any] = {}
+    for y, weight in zip(results, weights, strict=True):
+        adjoints[y] = adjoints[y] + weight if y in adjoints else weight
+    return results, autograd.vjp(adjoints, differentiated(case, leaves))
+
+
+def differentiated(case: Case, leaves: list[Any]) -> list[Tensor]:
+    chosen = [x for i, x in enumerate(leaves) if i not in case.fixed]
+    return [part for x in chosen for part in (x if isinstance(x, tuple) else (x,))]
+
+
+def cotangents(results: list[Tensor], seed: int) -> list[Tensor]:
+    draw = np.random.default_rng(seed)
+    return [Tensor.make_const(np.asarray(draw.standard_normal(y.shape)), requires_grad=True) for y in results]
+
+
+def assert_slopes(loss: Callable[[], float], leaves: list[Tensor], adjoints: list[Any], tolerance: float) -> None:
+    """Each adjoint is the slope of the loss, by central differences in every element of every leaf."""
+    for leaf, adjoint in zip(leaves, adjoints, strict=True):
+        values = leaf.realize_cached_data()
+        expected = np.zeros(values.shape)
+        for index in np.ndindex(*values.shape):
+            kept, eps = values[index], 1e-5
+            values[index] = kept + eps
+            above = loss()
+            values[index] = kept - eps
+            expected[index] = (above - loss()) / (2 * eps)
+            values[index] = kept
+        got = np.zeros(values.shape) if adjoint is None else adjoint.numpy()
+        assert got.shape == expected.shape
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+def total(values: list[Tensor], weights: list[Tensor]) -> float:
+    return sum(float((y.numpy() * w.numpy()).sum()) for y, w in zip(values, weights, strict=True))
+
+
+@by_case
+def test_gradient_is_the_slope(case: Case) -> None:
+    if case.saved:
+        pytest.skip("depends on values saved by the op whose gradient it is; see that op's second gradient")
+    leaves = tensors(case.inputs, ARRAYS["float64"], requires_grad=True)
+    weights = cotangents(applied(case, leaves)[: case.outputs], seed=1)
+    _, adjoints = pulled_back(case, leaves, weights)
+    assert_slopes(
+        lambda: total(applied(case, leaves)[: case.outputs], weights), differentiated(case, leaves), adjoints, 1e-6
+    )
+
+
+@by_case
+def test_second_gradient_is_the_slope_of_the_gradient(case: Case) -> None:
+    if case.saved:
+        pytest.skip("depends on values saved by the op whose gradient it is; see that op's second gradient")
+    leaves = tensors(case.inputs, ARRAYS["float64"], requires_grad=True)
+    weights = cotangents(applied(case, leaves)[: case.outputs], seed=1)
+
+    def gradients() -> list[Tensor]:
+        return [x for x in pulled_back(case, leaves, weights)[1] if x is not None]
+
+    first = gradients()
+    directions = cotangents(first, seed=2)
+    variables = differentiated(case, leaves) + weights
+    adjoints: dict[Any, Any] = {}
+    for x, direction in zip(first, directions, strict=True):
+        adjoints[x] = adjoints[x] + direction if x in adjoints else direction
+    second = autograd.vjp(adjoints, variables)
+    assert_slopes(lambda: total(gradients(), directions), variables, second, 2e-5)
+
+
+@by_array
+@by_case
+def test_gradients_agree_between_kinds_of_arrays(case: Case, kind: str) -> None:
+    def run(array: Callable[[np.ndarray], Any]) -> list[Any]:
+        leaves = tensors(case.inputs, array, requires_grad=True)
+        results = applied(case, leaves)[: case.outputs]
+        weights = [Tensor.make_const(array(w.numpy())) for w in cotangents(results, seed=1)]
+        return [None if x is None else x.numpy() for x in pulled_back(case, leaves, weights)[1]]
+
+    for got, expected in zip(run(ARRAYS[kind]), run(ARRAYS["float64"]), strict=True):
+        if expected is None:
+            assert got is None
+        else:
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("op", "shapes", "message"), REFUSALS, ids=lambda x: str(x)[:40])
+def test_wrong_shapes_are_refused_in_plain_words(op: Any, shapes: tuple[Any, ...], message: str) -> None:
+    nested = [isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], tuple) for shape in shapes]
+    types = [tuple(map(Type, x)) if deep else Type(x) for x, deep in zip(shapes, nested, strict=True)]
+    with pytest.raises(NeedleError, match=message):
+        op.infer(*types)
+    inputs = tuple(tuple(map(np.zeros, x)) if deep else np.zeros(x) for x, deep in zip(shapes, nested, strict=True))
+    leaves = tensors(inputs, ARRAYS[NATIVE[0]])
+    with pytest.raises((ShapeError, IndexError), match=message):
+        op(*[ops.make_tuple(*x) if isinstance(x, tuple) else x for x in leaves])
+
+
+def test_the_table_of_ops_in_the_documentation_is_current() -> None:
+    path = Path(__file__).parent.parent / PAGE
+    assert path.read_text() == markdown(), f"{PAGE} is stale: python -m tests.op_table writes it"
