@@ -1,0 +1,158 @@
+"""From a graph to files: a shared library, a static command, a header, and the source they were built from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from .emit.emit import Program, emit
+from .emit.main import main_program
+from .errors import BuildError
+from .ir import Graph
+from .passes import optimize
+
+FLAGS = (
+    "-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fvisibility=hidden", "-pthread",
+)  # fmt: skip
+VARIANTS = {
+    "v2": ("-march=x86-64-v2",),
+    "v3": ("-march=x86-64-v3",),
+    "v4": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """The files of a compiled model; `seconds` is what compiling took, 0 when it was found in the cache."""
+
+    name: str
+    library: Path
+    executable: Path
+    header: Path
+    source: Path
+    weights: Path
+    seconds: float
+    arena_item: int  # bytes of scratch memory for each item of a batch
+    arena_fixed: int
+    arena_thread: int  # and for each thread
+
+    def arena_bytes(self, batch: int, threads: int) -> int:
+        """The scratch memory of one instance."""
+        return self.arena_item * batch + self.arena_fixed + self.arena_thread * threads
+
+
+def build(graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model") -> Built:
+    """Compile a graph, or the `.nd` file at a path, for every instruction set of this kind of machine.
+
+    The files go to the folder `out`, or stay in the cache, a folder named by the hash of what was compiled under
+    `NEEDLE_HOME` (default `~/.cache/needle`). Raises EmitError if the graph cannot be written as a program and BuildError
+    if there is no C++ compiler (`CXX`, default `c++`) or it fails.
+    """
+    graph = graph if isinstance(graph, Graph) else Graph.load(graph)
+    program = emit(optimize(graph), name)
+    files = {**program.files, f"{name}_main.cpp": main_program(graph, name)}
+    folder = cache_folder() / _key(files)
+    started = time.monotonic()
+    seconds = 0.0
+    if not (folder / "built.json").is_file():
+        _compile_into(folder, files, program)
+        seconds = time.monotonic() - started
+    if out is not None:
+        target = Path(out)
+        target.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            shutil.copy2(path, target / path.name)
+        folder = target
+    return _built(folder, program, seconds)
+
+
+def cache_folder() -> Path:
+    """Where compiled models are kept."""
+    home = os.environ.get("NEEDLE_HOME")
+    return (Path(home) if home else Path.home() / ".cache" / "needle") / "compiled"
+
+
+def compiler() -> list[str]:
+    """The C++ compiler's command. Raises BuildError saying how to get or name one."""
+    command = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    if shutil.which(command[0]) is None:
+        raise BuildError(
+            f"[build] no C++ compiler: '{command[0]}' was not found; install g++ or clang++, or set CXX to the one you have"
+        )
+    return command
+
+
+def variants() -> dict[str, Sequence[str]]:
+    """The instruction sets to compile for, each with its flags; empty where one compilation does."""
+    return dict(VARIANTS) if platform.machine().lower() in ("x86_64", "amd64") else {}
+
+
+def _key(files: dict[str, bytes]) -> str:
+    """The hash of everything that decides what the compiled files are."""
+    version = subprocess.run([*compiler(), "--version"], capture_output=True, check=False).stdout
+    parts = [version, repr((FLAGS, variants(), compiler())).encode()]
+    parts += [part for name in sorted(files) for part in (name.encode(), files[name])]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:32]
+
+
+def _compile_into(folder: Path, files: dict[str, bytes], program: Program) -> None:
+    """Compile in a temporary folder, which then becomes `folder` in one step."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    try:
+        for name, data in files.items():
+            (work / name).write_bytes(data)
+        _compile(work, program.name)
+        (work / "built.json").write_text(json.dumps({"graph": program.hash, "name": program.name}))
+        work.chmod(0o755)
+        try:
+            work.rename(folder)
+        except OSError:  # another process was faster; its files are the same
+            if not (folder / "built.json").is_file():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _compile(work: Path, name: str) -> None:
+    """Objects side by side, then the library and the command."""
+    objects = {"main.o": [f"{name}_main.cpp"], "weights.o": [f"{name}_weights.S"]}
+    several = variants()
+    for level, flags in several.items():
+        objects[f"{level}.o"] = [*flags, f"-DND_ISA={level}", "-DND_ONLY_FORWARD", f"{name}.cpp"]
+    objects["interface.o"] = [*(["-DND_VARIANTS"] if several else []), f"{name}.cpp"]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda item: _run(work, *FLAGS, "-c", *item[1], "-o", item[0]), reversed(objects.items())))
+    parts = [x for x in objects if x != "main.o"]
+    _run(work, "-shared", "-pthread", *parts, "-o", f"lib{name}.so", "-Wl,--no-undefined" if several else "-pthread")
+    static = ["-static"] if platform.system() == "Linux" else []
+    _run(work, *static, "-pthread", "main.o", *parts, "-o", name)
+    for part in objects:
+        (work / part).unlink()
+
+
+def _run(work: Path, *arguments: str) -> None:
+    """One call of the compiler. Raises BuildError with what it said."""
+    result = subprocess.run([*compiler(), *arguments], cwd=work, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        said = "\n".join(result.stderr.splitlines()[:20])
+        raise BuildError(f"[build] {' '.join(compiler())} {' '.join(arguments)} failed:\n{said}")
+
+
+def _built(folder: Path, program: Program, seconds: float) -> Built:
+    name, totals = program.name, program.plan.totals
+    return Built(
+        name, folder / f"lib{name}.so", folder / name, folder / f"{name}.h", folder / f"{name}.cpp", folder / f"{name}.weights",
+        seconds, 4 * totals["item"], 4 * totals["fixed"], 4 * totals["thread"],
+    )  # fmt: skip

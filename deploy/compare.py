@@ -1,0 +1,59 @@
+"""Whether a program computes what its graph means: generated code against the interpreter, and against the eager module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy
+
+from needle.autograd import Tensor
+from needle.types import Dim
+
+from . import interpreter
+from .ir import Graph, with_sizes
+from .runtime import Compiled
+
+TOLERANCE = 1e-5
+BATCHES = (1, 2, 5)
+
+
+def relative_error(found: numpy.ndarray, expected: numpy.ndarray) -> float:
+    """max |found - expected| / max |expected|; infinite where shapes or NaNs differ."""
+    if found.shape != expected.shape or (numpy.isnan(found) != numpy.isnan(expected)).any():
+        return float("inf")
+    same = (found == expected) | (numpy.isnan(found) & numpy.isnan(expected))
+    difference = numpy.where(same, 0.0, numpy.abs(found.astype(float) - expected.astype(float)))
+    scale = float(numpy.nanmax(numpy.abs(expected), initial=0.0))
+    return float(difference.max(initial=0.0)) / (scale if scale > 0 else 1.0)
+
+
+def random_inputs(graph: Graph, batch: int, seed: int = 0) -> dict[str, numpy.ndarray]:
+    """Standard normal inputs of this batch size, by name."""
+    generator = numpy.random.default_rng(seed)
+    names = {size.name for x in graph.inputs for size in x.shape if isinstance(size, Dim)}
+    sizes = dict.fromkeys(names, batch)
+    return {x.op.name: generator.standard_normal(with_sizes(x.shape, sizes)).astype(numpy.float32) for x in graph.inputs}
+
+
+def errors(
+    compiled: Compiled, graph: Graph, model: Callable[..., Any] | None = None, seed: int = 0
+) -> Iterator[tuple[str, float]]:
+    """(what was compared, max relative error) for several batch sizes and outputs; `model` is the eager module, if known."""
+    for batch in BATCHES:
+        inputs = random_inputs(graph, batch, seed)
+        found = compiled.run(**inputs)
+        yield f"batch {batch}: program and interpreter", _worst(found, interpreter.run(graph, inputs))
+        if model is not None:
+            yield f"batch {batch}: program and eager needle", _worst(found, eager(model, graph, inputs))
+
+
+def eager(model: Callable[..., Any], graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    """The outputs of a module in eval mode, under the names of the graph."""
+    result = model(*[Tensor(inputs[x.op.name], requires_grad=False) for x in graph.inputs])
+    results = result if isinstance(result, tuple | list) else (result,)
+    return {name: x.numpy() for (name, _), x in zip(graph.outputs, results, strict=True)}
+
+
+def _worst(found: Mapping[str, numpy.ndarray], expected: Mapping[str, numpy.ndarray]) -> float:
+    return max(relative_error(found[name], expected[name]) for name in expected)

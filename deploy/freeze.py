@@ -1,0 +1,187 @@
+"""From a module to a graph: run its `forward` once on placeholders, recording ops instead of computing them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+
+from needle import autograd
+from needle.autograd import Tensor, TensorTuple, Value, find_topo_sort
+from needle.errors import NeedleError
+from needle.nn import Module
+from needle.types import Dim, Type
+
+from .errors import FreezeError, GraphError
+from .ir import STAND_INS, Constant, Graph, Input, Node, apply, constant, describe, dim_key, same_type
+from .verify import verify
+
+_tracing = threading.Lock()  # LAZY_MODE belongs to the whole process
+
+
+def freeze(
+    model: Any,
+    example: Any,
+    *,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    batch: str | None = "batch",
+) -> Graph:
+    """The graph of `model` in eval mode, for every size of axis 0 of its inputs; it shares no memory with the model.
+
+    `example` is one input (an array, a Tensor or a Type; only shape and dtype count), or a tuple of them. Axis 0 becomes
+    the named dim `batch`; with None every size stays as in the example. Names default to `input`, `output` (numbered
+    when there are several). Not while other threads compute with needle: recording is a mode of the whole process.
+
+    Raises FreezeError if the module cannot be recorded, or if its graph depends on the size of the batch.
+    """
+    types = [_type_of(x) for x in (example if isinstance(example, tuple) and not isinstance(example, Type) else (example,))]
+    names = _names("input", input_names, len(types))
+    with _tracing, _eval_mode(model):
+        parameters = dict(_named_tensors(model, ""))
+        if batch is None:
+            return _record(model, types, names, output_names, parameters)
+        first, second = (
+            _record(model, [_with_batch(x, batch, size) for x in types], names, output_names, parameters)
+            for size in STAND_INS
+        )
+    _compare(first, second)
+    return first
+
+
+def _type_of(example: Any) -> Type:
+    """Shape and float32: what programs compute in."""
+    if isinstance(example, Type):
+        return example
+    shape = tuple(example.shape) if hasattr(example, "shape") else numpy.shape(example)
+    return Type(tuple(int(size) for size in shape), "float32")
+
+
+def _with_batch(type: Type, name: str, size: int) -> Type:
+    if not type.shape:
+        raise FreezeError("[freeze] an input needs an axis 0 to be the batch; pass batch=None to keep every size")
+    return Type((Dim(name, size), *type.shape[1:]), type.dtype)
+
+
+def _names(kind: str, names: Sequence[str] | None, count: int) -> list[str]:
+    if names is None:
+        return [kind] if count == 1 else [f"{kind}_{i}" for i in range(count)]
+    if len(names) != count:
+        raise FreezeError(f"[freeze] needs {count} {kind} names, got {list(names)}")
+    return list(names)
+
+
+@contextmanager
+def _eval_mode(model: Any) -> Iterator[None]:
+    """Modules in eval mode inside the block, each back in its own mode behind it."""
+    modules = [model, *model._children()] if isinstance(model, Module) else []
+    before = [(module, module.training) for module in modules]
+    if modules:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+@contextmanager
+def _lazy_mode() -> Iterator[None]:
+    before = autograd.LAZY_MODE
+    autograd.LAZY_MODE = True
+    try:
+        yield
+    finally:
+        autograd.LAZY_MODE = before
+
+
+def _named_tensors(value: Any, path: str) -> Iterator[tuple[int, str]]:
+    """(identity, path) of the tensors in a module's attributes, such as `modules.0.weight`."""
+    dot = f"{path}." if path else ""
+    match value:
+        case Tensor():
+            yield id(value), path
+        case Module() | dict():
+            items = value if isinstance(value, dict) else vars(value)
+            for key, item in items.items():
+                yield from _named_tensors(item, f"{dot}{key}")
+        case list() | tuple():
+            for index, item in enumerate(value):
+                yield from _named_tensors(item, f"{dot}{index}")
+
+
+def _record(
+    model: Any, types: Sequence[Type], names: Sequence[str], output_names: Sequence[str] | None, parameters: dict[int, str]
+) -> Graph:
+    """One trace as a verified graph."""
+    placeholders = [Tensor.make_placeholder(x) for x in types]
+    try:
+        with _lazy_mode():
+            result = model(*placeholders)
+    except NeedleError as error:
+        raise FreezeError(f"[freeze] the module cannot be recorded: {error}") from error
+    results = result if isinstance(result, tuple | list | TensorTuple) else (result,)
+    if not results or not all(isinstance(x, Tensor) for x in results):
+        raise FreezeError(f"[freeze] the module must return a Tensor or a tuple of Tensors, got {type(result).__name__}")
+    nodes = {id(x): Node(Input(name), (), t) for x, name, t in zip(placeholders, names, types, strict=True)}
+    inputs = tuple(nodes.values())
+    for value in find_topo_sort(list(results)):
+        if id(value) not in nodes:
+            nodes[id(value)] = _node(value, [nodes[id(x)] for x in value.inputs], parameters.get(id(value), ""))
+    outputs = zip(_names("output", output_names, len(results)), results, strict=True)
+    try:
+        return verify(Graph(inputs, tuple((name, nodes[id(x)]) for name, x in outputs)))
+    except GraphError as error:
+        raise FreezeError(f"[freeze] {error}") from error
+
+
+def _node(value: Value, inputs: list[Node], name: str) -> Node:
+    """What was recorded as a node: an op, or the copy of a tensor that existed before."""
+    if value.op is not None and value.cached_data is None:
+        try:
+            return apply(value.op, *inputs)
+        except (NeedleError, GraphError) as error:
+            raise FreezeError(f"[freeze] {error}") from error
+    array = value.numpy()
+    if not isinstance(array, numpy.ndarray):
+        raise FreezeError("[freeze] a tuple of tensors that was computed before recording cannot be in a graph")
+    return constant(array.astype(numpy.float32), name)
+
+
+def _compare(first: Graph, second: Graph) -> None:
+    """Raises FreezeError, naming the first node that differs, unless both traces are one graph with another batch size."""
+    ours, theirs = first.order(), second.order()
+    place = {node: i for i, node in enumerate(ours)}
+    other = {node: i for i, node in enumerate(theirs)}
+    for a, b in zip(ours, theirs, strict=False):
+        same_inputs = [place[x] for x in a.inputs] == [other[x] for x in b.inputs]
+        if not (same_inputs and same_type(a.type, b.type) and _same_op(a.op, b.op)):
+            raise FreezeError(
+                f"[freeze] the graph depends on the batch size, which must stay symbolic: at sizes {STAND_INS[0]} and "
+                f"{STAND_INS[1]} the same step is {a!r} and {b!r}; use x.shape[0] in shapes, or freeze with batch=None"
+            )
+    if len(ours) != len(theirs) or [name for name, _ in first.outputs] != [name for name, _ in second.outputs]:
+        raise FreezeError(f"[freeze] the graph depends on the batch size: {len(ours)} steps or {len(theirs)}")
+    for name, node in first.outputs:
+        if not any(hasattr(size, "name") for size in node.shape):
+            raise FreezeError(f"[freeze] output '{name}', {describe(node.type)}, does not depend on the batch")
+
+
+def _same_op(a: Any, b: Any) -> bool:
+    """The same op with the same attributes, where a named dim equals only itself."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, Constant):
+        return numpy.array_equal(a.array, b.array, equal_nan=True)
+    return all(_same_value(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__)
+
+
+def _same_value(a: object, b: object) -> bool:
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_same_value, a, b))
+    if isinstance(a, int) and isinstance(b, int):
+        return type(a) is type(b) and dim_key(a) == dim_key(b)
+    return a == b

@@ -1,0 +1,50 @@
+"""The kernels' source: found in the installed package or in the source tree, and pasted into generated programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from .errors import BuildError
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
+
+
+@cache
+def folder() -> Path:
+    """Where `nd/*.h` are. Raises BuildError naming both places if they are in neither."""
+    here = Path(__file__).resolve().parent
+    places = (here.parent / "csrc" / "nd", here / "include" / "nd")
+    for place in places:
+        if (place / "base.h").is_file():
+            return place
+    raise BuildError(f"[headers] the kernel headers are neither in {places[0]} nor in {places[1]}; reinstall the package")
+
+
+def inline(names: Sequence[str], seen: set[str]) -> str:
+    """The text of the kernel headers `names` and of those they include, each once; `seen` holds those pasted before."""
+    text: list[str] = []
+    for name in names:
+        if name in seen:
+            continue
+        seen.add(name)
+        for line in (folder() / name).read_text(encoding="utf-8").splitlines():
+            found = INCLUDE.match(line)
+            if found and found[1]:
+                text.append(inline([found[1]], seen))
+            elif line.strip() != "#pragma once":
+                text.append(line)
+    return "\n".join(text)
+
+
+def system_headers(text: str) -> list[str]:
+    """The system headers that pasted text includes outside of any condition, in order."""
+    depth, found = 0, {}
+    for line in text.splitlines():
+        depth += line.startswith("#if") - line.startswith("#endif")
+        include = INCLUDE.match(line)
+        if include and include[2] and depth == 0:
+            found[include[2]] = None
+    return list(found)

@@ -1,0 +1,54 @@
+"""Runs a graph node by node with the ops' own `compute`: the meaning that every pass and every program must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy
+
+from needle.types import Dim
+
+from .errors import RunError
+from .ir import Constant, Graph, Input, Node, describe, with_sizes
+
+
+def run(
+    graph: Graph, inputs: Mapping[str, numpy.ndarray], array: Callable[[numpy.ndarray], Any] = numpy.asarray
+) -> dict[str, numpy.ndarray]:
+    """The outputs by name for `inputs` by name. `array` chooses the kernels: numpy's by default, `NDArray` for C++.
+
+    Raises RunError if the inputs do not fit.
+    """
+    sizes = sizes_of(graph, inputs)
+    values: dict[Node, Any] = {}
+    for node in graph.order():
+        match node.op:
+            case Input(name):
+                values[node] = array(numpy.asarray(inputs[name]))
+            case Constant(data):
+                values[node] = array(data)
+            case op:
+                values[node] = with_sizes(op, sizes).compute(*[values[x] for x in node.inputs])
+    results = {name: values[node] for name, node in graph.outputs}
+    return {name: x if isinstance(x, numpy.ndarray) else x.numpy() for name, x in results.items()}
+
+
+def sizes_of(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> dict[str, int]:
+    """The number that each named dim has in these inputs. Raises RunError if they do not fit the graph."""
+    names = [x.op.name for x in graph.inputs]
+    if sorted(inputs) != sorted(names):
+        raise RunError(f"[run] needs the inputs {names}, got {sorted(inputs)}")
+    sizes: dict[str, int] = {}
+    for node in graph.inputs:
+        shape = numpy.shape(inputs[node.op.name])
+        fits = len(shape) == len(node.shape)
+        for given, wanted in zip(shape, node.shape, strict=False):
+            if isinstance(wanted, Dim):
+                fits = fits and given > 0 and given % wanted.scale == 0
+                fits = fits and sizes.setdefault(wanted.name, given // wanted.scale) == given // wanted.scale
+            else:
+                fits = fits and given == wanted
+        if not fits:
+            raise RunError(f"[run] input '{node.op.name}' must be {describe(node.type)}, got shape {shape}")
+    return sizes

@@ -1,0 +1,173 @@
+"""The graph that every tool of this room reads and writes: immutable nodes `(op, inputs, type)` over needle's own ops.
+
+Shapes are ints or `Dim`s, so `batch` stays symbolic. A graph holds its outputs; what they do not need does not exist.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike
+from typing import Any
+
+import numpy
+
+from needle.types import Dim, Type
+
+from .errors import GraphError
+
+STAND_INS = (7, 11)  # two sizes for a named dim: what holds at both does not depend on the size
+
+
+@dataclass(frozen=True)
+class Input:
+    """A value given by the caller."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array known now, never written again. `name` is where it came from, for people."""
+
+    array: numpy.ndarray
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        array = numpy.array(self.array, order="C")  # a copy: a graph shares no memory with a model
+        array.setflags(write=False)
+        object.__setattr__(self, "array", array)
+
+    def __repr__(self) -> str:
+        return f"Constant({self.name or self.array.shape})"
+
+
+@dataclass(frozen=True, eq=False, match_args=False, repr=False)
+class Node:
+    """`op` applied to `inputs`; equal only to itself. `type` is a Type, or a tuple of them for ops with several outputs."""
+
+    __match_args__ = ("op", "inputs")
+
+    op: Any
+    inputs: tuple[Node, ...]
+    type: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis; a `Dim` where it is named."""
+        return self.type.shape
+
+    def __repr__(self) -> str:
+        return f"{self.op}: {describe(self.type)}"
+
+
+def apply(op: Any, *inputs: Node) -> Node:
+    """The node of `op` applied to `inputs`, its type by the op's own rule.
+
+    Raises needle's ShapeError or DTypeError when the inputs do not fit, GraphError for an op without a rule.
+    """
+    if getattr(op, "infer", None) is None:
+        raise GraphError(f"[graph] {type(op).__name__} has no infer: only ops that know their types can be in a graph")
+    return Node(op, inputs, op.infer(*[x.type for x in inputs]))
+
+
+def constant(array: numpy.ndarray, name: str = "") -> Node:
+    """A node that holds a copy of `array`."""
+    op = Constant(array, name)
+    return Node(op, (), Type(op.array.shape, str(op.array.dtype)))
+
+
+def array_of(node: Node) -> numpy.ndarray | None:
+    """The array of a constant node; None for any other."""
+    return node.op.array if isinstance(node.op, Constant) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """`inputs` (Input nodes, in calling order), `outputs` as (name, node), `card`: plain data about the model."""
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[tuple[str, Node], ...]
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def order(self) -> list[Node]:
+        """Every node the outputs need, inputs before users. Raises GraphError for a cycle."""
+        done: list[Node] = []
+        state: dict[Node, bool] = {}  # False: its inputs are being visited; True: placed
+        stack = [node for _, node in reversed(self.outputs)]
+        while stack:
+            node = stack[-1]
+            if state.get(node):
+                stack.pop()
+            elif node in state:
+                state[node] = True
+                done.append(stack.pop())
+            else:
+                state[node] = False
+                for x in reversed(node.inputs):
+                    if state.get(x) is False:
+                        raise GraphError(f"[graph] {x!r} depends on itself")
+                    if x not in state:
+                        stack.append(x)
+        return done
+
+    def uses(self) -> Counter[Node]:
+        """How many inputs and outputs each node feeds."""
+        counts = Counter(node for _, node in self.outputs)
+        for node in self.order():
+            counts.update(node.inputs)
+        return counts
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the graph as a `.nd` file, at once or not at all."""
+        from .nd import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Graph:
+        """The graph in a `.nd` file. Raises NdFormatError, naming the place, for anything malformed."""
+        from .nd import load
+
+        return load(path)
+
+
+def dim_key(size: int) -> Any:
+    """What makes two sizes the same: name and scale of a `Dim`, else the number."""
+    return (size.name, size.scale) if isinstance(size, Dim) else int(size)
+
+
+def same_type(a: Any, b: Any) -> bool:
+    """Equal dtype and shape, where `batch` equals only `batch`, never a number that happens to agree."""
+    if isinstance(a, Type) != isinstance(b, Type):
+        return False
+    if not isinstance(a, Type):
+        return len(a) == len(b) and all(map(same_type, a, b))
+    return a.dtype == b.dtype and list(map(dim_key, a.shape)) == list(map(dim_key, b.shape))
+
+
+def describe(type: Any) -> str:
+    """`float32(batch, 32, 8, 8)`."""
+    if not isinstance(type, Type):
+        return "(" + ", ".join(map(describe, type)) + ")"
+    return f"{type.dtype}({', '.join(map(str, type.shape))})"
+
+
+def with_sizes(value: Any, sizes: Mapping[str, int]) -> Any:
+    """`value` (an op, a Type, a shape, an attribute) with every named dim replaced by its number in `sizes`."""
+    if isinstance(value, Dim):
+        return value.scale * sizes[value.name] if value.name in sizes else value
+    if isinstance(value, Type):
+        return Type(with_sizes(value.shape, sizes), value.dtype)
+    if isinstance(value, tuple):
+        return tuple(with_sizes(x, sizes) for x in value)
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, Constant):
+        changed = {f.name: with_sizes(getattr(value, f.name), sizes) for f in fields(value)}
+        return replace(value, **changed) if changed else value
+    return value
+
+
+def dims(graph: Graph) -> set[str]:
+    """The names of the dims in the graph's inputs."""
+    return {size.name for x in graph.inputs for size in x.shape if isinstance(size, Dim)}

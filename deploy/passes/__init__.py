@@ -1,0 +1,52 @@
+"""The passes, in the order in which they run. Each keeps the numbers; the verifier runs after every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..ir import Graph
+from ..verify import verify
+from .cancel_tuples import cancel_tuples
+from .convolution import conv_as_matmul, cut_padding_taps
+from .fold_constants import fold_constants
+from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
+from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
+from .rewrite import Rule, rewrite
+from .share_common import share_common
+
+LAYOUT: tuple[Rule, ...] = (transpose_as_permute, compose_permutes, sink_permutes, compose_permutes, permute_as_reshape)
+
+PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
+    cancel_tuples,
+    fold_constants,
+    *LAYOUT,
+    permute_rows,
+    fold_constants,
+    open_epilogues,
+    fuse_bias,
+    fold_batch_norm,
+    fuse_relu,
+    fuse_add,
+    fuse_relu,
+    cut_padding_taps,
+    conv_as_matmul,
+    *LAYOUT,
+    fuse_relu,
+    fuse_add,
+    fold_constants,
+    share_common,
+)
+
+
+def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
+    """(name, graph) after every pass of the pipeline, verified."""
+    for rule in PIPELINE:
+        graph = rule(graph) if rule is share_common else rewrite(graph, rule)  # type: ignore[arg-type, call-arg]
+        yield rule.__name__, verify(graph)
+
+
+def optimize(graph: Graph) -> Graph:
+    """The graph after the whole pipeline."""
+    for _, graph in run_passes(graph):  # noqa: B020
+        pass
+    return graph

@@ -1,0 +1,61 @@
+"""Convolutions on small maps: taps that only meet padding are cut, and a kernel that covers the map is a matmul."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from needle import ops
+from needle.types import Dim
+
+from ..fused_ops import FusedConv, FusedMatMul
+from ..ir import Node, apply, array_of, constant, same_type
+
+
+def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | None:
+    """sum over taps  =>  the sum over those taps that meet the map at some output; the others multiply zeros"""
+    match node:
+        case Node(FusedConv(stride, padding, epilogue), (x, w, *rest)):
+            weight = array_of(w)
+            if weight is None or any(isinstance(size, Dim) for size in x.shape[1:3]):
+                return None
+            sizes = list(zip(x.shape[1:3], node.shape[1:3], strict=True))
+            used = [t for t in range(len(weight)) if any(_meets(t, *size, stride, padding) for size in sizes)]
+            low, high = used[0], used[-1]
+            if high - low + 1 == len(weight):
+                return None
+            kept = constant(weight[low : high + 1, low : high + 1], w.op.name)
+            smaller = apply(FusedConv(stride, padding - low, epilogue), x, kept, *rest)
+            return smaller if same_type(smaller.type, node.type) else None
+    return None
+
+
+def _meets(tap: int, size: int, outputs: int, stride: int, padding: int) -> bool:
+    """Whether some output's `tap` reads inside the map."""
+    return any(0 <= o * stride - padding + tap < size for o in range(outputs))
+
+
+def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
+    """conv(x, w)  =>  rows(x) @ rows(w), where the kernel covers the whole map once, or is 1x1 with stride 1"""
+    match node:
+        case Node(FusedConv(stride, 0, epilogue), (x, w, *rest)):
+            weight = array_of(w)
+            if weight is None:
+                return None
+            kernel, _, depth, channels = weight.shape
+            images, height, width, _ = x.shape
+            if kernel == 1 and stride == 1 and not isinstance(height * width, Dim):
+                rows = images * (height * width)
+            elif kernel == height == width and node.shape[1:3] == (1, 1):
+                rows = images
+            else:
+                return None
+            flat = apply(ops.Reshape((rows, kernel * kernel * depth)), x)
+            matrix = constant(weight.reshape(-1, channels), w.op.name)
+            more = [n if step == "bias" else apply(ops.Reshape((rows, channels)), n) for step, n in _steps(epilogue, rest)]
+            return apply(ops.Reshape(node.shape), apply(FusedMatMul(epilogue), flat, matrix, *more))
+    return None
+
+
+def _steps(epilogue: tuple[str, ...], inputs: list[Node]) -> list[tuple[str, Node]]:
+    """The steps that take an input, each with it."""
+    return list(zip([step for step in epilogue if step != "relu"], inputs, strict=True))

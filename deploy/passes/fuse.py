@@ -1,0 +1,96 @@
+"""Batch normalisation into the weights; bias, activation and residual sum into the product before them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy
+
+from needle import ops
+from needle.types import Dim
+
+from ..fused_ops import FusedConv, FusedMatMul
+from ..ir import Node, apply, array_of, constant
+
+
+def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
+    """conv(x, w), x @ w  =>  the same with an empty epilogue, where w is constant"""
+    match node:
+        case Node(ops.Conv(stride, padding), (x, w)) if array_of(w) is not None:
+            return apply(FusedConv(stride, padding), x, w)
+        case Node(ops.MatMul(), (x, w)) if array_of(w) is not None and len(x.shape) == len(w.shape) == 2:
+            return apply(FusedMatMul(), x, w)
+    return None
+
+
+def fuse_bias(node: Node, uses: Counter[Node]) -> Node | None:
+    """product(x, w) + b  =>  product with a bias epilogue, for a constant b (Co,) repeated over the rest"""
+    match node:
+        case Node(ops.EWiseAdd(), (Node(FusedConv() | FusedMatMul() as op, inputs) as product, b)) | Node(
+            ops.EWiseAdd(), (b, Node(FusedConv() | FusedMatMul() as op, inputs) as product)
+        ) if uses[product] == 1 and op.epilogue == ():
+            bias = channel_constant(b, product)
+            if bias is not None:
+                return apply(with_step(op, "bias"), *inputs, bias)
+    return None
+
+
+def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | None:
+    """g (product(x, w) + b - m) / sqrt(v + eps) + c  =>  product(x, w s) + ((b - m) s + c),  s = g / sqrt(v + eps)"""
+    match node:
+        case Node(ops.BatchNormInference(eps), (Node(FusedConv() | FusedMatMul() as op, (x, w, *rest)) as product, *norm)):
+            if uses[product] > 1 or op.epilogue not in ((), ("bias",)):
+                return None
+            arrays = [array_of(n) for n in (w, *rest, *norm)]
+            if any(a is None for a in arrays):
+                return None
+            weight, *others = [a.astype(numpy.float64) for a in arrays if a is not None]
+            bias = others.pop(0) if rest else 0.0
+            g, c, m, v = others
+            scale = g / numpy.sqrt(v + eps)
+            names = w.op.name, (rest[0] if rest else norm[1]).op.name
+            folded = [(weight * scale).astype("float32"), ((bias - m) * scale + c).astype("float32")]
+            new = [constant(array, name) for array, name in zip(folded, names, strict=True)]
+            return apply(with_step(type(op)(**{**vars(op), "epilogue": ()}), "bias"), x, *new)
+    return None
+
+
+def fuse_relu(node: Node, uses: Counter[Node]) -> Node | None:
+    """relu(product(x, w) ...)  =>  product with relu behind its epilogue"""
+    match node:
+        case Node(ops.ReLU(), (Node(FusedConv() | FusedMatMul() as op, inputs) as product,)) if uses[product] == 1:
+            return apply(with_step(op, "relu"), *inputs)
+    return None
+
+
+def fuse_add(node: Node, uses: Counter[Node]) -> Node | None:
+    """product(x, w) ... + r  =>  product that adds r behind its epilogue, for r of the same shape"""
+    match node:
+        case Node(ops.EWiseAdd(), (a, b)):
+            for product, other in ((a, b), (b, a)):
+                match product:
+                    case Node(FusedConv() | FusedMatMul() as op, inputs) if (
+                        uses[product] == 1
+                        and "add" not in op.epilogue
+                        and other is not product
+                        and not isinstance(other.op, ops.BroadcastTo)
+                        and list(map(str, other.shape)) == list(map(str, product.shape))
+                    ):
+                        return apply(with_step(op, "add"), *inputs, other)
+    return None
+
+
+def with_step(op: FusedConv | FusedMatMul, step: str) -> FusedConv | FusedMatMul:
+    """The op with one more step at the end of its epilogue."""
+    return type(op)(**{**vars(op), "epilogue": (*op.epilogue, step)})
+
+
+def channel_constant(b: Node, product: Node) -> Node | None:
+    """The constant (Co,) that `b` repeats over all but the last axis of `product`; None if it is something else."""
+    while isinstance(b.op, ops.BroadcastTo | ops.Reshape):
+        b = b.inputs[0]
+    array = array_of(b)
+    channels = product.shape[-1]
+    if array is None or isinstance(channels, Dim) or array.size != channels or (array.ndim and array.shape[-1] != channels):
+        return None
+    return constant(array.reshape(channels), b.op.name)

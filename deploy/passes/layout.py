@@ -1,0 +1,118 @@
+"""Where axes are exchanged: permutes are composed, cancelled and moved behind pointwise ops, until they meet or vanish.
+
+Convolutions compute in NHWC and layers speak NCHW, so after these rules the body of a network runs NHWC without copies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from needle import ops
+from needle.types import Dim
+
+from ..ir import Node, apply, array_of, constant, same_type
+
+UNARY = (
+    ops.AddScalar, ops.MulScalar, ops.PowerScalar, ops.DivScalar, ops.Negate, ops.Log, ops.Exp, ops.ReLU, ops.Tanh,
+    ops.Sigmoid,
+)  # fmt: skip
+BINARY = (ops.EWiseAdd, ops.EWiseMul, ops.EWiseDiv, ops.EWisePow)
+
+
+def transpose_as_permute(node: Node, uses: Counter[Node]) -> Node | None:
+    """transpose(x, (a, b))  =>  permute(x, the identity with a and b exchanged)"""
+    match node:
+        case Node(ops.Transpose(axes), (x,)):
+            order = list(range(len(x.shape)))
+            a, b = axes if axes is not None else (-2, -1)
+            order[a], order[b] = order[b], order[a]
+            return permuted(x, tuple(order))
+    return None
+
+
+def compose_permutes(node: Node, uses: Counter[Node]) -> Node | None:
+    """permute(permute(x, p), q)  =>  permute(x, p[q]);  permute(x, identity)  =>  x"""
+    match node:
+        case Node(ops.Permute(outer), (Node(ops.Permute(inner), (x,)),)):
+            return permuted(x, tuple(inner[axis] for axis in outer))
+        case Node(ops.Permute(axes), (x,)) if tuple(axes) == tuple(range(len(x.shape))):
+            return x
+    return None
+
+
+def sink_permutes(node: Node, uses: Counter[Node]) -> Node | None:
+    """f(permute(x, p))  =>  permute(f(x), p)  for pointwise f; so too for two operands, with p undone on the other one"""
+    match node:
+        case Node(op, (Node(ops.Permute(axes), (x,)),)) if isinstance(op, UNARY):
+            return permuted(apply(op, x), axes)
+        case Node(op, (Node(ops.Permute(axes), (x,)), y)) if isinstance(op, BINARY) and same_shape(node, y):
+            if _undo_is_free(y, axes, uses):
+                return permuted(apply(op, x, undone(y, axes)), axes)
+        case Node(op, (y, Node(ops.Permute(axes), (x,)))) if isinstance(op, BINARY) and same_shape(node, y):
+            if _undo_is_free(y, axes, uses):
+                return permuted(apply(op, undone(y, axes), x), axes)
+    return None
+
+
+def permute_as_reshape(node: Node, uses: Counter[Node]) -> Node | None:
+    """permute(x, p)  =>  reshape(x)  where p moves only axes of size 1;  reshape(reshape(x))  =>  reshape(x)"""
+    match node:
+        case Node(ops.Permute(axes), (x,)) if _keeps_order(x.shape, axes):
+            return apply(ops.Reshape(node.shape), x)
+        case Node(ops.Reshape(), (Node(ops.Reshape(), (x,)),)):
+            return apply(ops.Reshape(node.shape), x)
+        case Node(ops.Reshape(), (x,)) if same_type(x.type, node.type):
+            return x
+    return None
+
+
+def permute_rows(node: Node, uses: Counter[Node]) -> Node | None:
+    """reshape(permute(x, p), (N, K)) @ w  =>  reshape(x, (N, K)) @ (the rows of w in the order of x)"""
+    match node:
+        case Node(ops.MatMul(), (Node(ops.Reshape(), (Node(ops.Permute(axes), (x,)) as moved,)) as flat, w)):
+            weight = array_of(w)
+            if weight is None or axes[0] != 0 or len(flat.shape) != 2 or len(w.shape) != 2 or uses[moved] > 1:
+                return None
+            if any(isinstance(size, Dim) for size in x.shape[1:]) or flat.shape[1] != w.shape[0]:
+                return None
+            rows = weight.reshape(*moved.shape[1:], -1)
+            back = [axes.index(axis) - 1 for axis in range(1, len(axes))]
+            ordered = rows.transpose(*back, len(axes) - 1).reshape(weight.shape)
+            return apply(ops.MatMul(), apply(ops.Reshape(flat.shape), x), constant(ordered, w.op.name))
+    return None
+
+
+def permuted(x: Node, axes: tuple[int, ...]) -> Node:
+    """permute(x, axes), or x itself for the identity."""
+    return x if tuple(axes) == tuple(range(len(axes))) else apply(ops.Permute(tuple(axes)), x)
+
+
+def undone(y: Node, axes: tuple[int, ...]) -> Node:
+    """y with the permutation `axes` undone."""
+    inverse = tuple(axes.index(axis) for axis in range(len(axes)))
+    match y:
+        case Node(ops.Permute(inner), (x,)):
+            return permuted(x, tuple(inner[axis] for axis in inverse))
+    return permuted(y, inverse)
+
+
+def same_shape(a: Node, b: Node) -> bool:
+    """Whether two nodes have one shape, so that no broadcasting happens."""
+    return same_type(a.type, b.type)
+
+
+def _undo_is_free(y: Node, axes: tuple[int, ...], uses: Counter[Node]) -> bool:
+    """Undoing costs nothing where y is permuted itself, or is read with strides anyhow."""
+    match y:
+        case Node(ops.Permute(inner), _):
+            return tuple(inner) == tuple(axes)
+        case Node(ops.BroadcastTo(), _):
+            return True
+    return array_of(y) is not None
+
+
+def _keeps_order(shape: tuple[Any, ...], axes: tuple[int, ...]) -> bool:
+    """Whether the axes longer than 1 stay in their order, so that memory does not change."""
+    moved = [axis for axis in axes if isinstance(shape[axis], Dim) or shape[axis] != 1]
+    return moved == sorted(moved)

@@ -1,0 +1,31 @@
+"""Compute once what is written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from ..attributes import encode_op
+from ..ir import Constant, Graph, Input, Node
+
+
+def share_common(graph: Graph) -> Graph:
+    """f(x) ... f(x)  =>  one node, read twice; equal constants likewise"""
+    first: dict[Hashable, Node] = {}
+    new: dict[Node, Node] = {}
+    for node in graph.order():
+        inputs = tuple(new[x] for x in node.inputs)
+        here = node if inputs == node.inputs else Node(node.op, inputs, node.type)
+        new[node] = first.setdefault(_key(here), here)
+    return Graph(graph.inputs, tuple((name, new[node]) for name, node in graph.outputs), graph.card)
+
+
+def _key(node: Node) -> Hashable:
+    """Equal for nodes that compute the same; named dims differ from equal numbers."""
+    match node.op:
+        case Input():
+            return node
+        case Constant(array):
+            return (array.shape, array.tobytes())
+        case op:
+            return (type(op), repr(encode_op(op)), node.inputs)
+

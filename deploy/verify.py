@@ -1,0 +1,74 @@
+"""The rules every graph keeps; checked after every pass and after every load."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from needle.errors import NeedleError
+from needle.types import Type
+
+from .errors import GraphError
+from .ir import Constant, Graph, Input, Node, describe, same_type
+from .registry import OPS
+
+MAX_ELEMENTS = 2**33  # of one value at batch size 7: larger is a mistake or an attack
+MAX_RANK = 8
+
+
+def verify(graph: Graph) -> Graph:
+    """The same graph, which keeps every rule: acyclic, known ops, types as the ops infer them, sane sizes, unique names.
+
+    Raises GraphError naming the node and the rule.
+    """
+    _check_names("inputs", [x.op.name for x in graph.inputs])
+    _check_names("outputs", [name for name, _ in graph.outputs])
+    if not graph.outputs:
+        raise GraphError("[verify] a graph needs at least one output")
+    for node in graph.order():
+        _check_node(node, graph)
+    for name, node in graph.outputs:
+        if not isinstance(node.type, Type):
+            raise GraphError(f"[verify] output '{name}' must be one tensor, got {node!r}")
+    return graph
+
+
+def _check_names(what: str, names: list[str]) -> None:
+    """Names are what callers and C++ use: identifiers, each once."""
+    for name in names:
+        if not (isinstance(name, str) and name.isidentifier() and name.isascii() and len(name) <= 64):
+            raise GraphError(f"[verify] {what}: a name must be an ASCII identifier of at most 64 letters, got {name!r}")
+        if names.count(name) > 1:
+            raise GraphError(f"[verify] {what}: the name '{name}' is given twice")
+
+
+def _check_node(node: Node, graph: Graph) -> None:
+    """One node: a known op whose rule gives the recorded type."""
+    match node.op:
+        case Input():
+            if node not in graph.inputs:
+                raise GraphError(f"[verify] {node!r} is used but is not among the graph's inputs")
+            expected: Any = node.type
+        case Constant(array):
+            expected = Type(array.shape, str(array.dtype))
+        case op:
+            if OPS.get(type(op).__name__) is not type(op):
+                raise GraphError(f"[verify] {node!r}: unknown op {type(op).__name__}")
+            try:
+                expected = op.infer(*[x.type for x in node.inputs])
+            except NeedleError as error:
+                raise GraphError(f"[verify] {node!r}: {error}") from error
+    if not same_type(node.type, expected):
+        raise GraphError(f"[verify] {node!r}: its rule gives {describe(expected)}")
+    for part in [node.type] if isinstance(node.type, Type) else node.type:
+        _check_type(node, part)
+
+
+def _check_type(node: Node, part: Type) -> None:
+    """float32 of at most MAX_RANK axes and MAX_ELEMENTS elements."""
+    if part.dtype != "float32":
+        raise GraphError(f"[verify] {node!r}: only float32 is supported")
+    if len(part.shape) > MAX_RANK or any(size < 1 for size in part.shape):
+        raise GraphError(f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more")
+    if math.prod(int(size) for size in part.shape) > MAX_ELEMENTS:
+        raise GraphError(f"[verify] {node!r}: more than {MAX_ELEMENTS} elements")
