@@ -1,0 +1,83 @@
+"""The Flask app: routes from their tables, one answer to every error, and what every response carries."""
+
+import gzip
+import logging
+import re
+import secrets
+import zlib
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from serving.engine.errors import ServingError
+from serving.engine.service import Service
+from serving.routes import about, oip
+from serving.routes.openapi import describe
+from serving.routes.table import answer
+
+ROUTES = (*oip.ROUTES, *about.ROUTES)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+COMPRESS = {"gzip": lambda data: gzip.compress(data, 1), "deflate": lambda data: zlib.compress(data, 1)}
+WORTH_COMPRESSING = 1024  # bytes
+
+log = logging.getLogger("serving")
+
+
+def create_app(service: Service) -> Flask:
+    """The WSGI app that answers with the models of `service`. May be mounted anywhere: it obeys SCRIPT_NAME."""
+    app = Flask("serving", static_folder=None, template_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.extensions["needle-serve"] = service
+    app.extensions["openapi"] = describe(ROUTES)
+    for route in ROUTES:
+        for path in route.paths():
+            app.add_url_rule(path, f"{route.method} {path}", route.view, methods=[route.method])
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.register_error_handler(ServingError, _refused)
+    app.register_error_handler(HTTPException, _not_routed)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("x-request-id", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _finish(response: Response) -> Response:
+    """Every response names its request and is taken for nothing but what it says; long ones are compressed on request."""
+    response.headers["x-request-id"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if response.content_length is not None and response.content_length > WORTH_COMPRESSING:
+        response.vary.add("Accept-Encoding")
+        encoding = next((name for name in COMPRESS if request.accept_encodings[name] > 0), None)
+        if encoding:
+            response.set_data(COMPRESS[encoding](response.get_data()))
+            response.content_encoding = encoding
+    return response
+
+
+def _refused(refusal: ServingError) -> Response:
+    response = answer({"error": str(refusal)}, refusal.status)
+    if refusal.retry_after is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after)
+    if refusal.status >= 500:
+        log.error("%s %s: %s (request %s)", request.method, request.path, refusal, g.request_id, exc_info=refusal.__cause__)
+    return response
+
+
+def _not_routed(problem: HTTPException) -> Response:
+    """Unknown paths and methods, in the one error shape of the server."""
+    reason = (problem.description or problem.name).split(". ")[0].rstrip(".")
+    response = answer({"error": f"[{request.method} {request.path[:200]}] {reason}"}, problem.code or 500)
+    for name, value in problem.get_headers(request.environ):
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _failed(problem: Exception) -> Response:
+    log.exception("%s %s failed (request %s)", request.method, request.path, g.request_id)
+    return answer({"error": f"[server] internal error; the log has it under request {g.request_id}"}, 500)

@@ -1,0 +1,61 @@
+"""The refusals of the service. Each carries the HTTP status it is answered with; all share the root `ServingError`.
+
+Messages say where, what was given and what was needed; a refusal for a limit names the limit and the flag that raises it.
+"""
+
+
+class ServingError(Exception):
+    """Root of every refusal, and the answer to a request that is malformed (400)."""
+
+    status = 400
+    retry_after: int | None = None
+
+
+class NotFound(ServingError):
+    """No such model, version or route."""
+
+    status = 404
+
+
+class TimedOut(ServingError):
+    """The client was too slow in sending its request."""
+
+    status = 408
+
+
+class TooLarge(ServingError):
+    """The request is larger than a limit of the server."""
+
+    status = 413
+
+
+class UnsupportedMedia(ServingError):
+    """The body is in a format or encoding that the server does not read."""
+
+    status = 415
+
+
+class Unreadable(ServingError):
+    """The body is of a known format, but damaged."""
+
+    status = 422
+
+
+class Busy(ServingError):
+    """The queue is full; the same request may succeed in a moment."""
+
+    status = 429
+    retry_after = 1
+
+
+class Failed(ServingError):
+    """The model failed on a request that looked right: a defect on our side."""
+
+    status = 500
+
+
+class Unavailable(ServingError):
+    """The model is being loaded or the server is leaving; the same request may succeed later."""
+
+    status = 503
+    retry_after = 1

@@ -1,0 +1,60 @@
+"""From the bytes of an uploaded image to class probabilities; how an image becomes an array is needle's one rule."""
+
+import os
+import threading
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from needle.data.images import open_image, prepare
+from serving.engine.errors import TooLarge, Unreadable, UnsupportedMedia
+from serving.engine.limits import Limits, raise_with
+
+# format -> (how its files begin, Pillow's reader). Naming the reader keeps every other decoder out of reach.
+FORMATS: dict[str, tuple[bytes, Any]] = {
+    "PNG": (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    "JPEG": (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    "WebP": (b"RIFF", WebPImagePlugin.WebPImageFile),
+    "GIF": (b"GIF8", GifImagePlugin.GifImageFile),
+    "BMP": (b"BM", BmpImagePlugin.BmpImageFile),
+}
+
+_decoding = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))  # a decoded photo is large: few at a time
+
+
+def sniff(body: bytes) -> str | None:
+    """The format of an image file by its first bytes, a key of `FORMATS`; None when it is none of them."""
+    for name, (magic, _) in FORMATS.items():
+        if body.startswith(magic) and (name != "WebP" or body[8:12] == b"WEBP"):
+            return name
+    return None
+
+
+def read(body: bytes, spec: Mapping[str, Any], limits: Limits) -> np.ndarray:
+    """The image in `body` as the float32 (1, channels, height, width) that a model with the input `spec` takes.
+
+    Raises UnsupportedMedia, TooLarge (before any pixel is decoded) or Unreadable.
+    """
+    name = sniff(body)
+    if name is None:
+        raise UnsupportedMedia(f"[image] the body is not an image file of a known format ({', '.join(FORMATS)})")
+    with _decoding:
+        try:
+            width, height = FORMATS[name][1](BytesIO(body)).size
+            if width * height <= limits.pixels:
+                return prepare(open_image(body, limits.pixels), spec)[None]
+        except Exception as problem:  # decoders fail in many ways; each means that the file is damaged
+            raise Unreadable(f"[image] the {name} file cannot be decoded: {problem}") from None
+    megapixels = f"{width} x {height} is {width * height / 1e6:.1f} megapixels"
+    raise TooLarge(f"[image] {megapixels}; {raise_with('pixels', limits)}")
+
+
+def predictions(logits: np.ndarray, labels: tuple[str, ...]) -> list[dict]:
+    """softmax(logits) of one row by label, the most probable first."""
+    weights = np.exp(logits.astype(np.float64) - logits.max())
+    probabilities = weights / weights.sum()
+    order = np.argsort(-probabilities, kind="stable")
+    return [{"label": labels[i], "probability": float(probabilities[i])} for i in order]

@@ -1,0 +1,34 @@
+"""How much one request may ask for. Every field is a flag of `needle-serve`, and every refusal names the flag."""
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that are checked before any work is done; sizes in bytes, times in seconds."""
+
+    body: int = 16 * MIB
+    inflated: int = 64 * MIB
+    pixels: int = 50_000_000
+    queue: int = 56
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+
+
+# field -> (flag, what one unit of the flag is worth, help)
+FLAGS = {
+    "body": ("--max-body-mib", MIB, "largest request body as sent, in MiB"),
+    "inflated": ("--max-inflated-mib", MIB, "largest request body after gzip or deflate is undone, in MiB"),
+    "pixels": ("--max-megapixels", 1_000_000, "largest image, in millions of pixels"),
+    "queue": ("--max-queue", 1, "most requests inside one model at a time, waiting or running"),
+    "header_seconds": ("--header-timeout", 1, "seconds a client may take to send its request headers"),
+    "body_seconds": ("--body-timeout", 1, "seconds a client may take to send its request body"),
+}
+
+
+def raise_with(field: str, limits: Limits) -> str:
+    """The words that end a refusal: the limit, and how to raise it."""
+    flag, unit, _ = FLAGS[field]
+    return f"the limit is {getattr(limits, field) / unit:g} (needle-serve {flag})"

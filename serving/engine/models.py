@@ -1,0 +1,79 @@
+"""What the server knows of a model: names, types and shapes of its tensors, its card, and how to run it on a batch."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from serving.engine.errors import ServingError
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output: its name, Open Inference Protocol datatype, and shape with -1 for what varies (batch first)."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    labels: tuple[str, ...] = ()
+
+    def check(self, shape: tuple[int, ...], max_batch: int) -> None:
+        """Refuse a shape that differs in rank or in a fixed size, or whose batch is not in 1..max_batch."""
+        fits = len(shape) == len(self.shape) and all(
+            want in (-1, got) for got, want in zip(shape, self.shape, strict=True)
+        )
+        if not fits:
+            raise ServingError(f"[{self.name}] shape must be {list(self.shape)} (-1 is any size), got {list(shape)}")
+        if not 1 <= shape[0] <= max_batch:
+            raise ServingError(f"[{self.name}] batch size must be 1 to {max_batch}, got {shape[0]}")
+        if math.prod(shape) == 0:
+            raise ServingError(f"[{self.name}] no size may be 0, got {list(shape)}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model. `run` maps a batch {input: (n, ...)} to {output: (n, ...)} and may be called from any thread.
+
+    `canary` is an input and the answer that is known for it; a model that answers otherwise is not served.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    run: Callable[[Arrays], Arrays]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    version: str = "1"
+    platform: str = "needle_nd"
+    max_batch: int = 32
+    canary: tuple[Arrays, Arrays] | None = None
+
+    def metadata(self) -> dict:
+        """The model's metadata as the Open Inference Protocol words it."""
+        return {
+            "name": self.name,
+            "versions": [self.version],
+            "platform": self.platform,
+            "inputs": [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in self.inputs],
+            "outputs": [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in self.outputs],
+        }
+
+    def config(self) -> dict:
+        """The model's configuration in Triton's ModelConfig JSON: sizes without the batch, 64-bit integers as strings."""
+
+        def tensors(specs):
+            return [{"name": t.name, "data_type": f"TYPE_{t.datatype}", "dims": list(t.shape[1:])} for t in specs]
+
+        return {
+            "name": self.name,
+            "platform": self.platform,
+            "backend": "needle",
+            "max_batch_size": self.max_batch,
+            "input": tensors(self.inputs),
+            "output": tensors(self.outputs),
+            "dynamic_batching": {"max_queue_delay_microseconds": "0", "preferred_batch_size": [self.max_batch]},
+            "instance_group": [{"kind": "KIND_CPU", "count": 1}],
+        }

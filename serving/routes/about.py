@@ -1,0 +1,49 @@
+"""What the server says of itself: the page for people, Prometheus metrics, and the OpenAPI description."""
+
+from pathlib import Path
+
+from flask import Response, current_app
+
+from serving.engine.errors import NotFound
+from serving.engine.service import VERSION
+from serving.routes.table import Route, answer, service
+
+PAGES = Path(__file__).resolve().parent.parent / "pages"
+FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+# Nothing but our own files; pictures also from the visitor's disk, which the browser names blob:.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def page() -> Response:
+    return file("index.html")
+
+
+def file(name: str) -> Response:
+    if name not in FILES:
+        raise NotFound(f"[pages] there is no file {name[:80]!r}")
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
+    return Response((PAGES / name).read_bytes(), content_type=FILES[name], headers=headers)
+
+
+def metrics() -> Response:
+    return Response(service().metrics.text(VERSION), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def openapi() -> Response:
+    return answer(current_app.extensions["openapi"])
+
+
+ROUTES = (
+    Route("GET", "/", page, "A page to try the model with an image.", "Html"),
+    Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,)),
+    Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text"),
+    Route("GET", "/openapi.json", openapi, "This description."),
+)

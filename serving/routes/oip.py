@@ -1,0 +1,130 @@
+"""The Open Inference Protocol v2 as KServe's and Triton's clients speak it, and image files in place of tensors.
+
+The clients send no Content-Type: bodies are read as what they are, whatever the header says.
+"""
+
+from flask import Response, request
+
+from serving import __version__
+from serving.engine.codec import parse_json
+from serving.engine.errors import ServingError, UnsupportedMedia
+from serving.engine.images import sniff
+from serving.routes.table import Route, answer, read_body, service
+
+EXTENSIONS = [
+    "binary_tensor_data",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "statistics",
+    "classification",
+]
+LENGTH = "Inference-Header-Content-Length"
+
+
+def live() -> Response:
+    return answer({"live": True})
+
+
+def ready() -> Response:
+    is_ready = service().ready()
+    return answer({"ready": is_ready, "live": True}, 200 if is_ready else 503)
+
+
+def server() -> Response:
+    return answer({"name": "needle-serve", "version": __version__, "extensions": EXTENSIONS})
+
+
+def models() -> Response:
+    return answer({"models": [entry["name"] for entry in service().index() if entry["state"] == "READY"]})
+
+
+def metadata(model: str, version: str | None = None) -> Response:
+    return answer(service().model(model, version).metadata())
+
+
+def config(model: str, version: str | None = None) -> Response:
+    return answer(service().model(model, version).config())
+
+
+def model_ready(model: str, version: str | None = None) -> Response:
+    service().model(model, version)
+    return answer({"name": model, "ready": not service().draining}, 503 if service().draining else 200)
+
+
+def all_statistics() -> Response:
+    entries = service().index()
+    return answer({"model_stats": [service().metrics.statistics(e["name"], e["version"]) for e in entries]})
+
+
+def statistics(model: str, version: str | None = None) -> Response:
+    found = service().model(model, version)
+    return answer({"model_stats": [service().metrics.statistics(model, found.version)]})
+
+
+def index() -> Response:
+    body = read_body()
+    only_ready = bool(body) and parse_json(body).get("ready") is True
+    return answer([entry for entry in service().index() if entry["state"] == "READY" or not only_ready])
+
+
+def load(model: str) -> Response:
+    body = read_body()
+    parameters = (parse_json(body) if body else {}).get("parameters")
+    if parameters:
+        raise ServingError(f"[{model}] models are loaded from the zoo alone; parameters must be empty")
+    service().order(model, wanted=True)
+    return answer({})
+
+
+def unload(model: str) -> Response:
+    read_body()
+    service().order(model, wanted=False)
+    return answer({})
+
+
+def infer(model: str, version: str | None = None) -> Response:
+    """Tensors in, tensors out; or an image file in, probabilities out."""
+    with service().counted(model):
+        body = read_body()
+        length = request.headers.get(LENGTH)
+        is_image = request.mimetype.startswith("image/") or (length is None and sniff(body) is not None)
+        if is_image:
+            return answer(service().classify(model, version, body))
+        content, json_size = service().infer(model, version, body, length)
+    if json_size is None:
+        return Response(content, mimetype="application/json")
+    return Response(content, mimetype="application/octet-stream", headers={LENGTH: str(json_size)})
+
+
+def classify(model: str, version: str | None = None) -> Response:
+    """An image file in, probabilities out; the format is told by the file's first bytes, not by the Content-Type."""
+    with service().counted(model):
+        body = read_body()
+        if sniff(body) is None and (not body or request.mimetype == "multipart/form-data"):
+            raise UnsupportedMedia(
+                "[image] the body must be the image file itself, as sent by: curl --data-binary @photo.jpg " + request.url
+            )
+        return answer(service().classify(model, version, body))
+
+
+M = "/v2/models/<model>"
+BODY = (400, 408, 413, 415)
+RUN = (*BODY, 404, 422, 429, 500, 503)
+ROUTES = (
+    Route("GET", "/v2/health/live", live, "The process answers.", "Live"),
+    Route("GET", "/v2/health/ready", ready, "Every model has given its known answer.", "Ready", errors=(503,)),
+    Route("GET", "/v2", server, "Name, version and protocol extensions of the server.", "Server"),
+    Route("GET", "/v2/models", models, "Names of the models that are ready.", "Models"),
+    Route("GET", "/v2/models/stats", all_statistics, "Statistics of all models.", "Statistics"),
+    Route("GET", M, metadata, "Inputs and outputs of a model.", "Metadata", errors=(404, 503), versioned=True),
+    Route("GET", M + "/config", config, "Configuration of a model.", "Config", errors=(404, 503), versioned=True),
+    Route("GET", M + "/ready", model_ready, "The model can answer.", "ModelReady", errors=(404, 503), versioned=True),
+    Route("GET", M + "/stats", statistics, "Statistics of a model.", "Statistics", errors=(404, 503), versioned=True),
+    Route("POST", M + "/infer", infer, "Run a batch of tensors, or classify an image.", "Inference", "Inference", RUN, True),
+    Route("POST", M + "/classify", classify, "Class probabilities of an image file.", "Predictions", "Image", RUN, True),
+    Route("POST", "/v2/repository/index", index, "All models with their states.", "Index", "IndexRequest", BODY),
+    Route("POST", "/v2/repository/models/<model>/load", load, "Load a model, or load it again.", "Empty", "Parameters",
+          (*BODY, 404, 503)),
+    Route("POST", "/v2/repository/models/<model>/unload", unload, "Unload a model.", "Empty", "Parameters", (*BODY, 404)),
+)  # fmt: skip

@@ -1,0 +1,88 @@
+"""What a route is, and the few things every route needs: the service, the body within its limits, a JSON answer."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from flask import Response, current_app, request
+
+from serving.engine.errors import ServingError, TimedOut, TooLarge, UnsupportedMedia
+from serving.engine.limits import Limits, raise_with
+from serving.engine.service import Service
+
+CHUNK = 1 << 16
+ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # Content-Encoding -> zlib's window bits
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path and method. `reply` and `body` name schemas, or media types with their schema, of `openapi.py`."""
+
+    method: str
+    path: str
+    view: Callable[..., Response]
+    summary: str
+    reply: str = "Object"
+    body: str = ""
+    errors: tuple[int, ...] = ()
+    versioned: bool = False
+
+    def paths(self) -> list[str]:
+        """The path, and the one with a version behind the model's name if there is such."""
+        return [self.path] + [self.path.replace("<model>", "<model>/versions/<version>")] * self.versioned
+
+
+def service() -> Service:
+    """The service of the app that handles this request."""
+    return current_app.extensions["needle-serve"]
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, mimetype="application/json")
+
+
+def read_body() -> bytes:
+    """The request's body, decompressed. Raises TooLarge, UnsupportedMedia, TimedOut, or ServingError if it is damaged."""
+    limits = service().limits
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity" and encoding not in ENCODINGS:
+        raise UnsupportedMedia(f"[Content-Encoding] must be gzip, deflate or identity, got {encoding[:40]!r}")
+    length = request.content_length
+    if length is not None and length > limits.body:
+        raise TooLarge(f"[request] the body has {length} bytes; {raise_with('body', limits)}")
+    body = _receive(limits)
+    if length is not None and len(body) < length:
+        raise TimedOut(f"[request] the body stopped after {len(body)} of {length} bytes; {raise_with('body_seconds', limits)}")
+    return body if encoding == "identity" else inflate(body, ENCODINGS[encoding], limits)
+
+
+def _receive(limits: Limits) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while chunk := request.stream.read(CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limits.body:
+                raise TooLarge(f"[request] the body is too long; {raise_with('body', limits)}")
+    except ServingError:
+        raise
+    except Exception as problem:  # servers have many words for bad chunks and for clients that left
+        raise ServingError(f"[request] the body cannot be read: {type(problem).__name__}") from problem
+    return b"".join(chunks)
+
+
+def inflate(body: bytes, window: int, limits: Limits) -> bytes:
+    """`body` decompressed, stopping at the limit: a bomb costs no more than an honest body of the largest size."""
+    stream = zlib.decompressobj(window)
+    try:
+        found = stream.decompress(body, limits.inflated + 1)
+    except zlib.error as problem:
+        raise ServingError(f"[Content-Encoding] the compressed body is damaged: {problem}") from None
+    if len(found) > limits.inflated:
+        raise TooLarge(f"[request] the body inflates too far; {raise_with('inflated', limits)}")
+    if not stream.eof or stream.unused_data:
+        raise ServingError("[Content-Encoding] the compressed body is cut short, or something follows it")
+    return found
