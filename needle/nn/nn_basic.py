@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
+from . import state
 
 
 class Parameter(Tensor):
@@ -64,6 +65,14 @@ class Module:
         """Behave as during training."""
         for module in (self, *self._children()):
             module.training = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the parameters and running statistics as numpy arrays, by dotted name."""
+        return state.state_dict(self)
+
+    def load_state_dict(self, arrays: Mapping[str, Any]) -> None:
+        """Take over the arrays of a `state_dict`. Raises ShapeError, changing nothing, when names or shapes differ."""
+        state.load_state_dict(self, arrays)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The value of this module; `module(x)` calls it."""
