@@ -4,29 +4,28 @@
 
 namespace nd { namespace ND_ISA {
 
-// One axis of the input gradient for the input positions h with (h + padding) % stride == phase. Position h sums over the taps
-// phase, phase + stride, ... whose output (h + padding - tap) / stride exists: a convolution of g with stride 1.
+// One axis of the input gradient for the input positions first, first + stride, ...: position h sums over the taps t with
+// (h + padding - t) % stride == 0 whose output (h + padding - t) / stride exists: a convolution of g with stride 1.
 struct Phase {
-    int64_t first, count;       // input positions first, first + stride, ...: count of them
+    int64_t first, count;       // count input positions
     int64_t tap_last, taps;     // taps in the order in which outputs ascend: tap_last, tap_last - stride, ...
     int64_t begin, extent;      // the outputs that are read, padding among them
 };
 
-constexpr Phase conv_phase(int64_t size, int64_t outputs, int64_t kernel, int64_t stride, int64_t padding, int64_t phase) {
-    const int64_t first = (phase - padding % stride + stride) % stride;
-    const int64_t count = first < size ? ceil_div(size - first, stride) : 0;
-    const int64_t q = (first + padding) / stride, q_last = q + count - 1;  // position i of the phase reads outputs q + i - t
+constexpr Phase conv_phase(int64_t size, int64_t outputs, int64_t kernel, int64_t stride, int64_t padding, int64_t first) {
+    const int64_t tap = (first + padding) % stride, count = ceil_div(size - first, stride);
+    const int64_t q = (first + padding) / stride, q_last = q + count - 1;  // position i of them reads outputs q + i - t
     const int64_t low = max<int64_t>(0, q - outputs + 1);
-    const int64_t high = min(q_last + 1, phase < kernel ? ceil_div(kernel - phase, stride) : 0);
-    const int64_t taps = count > 0 && outputs > 0 ? max<int64_t>(0, high - low) : 0;
-    return {first, count, phase + stride * (low + taps - 1), taps, q - (low + taps - 1), taps ? count + taps - 1 : 0};
+    const int64_t high = min(q_last + 1, tap < kernel ? ceil_div(kernel - tap, stride) : 0);
+    const int64_t taps = outputs > 0 ? max<int64_t>(0, high - low) : 0;
+    return {first, count, tap + stride * (low + taps - 1), taps, q - (low + taps - 1), taps ? count + taps - 1 : 0};
 }
 
 // The region of g that all phases of one axis read together.
 constexpr Axis conv_gradient_axis(int64_t size, int64_t outputs, int64_t kernel, int64_t stride, int64_t padding) {
     int64_t begin = outputs, end = 0;
-    for (int64_t r = 0; r < min(stride, size + stride); ++r) {
-        const Phase p = conv_phase(size, outputs, kernel, stride, padding, r);
+    for (int64_t first = 0; first < min(stride, size); ++first) {
+        const Phase p = conv_phase(size, outputs, kernel, stride, padding, first);
         if (p.taps == 0) continue;
         begin = min(begin, p.begin);
         end = max(end, p.begin + p.extent);
@@ -46,21 +45,19 @@ struct InputGradient {
           v(conv_gradient_axis(s.height, rows, s.kernel, s.stride, s.padding)),
           h(conv_gradient_axis(s.width, columns, s.kernel, s.stride, s.padding)) {}
 
-    Phase vertical(int64_t r) const { return conv_phase(s.height, rows, s.kernel, s.stride, s.padding, r); }
-    Phase horizontal(int64_t r) const { return conv_phase(s.width, columns, s.kernel, s.stride, s.padding, r); }
     int64_t region() const { return v.extent * h.extent * s.out; }
     int64_t packed() const { return s.kernel * s.kernel * packed_size(s.out, s.in); }
     int64_t scratch(int64_t images, int threads) const {
         return packed() + threads * images_per_task(images, region(), threads) * region();
     }
 
-    // Calls f(vertical phase, horizontal phase, its packed weights) for every pair of phases that has input positions.
+    // Calls f(vertical phase, horizontal phase, its packed weights) for every pair of phases.
     template <class F>
     void each_phase(float* weights, const F& f) const {
-        for (int64_t r = 0; r < s.stride; ++r)
-            for (int64_t c = 0; c < s.stride; ++c) {
-                const Phase p = vertical(r), q = horizontal(c);
-                if (p.count == 0 || q.count == 0) continue;
+        for (int64_t y = 0; y < min(s.stride, s.height); ++y)
+            for (int64_t x = 0; x < min(s.stride, s.width); ++x) {
+                const Phase p = conv_phase(s.height, rows, s.kernel, s.stride, s.padding, y);
+                const Phase q = conv_phase(s.width, columns, s.kernel, s.stride, s.padding, x);
                 f(p, q, weights);
                 weights += packed_size(p.taps * q.taps * s.out, s.in);
             }
@@ -121,11 +118,11 @@ struct WeightGradient {
     int64_t chunk() const { return max<int64_t>(1, min(images, kPixelChunk / max<int64_t>(1, pixels()))); }
     int64_t tail() const { return s.out % kBlock ? images * pixels() * kBlock : 0; }
     // Copies of x, of g, the part of g that fills no block, positions of the pixels of a chunk.
-    int64_t scratch() const { return images * region() + images * pixels() * s.out + tail() + chunk() * pixels(); }
+    int64_t scratch() const { return images * region() + images * pixels() * s.out + tail() + 2 * chunk() * pixels() + 2; }
 };
 
 // The rows [i0, i1) of one kernel row (each a kernel column and channel) times all blocks of g.
-inline void weight_gradient_rows(const WeightGradient& plan, const Source& x, const int32_t* offset, const Right& g, int64_t t,
+inline void weight_gradient_rows(const WeightGradient& plan, const Source& x, const int64_t* offset, const Right& g, int64_t t,
                                  int64_t i0, int64_t i1, float* dw) {
     const ConvShape<>& s = plan.s;
     const int64_t at = (((plan.v.first + t) * s.kernel + plan.h.first) * s.in) * s.out;
@@ -157,7 +154,7 @@ inline void conv_weight_gradient(const Executor& executor, const ConvShape<>& s,
     const bool compact = gradients.in_place() && gs.h == gs.w * plan.h.outputs && (images == 1 || gs.n == gs.h * plan.v.outputs);
     float* g_copy = scratch + images * plan.region();
     float* tail = g_copy + images * pixels * s.out;
-    int32_t* offset = reinterpret_cast<int32_t*>(tail + plan.tail());
+    int64_t* offset = reinterpret_cast<int64_t*>(scratch + round_up(tail + plan.tail() - scratch, 2));
 
     const Source source = reader.in_place() ? reader.read(0, 0, nullptr)
                                             : Source{scratch, plan.region(), plan.h.extent * s.in};
@@ -167,8 +164,7 @@ inline void conv_weight_gradient(const Executor& executor, const ConvShape<>& s,
             copy_region(g + n * gs.n, gs, plan.v.outputs, plan.h.outputs, s.out, rows, columns, g_copy + n * pixels * s.out);
     });
     for (int64_t p = 0; p < plan.chunk() * pixels; ++p)
-        offset[p] = static_cast<int32_t>(p / pixels * source.image + p % pixels / plan.h.outputs * s.stride * source.row +
-                                         p % plan.h.outputs * s.stride * s.in);
+        offset[p] = p / pixels * source.image + p % pixels / plan.h.outputs * s.stride * source.row + p % plan.h.outputs * s.stride * s.in;
     const Right right = prepare_right(executor, 0, s.out, images * pixels, {compact ? g : g_copy, s.out, 1}, tail);
 
     const int64_t step = max<int64_t>(kTileRows, round_up(ceil_div(plan.v.taps * run, 4 * executor.threads), kTileRows));

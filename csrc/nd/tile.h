@@ -40,7 +40,7 @@ struct ColumnsLeft {  // the rows of one depth contiguous, depths `step` apart
 };
 struct PixelsLeft {  // the rows of one depth contiguous, depth k at offset[k]
     const float* p;
-    const int32_t* offset;
+    const int64_t* offset;
     ND_INLINE float operator()(int i, int64_t k) const { return p[offset[k] + i]; }
 };
 

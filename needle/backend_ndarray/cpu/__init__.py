@@ -1,5 +1,6 @@
 """The composite kernels on NDArrays of device cpu()."""
 
+from needle.backend_ndarray.cpu.linear import conv, conv_input_gradient, conv_weight_gradient, matmul
 from needle.backend_ndarray.cpu.pointwise import (
     add,
     add_scalar,
@@ -28,11 +29,15 @@ from needle.backend_ndarray.cpu.pointwise import (
 __all__ = [
     "add",
     "add_scalar",
+    "conv",
+    "conv_input_gradient",
+    "conv_weight_gradient",
     "divide",
     "divide_scalar",
     "erf",
     "exp",
     "log",
+    "matmul",
     "max",
     "maximum",
     "multiply",

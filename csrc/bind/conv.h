@@ -1,0 +1,28 @@
+// Convolution and its two gradients, as a table of plain functions.
+#pragma once
+#include "../nd/conv.h"
+#include "select.h"
+
+namespace nd {
+
+struct ConvSizes {
+    int64_t images, height, width, in, out, kernel, stride, padding;
+};
+
+// An NHWC operand with any strides.
+struct Map {
+    const float* p;
+    Strides4 strides;
+};
+
+struct ConvTable {
+    int64_t (*scratch)(const ConvSizes&, int threads);
+    void (*run)(const Executor&, const ConvSizes&, const Map& x, const float* w, float* y, float* scratch);
+    int64_t (*input_gradient_scratch)(const ConvSizes&, int threads);
+    void (*input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);
+    int64_t (*weight_gradient_scratch)(const ConvSizes&, int threads);
+    void (*weight_gradient)(const Executor&, const ConvSizes&, const Map& x, const Map& g, float* dw, float* scratch);
+};
+
+}  // namespace nd
+ND_FAMILY(ConvTable, conv)

@@ -1,0 +1,82 @@
+"""Matrix products and convolution on numpy arrays of any float dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from needle.errors import ShapeError
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y = a b: (..., m, k) @ (..., k, n) -> (..., m, n), batch axes broadcast."""
+    if a.ndim < 2 or b.ndim < 2:
+        raise ShapeError(f"[matmul] needs operands of two or more axes, got {a.shape} @ {b.shape}")
+    try:
+        return np.matmul(a, b)
+    except ValueError as error:
+        raise ShapeError(f"[matmul] inner sizes must agree and batch sizes broadcast, got {a.shape} @ {b.shape}") from error
+
+
+def _outputs(where: str, size: int, kernel: int, stride: int, padding: int) -> int:
+    if kernel < 1 or stride < 1 or padding < 0 or size + 2 * padding < kernel:
+        raise ShapeError(f"[{where}] a kernel of {kernel} with stride {stride} does not fit into {size} padded by {padding}")
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def _check(where: str, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...] | None, stride: int, padding: int) -> tuple[int, ...]:
+    """The shape of the output, after checking x, w and, where it is given, y against each other."""
+    if len(x) != 4 or len(w) != 4 or w[0] != w[1] or x[3] != w[2]:
+        raise ShapeError(f"[{where}] needs an input (N, H, W, Ci) and a weight (K, K, Ci, Co), got {x} and {w}")
+    shape = (x[0], _outputs(where, x[1], w[0], stride, padding), _outputs(where, x[2], w[0], stride, padding), w[3])
+    if y is not None and y != shape:
+        raise ShapeError(f"[{where}] the gradient must be {shape}, got {y}")
+    return shape
+
+
+def _padded(x: np.ndarray, padding: int) -> np.ndarray:
+    return np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+
+def _taps(padded: np.ndarray, kernel: int, stride: int, rows: int, columns: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Each kernel position (k, l) with the view of the padded input that it is multiplied with."""
+    for k in range(kernel):
+        for j in range(kernel):
+            yield k, j, padded[:, k : k + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
+
+
+def conv(x: np.ndarray, w: np.ndarray, stride: int = 1, padding: int = 1) -> np.ndarray:
+    """y[n, i, j, o] = sum over kernel row k, column l, channel c of x[n, i s + k - p, j s + l - p, c] w[k, l, c, o].
+
+    x (N, H, W, Ci), zero outside; w (K, K, Ci, Co) -> (N, Ho, Wo, Co) with Ho = (H + 2 p - K) // s + 1.
+    """
+    shape = _check("conv", x.shape, w.shape, None, stride, padding)
+    y = np.zeros(shape, np.result_type(x, w))
+    for k, j, view in _taps(_padded(x, padding), w.shape[0], stride, shape[1], shape[2]):
+        y += view @ w[k, j]
+    return y
+
+
+def conv_input_gradient(g: np.ndarray, w: np.ndarray, stride: int, padding: int, height: int, width: int) -> np.ndarray:
+    """dx of y = conv(x, w): g (N, Ho, Wo, Co), w (K, K, Ci, Co) -> (N, height, width, Ci)."""
+    if g.ndim != 4 or w.ndim != 4:
+        raise ShapeError(f"[conv_input_gradient] needs two operands of four axes, got {g.shape} and {w.shape}")
+    x_shape = (g.shape[0], height, width, w.shape[2])
+    _, rows, columns, _ = _check("conv_input_gradient", x_shape, w.shape, g.shape, stride, padding)
+    padded = np.zeros((g.shape[0], height + 2 * padding, width + 2 * padding, w.shape[2]), np.result_type(g, w))
+    for k, j, view in _taps(padded, w.shape[0], stride, rows, columns):
+        view += g @ w[k, j].T
+    return np.ascontiguousarray(padded[:, padding : padding + height, padding : padding + width])
+
+
+def conv_weight_gradient(x: np.ndarray, g: np.ndarray, stride: int, padding: int, kernel: int) -> np.ndarray:
+    """dw of y = conv(x, w): x (N, H, W, Ci), g (N, Ho, Wo, Co) -> (kernel, kernel, Ci, Co)."""
+    if x.ndim != 4 or g.ndim != 4:
+        raise ShapeError(f"[conv_weight_gradient] needs two operands of four axes, got {x.shape} and {g.shape}")
+    w_shape = (kernel, kernel, x.shape[3], g.shape[3])
+    _, rows, columns, _ = _check("conv_weight_gradient", x.shape, w_shape, g.shape, stride, padding)
+    dw = np.empty(w_shape, np.result_type(x, g))
+    for k, j, view in _taps(_padded(x, padding), kernel, stride, rows, columns):
+        dw[k, j] = np.tensordot(view, g, axes=([0, 1, 2], [0, 1, 2]))
+    return dw
