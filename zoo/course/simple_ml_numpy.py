@@ -53,7 +53,7 @@ def nn_epoch(
 def softmax_regression_epoch_cpp(
     X: np.ndarray, y: np.ndarray, theta: np.ndarray, lr: float = 0.1, batch: int = 100
 ) -> None:
-    """softmax_regression_epoch, as loops in C++; X and theta float32, y uint8, all C-contiguous."""
+    """softmax_regression_epoch, as loops in C++; X and theta float32, C-contiguous."""
     ndarray_backend_cpu.softmax_regression_epoch(X, y, theta, lr, batch)
 
 
