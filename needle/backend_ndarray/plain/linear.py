@@ -16,16 +16,19 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     try:
         return np.matmul(a, b)
     except ValueError as error:
-        raise ShapeError(f"[matmul] inner sizes must agree and batch sizes broadcast, got {a.shape} @ {b.shape}") from error
+        raise ShapeError(f"[matmul] inner sizes must agree, batch sizes broadcast, got {a.shape} @ {b.shape}") from error
 
 
 def _outputs(where: str, size: int, kernel: int, stride: int, padding: int) -> int:
     if kernel < 1 or stride < 1 or padding < 0 or size + 2 * padding < kernel:
-        raise ShapeError(f"[{where}] a kernel of {kernel} with stride {stride} does not fit into {size} padded by {padding}")
+        given = f"a kernel of {kernel} with stride {stride} on {size} padded by {padding}"
+        raise ShapeError(f"[{where}] needs a positive kernel that fits and a positive stride, got {given}")
     return (size + 2 * padding - kernel) // stride + 1
 
 
-def _check(where: str, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...] | None, stride: int, padding: int) -> tuple[int, ...]:
+def _check(
+    where: str, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...] | None, stride: int, padding: int
+) -> tuple[int, ...]:
     """The shape of the output, after checking x, w and, where it is given, y against each other."""
     if len(x) != 4 or len(w) != 4 or w[0] != w[1] or x[3] != w[2]:
         raise ShapeError(f"[{where}] needs an input (N, H, W, Ci) and a weight (K, K, Ci, Co), got {x} and {w}")
@@ -39,7 +42,9 @@ def _padded(x: np.ndarray, padding: int) -> np.ndarray:
     return np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 
 
-def _taps(padded: np.ndarray, kernel: int, stride: int, rows: int, columns: int) -> Iterator[tuple[int, int, np.ndarray]]:
+def _taps(
+    padded: np.ndarray, kernel: int, stride: int, rows: int, columns: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
     """Each kernel position (k, l) with the view of the padded input that it is multiplied with."""
     for k in range(kernel):
         for j in range(kernel):
