@@ -53,7 +53,7 @@ class Permute(TupleFields, TensorOp):
         return Type(tuple(x.shape[i] for i in order), x.dtype)
 
     def compute(self, x: Any) -> Any:
-        return arrays.permute(x, self.axes)
+        return arrays.permute(x, axes_of("permute", self.axes, len(x.shape)))
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         order = axes_of("permute", self.axes, len(self.axes))
