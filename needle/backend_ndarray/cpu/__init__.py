@@ -1,6 +1,13 @@
 """The composite kernels on NDArrays of device cpu()."""
 
-from needle.backend_ndarray.cpu.linear import conv, conv_input_gradient, conv_weight_gradient, matmul
+from needle.backend_ndarray.cpu.norm import (
+    batch_norm,
+    batch_norm_gradient,
+    batch_norm_inference,
+    layer_norm,
+    layer_norm_gradient,
+)
+from needle.backend_ndarray.cpu.optim import adam_step, sgd_step
 from needle.backend_ndarray.cpu.pointwise import (
     add,
     add_scalar,
@@ -25,19 +32,49 @@ from needle.backend_ndarray.cpu.pointwise import (
     tanh,
     tanh_gradient,
 )
+from needle.backend_ndarray.cpu.sequence import (
+    attention,
+    attention_gradient,
+    embedding,
+    embedding_gradient,
+    lstm,
+    lstm_gradient,
+)
+from needle.backend_ndarray.cpu.softmax import (
+    cross_entropy,
+    cross_entropy_gradient,
+    logsoftmax,
+    logsoftmax_gradient,
+    logsumexp,
+    softmax,
+    softmax_gradient,
+)
 
 __all__ = [
+    "adam_step",
     "add",
     "add_scalar",
-    "conv",
-    "conv_input_gradient",
-    "conv_weight_gradient",
+    "attention",
+    "attention_gradient",
+    "batch_norm",
+    "batch_norm_gradient",
+    "batch_norm_inference",
+    "cross_entropy",
+    "cross_entropy_gradient",
     "divide",
     "divide_scalar",
+    "embedding",
+    "embedding_gradient",
     "erf",
     "exp",
+    "layer_norm",
+    "layer_norm_gradient",
     "log",
-    "matmul",
+    "logsoftmax",
+    "logsoftmax_gradient",
+    "logsumexp",
+    "lstm",
+    "lstm_gradient",
     "max",
     "maximum",
     "multiply",
@@ -47,8 +84,11 @@ __all__ = [
     "power_scalar",
     "relu",
     "relu_gradient",
+    "sgd_step",
     "sigmoid",
     "sigmoid_gradient",
+    "softmax",
+    "softmax_gradient",
     "sub",
     "sum",
     "tanh",

@@ -5,9 +5,7 @@ Results keep the layout in memory of their (first) operand: NHWC memory seen as 
 
 from __future__ import annotations
 
-from typing import Any
-
-from needle.backend_ndarray.arithmetic import Axes, reduce_dense
+from needle.backend_ndarray.arithmetic import Axes, reduce
 from needle.backend_ndarray.layout import is_dense
 from needle.backend_ndarray.ndarray import NDArray
 from needle.errors import ShapeError
@@ -18,29 +16,32 @@ def _whole(x: NDArray) -> bool:
     return x._compact or (x._offset == 0 and is_dense(x._shape, x._strides) and x._handle.size == x.size)
 
 
-def _like(x: NDArray) -> NDArray:
+def _dense_like(x: NDArray) -> NDArray:
     """An uninitialised array with the shape of x and, where x is dense, its layout in memory."""
     out = NDArray.make(x._shape, device=x._device)
-    if not x._compact and is_dense(x._shape, x._strides):
+    if is_dense(x._shape, x._strides):
         out._strides, out._compact = x._strides, None
     return out
 
 
 def _map1(op: str, x: NDArray) -> NDArray:
-    out, mod = _like(x), x._device.mod
     if _whole(x):
-        getattr(mod, "ewise_" + op)(x._handle, out._handle)
+        out = x._like()
+        getattr(out._device.mod, "ewise_" + op)(x._handle, out._handle)
     else:
-        getattr(mod, "strided_" + op)(x._shape, x._handle, x._strides, x._offset, out._handle, out._strides)
+        out = _dense_like(x)
+        strided = getattr(out._device.mod, "strided_" + op)
+        strided(x._shape, x._handle, x._strides, x._offset, out._handle, out._strides)
     return out
 
 
 def _map_scalar(op: str, x: NDArray, s: float) -> NDArray:
-    out, mod = _like(x), x._device.mod
     if _whole(x):
-        getattr(mod, "scalar_" + op)(x._handle, s, out._handle)
+        out = x._like()
+        getattr(out._device.mod, "scalar_" + op)(x._handle, s, out._handle)
     else:
-        strided = getattr(mod, "strided_scalar_" + op)
+        out = _dense_like(x)
+        strided = getattr(out._device.mod, "strided_scalar_" + op)
         strided(x._shape, x._handle, x._strides, x._offset, s, out._handle, out._strides)
     return out
 
@@ -48,13 +49,12 @@ def _map_scalar(op: str, x: NDArray, s: float) -> NDArray:
 def _map2(op: str, a: NDArray, b: NDArray) -> NDArray:
     if a._shape != b._shape:
         raise ShapeError(f"[{op}] shapes must be equal, got {a._shape} and {b._shape}")
-    mod = a._device.mod
     if a._strides == b._strides and _whole(a) and _whole(b):
-        out = _like(a)
-        getattr(mod, "ewise_" + op)(a._handle, b._handle, out._handle)
+        out = a._like()
+        getattr(out._device.mod, "ewise_" + op)(a._handle, b._handle, out._handle)
     else:
-        out = _like(a if is_dense(a._shape, a._strides) else b)
-        strided = getattr(mod, "strided_" + op)
+        out = _dense_like(a if is_dense(a._shape, a._strides) else b)
+        strided = getattr(out._device.mod, "strided_" + op)
         first, second = (a._handle, a._strides, a._offset), (b._handle, b._strides, b._offset)
         strided(a._shape, *first, *second, out._handle, out._strides)
     return out
@@ -160,18 +160,11 @@ def sigmoid_gradient(g: NDArray, y: NDArray) -> NDArray:
     return _map2("sigmoid_gradient", g, y)
 
 
-def _reduce(name: str, x: NDArray, axes: Axes, keepdims: bool) -> NDArray:
-    dense: Any = x if is_dense(x._shape, x._strides) else x.compact()
-    return reduce_dense(dense, getattr(x._device.mod, name + "_axis"), axes, keepdims)
-
-
 def sum(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
     """y = the sum of x over the axes; over all of them the shape is (1,), or all ones with keepdims"""
-    return _reduce("reduce_sum", x, axes, keepdims)
+    return reduce(x, "reduce_sum", axes, keepdims)
 
 
 def max(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
     """y = the maximum of x over the axes; over all of them the shape is (1,), or all ones with keepdims"""
-    if 0 in (x._shape[axis] for axis in x._axes("max", axes)):
-        raise ShapeError(f"[max] needs at least one element to reduce, got {x._shape} over axes {axes}")
-    return _reduce("reduce_max", x, axes, keepdims)
+    return reduce(x, "reduce_max", axes, keepdims)

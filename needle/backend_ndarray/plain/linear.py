@@ -16,7 +16,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     try:
         return np.matmul(a, b)
     except ValueError as error:
-        raise ShapeError(f"[matmul] inner sizes must agree, batch sizes broadcast, got {a.shape} @ {b.shape}") from error
+        raise ShapeError(f"[matmul] sizes must agree, got {a.shape} @ {b.shape}") from error
 
 
 def _outputs(where: str, size: int, kernel: int, stride: int, padding: int) -> int:

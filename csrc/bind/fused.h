@@ -1,0 +1,83 @@
+// The fused kernels as tables of plain functions, one table per family.
+#pragma once
+#include "../nd/arguments.h"
+#include "array.h"
+#include "select.h"
+
+namespace nd {
+
+// Checks the arrays of one call: every array has the size it must have, and none that is written is given twice.
+class Arguments {
+public:
+    explicit Arguments(const char* where) : where_(where) {}
+    const float* in(Array& array, int64_t count);
+    float* out(Array& array, int64_t count);
+    Heads<const float> in(Array& array, const Sizes& shape, const Sizes& strides, int64_t offset);
+    Heads<float> out(Array& array, const Sizes& shape, const Sizes& strides);
+    int64_t count(const Sizes& shape) const { return count_of(where_, shape); }
+    const char* where() const { return where_; }
+
+private:
+    void remember(const Array& array, bool written);
+    float* exactly(Array& array, int64_t count) const;
+    const char* where_;
+    std::vector<std::pair<const Array*, bool>> seen_;
+};
+
+struct SoftmaxTable {
+    using Map = void (*)(const Executor&, int64_t rows, int64_t cols, const float* x, float* y);
+    using Gradient = void (*)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* y, float* dx);
+    Map softmax, logsoftmax, logsumexp;
+    Gradient softmax_gradient, logsoftmax_gradient;
+    void (*cross_entropy)(const Executor&, int64_t rows, int64_t cols, const float* x, const float* labels, float smoothing,
+                          float* losses, float* loss);
+    void (*cross_entropy_gradient)(const Executor&, int64_t rows, int64_t cols, float g, const float* x, const float* labels,
+                                   float smoothing, float* dx);
+};
+
+struct NormTable {
+    int64_t (*scratch)(int64_t rows, int64_t cols);
+    void (*batch_norm)(const Executor&, int64_t rows, int64_t cols, const float* x, const float* weight, const float* bias,
+                       float eps, float* y, float* mean, float* var, float* scratch);
+    void (*batch_norm_inference)(const Executor&, int64_t rows, int64_t cols, const float* x, const float* weight,
+                                 const float* bias, const float* mean, const float* var, float eps, float* y, float* scratch);
+    void (*batch_norm_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* x,
+                                const float* weight, const float* mean, const float* var, float eps, float* dx,
+                                float* dweight, float* dbias, float* scratch);
+    void (*layer_norm)(const Executor&, int64_t rows, int64_t cols, const float* x, const float* weight, const float* bias,
+                       float eps, float* y, float* mean, float* rstd);
+    void (*layer_norm_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* x,
+                                const float* weight, const float* mean, const float* rstd, float* dx, float* dweight,
+                                float* dbias, float* scratch);
+};
+
+struct SequenceTable {
+    int64_t (*lstm_scratch)(int64_t hidden);
+    void (*lstm)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, const float* gates, const float* h0,
+                 const float* c0, const float* w_hh, float* out, float* cells, float* act, float* scratch);
+    int64_t (*lstm_gradient_scratch)(int64_t steps, int64_t batch, int64_t hidden, int threads);
+    void (*lstm_gradient)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, const LstmGradientInputs&,
+                          float* d_gates, float* dh0, float* dc0, float* dw_hh, float* scratch);
+    int64_t (*attention_scratch)(int64_t keys, int64_t depth, int threads);
+    void (*attention)(const Executor&, const AttentionShape<>&, const Heads<const float>& q, const Heads<const float>& k,
+                      const Heads<const float>& v, const Heads<float>& out, float* lse, float* scratch);
+    int64_t (*attention_gradient_scratch)(int64_t keys, int64_t depth, int threads);
+    void (*attention_gradient)(const Executor&, const AttentionShape<>&, const AttentionGradientInputs&,
+                               const AttentionGradientOutputs&, float* scratch);
+    int64_t (*first_bad_index)(int64_t count, const float* ids, int64_t limit);
+    void (*embedding)(const Executor&, int64_t count, int64_t cols, const float* ids, const float* weight, float* y);
+    void (*embedding_gradient)(const Executor&, int64_t count, int64_t cols, int64_t table_rows, const float* ids,
+                               const float* g, float* dweight);
+};
+
+struct OptimTable {
+    void (*sgd_step)(const Executor&, int64_t count, float* param, const float* grad, float* velocity, float lr,
+                     float keep, float take, float decay);
+    void (*adam_step)(const Executor&, int64_t count, float* param, const float* grad, float* m, float* v, const AdamStep&);
+};
+
+}  // namespace nd
+ND_FAMILY(SoftmaxTable, softmax_kernels)
+ND_FAMILY(NormTable, norm_kernels)
+ND_FAMILY(SequenceTable, sequence_kernels)
+ND_FAMILY(OptimTable, optim_kernels)

@@ -1,0 +1,16 @@
+#include "../fused.h"
+#include "../../nd/attention.h"
+#include "../../nd/embedding.h"
+#include "../../nd/lstm.h"
+
+namespace nd { namespace ND_ISA {
+
+extern const SequenceTable sequence_kernels_table = {
+    lstm_scratch, lstm<int64_t, int64_t, int64_t>,
+    lstm_gradient_scratch, lstm_gradient<int64_t, int64_t, int64_t>,
+    attention_scratch, attention<AttentionShape<>>,
+    attention_gradient_scratch, attention_gradient<AttentionShape<>>,
+    first_bad_index, embedding<int64_t, int64_t>, embedding_gradient<int64_t, int64_t>,
+};
+
+}}  // namespace nd::ND_ISA

@@ -1,0 +1,12 @@
+#include "../fused.h"
+#include "../../nd/softmax.h"
+
+namespace nd { namespace ND_ISA {
+
+extern const SoftmaxTable softmax_kernels_table = {
+    softmax<int64_t, int64_t>, logsoftmax<int64_t, int64_t>, logsumexp<int64_t, int64_t>,
+    softmax_gradient<int64_t, int64_t>, logsoftmax_gradient<int64_t, int64_t>,
+    cross_entropy<int64_t, int64_t>, cross_entropy_gradient<int64_t, int64_t>,
+};
+
+}}  // namespace nd::ND_ISA

@@ -1,0 +1,93 @@
+// What kernels over rows of memory share: sums and maxima along a row in one fixed order, and ways to split rows over
+// threads that do not depend on how many there are.
+#pragma once
+#include "simd.h"
+
+namespace nd { namespace ND_ISA {
+
+constexpr int kParts = kSumLanes / kLanes;  // vectors that make up the 16 logical lanes of a sum
+
+// Zero in every lane from `count` on.
+ND_INLINE Vec first_lanes(Vec v, int64_t count) {
+    float lane[kLanes] = {};
+    std::memcpy(lane, &v, 4 * count);
+    return load(lane);
+}
+
+ND_INLINE Vec square_root(Vec x) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_maskz_sqrt_ps(__mmask16(-1), (__m512)x);
+#elif defined(__AVX2__)
+    return (Vec)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+    return (Vec)_mm_sqrt_ps((__m128)x);
+#else
+    for (int i = 0; i < kLanes; ++i) x[i] = std::sqrt(x[i]);
+    return x;
+#endif
+}
+
+// Whole vectors when the count is known to be kLanes, the first `count` lanes otherwise.
+ND_INLINE Vec load_some(const float* p, Const<kLanes>) { return load(p); }
+ND_INLINE Vec load_some(const float* p, int64_t count) { return load_first(p, count); }
+ND_INLINE void store_some(float* p, Vec v, Const<kLanes>) { store(p, v); }
+ND_INLINE void store_some(float* p, Vec v, int64_t count) { store_first(p, v, count); }
+
+// Calls f(j, count) for the vectors that cover [0, n): count is Const<kLanes>, and a smaller integer for the last.
+template <class N, class F>
+ND_INLINE void each_vector(N n, F&& f) {
+    int64_t j = 0;
+    for (; j + kLanes <= n; j += kLanes) f(j, Const<kLanes>{});
+    if (j < n) f(j, int64_t(n - j));
+}
+
+// The sum of f(j, count) over the vectors of [0, n): element j is added to logical lane j % 16.
+template <class N, class F>
+ND_INLINE float sum_of(N n, F&& f) {
+    Vec part[kParts] = {};
+    int64_t j = 0;
+    for (; j + kSumLanes <= n; j += kSumLanes)
+        for (int p = 0; p < kParts; ++p) part[p] += f(j + p * kLanes, Const<kLanes>{});
+    for (int p = 0; p < kParts && j < n; ++p, j += kLanes) {
+        const int64_t count = min<int64_t>(kLanes, n - j);
+        part[p] += first_lanes(f(j, count), count);
+    }
+    float lane[kSumLanes];
+    std::memcpy(lane, part, sizeof lane);
+    return sum_lanes(lane);
+}
+
+// The largest of n > 0 numbers; NaNs are passed over, unless all are.
+template <class N>
+ND_INLINE float max_of(N n, const float* x) {
+    Vec top = splat(x[0]);
+    int64_t j = 0;
+    for (; j + kLanes <= n; j += kLanes) {
+        const Vec v = load(x + j);
+        top = v > top ? v : top;
+    }
+    float largest = x[0];
+    for (int i = 0; i < kLanes; ++i) largest = top[i] > largest || largest != largest ? top[i] : largest;
+    for (; j < n; ++j) largest = x[j] > largest ? x[j] : largest;
+    return largest;
+}
+
+// Tasks of about this many elements: long enough to be worth handing to a thread.
+constexpr int64_t kTaskElements = 8192;
+
+// Calls f(row) for every row, several rows to a task.
+template <class F>
+ND_INLINE void parallel_rows(const Executor& executor, int64_t rows, int64_t elements_per_row, F&& f) {
+    const int64_t step = max<int64_t>(1, kTaskElements / max<int64_t>(1, elements_per_row));
+    parallel(executor, ceil_div(rows, step), [&](int64_t task) {
+        const int64_t end = min(rows, (task + 1) * step);
+        for (int64_t row = task * step; row < end; ++row) f(row);
+    });
+}
+
+// Sums over rows: at most this many chunks of rows, one partial sum each, added up in order.
+constexpr int64_t kMaxChunks = 64;
+constexpr int64_t chunk_rows(int64_t rows) { return max<int64_t>(16, ceil_div(rows, kMaxChunks)); }
+constexpr int64_t chunk_count(int64_t rows) { return ceil_div(rows, chunk_rows(rows)); }
+
+}}  // namespace nd::ND_ISA

@@ -1,0 +1,118 @@
+// Softmax, log-softmax, log-sum-exp and cross entropy along rows of memory, each with its gradient. x is (rows, cols);
+// rows are independent of each other, so any number of threads gives the same bits. cols >= 1.
+#pragma once
+#include "math.h"
+#include "rows.h"
+
+namespace nd { namespace ND_ISA {
+
+ND_INLINE float log_of(float x) { return log(splat(x))[0]; }
+
+// y = exp(x - top), and the sum of y. y may be x.
+template <class Cols>
+ND_INLINE float exp_row(Cols cols, const float* x, float top, float* y) {
+    return sum_of(cols, [&](int64_t j, auto count) {
+        const Vec e = exp(load_some(x + j, count) - splat(top));
+        store_some(y + j, e, count);
+        return e;
+    });
+}
+
+// log sum exp(x) of one row; an infinite maximum is the answer itself.
+template <class Cols>
+ND_INLINE float logsumexp_row(Cols cols, const float* x) {
+    float top = max_of(cols, x);
+    if (top - top != 0) top = 0;
+    return log_of(sum_of(cols, [&](int64_t j, auto count) { return exp(load_some(x + j, count) - splat(top)); })) + top;
+}
+
+// y = exp(x) / sum exp(x). y may be x.
+template <class Rows, class Cols>
+void softmax(const Executor& executor, Rows rows, Cols cols, const float* x, float* y) {
+    parallel_rows(executor, rows, cols, [&](int64_t row) {
+        const float* from = x + row * cols;
+        float* to = y + row * cols;
+        const Vec scale = splat(1.0f / exp_row(cols, from, max_of(cols, from), to));
+        each_vector(cols, [&](int64_t j, auto count) { store_some(to + j, load_some(to + j, count) * scale, count); });
+    });
+}
+
+// dx = y (g - sum(g y)).
+template <class Rows, class Cols>
+void softmax_gradient(const Executor& executor, Rows rows, Cols cols, const float* g, const float* y, float* dx) {
+    parallel_rows(executor, rows, cols, [&](int64_t row) {
+        const float *gr = g + row * cols, *yr = y + row * cols;
+        const Vec dot = splat(sum_of(cols, [&](int64_t j, auto n) { return load_some(gr + j, n) * load_some(yr + j, n); }));
+        each_vector(cols, [&](int64_t j, auto n) {
+            store_some(dx + row * cols + j, load_some(yr + j, n) * (load_some(gr + j, n) - dot), n);
+        });
+    });
+}
+
+// y = x - log sum exp(x). Computed as (x - max) - log sum exp(x - max): logits far from zero lose nothing. y may be x.
+template <class Rows, class Cols>
+void logsoftmax(const Executor& executor, Rows rows, Cols cols, const float* x, float* y) {
+    parallel_rows(executor, rows, cols, [&](int64_t row) {
+        const float* from = x + row * cols;
+        const Vec top = splat(max_of(cols, from));
+        const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp(load_some(from + j, n) - top); });
+        const Vec log_sum = splat(log_of(sum));
+        each_vector(cols, [&](int64_t j, auto n) {
+            store_some(y + row * cols + j, load_some(from + j, n) - top - log_sum, n);
+        });
+    });
+}
+
+// dx = g - exp(y) sum(g).
+template <class Rows, class Cols>
+void logsoftmax_gradient(const Executor& executor, Rows rows, Cols cols, const float* g, const float* y, float* dx) {
+    parallel_rows(executor, rows, cols, [&](int64_t row) {
+        const float *gr = g + row * cols, *yr = y + row * cols;
+        const Vec sum = splat(sum_of(cols, [&](int64_t j, auto n) { return load_some(gr + j, n); }));
+        each_vector(cols, [&](int64_t j, auto n) {
+            store_some(dx + row * cols + j, load_some(gr + j, n) - exp(load_some(yr + j, n)) * sum, n);
+        });
+    });
+}
+
+// y[row] = log sum exp(x[row]).
+template <class Rows, class Cols>
+void logsumexp(const Executor& executor, Rows rows, Cols cols, const float* x, float* y) {
+    parallel_rows(executor, rows, cols, [&](int64_t row) { y[row] = logsumexp_row(cols, x + row * cols); });
+}
+
+// loss = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x). Labels are whole numbers in 0..cols-1.
+// `losses` is scratch for `rows` floats.
+template <class Rows, class Cols>
+void cross_entropy(const Executor& executor, Rows rows, Cols cols, const float* x, const float* labels, float smoothing,
+                   float* losses, float* loss) {
+    parallel_rows(executor, rows, cols, [&](int64_t row) {
+        const float* from = x + row * cols;
+        const float top = max_of(cols, from);
+        const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp(load_some(from + j, n) - splat(top)); });
+        float one = log_of(sum) - (1 - smoothing) * (from[int64_t(labels[row])] - top);
+        if (smoothing != 0) {
+            const float shifted = sum_of(cols, [&](int64_t j, auto n) { return load_some(from + j, n) - splat(top); });
+            one -= smoothing / float(cols) * shifted;
+        }
+        losses[row] = one;
+    });
+    *loss = sum_of(rows, [&](int64_t j, auto n) { return load_some(losses + j, n); }) / float(rows);
+}
+
+// dx = g / rows (softmax(x) - s / cols - (1 - s) [j = label]).
+template <class Rows, class Cols>
+void cross_entropy_gradient(const Executor& executor, Rows rows, Cols cols, float g, const float* x, const float* labels,
+                            float smoothing, float* dx) {
+    const float each = g / float(rows);
+    const Vec base = splat(-each * smoothing / float(cols));
+    parallel_rows(executor, rows, cols, [&](int64_t row) {
+        const float* from = x + row * cols;
+        float* to = dx + row * cols;
+        const Vec scale = splat(each / exp_row(cols, from, max_of(cols, from), to));
+        each_vector(cols, [&](int64_t j, auto n) { store_some(to + j, fma(load_some(to + j, n), scale, base), n); });
+        to[int64_t(labels[row])] -= each * (1 - smoothing);
+    });
+}
+
+}}  // namespace nd::ND_ISA
