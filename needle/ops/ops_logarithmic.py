@@ -33,7 +33,11 @@ class LogSumExp(TupleFields, TensorOp):
         return Type(shape, real(x).dtype)
 
     def compute(self, x: Any) -> Any:
-        return kernels(x).logsumexp(x, self.axes)
+        y = kernels(x).logsumexp(x, self.axes)
+        if self.axes is None:
+            return y
+        shape = without(x.shape, axes_of("logsumexp", self.axes, len(x.shape)))
+        return y if y.shape == shape else arrays.reshape(y, shape)  # an NDArray's sum over all axes has shape (1,)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (x,) = node.inputs

@@ -26,8 +26,6 @@ class BatchNorm(TensorTupleOp):
 
     def infer(self, x: Type, weight: Type, bias: Type) -> tuple[Type, ...]:
         channels = _channels("batch_norm", x, weight, bias)
-        if prod(x.shape[:-1]) == 0:
-            raise ShapeError(f"[batch_norm] needs at least one value for each channel, got {x.shape}")
         return x, Type(channels, x.dtype), Type(channels, x.dtype)
 
     def compute(self, x: Any, weight: Any, bias: Any) -> Any:
@@ -92,8 +90,7 @@ class LayerNorm(TensorTupleOp):
     eps: float = 1e-5
 
     def infer(self, x: Type, weight: Type, bias: Type) -> tuple[Type, ...]:
-        if _channels("layer_norm", x, weight, bias) == (0,):
-            raise ShapeError(f"[layer_norm] needs at least one element along the last axis, got {x.shape}")
+        _channels("layer_norm", x, weight, bias)
         statistics = Type((*x.shape[:-1], 1), x.dtype)
         return x, statistics, statistics
 
@@ -143,6 +140,8 @@ def _channels(where: str, x: Type, *others: Type) -> tuple[int, ...]:
     if not x.shape or any(other.shape != x.shape[-1:] for other in others):
         given = ", ".join(str(other.shape) for other in others)
         raise ShapeError(f"[{where}] needs x (..., C) and the others (C,), got {x.shape} and {given}")
+    if 0 in x.shape:
+        raise ShapeError(f"[{where}] needs at least one row of at least one element, got {x.shape}")
     return x.shape[-1:]
 
 
