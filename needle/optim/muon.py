@@ -10,7 +10,7 @@ import numpy
 
 from ..autograd import Tensor
 from ..backend_selection import array_api
-from .optimizer import Optimizer
+from .optimizers import Optimizer
 
 
 class Muon(Optimizer):
@@ -21,6 +21,8 @@ class Muon(Optimizer):
     the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam. `decay` is
     the fraction of θ taken away at each step. Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
+
+    kept = ("u",)
 
     def __init__(self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0) -> None:
         super().__init__(params)
@@ -59,7 +61,7 @@ def orthogonalized(g: Any) -> Any:
     if g.shape[0] > g.shape[1]:
         return transposed(orthogonalized(transposed(g)))
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g * (1.0 / (float((g * g).sum().item()) ** 0.5 + 1e-7))
+    x = g * (1.0 / (norm(g) + 1e-7))
     gram = x @ transposed(x)
     diagonal = array_api.array(numpy.eye(len(gram), dtype="float32") * a, dtype=gram.dtype)
     total = None
@@ -68,6 +70,12 @@ def orthogonalized(g: Any) -> Any:
         total = step if total is None else step @ total
         gram = step @ gram @ step
     return total @ x
+
+
+def norm(array: Any) -> float:
+    """The Euclidean norm of all elements."""
+    total = (array * array).sum()
+    return float(total if isinstance(array, numpy.ndarray) else total.numpy()[0]) ** 0.5
 
 
 def transposed(matrix: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
@@ -16,6 +16,9 @@ from ..errors import NeedleError
 class Optimizer:
     """Updates `params` from their `grad`; parameters without a gradient are left alone."""
 
+    kept: tuple[str, ...] = ()  # the attributes that hold one array for each parameter: its state between steps
+    t = 0
+
     def __init__(self, params: Iterable[Tensor]) -> None:
         self.params = list(params)
 
@@ -27,6 +30,30 @@ class Optimizer:
         """Forget the gradients."""
         for param in self.params:
             param.grad = None
+
+    def state_dict(self) -> dict[str, numpy.ndarray]:
+        """What the next step depends on besides parameters and settings, as named numpy arrays."""
+        arrays = {
+            f"{name}.{i}": numpy.array(_as_numpy(getattr(self, name)[param]))
+            for name in self.kept
+            for i, param in enumerate(self.params)
+            if param in getattr(self, name)
+        }
+        return arrays | {"t": numpy.array(self.t)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken. Raises NeedleError when the state is that of another optimizer."""
+        names = {f"{name}.{i}": (name, param) for name in self.kept for i, param in enumerate(self.params)}
+        for key, array in state.items():
+            if key != "t" and (key not in names or tuple(names[key][1].shape) != numpy.shape(array)):
+                raise NeedleError(f"[{type(self).__name__}] state {key} of shape {numpy.shape(array)} fits no parameter")
+        self.t = int(state["t"])
+        for name in self.kept:
+            setattr(self, name, {})
+        for key in state.keys() - {"t"}:
+            name, param = names[key]
+            own = Tensor(numpy.array(state[key]), device=param.device, dtype=param.dtype)
+            getattr(self, name)[param] = own.realize_cached_data()
 
     def _pairs(self) -> list[tuple[Tensor, Any, Any]]:
         """(parameter, a fresh copy of its array to update, its gradient's array) of those that have a gradient."""
@@ -45,6 +72,8 @@ class Optimizer:
 
 class SGD(Optimizer):
     """u = momentum u + (1 - momentum) (g + weight_decay p); p = p - lr u, with u = 0 at first and no correction."""
+
+    kept = ("u",)
 
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.0, weight_decay: float = 0.0
@@ -81,6 +110,7 @@ class Adam(Optimizer):
     """
 
     decoupled = False
+    kept = ("m", "v")
 
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.01, beta1: float = 0.9, beta2: float = 0.999,
@@ -123,6 +153,8 @@ class NesterovSGD(Optimizer):
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
     """
 
+    kept = ("u",)
+
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0
     ) -> None:
@@ -150,6 +182,10 @@ def _copy(array: Any) -> Any:
 
 def _compact(array: Any) -> Any:
     return numpy.ascontiguousarray(array) if isinstance(array, numpy.ndarray) else array.compact()
+
+
+def _as_numpy(array: Any) -> numpy.ndarray:
+    return array if isinstance(array, numpy.ndarray) else array.numpy()
 
 
 def _zeros(array: Any) -> Any:

@@ -1,0 +1,61 @@
+"""Recompute the numbers on a model's card."""
+
+from __future__ import annotations
+
+import numpy
+
+import needle as ndl
+from needle import nn
+
+from .datasets import Split, cifar10
+from .registry import Entry, ZooError, load
+from .train import Normalise
+
+DRIFT = 0.0005  # of accuracy: what another processor's rounding may change, five images of ten thousand
+
+
+def logits(model: nn.Module, pixels: numpy.ndarray, batch: int = 1000) -> numpy.ndarray:
+    """The model's answers for uint8 images (n, c, h, w), `batch` at a time."""
+    normalise = Normalise(model.card["input"])
+    parts = [
+        model(ndl.Tensor(normalise(pixels[i : i + batch]), device=ndl.cpu(), requires_grad=False)).numpy()
+        for i in range(0, len(pixels), batch)
+    ]
+    return numpy.concatenate(parts)
+
+
+def metrics(model: nn.Module, test: Split) -> dict[str, float]:
+    """Fractions of the test images whose label is the most probable one.
+
+    `top1`: of the image as it is. `top1_mirrored`: of the mean of the logits for the image and for its mirror image.
+    """
+    plain = logits(model, test.pixels)
+    mirrored = plain + logits(model, numpy.ascontiguousarray(test.pixels[..., ::-1]))
+    return {
+        name: float(numpy.mean(answers.argmax(axis=1) == test.labels))
+        for name, answers in (("top1", plain), ("top1_mirrored", mirrored))
+    }
+
+
+def evaluate(entry: Entry, data: str | None = None) -> bool:
+    """Print each recorded run's metrics beside what its weights give now; True if none drifted by more than DRIFT.
+
+    Raises ZooError when the model was not trained yet or the test data cannot be found.
+    """
+    if not entry.runs:
+        raise ZooError(f"[evaluate] {entry.name} has no recorded runs; train it with: needle-zoo train {entry.name} --record")
+    test = cifar10(train=False, folder=data)
+    now = {run.seed: metrics(load(entry.name, pretrained=True, seed=run.seed), test) for run in entry.runs}
+    steady = True
+    for run in entry.runs:
+        for metric, recorded in run.metrics.items():
+            same = abs(now[run.seed][metric] - recorded) <= DRIFT
+            steady &= same
+            print(
+                f"seed {run.seed}  {metric:<14} recorded {100 * recorded:6.2f} %  now {100 * now[run.seed][metric]:6.2f} %"
+                f"{'' if same else '  DRIFTED'}"
+            )
+    for metric in entry.measured:
+        values = [result[metric] for result in now.values()]
+        print(f"mean    {metric:<14} {100 * numpy.mean(values):.2f} % over {len(values)} seeds (std {100 * numpy.std(values):.2f})")
+    return steady

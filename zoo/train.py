@@ -1,0 +1,224 @@
+"""Train a model by its recipe: augmented batches, logged, resumable to the same bytes.
+
+Every random draw of an epoch comes from a generator keyed by (seed, epoch), so a run is a function of its seed and its
+recipe, and one that was interrupted goes on from its last checkpoint as if it had not been.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import needle as ndl
+from needle import nn, ops, optim
+from needle.data import augment
+from needle.weights import read_safetensors, save_safetensors
+
+from .datasets import Split, cifar10
+from .registry import HERE, Entry, Run, ZooError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Muon on the matrices, AdamW on the rest; linear warm-up then linear decay; crop and flip; smoothed labels."""
+
+    epochs: int = 60
+    batch: int = 256
+    muon_lr: float = 0.02
+    momentum: float = 0.95
+    adam_lr: float = 0.005
+    weight_decay: float = 0.2
+    warmup: float = 0.1
+    label_smoothing: float = 0.1
+    crop: int = 3
+    flip: bool = True
+    average: float = 0.999
+
+
+def triangle(progress: float, warmup: float) -> float:
+    """The schedule's factor: 0 to 1 over the first `warmup` of the run, then back to 0; `progress` runs from 0 to 1."""
+    return progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
+
+
+def batches(data: Split, recipe: Recipe, card: dict[str, Any], seed: int, epoch: int) -> Iterator[tuple[Any, Any]]:
+    """One epoch of augmented, normalised batches (float32 (n, c, h, w), labels); what does not fill a batch is left out."""
+    rng = numpy.random.default_rng([seed, epoch])
+    order = rng.permutation(len(data.labels))
+    normalise = Normalise(card["input"])
+    for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
+        chosen = order[start : start + recipe.batch]
+        pixels = augment.random_crop(data.pixels[chosen], recipe.crop, rng)
+        if recipe.flip:
+            pixels = augment.random_flip(pixels, rng)
+        yield normalise(pixels), data.labels[chosen]
+
+
+class Normalise:
+    """(pixels / 255 - mean) / std for a batch of uint8 images (n, c, h, w), in one multiplication and one addition."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        mean, std = (numpy.asarray(spec[key], dtype="float32").reshape(1, -1, 1, 1) for key in ("mean", "std"))
+        self.scale, self.shift = 1 / (255 * std), -mean / std
+
+    def __call__(self, pixels: numpy.ndarray) -> numpy.ndarray:
+        result = pixels.astype("float32")
+        result *= self.scale
+        result += self.shift
+        return result
+
+
+class Trainer:
+    """A model, its optimizers and the moving average of its weights, as one thing that can be stepped, saved and restored."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, steps: int) -> None:
+        self.model, self.recipe, self.steps, self.done = model, recipe, steps, 0
+        matrices, others = split_parameters(model)
+        self.muon = optim.Muon(matrices, momentum=recipe.momentum)
+        self.adam = optim.AdamW(others, weight_decay=recipe.weight_decay)
+        self.average = {name: array.copy() for name, array in model.state_dict().items()}
+
+    def step(self, x: numpy.ndarray, labels: numpy.ndarray) -> float:
+        """One update on one batch; the loss before it."""
+        factor = triangle((self.done + 1) / (self.steps + 1), self.recipe.warmup)
+        self.muon.lr, self.adam.lr = factor * self.recipe.muon_lr, factor * self.recipe.adam_lr
+        self.muon.decay = self.adam.lr * self.recipe.weight_decay
+        for optimizer in (self.muon, self.adam):
+            optimizer.reset_grad()
+        inputs, targets = (ndl.Tensor(a, device=ndl.cpu(), requires_grad=False) for a in (x, labels))
+        loss = ops.cross_entropy(self.model(inputs), targets, smoothing=self.recipe.label_smoothing)
+        loss.backward()
+        for optimizer in (self.muon, self.adam):
+            optimizer.step()
+        self.done += 1
+        self._average()
+        return float(loss.numpy().item())
+
+    def _average(self) -> None:
+        """average += (1 - d) (weights - average), with a smaller d while the run is young."""
+        decay = min(self.recipe.average, (1 + self.done) / (10 + self.done))
+        for name, array in self.model.state_dict().items():
+            kept = self.average[name]
+            kept += numpy.float32(1 - decay) * (array - kept)
+
+    def state(self) -> dict[str, numpy.ndarray]:
+        """Everything that the next step depends on, as named arrays."""
+        parts = {
+            "model": self.model.state_dict(), "average": self.average,
+            "muon": self.muon.state_dict(), "adam": self.adam.state_dict(),
+        }  # fmt: skip
+        arrays = {f"{part}.{name}": array for part, state in parts.items() for name, array in state.items()}
+        return arrays | {"done": numpy.array(self.done)}
+
+    def restore(self, arrays: dict[str, numpy.ndarray]) -> None:
+        """Go on from where `state` was taken."""
+        parts: dict[str, dict[str, numpy.ndarray]] = {"model": {}, "average": {}, "muon": {}, "adam": {}}
+        for key, array in arrays.items():
+            part, _, name = key.partition(".")
+            if part in parts:
+                parts[part][name] = array
+        self.model.load_state_dict(parts["model"])
+        self.average = {name: array.copy() for name, array in parts["average"].items()}
+        self.muon.load_state_dict(parts["muon"])
+        self.adam.load_state_dict(parts["adam"])
+        self.done = int(arrays["done"])
+
+
+def split_parameters(model: nn.Module) -> tuple[list[Any], list[Any]]:
+    """(matrices, the rest): Muon is for matrices and convolutions between hidden layers, not for the last layer."""
+    parameters = model.parameters()
+    matrices = [p for p in parameters if sum(size > 1 for size in p.shape) >= 2]
+    last = matrices.pop()
+    return matrices, [p for p in parameters if p is last or not any(p is m for m in matrices)]
+
+
+def train(
+    entry: Entry, seed: int, *, data: str | None = None, folder: str = "runs", record: bool = False, epochs: int | None = None
+) -> Run:
+    """Train one model with one seed; checkpoints, log.csv and weights go to `folder`/NAME-seedN.
+
+    A run that was interrupted is resumed. With `record`, the weights and metrics are put into the package. Raises
+    ZooError when the training data cannot be found, or a checkpoint belongs to another recipe.
+    """
+    recipe = entry.recipe if epochs is None else replace(entry.recipe, epochs=epochs)
+    home = Path(folder) / f"{entry.name}-seed{seed}"
+    home.mkdir(parents=True, exist_ok=True)
+    split = cifar10(train=True, folder=data)
+    numpy.random.seed(seed)
+    model = entry.build()
+    per_epoch = len(split.labels) // recipe.batch
+    trainer = Trainer(model, recipe, steps=recipe.epochs * per_epoch)
+    start, seconds = _resume(trainer, home, recipe)
+    for epoch in range(start, recipe.epochs):
+        began = time.monotonic()
+        model.train()
+        losses = [trainer.step(x, y) for x, y in batches(split, recipe, model.card, seed, epoch)]
+        seconds += time.monotonic() - began
+        _log(home, epoch + 1, float(numpy.mean(losses)), seconds)
+        print(f"{entry.name} seed {seed} epoch {epoch + 1}/{recipe.epochs} loss {numpy.mean(losses):.4f} {seconds:.0f} s", flush=True)
+        if (epoch + 1) % 5 == 0 or epoch + 1 == recipe.epochs:
+            _save(trainer, home, recipe, epoch + 1, seconds)
+    return _finish(entry, model, trainer, seed, home, seconds, data, record)
+
+
+def _save(trainer: Trainer, home: Path, recipe: Recipe, epoch: int, seconds: float) -> None:
+    facts = {"recipe": json.dumps(asdict(recipe)), "epoch": str(epoch), "seconds": str(seconds)}
+    save_safetensors(home / "checkpoint.safetensors", trainer.state(), facts)
+
+
+def _resume(trainer: Trainer, home: Path, recipe: Recipe) -> tuple[int, float]:
+    """(epochs done, seconds spent) of the checkpoint in `home`, restored into `trainer`; (0, 0.0) when there is none."""
+    path = home / "checkpoint.safetensors"
+    if not path.exists():
+        (home / "log.csv").write_text("epoch,loss,seconds\n")
+        return 0, 0.0
+    arrays, facts = read_safetensors(path)
+    if facts.get("recipe") != json.dumps(asdict(recipe)):
+        raise ZooError(f"[train] {path} was made by another recipe; move it away to start anew")
+    trainer.restore(arrays)
+    return int(facts["epoch"]), float(facts["seconds"])
+
+
+def _log(home: Path, epoch: int, loss: float, seconds: float) -> None:
+    with open(home / "log.csv", "a", newline="") as file:
+        csv.writer(file).writerow([epoch, f"{loss:.6f}", f"{seconds:.1f}"])
+
+
+def _finish(
+    entry: Entry, model: nn.Module, trainer: Trainer, seed: int, home: Path, seconds: float, data: str | None, record: bool
+) -> Run:
+    """Measure the averaged weights on the test split and write them down."""
+    from .evaluate import metrics  # it needs the registry of finished runs, this module makes them
+
+    model.load_state_dict(trainer.average)
+    model.eval()
+    measured = metrics(model, cifar10(train=False, folder=data))
+    name = f"{entry.name}-cifar10-seed{seed}.safetensors"
+    target = HERE / "weights" if record else home
+    target.mkdir(exist_ok=True)
+    sha256 = save_safetensors(target / name, trainer.average, {"model": entry.name, "seed": str(seed)})
+    run = Run(seed, name, sha256, measured, round(seconds, 1), _commit())
+    (home / "run.json").write_text(json.dumps(asdict(run), indent=1) + "\n")
+    print(f"{entry.name} seed {seed}: " + ", ".join(f"{key} {100 * value:.2f} %" for key, value in measured.items()))
+    if record:
+        path = HERE / "cards" / f"{entry.name}.json"
+        runs = sorted([*(r for r in entry.runs if r.seed != seed), run], key=lambda r: r.seed)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"recipe": asdict(entry.recipe), "runs": [asdict(r) for r in runs]}, indent=1) + "\n")
+    return run
+
+
+def _commit() -> str:
+    """The commit of the source tree that trains, or "unknown" outside one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() if found.returncode == 0 else "unknown"

@@ -1,0 +1,56 @@
+"""Image models that own their preprocessing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import needle as ndl
+from needle import nn
+from needle.data.images import open_image, prepare
+
+
+class ImageClassifier(nn.Module):
+    """net(x), with what it takes to go from an image file to named probabilities: `predict`.
+
+    `forward` takes (batch, channels, height, width), prepared as `card["input"]` says, and gives logits (batch, classes).
+    """
+
+    def __init__(self, net: nn.Module, card: dict[str, Any], device: Any = None) -> None:
+        super().__init__()
+        self.net = net
+        self.card = card
+        self.device = device
+
+    def forward(self, x: ndl.Tensor) -> ndl.Tensor:
+        return self.net(x)
+
+    def example(self, batch: int = 1) -> ndl.Tensor:
+        """An input of the right shape, all zeros: what `deploy.freeze` traces the model with."""
+        spec = self.card["input"]
+        return ndl.init.zeros(batch, spec["channels"], spec["height"], spec["width"], device=self.device)
+
+    def prepare(self, image: Any) -> numpy.ndarray:
+        """One image (a path, the bytes of a file, a Pillow image or uint8 (h, w, 3)) as the array `forward` takes."""
+        if isinstance(image, str | Path | bytes):
+            image = open_image(image)
+        return prepare(image, self.card["input"])
+
+    def predict(self, image: Any, top: int | None = None) -> list[tuple[str, float]]:
+        """(label, probability) pairs for one image, the most probable first; the best `top` of them if given.
+
+        Raises DataError if the image cannot be read.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            logits = self(ndl.Tensor(self.prepare(image)[None], device=self.device, requires_grad=False)).numpy()[0]
+        finally:
+            if was_training:
+                self.train()
+        weights = numpy.exp(logits.astype("float64") - logits.max())
+        probabilities = weights / weights.sum()
+        order = numpy.argsort(-probabilities, kind="stable")[:top]
+        return [(self.card["labels"][i], float(probabilities[i])) for i in order]
