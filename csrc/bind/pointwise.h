@@ -8,8 +8,8 @@ namespace nd {
 #define ND_UNARY_OPS(X)                                                                                      \
     X(neg, Neg) X(exp, Exp) X(log, Log) X(tanh, Tanh) X(sigmoid, Sigmoid) X(erf, Erf) X(relu, Relu)
 #define ND_SCALAR_OPS(X)                                                                                     \
-    X(add, AddScalar) X(mul, MulScalar) X(div, DivScalar) X(power, PowerScalar) X(maximum, MaxScalar)        \
-    X(eq, EqScalar) X(ge, GeScalar)
+    X(add, AddScalar) X(sub, SubScalar) X(mul, MulScalar) X(div, DivScalar) X(power, PowerScalar)            \
+    X(maximum, MaxScalar) X(eq, EqScalar) X(ge, GeScalar)
 #define ND_BINARY_OPS(X)                                                                                     \
     X(add, Add) X(sub, Sub) X(mul, Mul) X(div, Div) X(maximum, Max) X(eq, Eq) X(ge, Ge) X(power, Pow)        \
     X(relu_gradient, ReluGradient) X(tanh_gradient, TanhGradient) X(sigmoid_gradient, SigmoidGradient)

@@ -33,6 +33,7 @@ struct Relu { template <class T> ND_FN T operator()(T x) const { return select(x
 
 // One operand and a number that stays the same.
 struct AddScalar { float s; template <class T> ND_FN T operator()(T x) const { return x + constant<T>(s); } };
+struct SubScalar { float s; template <class T> ND_FN T operator()(T x) const { return x - constant<T>(s); } };
 struct MulScalar { float s; template <class T> ND_FN T operator()(T x) const { return x * constant<T>(s); } };
 struct DivScalar { float s; template <class T> ND_FN T operator()(T x) const { return x / constant<T>(s); } };
 struct PowerScalar { float s; template <class T> ND_FN T operator()(T x) const { return pow(x, constant<T>(s)); } };

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from needle.errors import DeviceError, ShapeError
 
 from .kernels import kernels
-from .layout import is_dense, reduction
+from .layout import as_axes, distinct_axes, is_dense, reduced_shape, reduction
 
 if TYPE_CHECKING:
+    from .devices import BackendDevice
     from .ndarray import NDArray
 
 Axes = int | Sequence[int] | None
+Function = Callable[..., None]
 
 
 class Arithmetic:
@@ -22,10 +24,23 @@ class Arithmetic:
 
     __slots__ = ()
 
-    def ewise_or_scalar(self: Any, other: Any, ewise_func: Callable[..., None], scalar_func: Callable[..., None]) -> NDArray:
-        """out = ewise_func(self, other) for an array of the same shape and device, scalar_func(self, other) for a number.
+    _shape: tuple[int, ...]
+    _strides: tuple[int, ...]
+    _offset: int
+    _device: BackendDevice
+    _handle: Any
+    _compact: bool | None
+    compact: Any
+    is_compact: Any
+    permute: Any
+    numpy: Any
+    make: Any
+    _like: Any
 
-        Both write to the handle that is their last argument.
+    def ewise_or_scalar(self, other: Any, ewise_func: Function, scalar_func: Function) -> NDArray:
+        """ewise_func(self, other) for an array of the same shape and device, scalar_func(self, other) for a number.
+
+        Both take handles, and write to the one that is their last argument.
         """
         out = self.make(self._shape, device=self._device)
         if isinstance(other, Arithmetic):
@@ -35,32 +50,46 @@ class Arithmetic:
             scalar_func(self.compact()._handle, other, out._handle)
         return out
 
-    def _same_kind(self: Any, other: Any) -> None:
+    def _same_kind(self, other: Any) -> None:
         """Refuse operands of different shapes or devices."""
         if self._shape != other._shape:
             raise ShapeError(f"[elementwise] shapes must be equal, got {self._shape} and {other._shape}")
         if self._device != other._device:
             raise DeviceError(f"[elementwise] operands must be on one device, got {self._device} and {other._device}")
 
-    def _map(self: Any, other: Any, op: str) -> NDArray:
-        """ewise_<op> or scalar_<op>; the compiled backend reads operands that are not compact where they lie."""
-        mod = self._device.mod
-        array = isinstance(other, Arithmetic)
-        compact = self._compact or self.is_compact()
+    def _map(self, other: Any, op: str) -> NDArray:
+        """ewise_<op>(self, other) or scalar_<op>(self, other)."""
+        if isinstance(other, Arithmetic):
+            if not (self._compact or self.is_compact()) or not (other._compact or other.is_compact()):
+                return self._map_strided(other, op)
+            if self._shape != other._shape or self._device is not other._device:
+                self._same_kind(other)
+            out = self._like()
+            getattr(out._device.mod, "ewise_" + op)(self._handle, other._handle, out._handle)
+            return out
+        if not (self._compact or self.is_compact()):
+            return self._map_strided(other, op)
+        out = self._like()
+        getattr(out._device.mod, "scalar_" + op)(self._handle, other, out._handle)
+        return out
+
+    def _map_strided(self, other: Any, op: str) -> NDArray:
+        """The same for operands that are not compact: the compiled backend reads them where they lie."""
+        mod, array = self._device.mod, isinstance(other, Arithmetic)
+        strided = getattr(mod, ("strided_" if array else "strided_scalar_") + op, None)
+        if strided is None:
+            return self.ewise_or_scalar(other, getattr(mod, "ewise_" + op), getattr(mod, "scalar_" + op))
         if array:
             self._same_kind(other)
-            compact = compact and (other._compact or other.is_compact())  # type: ignore[attr-defined]
-        strided = None if compact else getattr(mod, ("strided_" if array else "strided_scalar_") + op, None)
-        if strided is None:
-            return self.ewise_or_scalar(other, getattr(mod, "ewise_" + op, None), getattr(mod, "scalar_" + op, None))
+        second = (other._handle, other._strides, other._offset) if array else (other,)
         out = self.make(self._shape, device=self._device)
-        second = (other._handle, other._strides, other._offset) if array else (other,)  # type: ignore[attr-defined]
         strided(self._shape, self._handle, self._strides, self._offset, *second, out._handle, out._strides)
         return out
 
-    def _map1(self: Any, op: str) -> NDArray:
-        out = self.make(self._shape, device=self._device)
-        getattr(self._device.mod, "ewise_" + op)(self.compact()._handle, out._handle)
+    def _map1(self, op: str) -> NDArray:
+        x = self.compact()
+        out = x._like()
+        getattr(out._device.mod, "ewise_" + op)(x._handle, out._handle)
         return out
 
     def __add__(self, other: Any) -> NDArray:
@@ -74,7 +103,7 @@ class Arithmetic:
     __rmul__ = __mul__
 
     def __sub__(self, other: Any) -> NDArray:
-        return self._map(other, "sub") if isinstance(other, Arithmetic) else self._map(-other, "add")
+        return self._map(other, "sub")
 
     def __rsub__(self, other: Any) -> NDArray:
         return (-self)._map(other, "add")
@@ -82,7 +111,7 @@ class Arithmetic:
     def __truediv__(self, other: Any) -> NDArray:
         return self._map(other, "div")
 
-    def __rtruediv__(self: Any, other: Any) -> NDArray:
+    def __rtruediv__(self, other: Any) -> NDArray:
         return self._device.full(self._shape, other) / self
 
     def __neg__(self) -> NDArray:
@@ -127,70 +156,47 @@ class Arithmetic:
         """Hyperbolic tangent."""
         return self._map1("tanh")
 
-    def __matmul__(self: Any, other: Any) -> NDArray:
+    def __matmul__(self, other: Any) -> NDArray:
         """Matrix product over the last two axes; leading axes broadcast as in numpy."""
-        if not hasattr(kernels(self), "matmul"):
-            return type(self)(self.numpy() @ other.numpy(), device=self._device)
         return kernels(self).matmul(self, other)
 
     # -- reductions --------------------------------------------------------------------------------------------------
 
-    def _axes(self: Any, where: str, axes: Axes) -> tuple[int, ...]:
-        """Axes as distinct numbers 0..ndim-1; None is all of them."""
-        ndim = len(self._shape)
-        given = range(ndim) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
-        found = tuple(sorted({axis % ndim for axis in given if -ndim <= axis < ndim}))
-        if len(found) != len(given):
-            raise ShapeError(f"[{where}] axes must be distinct and lie in {-ndim}..{ndim - 1}, got {axes}")
-        return found
-
-    def reduce_view_out(self: Any, axis: Axes, keepdims: bool = False) -> tuple[NDArray, NDArray]:
+    def reduce_view_out(self, axis: Axes, keepdims: bool = False) -> tuple[NDArray, NDArray]:
         """A compact array whose last axis is to be reduced, and the array for the result."""
-        if isinstance(axis, tuple | list) and not axis:
-            raise ShapeError("[reduce] needs at least one axis, got an empty tuple")
-        axes = self._axes("reduce", axis)
-        kept = tuple(a for a in range(self.ndim) if a not in axes)
-        sizes = tuple(self._shape[a] for a in kept)
-        view = self.permute(kept + axes).compact().reshape((*sizes, prod(self._shape[a] for a in axes)))
-        shape = tuple(1 if a in axes else n for a, n in enumerate(self._shape)) if keepdims else sizes
-        if axis is None and not keepdims:
-            shape = (1,)
-        return view, self.make(shape, device=self._device)
-
-    def _reduce(self: Any, name: str, axis: Axes, keepdims: bool) -> NDArray:
-        by_axis = getattr(self._device.mod, name + "_axis", None)
-        if by_axis is None or not is_dense(self._shape, self._strides):
-            view, out = self.reduce_view_out(axis, keepdims)
-            getattr(self._device.mod, name)(view._handle, out._handle, view._shape[-1])
-            return out
-        return reduce_dense(self, by_axis, axis, keepdims).compact()
+        axis = as_axes(axis)
+        shape = reduced_shape(self._shape, axis, keepdims)
+        axes = distinct_axes("reduce", len(self._shape), axis)
+        kept = tuple(a for a in range(len(self._shape)) if a not in axes)
+        view = self.permute(kept + axes).compact()
+        sizes = (*(self._shape[a] for a in kept), prod(self._shape[a] for a in axes))
+        return view.reshape(sizes), self.make(shape, device=self._device)
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> NDArray:
         """Sum over the given axes; over all of them the shape is (1,), or all ones with keepdims."""
-        return self._reduce("reduce_sum", axis, keepdims)
+        return reduce(self, "reduce_sum", axis, keepdims).compact()
 
-    def max(self: Any, axis: Axes = None, keepdims: bool = False) -> NDArray:
+    def max(self, axis: Axes = None, keepdims: bool = False) -> NDArray:
         """Maximum over the given axes; over all of them the shape is (1,), or all ones with keepdims."""
-        if 0 in (self._shape[a] for a in self._axes("max", axis)):
-            raise ShapeError(f"[max] needs at least one element to reduce, got {self._shape} over axes {axis}")
-        return self._reduce("reduce_max", axis, keepdims)
+        return reduce(self, "reduce_max", axis, keepdims).compact()
 
 
-def reduce_dense(x: Any, by_axis: Callable[..., None], axis: Axes, keepdims: bool) -> NDArray:
-    """A reduction of a dense array in the order of its memory; what remains keeps that order."""
-    if isinstance(axis, tuple | list) and not axis:
-        raise ShapeError("[reduce] needs at least one axis, got an empty tuple")
-    axes = x._axes("reduce", axis)
-    passes, strides = reduction(x._shape, x._strides, axes)
+def reduce(x: Any, name: str, axis: Axes, keepdims: bool) -> NDArray:
+    """A reduction of the axes; the compiled backend works in the order of memory, and what remains keeps that order."""
+    axis = as_axes(axis)
+    if name == "reduce_max" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
+        raise ShapeError(f"[max] needs at least one element to reduce, got {x._shape} over axes {axis}")
+    by_axis = getattr(x._device.mod, name + "_axis", None)
+    if by_axis is None:
+        view, result = x.reduce_view_out(axis, keepdims)
+        getattr(x._device.mod, name)(view._handle, result._handle, view._shape[-1])
+        return result
+    if not is_dense(x._shape, x._strides):
+        x = x.compact()
+    passes, shape, strides = reduction(x._shape, x._strides, axis, keepdims)
     handle, offset = x._handle, x._offset
-    for outer, k, inner in passes or ((prod(x._shape), 1, 1),):
+    for outer, k, inner in passes:
         out = x._device.mod.Array(outer * inner)
         by_axis(handle, offset, outer, k, inner, out)
         handle, offset = out, 0
-    shape = tuple(1 if a in axes else n for a, n in enumerate(x._shape))
-    if not keepdims:
-        shape = tuple(n for a, n in enumerate(shape) if a not in axes)
-        strides = tuple(n for a, n in enumerate(strides) if a not in axes)
-        if axis is None:
-            shape, strides = (1,), (1,)
     return x.make(shape, strides, x._device, handle)

@@ -1,7 +1,10 @@
 """Arithmetic on shapes and strides (in elements): pure, cached functions on tuples."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
+
+from needle.errors import ShapeError
 
 Ints = tuple[int, ...]
 
@@ -36,21 +39,52 @@ def is_dense(shape: Ints, strides: Ints) -> bool:
     return True
 
 
+def as_axes(axes: int | Sequence[int] | None) -> int | Ints | None:
+    """Axes as something that can be looked up in a cache."""
+    return axes if axes is None or isinstance(axes, int) else tuple(axes)
+
+
 @lru_cache(maxsize=8192)
-def reduction(shape: Ints, strides: Ints, axes: Ints) -> tuple[tuple[tuple[int, int, int], ...], Ints]:
+def distinct_axes(where: str, ndim: int, axes: int | Ints | None) -> Ints:
+    """Axes as ascending numbers 0..ndim-1; None is all of them."""
+    given = tuple(range(ndim)) if axes is None else (axes,) if isinstance(axes, int) else axes
+    found = tuple(sorted({axis % ndim for axis in given if -ndim <= axis < ndim}))
+    if len(found) != len(given):
+        raise ShapeError(f"[{where}] axes must be distinct and lie in {-ndim}..{ndim - 1}, got {axes}")
+    return found
+
+
+@lru_cache(maxsize=8192)
+def reduced_shape(shape: Ints, axes: int | Ints | None, keepdims: bool) -> Ints:
+    """The shape after a reduction: as in numpy, but (1,) when all axes go."""
+    if axes is None and not keepdims:
+        return (1,)
+    gone = distinct_axes("reduce", len(shape), axes)
+    if not gone and axes is not None:
+        raise ShapeError("[reduce] needs at least one axis, got an empty tuple")
+    return tuple(1 if a in gone else n for a, n in enumerate(shape) if keepdims or a not in gone)
+
+
+Pass = tuple[int, int, int]
+
+
+@lru_cache(maxsize=8192)
+def reduction(
+    shape: Ints, strides: Ints, axes: int | Ints | None, keepdims: bool
+) -> tuple[tuple[Pass, ...], Ints, Ints]:
     """How to reduce `axes` of a dense array in the order of its memory.
 
-    Returns the passes, each an (outer, k, inner) whose middle axis is reduced, and the strides of the result with its
-    reduced axes kept as size one: what remains keeps its order in memory.
+    Returns the passes, each an (outer, k, inner) whose middle axis is reduced, at least one; then the shape and the
+    strides of the result: what remains keeps its order in memory.
     """
+    gone = distinct_axes("reduce", len(shape), axes)
     order = sorted((axis for axis in range(len(shape)) if shape[axis] != 1), key=lambda axis: -strides[axis])
     runs: list[tuple[int, bool]] = []  # sizes in the order of memory, neighbours of one kind merged
     for axis in order:
-        reduced = axis in axes
-        if runs and runs[-1][1] == reduced:
-            runs[-1] = (runs[-1][0] * shape[axis], reduced)
+        if runs and runs[-1][1] == (axis in gone):
+            runs[-1] = (runs[-1][0] * shape[axis], runs[-1][1])
         else:
-            runs.append((shape[axis], reduced))
+            runs.append((shape[axis], axis in gone))
     passes = []
     while any(reduced for _, reduced in runs):
         last = max(at for at, (_, reduced) in enumerate(runs) if reduced)
@@ -59,7 +93,11 @@ def reduction(shape: Ints, strides: Ints, axes: Ints) -> tuple[tuple[tuple[int, 
         del runs[last]
     step, kept = 1, [1] * len(shape)
     for axis in reversed(order):
-        if axis not in axes:
+        if axis not in gone:
             kept[axis] = step
             step *= shape[axis]
-    return tuple(passes), tuple(kept)
+    result = reduced_shape(shape, axes, keepdims)
+    left = (1,) if axes is None and not keepdims else tuple(
+        n for axis, n in enumerate(kept) if keepdims or axis not in gone
+    )
+    return tuple(passes) or ((prod(shape), 1, 1),), result, left

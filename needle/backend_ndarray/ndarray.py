@@ -6,18 +6,18 @@ arithmetic makes new, compact arrays.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from needle.errors import BroadcastError, DeviceError, IndexRangeError, ShapeError
+from needle.errors import DeviceError
 
 from .arithmetic import Arithmetic, Axes
 from .devices import BackendDevice, all_devices, cpu, cpu_numpy, cuda, default_device
 from .layout import compact_strides, is_row_major
+from .views import Views
 
 __all__ = [
     "BackendDevice", "NDArray", "all_devices", "array", "broadcast_to", "cpu", "cpu_numpy", "cuda", "default_device",
@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class NDArray(Arithmetic):
+class NDArray(Views, Arithmetic):
     """A multidimensional array of float32: of an NDArray (copied), a numpy array, a nested list or a number."""
 
     __slots__ = ("_compact", "_device", "_handle", "_offset", "_shape", "_strides")
@@ -77,6 +77,14 @@ class NDArray(Arithmetic):
                               f"{[each for each in all_devices() if each.enabled()]}")
         new._handle = device.mod.Array(prod(shape))
         new._compact = True if strides is None else None
+        return new
+
+    def _like(self) -> NDArray:
+        """A new uninitialised array that lies in memory as this one, which is the whole of its own."""
+        new = NDArray.__new__(NDArray)
+        new._shape, new._strides, new._offset, new._compact = self._shape, self._strides, 0, self._compact
+        new._device = device = self._device
+        new._handle = device.mod.Array(self._handle.size)
         return new
 
     @property
@@ -143,9 +151,8 @@ class NDArray(Arithmetic):
     def is_compact(self) -> bool:
         """Whether this is the whole of its memory, in row-major order."""
         if self._compact is None:
-            self._compact = (
-                is_row_major(self._shape, self._strides) and self._offset == 0 and prod(self._shape) == self._handle.size
-            )
+            whole = self._offset == 0 and prod(self._shape) == self._handle.size
+            self._compact = whole and is_row_major(self._shape, self._strides)
         return self._compact
 
     def compact(self) -> NDArray:
@@ -157,111 +164,6 @@ class NDArray(Arithmetic):
         self._device.mod.compact(self._handle, out._handle, self._shape, self._strides, self._offset)
         return out
 
-    # -- views -------------------------------------------------------------------------------------------------------
-
-    def as_strided(self, shape: Sequence[int], strides: Sequence[int]) -> NDArray:
-        """The same memory with another shape and strides, unchecked until it is read."""
-        if len(shape) != len(strides):
-            raise ShapeError(f"[as_strided] needs a stride per axis, got {tuple(strides)} for {tuple(shape)}")
-        return NDArray.make(shape, strides, self._device, self._handle, self._offset)
-
-    def reshape(self, new_shape: int | Sequence[int]) -> NDArray:
-        """The same elements in row-major order with another shape; one size may be -1. A view: never copies.
-
-        ShapeError (a ValueError) when the sizes do not agree or the array is not compact.
-        """
-        shape = (new_shape,) if isinstance(new_shape, int) else tuple(new_shape)
-        size, known = self.size, -prod(shape)
-        if shape.count(-1) == 1 and known > 0 and size % known == 0:
-            shape = tuple(size // known if n == -1 else n for n in shape)
-        if prod(shape) != size or any(n < 0 for n in shape):
-            raise ShapeError(f"[reshape] the number of elements must stay the same, got {self._shape} to {shape}")
-        if not self.is_compact():
-            raise ShapeError(f"[reshape] needs a compact array, got strides {self._strides} for {self._shape}; compact() makes one")
-        return NDArray.make(shape, None, self._device, self._handle)
-
-    def permute(self, new_axes: Sequence[int]) -> NDArray:
-        """The axes in another order: axis k of the result is axis new_axes[k]. A view."""
-        axes = tuple(new_axes)
-        if sorted(axes) != list(range(self.ndim)):
-            raise ShapeError(f"[permute] needs each of the axes 0..{self.ndim - 1} once, got {axes}")
-        shape, strides = tuple(self._shape[a] for a in axes), tuple(self._strides[a] for a in axes)
-        return NDArray.make(shape, strides, self._device, self._handle, self._offset)
-
-    def broadcast_to(self, new_shape: Sequence[int]) -> NDArray:
-        """Axes of size one, and new leading axes, repeat. A view whose strides are 0 there.
-
-        BroadcastError (a ValueError and an AssertionError) when another axis would have to change.
-        """
-        shape = tuple(new_shape)
-        lead = len(shape) - self.ndim
-        if lead < 0 or any(n not in (1, m) for n, m in zip(self._shape, shape[lead:], strict=True)):
-            raise BroadcastError(f"[broadcast_to] sizes must be equal or 1, got {self._shape} to {shape}")
-        strides = (0,) * lead + tuple(
-            0 if n == 1 else stride for n, stride in zip(self._shape, self._strides, strict=True)
-        )
-        return NDArray.make(shape, strides, self._device, self._handle, self._offset)
-
-    def flip(self, axes: Axes = None) -> NDArray:
-        """The axes run backwards, in a compact copy."""
-        strides, offset = list(self._strides), self._offset
-        for axis in self._axes("flip", axes):
-            offset += (self._shape[axis] - 1) * strides[axis] * (self._shape[axis] > 0)
-            strides[axis] = -strides[axis]
-        return NDArray.make(self._shape, strides, self._device, self._handle, offset)._copy()
-
-    def pad(self, axes: Sequence[tuple[int, int]]) -> NDArray:
-        """Zeros around the array: a (before, after) for each axis."""
-        if len(axes) != self.ndim or any(n < 0 for pair in axes for n in pair):
-            raise ShapeError(f"[pad] needs a (before, after) for each of {self.ndim} axes, got {tuple(axes)}")
-        shape = tuple(n + left + right for n, (left, right) in zip(self._shape, axes, strict=True))
-        out = self._device.full(shape, 0.0)
-        out[tuple(slice(left, left + n) for n, (left, _) in zip(self._shape, axes, strict=True))] = self
-        return out
-
-    def process_slice(self, s: Any, i: int) -> slice:
-        """An int or slice along axis i as a slice with start, stop and step inside the axis."""
-        size = self._shape[i]
-        if isinstance(s, slice):
-            start, stop, step = s.indices(size)
-            if step < 0:
-                raise ShapeError(f"[getitem] steps must be positive, got {step} along axis {i}; flip() reverses an axis")
-            return slice(start, stop if stop > start else start, step)
-        at = operator.index(s)
-        if not -size <= at < size:
-            raise IndexRangeError(f"[getitem] index {at} is outside axis {i} of size {size}")
-        return slice(at % size, at % size + 1, 1)
-
-    def __getitem__(self, index: Any) -> NDArray:
-        """A view; every axis stays, an int is a slice of one."""
-        parts = index if isinstance(index, tuple) else (index,)
-        if len(parts) != self.ndim:
-            raise ShapeError(f"[getitem] needs an index per axis, got {len(parts)} for {self._shape}")
-        offset, shape, strides = self._offset, [], []
-        for axis, part in enumerate(parts):
-            s = self.process_slice(part, axis)
-            shape.append(len(range(s.start, s.stop, s.step)))
-            strides.append(self._strides[axis] * s.step)
-            offset += s.start * self._strides[axis]
-        return NDArray.make(shape, strides, self._device, self._handle, offset)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        """Write an array of as many elements, or a number, in place."""
-        self[index]._write(value)
-
-    def _write(self, value: Any) -> None:
-        where = (self._handle, self._shape, self._strides, self._offset)
-        if isinstance(value, np.ndarray):
-            value = NDArray(value, device=self._device)
-        if not isinstance(value, NDArray):
-            self._device.mod.scalar_setitem(self.size, value, *where)
-            return
-        if value.size != self.size:
-            raise ShapeError(f"[setitem] the number of elements must agree, got {value._shape} for {self._shape}")
-        value = value.to(self._device)
-        source = value._copy() if value._handle is self._handle else value.compact()
-        self._device.mod.ewise_setitem(source._handle, *where)
-
 
 def array(a: Any, dtype: Any = "float32", device: BackendDevice | None = None) -> NDArray:
     """A new array of the numbers in `a`."""
@@ -270,12 +172,14 @@ def array(a: Any, dtype: Any = "float32", device: BackendDevice | None = None) -
 
 def empty(shape: Sequence[int], dtype: Any = "float32", device: BackendDevice | None = None) -> NDArray:
     """An array whose elements are whatever the memory holds."""
-    return (device or default_device()).empty(shape, dtype)
+    return (device or default_device()).empty(tuple(shape), dtype)
 
 
-def full(shape: Sequence[int], fill_value: float, dtype: Any = "float32", device: BackendDevice | None = None) -> NDArray:
+def full(
+    shape: Sequence[int], fill_value: float, dtype: Any = "float32", device: BackendDevice | None = None
+) -> NDArray:
     """An array of one number."""
-    return (device or default_device()).full(shape, fill_value, dtype)
+    return (device or default_device()).full(tuple(shape), fill_value, dtype)
 
 
 def broadcast_to(array: NDArray, new_shape: Sequence[int]) -> NDArray:

@@ -1,4 +1,4 @@
-"""The functions of the compiled backend, written in numpy: what they mean, and a device that runs wherever numpy does."""
+"""The functions of the compiled backend, written in numpy: what they mean, and a device that runs everywhere."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def _unary(f: Any) -> Any:
 
 
 ewise_add, scalar_add = _binary(np.add), _scalar(np.add)
-ewise_sub = _binary(np.subtract)
+ewise_sub, scalar_sub = _binary(np.subtract), _scalar(np.subtract)
 ewise_mul, scalar_mul = _binary(np.multiply), _scalar(np.multiply)
 ewise_div, scalar_div = _binary(np.divide), _scalar(np.divide)
 ewise_power, scalar_power = _binary(np.power), _scalar(np.power)
