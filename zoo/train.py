@@ -32,15 +32,15 @@ class Recipe:
 
     epochs: int = 60
     batch: int = 256
-    muon_lr: float = 0.02
+    muon_lr: float = 0.05
     momentum: float = 0.95
     adam_lr: float = 0.005
-    weight_decay: float = 0.2
+    weight_decay: float = 0.5
     warmup: float = 0.1
     label_smoothing: float = 0.1
     crop: int = 3
+    crop_padding: str = "reflect"
     flip: bool = True
-    average: float = 0.999
 
 
 def triangle(progress: float, warmup: float) -> float:
@@ -55,7 +55,7 @@ def batches(data: Split, recipe: Recipe, card: dict[str, Any], seed: int, epoch:
     normalise = Normalise(card["input"])
     for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
         chosen = order[start : start + recipe.batch]
-        pixels = augment.random_crop(data.pixels[chosen], recipe.crop, rng)
+        pixels = augment.random_crop(data.pixels[chosen], recipe.crop, rng, recipe.crop_padding)
         if recipe.flip:
             pixels = augment.random_flip(pixels, rng)
         yield normalise(pixels), data.labels[chosen]
@@ -76,14 +76,13 @@ class Normalise:
 
 
 class Trainer:
-    """A model, its optimizers and the moving average of its weights, as one thing that can be stepped, saved and restored."""
+    """A model and its optimizers as one thing that can be stepped, saved and restored."""
 
     def __init__(self, model: nn.Module, recipe: Recipe, steps: int) -> None:
         self.model, self.recipe, self.steps, self.done = model, recipe, steps, 0
         matrices, others = split_parameters(model)
         self.muon = optim.Muon(matrices, momentum=recipe.momentum)
         self.adam = optim.AdamW(others, weight_decay=recipe.weight_decay)
-        self.average = {name: array.copy() for name, array in model.state_dict().items()}
 
     def step(self, x: numpy.ndarray, labels: numpy.ndarray) -> float:
         """One update on one batch; the loss before it."""
@@ -98,36 +97,23 @@ class Trainer:
         for optimizer in (self.muon, self.adam):
             optimizer.step()
         self.done += 1
-        self._average()
         return float(loss.numpy().item())
-
-    def _average(self) -> None:
-        """average += (1 - d) (weights - average), with a smaller d while the run is young."""
-        decay = min(self.recipe.average, (1 + self.done) / (10 + self.done))
-        for name, array in self.model.state_dict().items():
-            kept = self.average[name]
-            kept += numpy.float32(1 - decay) * (array - kept)
 
     def state(self) -> dict[str, numpy.ndarray]:
         """Everything that the next step depends on, as named arrays."""
-        parts = {
-            "model": self.model.state_dict(), "average": self.average,
-            "muon": self.muon.state_dict(), "adam": self.adam.state_dict(),
-        }  # fmt: skip
-        arrays = {f"{part}.{name}": array for part, state in parts.items() for name, array in state.items()}
+        arrays = {
+            f"{part}.{name}": array
+            for part in ("model", "muon", "adam")
+            for name, array in getattr(self, part).state_dict().items()
+        }
         return arrays | {"done": numpy.array(self.done)}
 
     def restore(self, arrays: dict[str, numpy.ndarray]) -> None:
         """Go on from where `state` was taken."""
-        parts: dict[str, dict[str, numpy.ndarray]] = {"model": {}, "average": {}, "muon": {}, "adam": {}}
-        for key, array in arrays.items():
-            part, _, name = key.partition(".")
-            if part in parts:
-                parts[part][name] = array
-        self.model.load_state_dict(parts["model"])
-        self.average = {name: array.copy() for name, array in parts["average"].items()}
-        self.muon.load_state_dict(parts["muon"])
-        self.adam.load_state_dict(parts["adam"])
+        for part in ("model", "muon", "adam"):
+            prefix = part + "."
+            state = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+            getattr(self, part).load_state_dict(state)
         self.done = int(arrays["done"])
 
 
@@ -165,7 +151,7 @@ def train(
         print(f"{entry.name} seed {seed} epoch {epoch + 1}/{recipe.epochs} loss {numpy.mean(losses):.4f} {seconds:.0f} s", flush=True)
         if (epoch + 1) % 5 == 0 or epoch + 1 == recipe.epochs:
             _save(trainer, home, recipe, epoch + 1, seconds)
-    return _finish(entry, model, trainer, seed, home, seconds, data, record)
+    return _finish(entry, model, seed, home, seconds, data, record)
 
 
 def _save(trainer: Trainer, home: Path, recipe: Recipe, epoch: int, seconds: float) -> None:
@@ -192,18 +178,17 @@ def _log(home: Path, epoch: int, loss: float, seconds: float) -> None:
 
 
 def _finish(
-    entry: Entry, model: nn.Module, trainer: Trainer, seed: int, home: Path, seconds: float, data: str | None, record: bool
+    entry: Entry, model: nn.Module, seed: int, home: Path, seconds: float, data: str | None, record: bool
 ) -> Run:
-    """Measure the averaged weights on the test split and write them down."""
+    """Measure the weights on the test split and write them down."""
     from .evaluate import metrics  # it needs the registry of finished runs, this module makes them
 
-    model.load_state_dict(trainer.average)
     model.eval()
     measured = metrics(model, cifar10(train=False, folder=data))
     name = f"{entry.name}-cifar10-seed{seed}.safetensors"
     target = HERE / "weights" if record else home
     target.mkdir(exist_ok=True)
-    sha256 = save_safetensors(target / name, trainer.average, {"model": entry.name, "seed": str(seed)})
+    sha256 = save_safetensors(target / name, model.state_dict(), {"model": entry.name, "seed": str(seed)})
     run = Run(seed, name, sha256, measured, round(seconds, 1), _commit())
     (home / "run.json").write_text(json.dumps(asdict(run), indent=1) + "\n")
     print(f"{entry.name} seed {seed}: " + ", ".join(f"{key} {100 * value:.2f} %" for key, value in measured.items()))
