@@ -103,7 +103,8 @@ class Value:
                 if node.cached_data is None:
                     if node.op is None:
                         raise NeedleError("this tensor is a placeholder of a traced graph: it has a type but no data")
-                    node.cached_data = _computed(node.op, [x.cached_data for x in node.inputs])
+                    data = node.op.compute(*[x.cached_data for x in node.inputs])
+                    node.cached_data = numpy.asarray(data) if isinstance(data, numpy.generic) else data
         return self.cached_data
 
     @property
@@ -145,11 +146,15 @@ class Value:
             value = cls.__new__(cls)
             value._init(op, list(inputs), type=type)
             return value
-        data = _computed(op, [x.realize_cached_data() for x in inputs])
-        if not any(x.requires_grad for x in inputs):
-            return cls.make_const(data)
+        data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
+        if isinstance(data, numpy.generic):  # numpy's results of shape () are bare scalars; here they are arrays
+            data = numpy.asarray(data)
         value = cls.__new__(cls)
-        value._init(op, list(inputs), cached_data=data, requires_grad=True)
+        for x in inputs:
+            if x.requires_grad:
+                value._init(op, list(inputs), cached_data=data, requires_grad=True, type=type)
+                return value
+        value._init(None, [], cached_data=data, requires_grad=False)
         return value
 
     def numpy(self) -> Any:
@@ -317,12 +322,6 @@ class Tensor(Value):
 
     __radd__ = __add__
     __rmul__ = __mul__
-
-
-def _computed(op: Op, arrays: list[Any]) -> Any:
-    """The op applied to arrays. numpy makes bare scalars where a result has shape (); here everything is an array."""
-    data = op.compute(*arrays)
-    return numpy.asarray(data) if isinstance(data, numpy.generic) else data
 
 
 def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:

@@ -35,9 +35,9 @@ def aligned(a: Any, b: Any) -> tuple[Any, Any]:
     """Both arrays in one shape, as numpy's operators have it."""
     if isinstance(a, numpy.ndarray):
         return a, b
-    if a.device is not b.device and a.device != b.device:
+    if a._device is not b._device and a._device != b._device:
         raise DeviceError(f"[elementwise] operands must be on one device, got {a.device} and {b.device}")
-    if a.shape == b.shape:
+    if a._shape == b._shape:
         return a, b
     shape = broadcast_shape("broadcast", a.shape, b.shape)
     return broadcast_to(a, shape), broadcast_to(b, shape)

@@ -35,6 +35,11 @@ def gradient_of(formula: Formula, out_grad: Any, node: Any) -> tuple[Any, ...]:
     return tuple(pullback(formula, inputs, list(out_grad) if isinstance(out_grad, TensorTuple) else [out_grad]))
 
 
+def saved(node: Any, index: int) -> Tensor:
+    """What a tuple-valued op keeps for its gradient: an output that counts as a constant."""
+    return node[index] if node.cached_data is None else Tensor.make_const(node.cached_data[index])
+
+
 def wanted(grads: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
     """The first tensors of the tuple `grads`, one for each input that requires a gradient; None for the others."""
     return tuple(grads[i] if x.requires_grad else None for i, x in enumerate(inputs))

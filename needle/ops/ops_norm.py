@@ -11,7 +11,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
-from .composite import gradient_of, pullback, wanted
+from .composite import gradient_of, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
 
 
@@ -33,7 +33,8 @@ class BatchNorm(TensorTupleOp):
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         x, weight, _ = node.inputs
-        return wanted(BatchNormGradient(self.eps)(out_grad[0], x, weight, node[1], node[2]), node.inputs)
+        grads = BatchNormGradient(self.eps)(out_grad[0], x, weight, saved(node, 1), saved(node, 2))
+        return wanted(grads, node.inputs)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class LayerNorm(TensorTupleOp):
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         x, weight, _ = node.inputs
-        return wanted(LayerNormGradient(self.eps)(out_grad[0], x, weight, node[1], node[2]), node.inputs)
+        grads = LayerNormGradient(self.eps)(out_grad[0], x, weight, saved(node, 1), saved(node, 2))
+        return wanted(grads, node.inputs)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
-from .composite import gradient_of, pullback, wanted
+from .composite import gradient_of, pullback, saved, wanted
 from .ops_activation import sigmoid, tanh
 from .ops_arrange import split, stack
 from .ops_logarithmic import softmax
@@ -82,8 +82,8 @@ class LSTM(TensorTupleOp):
         return out, arrays.copied(arrays.take(cells, 0, gates.shape[0] - 1)), cells, act
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        saved = (node[0], node[2], node[3])
-        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *saved), node.inputs)
+        kept = [saved(node, i) for i in (0, 2, 3)]
+        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *kept), node.inputs)
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ class Attention(TensorTupleOp):
         return kernels(q).attention(q, k, v, self.scale, self.causal)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        grads = AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, node[0], node[1])
-        return wanted(grads, node.inputs)
+        kept = [saved(node, i) for i in (0, 1)]
+        return wanted(AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, *kept), node.inputs)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Permute(TupleFields, TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         order = axes_of("permute", self.axes, len(self.axes))
-        return Permute(tuple(order.index(i) for i in range(len(order))))(out_grad)
+        return permute(out_grad, tuple(order.index(i) for i in range(len(order))))
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,11 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
 
 
 def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
-    """x with its axes in the order `axes`."""
-    return Permute(tuple(axes))(x)
+    """x with its axes in the order `axes`. Undoing a permutation gives back the very tensor that was permuted."""
+    axes = tuple(axes)
+    if isinstance(x.op, Permute) and tuple([x.op.axes[axis] for axis in axes]) == tuple(range(len(x.op.axes))):
+        return x.inputs[0]  # type: ignore[return-value]
+    return Permute(axes)(x)
 
 
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:

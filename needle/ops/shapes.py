@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy
@@ -21,11 +22,12 @@ def axis_of(where: str, axis: int, ndim: int) -> int:
     return axis % ndim
 
 
+@lru_cache(maxsize=1024)
 def axes_of(where: str, axes: Axes, ndim: int) -> tuple[int, ...]:
     """`axes` (None: all, an int, or several) counted from the front, in the order given and without repeats."""
     if axes is None:
         return tuple(range(ndim))
-    if not isinstance(axes, tuple | list):
+    if not isinstance(axes, tuple):
         return (axis_of(where, axes, ndim),)
     found = tuple(axis_of(where, axis, ndim) for axis in axes)
     if len(set(found)) != len(found):
@@ -43,7 +45,8 @@ def kept(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-def swapped(where: str, axes: Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+@lru_cache(maxsize=1024)
+def swapped(where: str, axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """The permutation that exchanges two axes, the last two by default."""
     if axes is None:
         axes = (-2, -1)
