@@ -32,7 +32,8 @@ class Dictionary:
 class Corpus:
     """`train` and `test`: the ids of the words of train.txt and test.txt in a folder, with <eos> at each line's end.
 
-    ptb.train.txt and ptb.test.txt are read where the plain names are missing. At most `max_lines` lines of each file.
+    ptb.train.txt and ptb.test.txt are read where the plain names are missing. `max_lines` is the
+    number, from 0, of the last line of each file that is read: the course's published losses count so.
     """
 
     def __init__(self, base_dir: str | Path, max_lines: int | None = None) -> None:
@@ -45,7 +46,7 @@ class Corpus:
         ids: list[int] = []
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file):
-                if max_lines is not None and number >= max_lines:
+                if max_lines is not None and number > max_lines:
                     break
                 ids += [self.dictionary.add_word(word) for word in [*line.split(), "<eos>"]]
         return ids
