@@ -1,9 +1,9 @@
 """deploy: from a needle module to a standalone C++ program.
 
-    graph = deploy.freeze(model, example)      # the graph, batch size still open
-    graph.save("model.nd")                     # data only: graph, weights, card
-    built = deploy.build(graph)                # shared library, command, header
-    deploy.Compiled(built.library)(x)          # run it
+graph = deploy.freeze(model, example)      # the graph, batch size still open
+graph.save("model.nd")                     # data only: graph, weights, card
+built = deploy.build(graph)                # shared library, command, header
+deploy.Compiled(built.library)(x)          # run it
 """
 
 from .build import Built, build
@@ -15,6 +15,6 @@ from .runtime import Compiled
 load = Graph.load
 
 __all__ = [
-    "BuildError", "Built", "Compiled", "DeployError", "EmitError", "FreezeError", "Graph", "GraphError", "NdFormatError",
-    "RunError", "build", "freeze", "load",
+    "BuildError", "Built", "Compiled", "DeployError", "EmitError", "FreezeError", "Graph", "GraphError",
+    "NdFormatError", "RunError", "build", "freeze", "load",
 ]  # fmt: skip

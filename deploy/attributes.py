@@ -30,7 +30,7 @@ def encode(value: Any) -> Any:
         return value
     if hasattr(value, "item"):  # a numpy scalar
         value = value.item()
-    if isinstance(value, int) and abs(value) <= MAX_INT or isinstance(value, float) and math.isfinite(value):
+    if (isinstance(value, int) and abs(value) <= MAX_INT) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise NdFormatError(f"[nd] an attribute must be finite plain data, got {value!r}")
 

@@ -23,7 +23,8 @@ from .ir import Graph
 from .passes import optimize
 
 FLAGS = (
-    "-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fvisibility=hidden", "-pthread",
+    "-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+    "-fPIC", "-fvisibility=hidden", "-pthread",
 )  # fmt: skip
 VARIANTS = {
     "v2": ("-march=x86-64-v2",),
@@ -52,12 +53,14 @@ class Built:
         return self.arena_item * batch + self.arena_fixed + self.arena_thread * threads
 
 
-def build(graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model") -> Built:
+def build(
+    graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model"
+) -> Built:
     """Compile a graph, or the `.nd` file at a path, for every instruction set of this kind of machine.
 
     The files go to the folder `out`, or stay in the cache, a folder named by the hash of what was compiled under
-    `NEEDLE_HOME` (default `~/.cache/needle`). Raises EmitError if the graph cannot be written as a program and BuildError
-    if there is no C++ compiler (`CXX`, default `c++`) or it fails.
+    `NEEDLE_HOME` (default `~/.cache/needle`). Raises EmitError if the graph cannot be written as a program, and
+    BuildError if there is no C++ compiler (`CXX`, default `c++`) or it fails.
     """
     graph = graph if isinstance(graph, Graph) else Graph.load(graph)
     program = emit(optimize(graph), name)
@@ -87,9 +90,7 @@ def compiler() -> list[str]:
     """The C++ compiler's command. Raises BuildError saying how to get or name one."""
     command = shlex.split(os.environ.get("CXX", "")) or ["c++"]
     if shutil.which(command[0]) is None:
-        raise BuildError(
-            f"[build] no C++ compiler: '{command[0]}' was not found; install g++ or clang++, or set CXX to the one you have"
-        )
+        raise BuildError(f"[build] no C++ compiler: '{command[0]}' was not found; install g++ or clang++, or set CXX")
     return command
 
 
@@ -153,6 +154,6 @@ def _run(work: Path, *arguments: str) -> None:
 def _built(folder: Path, program: Program, seconds: float) -> Built:
     name, totals = program.name, program.plan.totals
     return Built(
-        name, folder / f"lib{name}.so", folder / name, folder / f"{name}.h", folder / f"{name}.cpp", folder / f"{name}.weights",
-        seconds, 4 * totals["item"], 4 * totals["fixed"], 4 * totals["thread"],
+        name, folder / f"lib{name}.so", folder / name, folder / f"{name}.h", folder / f"{name}.cpp",
+        folder / f"{name}.weights", seconds, 4 * totals["item"], 4 * totals["fixed"], 4 * totals["thread"],
     )  # fmt: skip

@@ -47,7 +47,8 @@ def image_of(card: Mapping[str, Any]) -> Image | None:
     channels, height, width = (entry.get(x) for x in ("channels", "height", "width"))
     if channels not in (1, 3) or not all(isinstance(x, int) and 1 <= x <= 65536 for x in (height, width)):
         raise NdFormatError(f"[nd] card.json input: needs 1 or 3 channels, a height and a width, got {dict(entry)!r}")
-    mean, std = (tuple(entry.get(x) or ()) for x in ("mean", "std"))
+    given = [entry.get(x) for x in ("mean", "std")]
+    mean, std = (tuple(x) if isinstance(x, list | tuple) else () for x in given)
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (*mean, *std))
     if len(mean) != channels or len(std) != channels or not numbers or not all(x > 0 for x in std):
         raise NdFormatError(f"[nd] card.json input: needs {channels} means and positive stds, got {mean} and {std}")

@@ -30,7 +30,7 @@ def freeze_command(source: str, output: Path) -> int:
     card = getattr(model, "card", None) or {}
     image = image_of(card)
     if image is None:
-        raise DeployError(f"[freeze] the card of '{source}' does not describe its input; use deploy.freeze(model, example)")
+        raise DeployError(f"[freeze] the card of '{source}' describes no image input; use deploy.freeze")
     graph = freeze(
         model, Type((1, image.channels, image.height, image.width)), input_names=["image"], output_names=["logits"]
     )
@@ -48,7 +48,7 @@ def load_module(source: str) -> Any:
     try:
         load = importlib.import_module(package).load
     except (ImportError, AttributeError) as error:
-        raise DeployError(f"[freeze] '{package}' is no package with a function load(name, pretrained): {error}") from error
+        raise DeployError(f"[freeze] '{package}' has no function load(name, pretrained): {error}") from error
     return load(name, pretrained=True)
 
 
@@ -64,7 +64,8 @@ def inspect_command(path: Path, optimized: bool) -> int:
         print(f"output {name} = %{numbers[node]}")
     weights = sum(x.op.array.nbytes for x in numbers if isinstance(x.op, Constant))
     kinds = Counter(type(x.op).__name__ for x in numbers)
-    print(f"{len(numbers)} nodes ({', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}), {weights} bytes of weights")
+    counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+    print(f"{len(numbers)} nodes ({counts}), {weights} bytes of weights")
     for key, value in graph.card.items():
         print(f"{key}: {str(value)[:100]}")
     return 0
@@ -130,14 +131,15 @@ def bench_command(path: Path, batch: int, threads: int, seconds: float) -> int:
     graph, built, _ = opened(path)
     compiled = Compiled(built.library, max_batch=batch, threads=threads)
     inputs = compare.random_inputs(graph, batch)
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 10:
         start = time.perf_counter()
         compiled.run(**inputs)
         times.append(time.perf_counter() - start)
     median = float(numpy.median(times)) * 1e6
-    print(f"batch {batch}, {threads} threads, {compiled.isa}: {median:.1f} microseconds per run, {median / batch:.1f} per item")
+    per_item = f"{median / batch:.1f} per item"
+    print(f"batch {batch}, {threads} threads, {compiled.isa}: {median:.1f} microseconds per run, {per_item}")
     return 0
 
 

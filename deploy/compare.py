@@ -1,4 +1,4 @@
-"""Whether a program computes what its graph means: generated code against the interpreter, and against the eager module."""
+"""Whether a program computes what its graph means: generated code against the interpreter and the eager module."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ def random_inputs(graph: Graph, batch: int, seed: int = 0) -> dict[str, numpy.nd
     generator = numpy.random.default_rng(seed)
     names = {size.name for x in graph.inputs for size in x.shape if isinstance(size, Dim)}
     sizes = dict.fromkeys(names, batch)
-    return {x.op.name: generator.standard_normal(with_sizes(x.shape, sizes)).astype(numpy.float32) for x in graph.inputs}
+    return {
+        x.op.name: generator.standard_normal(with_sizes(x.shape, sizes)).astype(numpy.float32) for x in graph.inputs
+    }
 
 
 def errors(
     compiled: Compiled, graph: Graph, model: Callable[..., Any] | None = None, seed: int = 0
 ) -> Iterator[tuple[str, float]]:
-    """(what was compared, max relative error) for several batch sizes and outputs; `model` is the eager module, if known."""
+    """(what was compared, max relative error) for several batch sizes; `model` is the eager module, if known."""
     for batch in BATCHES:
         inputs = random_inputs(graph, batch, seed)
         found = compiled.run(**inputs)

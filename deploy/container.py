@@ -64,7 +64,7 @@ def unpack(file: bytes, names: tuple[str, ...]) -> dict[str, memoryview]:
     if (disk, start_disk, here, count) != (0, 0, len(names), len(names)):
         raise NdFormatError(f"[nd] end of file: needs {len(names)} members on one disk, got {here} of {count}")
     if central_at + size != len(file) - END.size:
-        raise NdFormatError(f"[nd] end of file: the directory [{central_at}, +{size}] must end where the end record starts")
+        raise NdFormatError("[nd] end of file: the directory must end where this record starts")
     members, at = {}, central_at
     for name in names:
         members[name], at = _member(view, at, name, central_at)
@@ -79,7 +79,9 @@ def _member(view: memoryview, at: int, name: str, limit: int) -> tuple[memoryvie
     where = f"[nd] {name}"
     if at + CENTRAL.size > len(view):
         raise NdFormatError(f"{where}: its directory entry is cut off")
-    magic, _, _, flags, method, _, _, crc, packed, size, name_size, extra, comment, *_, offset = CENTRAL.unpack_from(view, at)
+    magic, _, _, flags, method, _, _, crc, packed, size, name_size, extra, comment, *_, offset = CENTRAL.unpack_from(
+        view, at
+    )
     if magic != CENTRAL_MAGIC:
         raise NdFormatError(f"{where}: no directory entry at byte {at}")
     found = bytes(view[at + CENTRAL.size : at + CENTRAL.size + name_size])
@@ -94,7 +96,7 @@ def _member(view: memoryview, at: int, name: str, limit: int) -> tuple[memoryvie
     local = LOCAL.unpack_from(view, offset)
     data_at = offset + LOCAL.size + local[9] + local[10]
     if local[0] != LOCAL_MAGIC or data_at % ALIGNMENT:
-        raise NdFormatError(f"{where}: no member header at byte {offset}, or its data is not aligned to {ALIGNMENT} bytes")
+        raise NdFormatError(f"{where}: no header at byte {offset}, or its data is not aligned to {ALIGNMENT} bytes")
     if data_at + size > limit:
         raise NdFormatError(f"{where}: {size} bytes from byte {data_at} reach behind the data, which ends at {limit}")
     data = view[data_at : data_at + size]

@@ -32,13 +32,14 @@ def freeze(
 ) -> Graph:
     """The graph of `model` in eval mode, for every size of axis 0 of its inputs; it shares no memory with the model.
 
-    `example` is one input (an array, a Tensor or a Type; only shape and dtype count), or a tuple of them. Axis 0 becomes
-    the named dim `batch`; with None every size stays as in the example. Names default to `input`, `output` (numbered
-    when there are several). Not while other threads compute with needle: recording is a mode of the whole process.
+    `example` is one input (an array, a Tensor or a Type; only its shape counts), or a tuple of them. Axis 0 becomes the
+    named dim `batch`; with None every size stays as in the example. Names default to `input`, `output` (numbered when
+    there are several). Not while other threads compute with needle: recording is a mode of the whole process.
 
     Raises FreezeError if the module cannot be recorded, or if its graph depends on the size of the batch.
     """
-    types = [_type_of(x) for x in (example if isinstance(example, tuple) and not isinstance(example, Type) else (example,))]
+    several = isinstance(example, tuple) and not isinstance(example, Type)
+    types = [_type_of(x) for x in (example if several else (example,))]
     names = _names("input", input_names, len(types))
     with _tracing, _eval_mode(model):
         parameters = dict(_named_tensors(model, ""))
@@ -114,7 +115,11 @@ def _named_tensors(value: Any, path: str) -> Iterator[tuple[int, str]]:
 
 
 def _record(
-    model: Any, types: Sequence[Type], names: Sequence[str], output_names: Sequence[str] | None, parameters: dict[int, str]
+    model: Any,
+    types: Sequence[Type],
+    names: Sequence[str],
+    output_names: Sequence[str] | None,
+    parameters: dict[int, str],
 ) -> Graph:
     """One trace as a verified graph."""
     placeholders = [Tensor.make_placeholder(x) for x in types]
@@ -125,7 +130,7 @@ def _record(
         raise FreezeError(f"[freeze] the module cannot be recorded: {error}") from error
     results = result if isinstance(result, tuple | list | TensorTuple) else (result,)
     if not results or not all(isinstance(x, Tensor) for x in results):
-        raise FreezeError(f"[freeze] the module must return a Tensor or a tuple of Tensors, got {type(result).__name__}")
+        raise FreezeError(f"[freeze] the module must return Tensors, got {type(result).__name__}")
     nodes = {id(x): Node(Input(name), (), t) for x, name, t in zip(placeholders, names, types, strict=True)}
     inputs = tuple(nodes.values())
     for value in find_topo_sort(list(results)):
@@ -152,7 +157,7 @@ def _node(value: Value, inputs: list[Node], name: str) -> Node:
 
 
 def _compare(first: Graph, second: Graph) -> None:
-    """Raises FreezeError, naming the first node that differs, unless both traces are one graph with another batch size."""
+    """Raises FreezeError, naming the first node that differs, unless both traces are one graph."""
     ours, theirs = first.order(), second.order()
     place = {node: i for i, node in enumerate(ours)}
     other = {node: i for i, node in enumerate(theirs)}

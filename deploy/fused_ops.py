@@ -88,4 +88,3 @@ def _broadcast(bias: Any, shape: tuple[int, ...]) -> Any:
     """`bias` (C,) seen as an array of `shape` (..., C)."""
     bias = bias.reshape((1,) * (len(shape) - 1) + (shape[-1],))
     return numpy.broadcast_to(bias, shape) if isinstance(bias, numpy.ndarray) else bias.broadcast_to(shape)
-

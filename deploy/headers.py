@@ -20,7 +20,7 @@ def folder() -> Path:
     for place in places:
         if (place / "base.h").is_file():
             return place
-    raise BuildError(f"[headers] the kernel headers are neither in {places[0]} nor in {places[1]}; reinstall the package")
+    raise BuildError(f"[headers] the kernel headers are neither in {places[0]} nor in {places[1]}")
 
 
 def inline(names: Sequence[str], seen: set[str]) -> str:
@@ -41,7 +41,8 @@ def inline(names: Sequence[str], seen: set[str]) -> str:
 
 def system_headers(text: str) -> list[str]:
     """The system headers that pasted text includes outside of any condition, in order."""
-    depth, found = 0, {}
+    depth = 0
+    found: dict[str, None] = {}
     for line in text.splitlines():
         depth += line.startswith("#if") - line.startswith("#endif")
         include = INCLUDE.match(line)

@@ -26,7 +26,7 @@ def load_image(path: str | PathLike[str], card: Mapping[str, Any]) -> numpy.ndar
     try:
         with Pillow.open(path) as opened:
             if opened.width * opened.height > MAX_PIXELS:
-                raise RunError(f"[image] '{path}' has {opened.width} x {opened.height} pixels, at most {MAX_PIXELS} are read")
+                raise RunError(f"[image] '{path}' has more than {MAX_PIXELS} pixels")
             image = opened.convert("RGB" if wanted.channels == 3 else "L")
     except (OSError, Pillow.DecompressionBombError) as error:
         raise RunError(f"[image] '{path}' is not an image that can be read: {error}") from error

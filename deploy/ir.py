@@ -45,7 +45,7 @@ class Constant:
 
 @dataclass(frozen=True, eq=False, match_args=False, repr=False)
 class Node:
-    """`op` applied to `inputs`; equal only to itself. `type` is a Type, or a tuple of them for ops with several outputs."""
+    """`op` applied to `inputs`; equal only to itself. `type` is a Type, or a tuple of them for several outputs."""
 
     __match_args__ = ("op", "inputs")
 

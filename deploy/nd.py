@@ -68,7 +68,10 @@ def loads(data: bytes) -> Graph:
     card = _parse("card.json", members["card.json"])
     _fields("card.json", card, {"model", "inputs", "outputs", "provenance", "sha256"})
     for name in MEMBERS[:2]:
-        if not isinstance(card["sha256"], dict) or card["sha256"].get(name) != hashlib.sha256(members[name]).hexdigest():
+        if (
+            not isinstance(card["sha256"], dict)
+            or card["sha256"].get(name) != hashlib.sha256(members[name]).hexdigest()
+        ):
             _refuse(f"card.json: sha256 of {name} does not match")
     model = check_card(card["model"])
     record = _parse("graph.json", members["graph.json"])
@@ -110,7 +113,7 @@ def _encode(graph: Graph) -> tuple[dict[str, Any], dict[str, Any]]:
         index[node] = len(nodes)
         match node.op:
             case Input(name):
-                entry = {"op": "Input", "name": name}
+                entry: dict[str, Any] = {"op": "Input", "name": name}
             case Constant(array, name):
                 key = name or f"constant_{len(arrays)}"
                 key = key if key not in arrays else f"{key}_{len(arrays)}"
@@ -210,7 +213,11 @@ def _input_types(entries: list[Any], sizes: Mapping[str, int]) -> dict[str, Type
         _fields("graph.json input", entry, {"name", "dtype", "shape"})
         where = f"[nd] graph.json input {entry['name']!r}"
         shape = attributes.decode(_list(where, entry["shape"], attributes.MAX_LIST), sizes, where)
-        if not attributes.fits(shape, tuple[int, ...]) or entry["dtype"] != "float32" or not isinstance(entry["name"], str):
+        if (
+            not attributes.fits(shape, tuple[int, ...])
+            or entry["dtype"] != "float32"
+            or not isinstance(entry["name"], str)
+        ):
             raise NdFormatError(f"{where}: needs a name, a shape of integers and float32, got {entry!r}")
         types[entry["name"]] = Type(shape, "float32")
     return types

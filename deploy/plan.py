@@ -1,7 +1,7 @@
-"""The memory plan: every intermediate value gets a place in one arena, and values that never live together share places.
+"""The memory plan: every intermediate value gets a place in one arena; values that never live together share places.
 
-Sizes are linear: so many floats for each item of the batch, or a fixed number, or so many for each thread. The arena has
-one region for each of the three; inside a region offsets scale with it, so one plan holds for every batch size.
+Sizes are linear: so many floats for each item of the batch, or a fixed number, or so many for each thread. The arena
+has one region for each of the three; inside a region offsets scale with it, so one plan holds for every batch size.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _meet(a: Lifetime, b: Lifetime) -> bool:
 
 
 def _tightest_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
-    """The start of the smallest gap between the sorted intervals `taken` that holds `size`; behind them all if none does."""
+    """The start of the smallest gap between the sorted intervals `taken` that holds `size`, else behind them all."""
     best, best_room, end = -1, 0, 0
     for start, stop in taken:
         room = start - end

@@ -17,7 +17,7 @@ FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
 class Compiled:
-    """The model in `libNAME.so`: `compiled(x)`, or `compiled.run(name=x, ...)` -> {name: array}. Safe to share by threads.
+    """The model in `libNAME.so`: `compiled(x)`, or `compiled.run(name=x, ...)` -> {name: array}. Threads may share it.
 
     Calls run one after the other; open the library again for a second one at the same time (the weights are shared).
     Batches larger than `max_batch` are run in pieces. Raises DeployError if the library cannot be used.
@@ -40,10 +40,10 @@ class Compiled:
         self.graph: str = description["graph"]
         self.inputs: list[dict[str, Any]] = description["inputs"]
         self.outputs: list[dict[str, Any]] = description["outputs"]
-        error = ctypes.create_string_buffer(256)
-        self._model = self._functions["create"](None, max_batch, threads, error, len(error))
+        reason = ctypes.create_string_buffer(256)
+        self._model = self._functions["create"](None, max_batch, threads, reason, len(reason))
         if not self._model:
-            raise DeployError(error.value.decode())
+            raise DeployError(reason.value.decode())
 
     @property
     def isa(self) -> str:
@@ -62,7 +62,8 @@ class Compiled:
         """The outputs by name, for float32 inputs by name. Raises RunError naming the input that does not fit."""
         arrays, batch = self._check(inputs)
         outputs = {
-            x["name"]: numpy.empty([batch if n == -1 else n for n in x["shape"]], dtype=numpy.float32) for x in self.outputs
+            x["name"]: numpy.empty([batch if n == -1 else n for n in x["shape"]], dtype=numpy.float32)
+            for x in self.outputs
         }
         with self._lock:
             if not self._model:
@@ -109,7 +110,7 @@ class Compiled:
             sizes = {m for n, m in zip(shape, array.shape, strict=True) if n == -1} if fits else {0}
             batch = next(iter(sizes), batch) if batch is None else batch
             if not fits or not all(m == batch and m > 0 for m in sizes):
-                raise RunError(f"[{self.name}] input '{name}' must have shape {shape} (-1: one batch size), got {array.shape}")
+                raise RunError(f"[{self.name}] input '{name}' must have shape {shape}, got {array.shape}")
             arrays.append(numpy.ascontiguousarray(array))
         return arrays, 1 if batch is None else batch
 

@@ -17,7 +17,7 @@ MAX_RANK = 8
 
 
 def verify(graph: Graph) -> Graph:
-    """The same graph, which keeps every rule: acyclic, known ops, types as the ops infer them, sane sizes, unique names.
+    """The same graph, which keeps every rule: acyclic, known ops, types as inferred, sane sizes, unique names.
 
     Raises GraphError naming the node and the rule.
     """
@@ -44,19 +44,20 @@ def _check_names(what: str, names: list[str]) -> None:
 
 def _check_node(node: Node, graph: Graph) -> None:
     """One node: a known op whose rule gives the recorded type."""
-    match node.op:
+    this: Any = node.op
+    match this:
         case Input():
             if node not in graph.inputs:
                 raise GraphError(f"[verify] {node!r} is used but is not among the graph's inputs")
             expected: Any = node.type
         case Constant(array):
             expected = Type(array.shape, str(array.dtype))
-        case op:
-            if OPS.get(type(op).__name__) is not type(op):
-                raise GraphError(f"[verify] {node!r}: unknown op {type(op).__name__}")
+        case _:
+            if OPS.get(type(this).__name__) is not type(this):
+                raise GraphError(f"[verify] {node!r}: unknown op {type(this).__name__}")
             try:
-                expected = op.infer(*[x.type for x in node.inputs])
-            except NeedleError as error:
+                expected = this.infer(*[x.type for x in node.inputs])
+            except (NeedleError, TypeError) as error:  # TypeError: not as many inputs as the op takes
                 raise GraphError(f"[verify] {node!r}: {error}") from error
     if not same_type(node.type, expected):
         raise GraphError(f"[verify] {node!r}: its rule gives {describe(expected)}")

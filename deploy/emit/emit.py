@@ -45,7 +45,7 @@ def emit(graph: Graph, name: str) -> Program:
     plan = low.plan()
     digest = hashlib.sha256(dumps(graph)).hexdigest()[:32]
     block = low.weights.bytes()
-    words = {
+    words: dict[str, Any] = {
         "name": name,
         "NAME": name.upper(),
         "hash": digest,
@@ -60,7 +60,9 @@ def emit(graph: Graph, name: str) -> Program:
     words |= {"pool": inline(["pool.h"], seen), "kernels": inline(KERNELS, seen)}
     words["pool_impl"] = inline(["pool_impl.h"], seen)
     words["interface"] = _fill("interface.cpp", words)
-    words["system"] = "\n".join(f"#include <{x}>" for x in system_headers(words["kernels"] + words["pool"] + words["interface"]))
+    words["system"] = "\n".join(
+        f"#include <{x}>" for x in system_headers(words["kernels"] + words["pool"] + words["interface"])
+    )
     files = {
         f"{name}.cpp": _fill("program.cpp", words).encode(),
         f"{name}.h": _fill("program.h", words).encode(),
@@ -100,5 +102,7 @@ def _body(low: Lowering, plan: Plan) -> str:
     lines += [f"float* const y{i} = outputs[{i}];  // {name}" for i, (name, _) in enumerate(low.graph.outputs)]
     units = dict(zip(REGIONS, (" * batch", "", " * threads"), strict=True))
     for buffer, offset in zip(low.arena, plan.offsets, strict=True):
-        lines.append(f"float* const {buffer.name} = {buffer.region} + {offset}{units[buffer.region]};  // {buffer.note}")
+        lines.append(
+            f"float* const {buffer.name} = {buffer.region} + {offset}{units[buffer.region]};  // {buffer.note}"
+        )
     return "\n".join("    " + line for line in [*lines, "", *low.lines])

@@ -14,7 +14,9 @@ from needle.types import Type
 from ..errors import EmitError
 from ..ir import Constant, Graph, Input, Node, describe, dims
 from ..plan import Lifetime, Plan, plan
-from .views import Buffer, View, braces, dense_strides, floats_of
+from .views import Buffer, View, braces, dense_strides, floats_of, same
+
+Value = View | tuple[View, ...]
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,32 @@ class Lowering:
     weights: Weights = field(default_factory=Weights)
     arena: list[Buffer] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    views: dict[Node, View] = field(default_factory=dict)
+    views: dict[Node, Value] = field(default_factory=dict)
     targets: dict[Node, Buffer] = field(default_factory=dict)  # nodes computed straight into an output
     left: dict[Node, int] = field(default_factory=dict)  # how often each node is still to be read
 
     def view(self, node: Node) -> View:
-        """The value of a node, with whatever strides it has."""
-        return self.views[node]
+        """The value of a node, with whatever strides it has. A constant is stored when it is first asked for."""
+        if isinstance(node.op, Constant) and node not in self.views:
+            self.views[node] = _whole(Buffer(f"({self.weight(node, node.op.array)})"), node.type)
+        view = self.views[node]
+        assert isinstance(view, View), node
+        return view
+
+    def parts(self, node: Node) -> tuple[View, ...]:
+        """The values of a node that is a tuple."""
+        views = self.views[node]
+        return views if isinstance(views, tuple) else (views,)
 
     def dense(self, node: Node) -> View:
         """The value of a node with its elements in order: copied if they are not."""
-        view = self.view(node)
+        return self.in_order(self.view(node))
+
+    def in_order(self, view: View) -> View:
+        """The same elements in order: copied if they are not."""
         if view.dense:
             return view
-        copy = self.temporary(node.type, f"{describe(node.type)} in order")
+        copy = self.temporary(Type(view.shape), "a copy in order")
         self.copy(copy, view)
         return copy
 
@@ -77,13 +91,14 @@ class Lowering:
         self.call(f"copy_strided(on, {nest(to, view)}, {to.pointer}, {view.pointer})", to, view)
 
     def new(self, node: Node, reuse: Sequence[View] = ()) -> View:
-        """Dense memory for the value of a node: an output, one of the views in `reuse` that nobody reads again, or fresh."""
+        """Dense memory for the value of a node: an output, a view in `reuse` that nobody reads again, or fresh."""
         if node in self.targets:
             return _whole(self.targets[node], node.type)
         for view in reuse:
             buffer = view.buffer
             spare = buffer.region != "given" and all(self.left[x] == 0 for x in buffer.readers)
-            if spare and view.dense and (buffer.floats, buffer.region) == floats_of(node.shape):
+            whole = all(x.dense and same(x.offset, 0) for x in reuse if x.buffer is buffer)
+            if spare and whole and (buffer.floats, buffer.region) == floats_of(view.shape) == floats_of(node.shape):
                 return _whole(buffer, node.type)
         return self.temporary(node.type, describe(node.type))
 
@@ -130,12 +145,13 @@ def lower(graph: Graph) -> Lowering:
     for i, (_, node) in enumerate(graph.outputs):
         _aim(low, node, Buffer(f"y{i}"))
     for node in order:
-        if isinstance(node.op, Input):
+        if isinstance(node.op, Input | Constant):
             continue
         for x in node.inputs:
             low.left[x] -= 1
         low.views[node] = _value(low, node, CALLS)
-        low.views[node].buffer.readers.add(node)
+        for part in low.parts(node):
+            part.buffer.readers.add(node)
     for i, (_, node) in enumerate(graph.outputs):
         view = low.view(node)
         if view.buffer.name != f"y{i}":
@@ -143,11 +159,8 @@ def lower(graph: Graph) -> Lowering:
     return low
 
 
-def _value(low: Lowering, node: Node, calls: dict[type, Any]) -> View:
+def _value(low: Lowering, node: Node, calls: dict[type, Any]) -> Value:
     """Write the calls that compute one node."""
-    if isinstance(node.op, Constant):
-        place = low.weights.place(node, node.op.array)
-        return _whole(Buffer(f"(weights + {place})"), node.type)
     row = calls.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")

@@ -1,4 +1,4 @@
-"""Values as the generated program holds them: a buffer, and strides into it. Numbers that grow with the batch stay Dims."""
+"""Values as the generated program holds them: a buffer, and strides into it; what grows with the batch stays a Dim."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class View:
         """Whether the elements lie in order, without gaps."""
         wanted = dense_strides(self.shape)
         return all(
-            same(a, b) for a, b, size in zip(self.strides, wanted, self.shape, strict=True) if isinstance(size, Dim) or size != 1
+            same(a, b)
+            for a, b, size in zip(self.strides, wanted, self.shape, strict=True)
+            if isinstance(size, Dim) or size != 1
         )
 
     def permute(self, axes: Sequence[int]) -> View:
@@ -62,9 +64,34 @@ class View:
         ]
         return View(self.buffer, shape, (0,) * extra + tuple(strides), self.offset)
 
+    def take(self, axis: int, index: int) -> View:
+        """The slice at `index` of `axis`, which goes away."""
+        shape = self.shape[:axis] + self.shape[axis + 1 :]
+        strides = self.strides[:axis] + self.strides[axis + 1 :]
+        return View(self.buffer, shape, strides, added(self.offset, product([index, self.strides[axis]])))
+
+    def flip(self, axis: int) -> View:
+        """`axis` walked from its end."""
+        size, step = self.shape[axis], self.strides[axis]
+        if isinstance(size, Dim) or isinstance(step, Dim):
+            raise EmitError("[emit] an axis can be flipped only if its place does not depend on the batch")
+        strides = (*self.strides[:axis], -step, *self.strides[axis + 1 :])
+        return View(self.buffer, self.shape, strides, added(self.offset, (size - 1) * step))
+
     def reshape(self, shape: tuple[int, ...]) -> View:
         """Other sizes for the same elements; only for dense views."""
         return View(self.buffer, shape, dense_strides(shape), self.offset)
+
+
+def added(a: int, b: int) -> int:
+    """a + b, where a Dim can only meet a Dim of its name, or 0."""
+    if isinstance(a, Dim) and isinstance(b, Dim):
+        return Dim(a.name, int(a) // a.scale, a.scale + b.scale)
+    if isinstance(a, Dim) != isinstance(b, Dim) and a != 0 and b != 0:
+        raise EmitError(f"[emit] a place may grow with the batch or not, but {a} + {b} does both")
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return a if same(b, 0) else b
+    return a + b
 
 
 def same(a: int, b: int) -> bool:

@@ -51,7 +51,9 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
                 return None
             flat = apply(ops.Reshape((rows, kernel * kernel * depth)), x)
             matrix = constant(weight.reshape(-1, channels), w.op.name)
-            more = [n if step == "bias" else apply(ops.Reshape((rows, channels)), n) for step, n in _steps(epilogue, rest)]
+            more = [
+                n if step == "bias" else apply(ops.Reshape((rows, channels)), n) for step, n in _steps(epilogue, rest)
+            ]
             return apply(ops.Reshape(node.shape), apply(FusedMatMul(epilogue), flat, matrix, *more))
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy
@@ -14,12 +15,16 @@ from ..ir import Node, apply, array_of, constant
 
 
 def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
-    """conv(x, w), x @ w  =>  the same with an empty epilogue, where w is constant"""
+    """conv(x, w), x @ w  =>  the same with an empty epilogue, where w is constant; leading axes of x become one"""
     match node:
         case Node(ops.Conv(stride, padding), (x, w)) if array_of(w) is not None:
             return apply(FusedConv(stride, padding), x, w)
-        case Node(ops.MatMul(), (x, w)) if array_of(w) is not None and len(x.shape) == len(w.shape) == 2:
-            return apply(FusedMatMul(), x, w)
+        case Node(ops.MatMul(), (x, w)) if array_of(w) is not None and len(w.shape) == 2:
+            if len(x.shape) == 2:
+                return apply(FusedMatMul(), x, w)
+            if sum(isinstance(size, Dim) for size in x.shape[:-1]) <= 1:
+                rows = apply(ops.Reshape((math.prod(x.shape[:-1]), x.shape[-1])), x)
+                return apply(ops.Reshape(node.shape), apply(FusedMatMul(), rows, w))
     return None
 
 
@@ -38,7 +43,9 @@ def fuse_bias(node: Node, uses: Counter[Node]) -> Node | None:
 def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | None:
     """g (product(x, w) + b - m) / sqrt(v + eps) + c  =>  product(x, w s) + ((b - m) s + c),  s = g / sqrt(v + eps)"""
     match node:
-        case Node(ops.BatchNormInference(eps), (Node(FusedConv() | FusedMatMul() as op, (x, w, *rest)) as product, *norm)):
+        case Node(
+            ops.BatchNormInference(eps), (Node(FusedConv() | FusedMatMul() as op, (x, w, *rest)) as product, *norm)
+        ):
             if uses[product] > 1 or op.epilogue not in ((), ("bias",)):
                 return None
             arrays = [array_of(n) for n in (w, *rest, *norm)]
@@ -91,6 +98,11 @@ def channel_constant(b: Node, product: Node) -> Node | None:
         b = b.inputs[0]
     array = array_of(b)
     channels = product.shape[-1]
-    if array is None or isinstance(channels, Dim) or array.size != channels or (array.ndim and array.shape[-1] != channels):
+    if (
+        array is None
+        or isinstance(channels, Dim)
+        or array.size != channels
+        or (array.ndim and array.shape[-1] != channels)
+    ):
         return None
     return constant(array.reshape(channels), b.op.name)

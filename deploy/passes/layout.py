@@ -42,7 +42,7 @@ def compose_permutes(node: Node, uses: Counter[Node]) -> Node | None:
 
 
 def sink_permutes(node: Node, uses: Counter[Node]) -> Node | None:
-    """f(permute(x, p))  =>  permute(f(x), p)  for pointwise f; so too for two operands, with p undone on the other one"""
+    """f(permute(x, p))  =>  permute(f(x), p)  for pointwise f; for two operands p is undone on the other one"""
     match node:
         case Node(op, (Node(ops.Permute(axes), (x,)),)) if isinstance(op, UNARY):
             return permuted(apply(op, x), axes)

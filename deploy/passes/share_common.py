@@ -28,4 +28,3 @@ def _key(node: Node) -> Hashable:
             return (array.shape, array.tobytes())
         case op:
             return (type(op), repr(encode_op(op)), node.inputs)
-

@@ -1,0 +1,88 @@
+"""Rows for convolution and matrix product: weights packed now, sizes as constants, the epilogue in registers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+
+from ..ir import Node
+from .lower import Lowering
+from .views import View, constant, number
+
+# The steps of an epilogue in C++, given a pointer (csrc/nd/direct_conv.h).
+STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
+
+
+def conv(low: Lowering, node: Node) -> View:
+    """Packed weights, sizes as constants, the epilogue applied to registers."""
+    op, (x, w, *rest) = node.op, node.inputs
+    view = low.view(x)
+    _, height, width, depth = x.shape
+    kernel, _, _, channels = w.shape
+    sizes = [f"Const<{n}>" for n in (height, width, depth, channels, kernel, op.stride, op.padding)]
+    (first, taps), (left, across) = (_kept(n, kernel, op.stride, op.padding) for n in (height, width))
+    matrix = w.op.array[first : first + taps, left : left + across].reshape(-1, channels)
+    packed = low.weight((w, "conv", first, taps, left, across), pack(matrix))
+    out = low.new(node)
+    finish, used = epilogue(low, op.epilogue, rest)
+    region = math.prod((_extent(n, kernel, op.stride, op.padding) for n in (height, width)), start=depth)
+    scratch = low.scratch(max(16384, region), "thread")
+    if view.dense:
+        call = f"direct_conv(on, {number(x.shape[0])}, {', '.join(f'{n}{{}}' for n in sizes)}, {view.pointer}, "
+    else:
+        steps = ", ".join(map(number, view.strides))
+        call = f"conv(on, ConvShape<{', '.join(sizes)}>{{}}, {number(x.shape[0])}, {view.pointer}, {{{steps}}}, "
+    call += f"{packed}, {out.pointer}, {scratch.name}, {finish})"
+    low.call(call, out, view, scratch, *used, comment=repr(node))
+    return out
+
+
+def matmul(low: Lowering, node: Node) -> View:
+    """x (M, K) times packed weights (K, N)."""
+    x, w, *rest = node.inputs
+    view = low.dense(x)
+    depth, channels = w.shape
+    packed = low.weight((w, "linear"), pack(w.op.array))
+    out = low.new(node)
+    finish, used = epilogue(low, node.op.epilogue, rest)
+    sizes = f"{number(x.shape[0])}, {constant(depth)}, {constant(channels)}"
+    call = f"linear(on, {sizes}, {view.pointer}, {packed}, {out.pointer}, {finish})"
+    low.call(call, out, view, *used, comment=repr(node))
+    return out
+
+
+def epilogue(low: Lowering, steps: tuple[str, ...], inputs: list[Node]) -> tuple[str, list[View]]:
+    """The epilogue as C++ text, and the views that it reads."""
+    rest, used, parts = iter(inputs), [], []
+    for step in steps:
+        pointer = ""
+        if step == "bias":
+            node = next(rest)
+            bias = node.op.array
+            pointer = low.weight((node, "bias"), numpy.pad(bias, (0, -len(bias) % 16)))
+        elif step == "add":
+            view = low.dense(next(rest))
+            used.append(view)
+            pointer = view.pointer
+        parts.append(STEPS[step].format(pointer))
+    return (f"then({', '.join(parts)})" if parts else "Keep{}"), used
+
+
+def pack(matrix: numpy.ndarray) -> numpy.ndarray:
+    """(K, N) as [ceil(N / 16)][K][16], zeros behind column N: the layout of csrc/nd/direct_conv.h."""
+    padded = numpy.pad(matrix, ((0, 0), (0, -matrix.shape[1] % 16)))
+    return padded.reshape(len(matrix), -1, 16).transpose(1, 0, 2)
+
+
+def _kept(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """(first, count) of the taps that meet the map; csrc/nd/direct_conv.h expects only those."""
+    outputs = (size + 2 * padding - kernel) // stride + 1
+    first = max(0, padding - (outputs - 1) * stride)
+    return first, min(kernel, size + padding) - first
+
+
+def _extent(size: int, kernel: int, stride: int, padding: int) -> int:
+    """How many positions of one axis the kept taps read, padding among them."""
+    outputs = (size + 2 * padding - kernel) // stride + 1
+    return (outputs - 1) * stride + _kept(size, kernel, stride, padding)[1]

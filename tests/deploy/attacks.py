@@ -1,0 +1,203 @@
+"""Files that must be refused: name -> (what is done to a good file, a pattern of the message)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+from deploy.container import pack, unpack
+from deploy.nd import MEMBERS
+
+
+def with_json(member: str, change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
+    """The file with one JSON member changed, and hashes and checksums right again."""
+
+    def attack(data: bytes) -> bytes:
+        members = {name: bytes(x) for name, x in unpack(data, MEMBERS).items()}
+        value = json.loads(members[member])
+        changed = change(value)
+        text = changed if isinstance(changed, bytes) else json.dumps(value if changed is None else changed).encode()
+        return sealed({**members, member: text}, card=member != "card.json")
+
+    return attack
+
+
+def with_weights(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    def attack(data: bytes) -> bytes:
+        members = {name: bytes(x) for name, x in unpack(data, MEMBERS).items()}
+        return sealed({**members, MEMBERS[1]: change(members[MEMBERS[1]])})
+
+    return attack
+
+
+def sealed(members: dict[str, bytes], card: bool = True) -> bytes:
+    if card:
+        value = json.loads(members["card.json"])
+        value["sha256"] = {name: hashlib.sha256(members[name]).hexdigest() for name in MEMBERS[:2]}
+        members["card.json"] = json.dumps(value).encode()
+    return pack(members)
+
+
+def in_graph(change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
+    return with_json("graph.json", change)
+
+
+def in_card(change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
+    return with_json("card.json", change)
+
+
+def node(kind: str, **changes: Any) -> Callable[[Any], None]:
+    return lambda record: record["nodes"][place(record, kind)].update(changes)
+
+
+def place(record: Any, kind: str) -> int:
+    return next(i for i, entry in enumerate(record["nodes"]) if entry["op"] == kind)
+
+
+def attribute(kind: str, **changes: Any) -> Callable[[Any], None]:
+    return lambda record: record["nodes"][place(record, kind)]["attributes"].update(changes)
+
+
+def patched(offset: Callable[[bytes], int], value: bytes) -> Callable[[bytes], bytes]:
+    """The file with some bytes overwritten."""
+
+    def attack(data: bytes) -> bytes:
+        at = offset(data)
+        return data[:at] + value + data[at + len(value) :]
+
+    return attack
+
+
+def central(index: int, field: int) -> Callable[[bytes], int]:
+    """Where a field of a directory entry is."""
+
+    def find(data: bytes) -> int:
+        at = struct.unpack_from("<I", data, len(data) - 6)[0]
+        for name in MEMBERS[:index]:
+            at += 46 + len(name)
+        return at + field
+
+    return find
+
+
+def rezipped(**options: Any) -> Callable[[bytes], bytes]:
+    def attack(data: bytes) -> bytes:
+        out = BytesIO()
+        with zipfile.ZipFile(BytesIO(data)) as old, zipfile.ZipFile(out, "w", **options) as new:
+            for name in MEMBERS:
+                new.writestr(name, old.read(name))
+        return out.getvalue()
+
+    return attack
+
+
+def deep(record: Any) -> bytes:
+    return b'{"format":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+
+
+def huge_header(weights: bytes) -> bytes:
+    return struct.pack("<Q", 2**62) + weights[8:]
+
+
+def huge_tensor(weights: bytes) -> bytes:
+    header = b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'
+    return struct.pack("<Q", len(header)) + header
+
+
+def repeat(record: Any) -> bytes:
+    text = json.dumps(record)
+    return text.replace('"version"', '"version": 1, "version"', 1).encode()
+
+
+BATCH = {"dim": "batch", "scale": 1}
+TIME, NONE = {"dim": "time", "scale": 1}, {"dim": "batch", "scale": 0}
+
+ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda data: b"", "too few"),
+    "not a zip": (lambda data: b"PK\3\4" + bytes(100), "end of file"),
+    "truncated": (lambda data: data[:-1], "end of file"),
+    "cut in half": (lambda data: data[: len(data) // 2], "end of file"),
+    "bytes behind the end": (lambda data: data + b"\0", "end of file"),
+    "bytes before the start": (lambda data: b"\0" + data, "end of file|directory"),
+    "a zip comment": (patched(lambda data: len(data) - 2, b"\1\0"), "end of file"),
+    "more members": (patched(lambda data: len(data) - 12, b"\4\0"), "members"),
+    "compressed": (rezipped(compression=zipfile.ZIP_DEFLATED), "stored"),
+    "not aligned": (rezipped(), "aligned|differ"),
+    "method says deflated": (patched(central(1, 10), b"\10\0"), "weights.safetensors: must be stored"),
+    "encrypted": (patched(central(0, 8), b"\1\0"), "graph.json: must be stored"),
+    "another name": (patched(central(0, 46), b"evil"), "graph.json: the member in its place"),
+    "overlapping members": (patched(central(1, 42), b"\0\0\0\0"), "weights.safetensors"),
+    "an offset behind the end": (patched(central(2, 42), b"\0\0\0\x7f"), "card.json: starts at"),
+    "a size behind the end": (patched(central(1, 20), b"\xf0\xff\xff\x7f\xf0\xff\xff\x7f"), "reach behind"),
+    "a wrong checksum": (patched(central(0, 16), b"\0\0\0\0"), "graph.json: the checksum"),
+    "a flipped weight": (lambda data: flip_in(data, 1), "checksum"),
+    "an unknown format": (in_graph(lambda r: r.update(format="onnx")), "format"),
+    "an unknown version": (in_graph(lambda r: r.update(version=2)), "version"),
+    "a boolean version": (in_graph(lambda r: r.update(version=True)), "version"),
+    "an unknown field": (in_graph(lambda r: r.update(more=1)), "exactly the fields"),
+    "a field less": (in_graph(lambda r: r.pop("dims") and None), "exactly the fields"),
+    "a field twice": (in_graph(repeat), "twice"),
+    "NaN": (in_graph(lambda r: b'{"format": NaN}'), "NaN"),
+    "infinity": (in_card(lambda r: b'{"model": -Infinity}'), "Infinity"),
+    "not JSON": (in_graph(lambda r: b"import os"), "not JSON"),
+    "not text": (in_graph(lambda r: b"\xff\xfe"), "not JSON"),
+    "an integer of a million digits": (in_graph(lambda r: b'{"format":' + b"9" * 10**6 + b"}"), "not JSON"),
+    "not an object": (in_graph(lambda r: [1]), "object"),
+    "deep nesting": (in_graph(deep), "graph.json"),
+    "an unknown op": (in_graph(node("ReLU", op="System")), "unknown op 'System'"),
+    "an op that is no string": (in_graph(node("ReLU", op=["ReLU"])), "unknown op"),
+    "an attribute more": (in_graph(attribute("ReLU", path="/etc/passwd")), "attributes"),
+    "an attribute of the wrong type": (in_graph(attribute("Reshape", shape="x")), "Reshape|shape"),
+    "a stride of zero": (in_graph(attribute("Conv", stride=0)), "stride"),
+    "a fractional stride": (in_graph(attribute("Conv", stride=1.5)), "stride"),
+    "a stride of true": (in_graph(attribute("Conv", stride=True)), "stride"),
+    "a negative padding": (in_graph(attribute("Conv", padding=-1)), "padding"),
+    "a huge padding": (in_graph(attribute("Conv", padding=2**40)), "shapes"),
+    "an integer that is too large": (in_graph(attribute("Conv", padding=2**60)), "too large"),
+    "a permutation of too many axes": (in_graph(attribute("Permute", axes=[0, 1, 2, 3, 4])), "permute|axis"),
+    "an axis twice": (in_graph(attribute("Permute", axes=[0, 1, 1, 2])), "permute"),
+    "a huge shape": (in_graph(attribute("BroadcastTo", shape=[2**50, 4, 4, 8])), "elements|type|shapes"),
+    "a list of many": (in_graph(attribute("BroadcastTo", shape=[1] * 100)), "at most 64"),
+    "an unknown dim": (in_graph(attribute("Reshape", shape=[TIME, 16])), "unknown dim"),
+    "a dim's scale of zero": (in_graph(attribute("Reshape", shape=[NONE, 16])), "scale"),
+    "the stand-in for the batch": (in_graph(attribute("Reshape", shape=[7, 16])), "node"),
+    "a node of the future": (in_graph(node("ReLU", inputs=[10**6])), "before it"),
+    "itself as input": (in_graph(lambda r: node("ReLU", inputs=[place(r, "ReLU")])(r)), "before it"),
+    "a negative index": (in_graph(node("ReLU", inputs=[-1])), "before it"),
+    "too few inputs": (in_graph(node("Conv", inputs=[])), "Conv"),
+    "too many inputs": (in_graph(node("ReLU", inputs=[0, 0])), "ReLU"),
+    "no outputs": (in_graph(lambda r: r.update(outputs=[])), "output"),
+    "an output that is not there": (in_graph(lambda r: r["outputs"][0].update(node=10**9)), "output"),
+    "an output twice": (in_graph(lambda r: r["outputs"].append(r["outputs"][0])), "twice"),
+    "an output with a path for a name": (in_graph(lambda r: r["outputs"][0].update(name="../x")), "identifier"),
+    "an input of negative size": (in_graph(lambda r: r["inputs"][0].update(shape=[-1, 3])), "axes|size|node"),
+    "an input of another dtype": (in_graph(lambda r: r["inputs"][0].update(dtype="object")), "float32"),
+    "an input that is not used": (in_graph(lambda r: r["inputs"].append(dict(r["inputs"][0], name="b"))), "uses"),
+    "a weight that is not there": (in_graph(node("Constant", weight="../x")), "unknown"),
+    "unused nodes": (in_graph(lambda r: r["nodes"].append({**r["nodes"][-1]})), "unused"),
+    "a weight that is not used": (in_graph(lambda r: r["nodes"].pop(place(r, "Constant")) and None), "node"),
+    "another graph's weights": (with_weights(lambda w: w[:-4] + b"\1\2\3\4" + b"\0\0\0\0"), "weights.safetensors"),
+    "a huge weights header": (with_weights(huge_header), "weights.safetensors"),
+    "a huge tensor": (with_weights(huge_tensor), "weights.safetensors"),
+    "no weights": (with_weights(lambda w: b""), "weights.safetensors"),
+    "a wrong hash": (in_card(lambda r: r["sha256"].update({"graph.json": "0" * 64})), "sha256"),
+    "hashes that are no object": (in_card(lambda r: r.update(sha256=1)), "sha256"),
+    "a card with other inputs": (in_card(lambda r: r.update(inputs=[])), "inputs differ"),
+    "a card with other outputs": (in_card(lambda r: r.update(outputs=[])), "outputs differ"),
+    "labels that are numbers": (in_card(lambda r: r["model"].update(labels=[1])), "labels"),
+    "an image of no size": (in_card(lambda r: r["model"]["input"].update(height=0)), "height"),
+    "a mean for each of two channels": (in_card(lambda r: r["model"]["input"].update(mean=[0, 0])), "means"),
+    "a mean that is text": (in_card(lambda r: r["model"]["input"].update(mean="abc")), "means"),
+    "a mean that is a number": (in_card(lambda r: r["model"]["input"].update(mean=3)), "means|input"),
+}  # fmt: skip
+
+
+def flip_in(data: bytes, member: int) -> bytes:
+    members = unpack(data, MEMBERS)
+    at = data.index(bytes(members[MEMBERS[member]])) + len(members[MEMBERS[member]]) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

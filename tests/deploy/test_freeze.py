@@ -1,0 +1,125 @@
+"""From modules to graphs: what is recorded, what is refused, and that nothing else changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy import FreezeError, Graph, GraphError, freeze, interpreter
+from deploy.compare import relative_error
+from deploy.ir import Constant, Node, apply
+from deploy.verify import verify
+from needle import Tensor, autograd, nn, ops
+from needle.autograd import TensorOp
+from needle.backend_ndarray import NDArray
+from needle.types import Dim, Type
+from tests.deploy.conftest import images, small_net
+
+
+class Function(nn.Module):
+    """A module from a function."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *x: Tensor) -> Any:
+        return self.function(*x)
+
+
+def test_graph_means_what_the_module_computes_for_every_batch_size(graph: Graph, model: Any) -> None:
+    model.eval()
+    for batch in (1, 3, 8):
+        x = images(batch, seed=batch)
+        expected = model(Tensor(x)).numpy()
+        assert relative_error(interpreter.run(graph, {"image": x})["logits"], expected) < 1e-6
+        on_cpu = interpreter.run(graph, {"image": x}, array=lambda a: NDArray(a))
+        assert relative_error(on_cpu["logits"], expected) < 1e-6
+
+
+def test_batch_stays_symbolic_and_types_are_known(graph: Graph) -> None:
+    assert [x.op.name for x in graph.inputs] == ["image"]
+    assert isinstance(graph.inputs[0].shape[0], Dim) and str(graph.outputs[0][1].shape) == "(batch, 5)"
+    names = {node.op.name for node in graph.order() if isinstance(node.op, Constant)}
+    assert "modules.0.modules.0.weight" in names and "modules.8.bias" in names
+
+
+def test_mode_of_every_module_and_lazy_mode_are_restored() -> None:
+    model = small_net()
+    model.eval()
+    model.modules[0].train()
+    before = [module.training for module in model._children()]
+    freeze(model, images(1))
+    assert [module.training for module in model._children()] == before and autograd.LAZY_MODE is False
+    with pytest.raises(FreezeError):
+        freeze(model, np.zeros((1, 4, 8, 8), dtype="float32"))
+    assert [module.training for module in model._children()] == before and autograd.LAZY_MODE is False
+
+
+def test_graph_shares_no_memory_with_the_model() -> None:
+    layer = nn.Linear(3, 2)
+    graph = freeze(layer, np.zeros((1, 3)))
+    x = np.ones((1, 3), dtype="float32")
+    before = interpreter.run(graph, {"input": x})["output"]
+    layer.weight.data = Tensor(np.zeros((3, 2), dtype="float32"))
+    assert np.array_equal(interpreter.run(graph, {"input": x})["output"], before)
+    weights = [node.op.array for node in graph.order() if isinstance(node.op, Constant)]
+    with pytest.raises(ValueError, match="read-only"):
+        weights[0][0] = 1
+
+
+BAKED = {
+    "the size becomes a number": lambda x: ops.reshape(x, (int(x.shape[0]) * 2, 2)),
+    "the size changes a scalar": lambda x: x * float(x.shape[0]),
+    "the size decides how often": lambda x: ops.relu(x) if x.shape[0] % 2 and x.shape[0] > 7 else x,
+    "a constant of the size": lambda x: x + Tensor(np.ones((int(x.shape[0]), 4), dtype="float32")),
+    "the batch is summed away": lambda x: ops.summation(x, 0),
+}
+
+
+@pytest.mark.parametrize("function", BAKED.values(), ids=BAKED)
+def test_graph_that_depends_on_the_batch_size_is_refused(function: Any) -> None:
+    with pytest.raises(FreezeError, match="batch"):
+        freeze(Function(function), np.zeros((2, 4)))
+    assert freeze(Function(function), np.zeros((2, 4)), batch=None).inputs[0].shape == (2, 4)
+
+
+def test_what_cannot_be_recorded_is_refused() -> None:
+    class Unknown(TensorOp):
+        def compute(self, x: Any) -> Any:
+            return x
+
+    with pytest.raises(FreezeError, match="Unknown has no infer"):
+        freeze(Function(lambda x: Unknown()(x)), Type((1, 2)))
+    with pytest.raises(FreezeError, match="placeholder"):
+        freeze(Function(lambda x: x * float(x.numpy().max())), Type((1, 2)))
+    with pytest.raises(FreezeError, match="must return Tensors"):
+        freeze(Function(lambda x: "text"), Type((1, 2)))
+    with pytest.raises(FreezeError, match="needs 1 input names"):
+        freeze(Function(lambda x: x), Type((1, 2)), input_names=["a", "b"])
+    with pytest.raises(FreezeError, match="identifier"):
+        freeze(Function(lambda x: x), Type((1, 2)), input_names=["not a name"])
+
+
+def test_several_inputs_and_outputs_keep_their_order() -> None:
+    graph = freeze(
+        Function(lambda a, b: (a + b, a * b)), (np.zeros((1, 2)), np.zeros((1, 2))), output_names=["sum", "product"]
+    )
+    found = interpreter.run(graph, {"input_0": np.full((3, 2), 2.0), "input_1": np.full((3, 2), 5.0)})
+    assert found["sum"][0, 0] == 7 and found["product"][2, 1] == 10
+    with pytest.raises(ValueError, match="input_1"):
+        interpreter.run(graph, {"input_0": np.zeros((3, 2))})
+    with pytest.raises(ValueError, match="must be float32"):
+        interpreter.run(graph, {"input_0": np.zeros((3, 2)), "input_1": np.zeros((4, 2))})
+
+
+def test_verifier_names_what_is_wrong() -> None:
+    x = Node(ops.ReLU(), (), Type((2,)))
+    with pytest.raises(GraphError, match="ReLU"):
+        verify(Graph((), (("y", Node(ops.ReLU(), (x,), Type((3,)))),)))
+    loop = apply(ops.ReLU(), Node(Constant(np.zeros(2, dtype="float32")), (), Type((2,))))
+    object.__setattr__(loop, "inputs", (loop,))
+    with pytest.raises(GraphError, match="depends on itself"):
+        verify(Graph((), (("y", loop),)))

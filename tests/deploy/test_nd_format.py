@@ -1,0 +1,133 @@
+"""The .nd file: what is written is read back, and everything else is refused with the place."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy import Graph, NdFormatError, freeze, interpreter, load
+from deploy.container import ALIGNMENT
+from deploy.nd import MEMBERS, dumps, loads
+from needle import nn
+from needle.types import Dim
+from tests.deploy.attacks import ATTACKS, in_graph
+from tests.deploy.conftest import CARD, images
+
+
+@pytest.fixture(scope="module")
+def data(graph: Graph) -> bytes:
+    return dumps(graph)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> bytes:
+    np.random.seed(0)
+    return dumps(freeze(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), np.zeros((1, 3))))
+
+
+def test_round_trip(graph: Graph, tmp_path: Path) -> None:
+    path = tmp_path / "small.nd"
+    graph.save(path)
+    read = load(path)
+    x = {"image": images(3)}
+    assert np.array_equal(interpreter.run(read, x)["logits"], interpreter.run(graph, x)["logits"])
+    assert read.card == CARD and isinstance(read.inputs[0].shape[0], Dim)
+    assert dumps(read) == path.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["small.nd"]
+
+
+def test_any_zip_tool_reads_it_and_members_are_aligned(data: bytes) -> None:
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        assert archive.testzip() is None and tuple(archive.namelist()) == MEMBERS
+        for entry in archive.infolist():
+            name, extra = struct.unpack_from("<HH", data, entry.header_offset + 26)
+            assert (entry.header_offset + 30 + name + extra) % ALIGNMENT == 0
+            assert entry.compress_type == zipfile.ZIP_STORED
+
+
+@pytest.mark.parametrize(("attack", "message"), ATTACKS.values(), ids=ATTACKS)
+def test_attack_is_refused_with_the_place(data: bytes, attack: Any, message: str) -> None:
+    attacked = attack(data)
+    assert attacked != data
+    with pytest.raises(NdFormatError, match=message) as raised:
+        loads(attacked)
+    assert str(raised.value).startswith("[")
+
+
+def test_mutations_are_refused_or_mean_the_same(tiny: bytes) -> None:
+    """Flips, cuts and copies of bytes anywhere: never another exception, never another graph."""
+    draw = np.random.default_rng(1)
+    for _ in range(1500):
+        mutated = bytearray(tiny)
+        for _ in range(int(draw.integers(1, 4))):
+            at = int(draw.integers(len(mutated)))
+            match int(draw.integers(4)):
+                case 0:
+                    mutated[at] ^= 1 << int(draw.integers(8))
+                case 1:
+                    del mutated[at : at + int(draw.integers(1, 20))]
+                case 2:
+                    mutated[at:at] = mutated[at : at + int(draw.integers(1, 20))]
+                case 3:
+                    mutated[at] = int(draw.integers(256))
+            if not mutated:
+                break
+        with contextlib.suppress(NdFormatError):
+            assert dumps(loads(bytes(mutated))) == tiny
+
+
+def test_mutated_graphs_are_refused_or_run(tiny: bytes) -> None:
+    """Values of graph.json replaced, with hashes right again: refused, or a graph that the interpreter can run."""
+    draw = np.random.default_rng(2)
+    values = [
+        None,
+        True,
+        -1,
+        0,
+        1,
+        2,
+        3,
+        7,
+        2**40,
+        1.5,
+        "",
+        "ReLU",
+        "Input",
+        [],
+        [0],
+        [1, 0],
+        {},
+        {"dim": "batch", "scale": 1},
+    ]
+    for _ in range(600):
+
+        def change(record: Any) -> None:
+            holder: Any = record
+            while True:
+                keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+                key = keys[int(draw.integers(len(keys)))]
+                if isinstance(holder[key], dict | list) and len(holder[key]) and draw.random() < 0.8:
+                    holder = holder[key]
+                else:
+                    holder[key] = values[int(draw.integers(len(values)))]
+                    return
+
+        try:
+            graph = loads(in_graph(change)(tiny))
+        except NdFormatError:
+            continue
+        interpreter.run(graph, {"input": np.ones((2, 3), dtype="float32")})
+
+
+def test_what_a_file_cannot_hold_is_refused_when_writing(graph: Graph) -> None:
+    with pytest.raises(NdFormatError, match="plain finite data"):
+        dumps(Graph(graph.inputs, graph.outputs, {"accuracy": float("nan")}))
+    with pytest.raises(NdFormatError, match="plain finite data"):
+        dumps(Graph(graph.inputs, graph.outputs, {"code": test_round_trip}))

@@ -1,0 +1,210 @@
+"""Every pass keeps the numbers, and does what its equation says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy import Graph, GraphError, interpreter
+from deploy.compare import random_inputs, relative_error
+from deploy.fused_ops import FusedConv, FusedMatMul
+from deploy.ir import Constant, Input, Node, apply, constant
+from deploy.passes import PIPELINE, fold_constants, optimize, run_passes
+from deploy.passes.cancel_tuples import cancel_tuples
+from deploy.passes.convolution import conv_as_matmul, cut_padding_taps
+from deploy.passes.fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
+from deploy.passes.layout import (
+    compose_permutes,
+    permute_as_reshape,
+    permute_rows,
+    sink_permutes,
+    transpose_as_permute,
+)
+from deploy.passes.rewrite import rewrite
+from deploy.passes.share_common import share_common
+from needle import ops
+from needle.types import Dim, Type
+
+draw = np.random.default_rng(0)
+BATCH = Dim("batch", 7)
+
+
+def x(*shape: int) -> Node:
+    return Node(Input("x"), (), Type((BATCH, *shape)))
+
+
+def c(*shape: int) -> Node:
+    return constant(draw.uniform(0.5, 1.5, shape).astype("float32"), "c")
+
+
+def graph_of(*outputs: Node) -> Graph:
+    nodes = Graph((), tuple((f"y{i}", node) for i, node in enumerate(outputs)))
+    inputs = tuple(dict.fromkeys(node for node in nodes.order() if isinstance(node.op, Input)))
+    return Graph(inputs, nodes.outputs)
+
+
+def kinds(graph: Graph) -> Counter[str]:
+    return Counter(type(node.op).__name__ for node in graph.order())
+
+
+def assert_same_numbers(before: Graph, after: Graph) -> None:
+    inputs = random_inputs(before, 3)
+    expected, found = interpreter.run(before, inputs), interpreter.run(after, inputs)
+    for name in expected:
+        assert relative_error(found[name], expected[name]) < 2e-6, name
+
+
+def test_every_pass_of_the_pipeline_keeps_the_numbers(graph: Graph) -> None:
+    inputs = random_inputs(graph, 3)
+    expected = interpreter.run(graph, inputs)["logits"]
+    passed = list(run_passes(graph))
+    assert len(passed) == len(PIPELINE)
+    for name, after in passed:
+        assert relative_error(interpreter.run(after, inputs)["logits"], expected) < 2e-6, name
+
+
+def test_a_residual_network_becomes_convolutions_and_products_only(graph: Graph) -> None:
+    found = kinds(optimize(graph))
+    del found["Constant"], found["Input"]
+    assert found == {"Permute": 1, "FusedConv": 3, "Reshape": 1, "FusedMatMul": 4}
+
+
+def norm(y: Node) -> Node:
+    return apply(ops.BatchNormInference(1e-3), y, *(c(y.shape[-1]) for _ in range(4)))
+
+
+def product(y: Node) -> Node:
+    return apply(FusedConv(1, 1), y, c(3, 3, y.shape[-1], 4))
+
+
+def plus(a: Node, b: Node) -> Node:
+    return apply(ops.EWiseAdd(), a, b)
+
+
+def swapped(y: Node, *axes: int) -> Node:
+    return apply(ops.Permute(axes), y)
+
+
+def spread(y: Node, *shape: int) -> Node:
+    """Something of `shape` that depends on y."""
+    return apply(
+        ops.BroadcastTo((BATCH, *shape)), apply(ops.Reshape((BATCH, 1, 1, 1)), apply(ops.Summation((1, 2, 3)), y))
+    )
+
+
+IMAGE, SQUARE = x(3, 5, 2), x(2, 2, 3)
+
+# name: (rule, an expression it applies to, op classes that must be gone, classes that must be there)
+RULES: dict[str, tuple[Any, Node, tuple[type, ...], tuple[type, ...]]] = {
+    "constants": (fold_constants, plus(x(4), apply(ops.Exp(), c(4))), (ops.Exp,), ()),
+    "tuples": (
+        cancel_tuples,
+        apply(ops.TupleGetItem(1), apply(ops.MakeTensorTuple(), c(2), apply(ops.ReLU(), x(2)))),
+        (ops.TupleGetItem, ops.MakeTensorTuple), (ops.ReLU,),
+    ),
+    "transpose": (transpose_as_permute, apply(ops.Transpose((-1, 1)), IMAGE), (ops.Transpose,), (ops.Permute,)),
+    "two permutes": (compose_permutes, swapped(swapped(IMAGE, 0, 2, 3, 1), 0, 3, 1, 2), (ops.Permute,), ()),
+    "no permute": (compose_permutes, swapped(IMAGE, 0, 1, 2, 3), (ops.Permute,), ()),
+    "sink": (sink_permutes, swapped(apply(ops.ReLU(), swapped(IMAGE, 0, 3, 1, 2)), 0, 2, 3, 1), (), (ops.ReLU,)),
+    "sink two": (
+        sink_permutes,
+        plus(swapped(IMAGE, 0, 3, 1, 2), swapped(apply(ops.Exp(), IMAGE), 0, 3, 1, 2)), (), (ops.Permute,),
+    ),
+    "sink broadcast": (
+        sink_permutes,
+        plus(apply(ops.BroadcastTo((BATCH, 2, 3, 5)), c(2, 1, 1)), swapped(IMAGE, 0, 3, 1, 2)), (), (ops.Permute,),
+    ),
+    "moved ones": (permute_as_reshape, swapped(x(1, 1, 6), 0, 3, 1, 2), (ops.Permute,), (ops.Reshape,)),
+    "rows": (
+        permute_rows,
+        apply(ops.MatMul(), apply(ops.Reshape((BATCH, 30)), swapped(IMAGE, 0, 3, 1, 2)), c(30, 4)), (ops.Permute,), (),
+    ),
+    "open": (open_epilogues, apply(ops.Conv(2, 1), IMAGE, c(3, 3, 2, 4)), (ops.Conv,), (FusedConv,)),
+    "open rows": (open_epilogues, apply(ops.MatMul(), IMAGE, c(2, 4)), (ops.MatMul,), (FusedMatMul,)),
+    "bias": (
+        fuse_bias,
+        plus(product(IMAGE), apply(ops.BroadcastTo((BATCH, 3, 5, 4)), c(4))), (ops.EWiseAdd, ops.BroadcastTo), (),
+    ),
+    "bias first": (fuse_bias, plus(c(4), product(IMAGE)), (ops.EWiseAdd,), ()),
+    "norm": (fold_batch_norm, norm(product(IMAGE)), (ops.BatchNormInference,), (FusedConv,)),
+    "norm of linear": (
+        fold_batch_norm, norm(apply(FusedMatMul(("bias",)), x(3), c(3, 4), c(4))), (ops.BatchNormInference,), (),
+    ),
+    "relu": (fuse_relu, apply(ops.ReLU(), product(IMAGE)), (ops.ReLU,), (FusedConv,)),
+    "add": (fuse_add, plus(product(IMAGE), apply(ops.Exp(), product(IMAGE))), (ops.EWiseAdd,), (ops.Exp,)),
+    "small map": (conv_as_matmul, apply(FusedConv(1, 0, ("bias",)), IMAGE, c(1, 1, 2, 4), c(4)), (FusedConv,), ()),
+    "whole map": (
+        conv_as_matmul,
+        apply(FusedConv(2, 0, ("relu", "add")), SQUARE, c(2, 2, 3, 4), spread(SQUARE, 1, 1, 4)), (FusedConv,), (),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "expression", "gone", "there"), RULES.values(), ids=RULES)
+def test_rule(rule: Any, expression: Node, gone: tuple[type, ...], there: tuple[type, ...]) -> None:
+    before = graph_of(expression)
+    after = rewrite(before, rule)
+    found = kinds(after)
+    assert kinds(before) != found or [str(n) for n in before.order()] != [str(n) for n in after.order()]
+    assert not any(found[op.__name__] for op in gone) and all(found[op.__name__] for op in there)
+    assert_same_numbers(before, after)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "left"),
+    [
+        (1, 3, 1, 1, 1),
+        (2, 3, 2, 1, 2),
+        (1, 7, 1, 3, 1),
+        (2, 5, 1, 2, 3),
+        (4, 3, 1, 1, 3),
+        (3, 7, 2, 3, 5),
+        (4, 4, 4, 0, 4),
+    ],
+)
+def test_taps_that_only_meet_padding_are_cut(size: int, kernel: int, stride: int, padding: int, left: int) -> None:
+    before = graph_of(apply(FusedConv(stride, padding), x(size, size, 2), c(kernel, kernel, 2, 3)))
+    after = rewrite(before, cut_padding_taps)
+    assert after.outputs[0][1].inputs[1].shape[0] == left
+    assert_same_numbers(before, after)
+
+
+def test_rules_leave_alone_what_is_used_twice() -> None:
+    y = product(IMAGE)
+    for rule, user in ((fuse_relu, apply(ops.ReLU(), y)), (fold_batch_norm, norm(y)), (fuse_add, plus(y, y))):
+        before = graph_of(user, y)
+        assert kinds(rewrite(before, rule)) == kinds(before)
+
+
+def test_equal_nodes_are_shared() -> None:
+    a, b = (apply(ops.MulScalar(2.0), IMAGE) for _ in range(2))
+    other = apply(ops.MulScalar(3.0), IMAGE)
+    one, same = (constant(np.arange(2, dtype="float32")) for _ in range(2))
+    before = graph_of(plus(plus(a, one), plus(plus(b, same), other)))
+    after = share_common(before)
+    assert kinds(after) == {"Input": 1, "MulScalar": 2, "Constant": 1, "EWiseAdd": 3}
+    assert_same_numbers(before, after)
+
+
+def test_large_broadcasts_stay_folded_up() -> None:
+    before = graph_of(plus(Node(Input("x"), (), Type((300, 300))), apply(ops.BroadcastTo((300, 300)), c(300))))
+    after = rewrite(before, fold_constants)
+    assert all(node.op.array.size == 300 for node in after.order() if isinstance(node.op, Constant))
+
+
+def test_a_pass_that_changes_a_type_or_never_ends_is_an_error() -> None:
+    graph = graph_of(apply(ops.ReLU(), IMAGE))
+
+    def changes(node: Node, uses: Counter[Node]) -> Node | None:
+        return apply(ops.Reshape((BATCH, 30)), IMAGE) if isinstance(node.op, ops.ReLU) else None
+
+    def again(node: Node, uses: Counter[Node]) -> Node | None:
+        return apply(ops.ReLU(), node.inputs[0]) if isinstance(node.op, ops.ReLU) else None
+
+    with pytest.raises(GraphError, match=r"changes replaced .* differs in type"):
+        rewrite(graph, changes)
+    with pytest.raises(GraphError, match="did not end"):
+        rewrite(graph, again)
