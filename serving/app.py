@@ -47,7 +47,7 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    """Every response names its request and is taken for nothing but what it says; long ones are compressed on request."""
+    """Name the request on every response, forbid guessing of its type, and compress long ones for who asks."""
     response.headers["x-request-id"] = g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     if response.content_length is not None and response.content_length > WORTH_COMPRESSING:
@@ -64,7 +64,8 @@ def _refused(refusal: ServingError) -> Response:
     if refusal.retry_after is not None:
         response.headers["Retry-After"] = str(refusal.retry_after)
     if refusal.status >= 500:
-        log.error("%s %s: %s (request %s)", request.method, request.path, refusal, g.request_id, exc_info=refusal.__cause__)
+        what = f"{request.method} {request.path}: {refusal} (request {g.request_id})"
+        log.error(what, exc_info=refusal.__cause__)
     return response
 
 

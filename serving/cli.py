@@ -32,12 +32,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", default=["resnet9"], metavar="NAME", help="models of the zoo to serve")
     parser.add_argument("--workers", type=int, default=1, help="processes; one is enough for one machine's cores")
     parser.add_argument("--threads", type=int, default=64, help="requests that a process works on at once")
-    parser.add_argument("--engine", choices=("auto", "compiled", "interpreted"), default="auto",
-                        help="auto compiles the model, or interprets its graph where there is no C++ compiler")  # fmt: skip
+    engine = "auto compiles each model, or interprets its graph where there is no C++ compiler"
+    parser.add_argument("--engine", choices=("auto", "compiled", "interpreted"), default="auto", help=engine)
     for field, (flag, unit, text) in FLAGS.items():
         default = getattr(Limits(), field) / unit
         parser.add_argument(flag, dest=field, type=float, default=f"{default:g}", help=text)
-    parser.add_argument("--drain-seconds", type=int, default=30, help="seconds that running requests have after SIGTERM")
+    parser.add_argument("--drain-seconds", type=int, default=30, help="seconds for running requests after SIGTERM")
     parser.add_argument("--version", action="version", version=f"needle-serve {__version__}")
     return parser
 
@@ -53,7 +53,7 @@ def limits(options: argparse.Namespace) -> Limits:
 
 
 class Server(BaseApplication):
-    """gunicorn with everything set from here: `load` makes a Model from a name, in each worker and in the background."""
+    """gunicorn with all its settings from here. `load` makes a Model from a name, in each worker."""
 
     def __init__(self, load: Callable[[str], Model], options: argparse.Namespace):
         self.load_model, self.options, self.limits = load, options, limits(options)
@@ -121,7 +121,8 @@ def check(options: argparse.Namespace, known: Iterable[str]) -> None:
         try:
             probe.bind((options.host, options.port))
         except OSError as problem:
-            sys.exit(f"needle-serve: cannot listen on {options.host} port {options.port}: {problem.strerror}; try --port")
+            address = f"{options.host} port {options.port}"
+            sys.exit(f"needle-serve: cannot listen on {address}: {problem.strerror}; try another --port")
     if not _is_loopback(options.host):
         log.warning("there is no authentication: whoever can reach %s can use this server", options.host)
 
@@ -140,4 +141,4 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
     options = parser().parse_args(arguments)
     check(options, load.names())
-    Server(load.loader(options.engine, log.info), options).run()
+    Server(load.loader(options.engine), options).run()

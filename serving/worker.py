@@ -8,6 +8,7 @@ import json
 import secrets
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.http import errors
@@ -50,23 +51,21 @@ class Worker(ThreadWorker):
         now = time.monotonic()
         for conn, deadline in list(self.reading.items()):
             if deadline < now and self.reading.pop(conn, None) is not None:
-                try:
+                with suppress(OSError):  # it may have left already
                     conn.sock.shutdown(socket.SHUT_RD)
-                except OSError:  # it has left already
-                    pass
 
     # -- leaving
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        service = getattr(self.wsgi, "extensions", {}).get("needle-serve")
-        if service is not None:
-            service.draining = True
+        app = getattr(self, "wsgi", None)  # not there yet when the signal comes during the start
+        if app is not None:
+            app.extensions["needle-serve"].draining = True
         super().handle_exit(sig, frame)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """When leaving, take in what the kernel has accepted already, and close the door at once behind it."""
         super().set_accept_enabled(enabled)
-        if not self.alive:
+        if not enabled and not self.alive:
             for listener in self.sockets:
                 before = -1
                 while before != self.nr_conns:
@@ -87,7 +86,5 @@ class Worker(ThreadWorker):
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"
             f"x-request-id: {secrets.token_hex(8)}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        try:
+        with suppress(OSError):  # it may have left already
             client.sendall(head.encode() + body)
-        except OSError:  # it has left already
-            pass

@@ -1,1 +1,1 @@
-"""What happens between bytes and answers: tensors, images, batching, counting. Knows nothing of HTTP routing or Flask."""
+"""What happens between bytes and answers: tensors, images, batching, counting. Knows nothing of Flask."""

@@ -1,4 +1,4 @@
-"""Requests that arrive while the model runs wait together and run as one batch as soon as it is idle; nobody waits longer.
+"""Requests that arrive while the model runs wait together, and run as one batch as soon as it is idle.
 
 There is no thread of its own: the request that finds the model idle runs it, and hands it to the first that waits.
 """
@@ -97,7 +97,7 @@ class Batcher:
                 heir.turn.set()
 
     def _take(self) -> list[Job]:
-        """The jobs at the head of the queue that fit in one batch; those whose time is over are answered with an error."""
+        """The head of the queue as far as it fits in one batch; jobs whose time is over get an error."""
         batch: list[Job] = []
         room, now = self.max_rows, time.perf_counter()
         with self.lock:
@@ -120,7 +120,7 @@ class Batcher:
             if len(jobs) == 1:
                 outputs = self.run(jobs[0].inputs)
             else:
-                outputs = self.run({name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs})
+                outputs = self.run({name: np.concatenate([j.inputs[name] for j in jobs]) for name in jobs[0].inputs})
         except Exception as problem:
             if len(jobs) > 1:  # one of them is to blame: let it fail alone
                 for job in jobs:

@@ -1,4 +1,4 @@
-"""Inference requests and replies of the Open Inference Protocol v2: one JSON object, then the binary tensors back to back.
+"""Requests and replies of the Open Inference Protocol v2: one JSON object, then the binary tensors back to back.
 
 Source: https://github.com/kserve/open-inference-protocol and Triton's extensions for binary data and classification.
 """
@@ -16,7 +16,7 @@ from serving.engine.tensors import from_bytes, from_json, to_bytes, to_json
 
 @dataclass(frozen=True)
 class Wanted:
-    """One output of the reply: which, whether as bytes, and the number of classes to name (0 gives the tensor itself)."""
+    """One output of the reply: which, whether as bytes, and how many classes to name (0 gives the tensor)."""
 
     spec: TensorSpec
     binary: bool
@@ -56,9 +56,8 @@ def read(body: bytes, header_length: str | None, model: Model) -> InferRequest:
     elif header_length.isascii() and header_length.isdigit() and int(header_length[:20]) <= len(body):
         size = int(header_length)
     else:
-        raise ServingError(
-            f"[Inference-Header-Content-Length] must be 0 to {len(body)} (the length of the body), got {header_length[:40]!r}"
-        )
+        given = f"the body has {len(body)} bytes, got {header_length[:40]!r}"
+        raise ServingError(f"[Inference-Header-Content-Length] must lie within the body: {given}")
     blobs = memoryview(body)[size:]
     if size == 0 and header_length is not None:
         return _read_raw(blobs, model)
@@ -140,7 +139,7 @@ def _read_tensor(tensor: dict, spec: TensorSpec, blobs: memoryview, max_batch: i
     if "data" in tensor:
         raise ServingError(f"[{where}] has data and binary_data_size; only one can hold")
     if type(size) is not int or not 0 <= size <= len(blobs):
-        raise ServingError(f"[{where}] binary_data_size must be 0 to {len(blobs)} (the bytes there are), got {_short(size)}")
+        raise ServingError(f"[{where}] binary_data_size must lie in the {len(blobs)} bytes left, got {_short(size)}")
     return from_bytes(blobs[:size], spec.datatype, tuple(shape), where), blobs[size:]
 
 

@@ -1,7 +1,7 @@
 """Numbers that several processes count together: one shared memory map, a column for each worker, read as one.
 
-A worker only ever writes its own column, so that processes need no lock between them. When a worker is gone its column is
-added to a base column and handed to the next. Flags (is this model wanted?) live in the base column and are shared.
+A worker only ever writes its own column, so that processes need no lock between them. When a worker is gone its column
+is added to a base column and handed to the next. Flags (is this model wanted?) live in the base column and are shared.
 """
 
 import mmap
@@ -16,8 +16,14 @@ BASE = 0
 class Counters:
     """Counters by key. Create it before the workers are forked; give each worker a column of its own (1, 2, ...)."""
 
-    def __init__(self, keys: Iterable[Hashable], columns: int = 1, levels: Iterable[Hashable] = (), flags: Iterable[Hashable] = ()):
-        """`levels` go up and down and are forgotten with their worker; `flags` are one value for all; other keys only grow."""
+    def __init__(
+        self,
+        keys: Iterable[Hashable],
+        columns: int = 1,
+        levels: Iterable[Hashable] = (),
+        flags: Iterable[Hashable] = (),
+    ):
+        """`keys` only grow; `levels` go up and down and leave with their worker; `flags` are one value for all."""
         levels, flags = set(levels), list(flags)
         self.slots = {key: slot for slot, key in enumerate([*keys, *levels, *flags])}
         self.grows = np.array([key not in levels for key in self.slots])
@@ -42,7 +48,7 @@ class Counters:
         self.table[BASE, self.slots[key]] = value
 
     def raise_flag(self, key: Hashable, value: float) -> None:
-        """Let the flag be `value` if that is more; a rare race between workers may keep the smaller of two close values."""
+        """Let the flag be `value` if that is more; of two workers' close values the smaller may win."""
         self.table[BASE, self.slots[key]] = max(value, self.table[BASE, self.slots[key]])
 
     def flag(self, key: Hashable) -> float:

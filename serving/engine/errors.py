@@ -1,6 +1,6 @@
 """The refusals of the service. Each carries the HTTP status it is answered with; all share the root `ServingError`.
 
-Messages say where, what was given and what was needed; a refusal for a limit names the limit and the flag that raises it.
+Messages say where, what was given and what was needed; a refusal for a limit names the limit and its flag.
 """
 
 

@@ -81,7 +81,7 @@ class Metrics:
         def duration(*key) -> dict:
             return {"count": int(total((*key, "count"))), "ns": int(total((*key, "seconds")) * 1e9)}
 
-        batches = []
+        batches: list[dict] = []
         for size in range(1, self.max_batch + 1):
             spent = duration("batch", model, size)
             if spent["count"]:
@@ -96,14 +96,14 @@ class Metrics:
             "last_inference": int(self.counters.flag(("last", model))),
             "inference_count": sum(b["batch_size"] * b["compute_infer"]["count"] for b in batches),
             "execution_count": sum(b["compute_infer"]["count"] for b in batches),
-            "inference_stats": {phase: duration(phase, model) for phase in PHASES} | {"cache_hit": none, "cache_miss": none},
+            "inference_stats": {p: duration(p, model) for p in PHASES} | {"cache_hit": none, "cache_miss": none},
             "response_stats": {},
             "batch_stats": batches,
             "memory_usage": [],
         }
 
     def text(self, version: str) -> str:
-        """The Prometheus exposition, format 0.0.4; a second family carries Triton's names for dashboards made for it."""
+        """The Prometheus exposition, format 0.0.4; a second family has Triton's names, for dashboards made for it."""
         return "\n".join([*self._own(version), *self._triton(version)]) + "\n"
 
     def _own(self, version: str) -> Iterator[str]:
@@ -131,22 +131,21 @@ class Metrics:
 
     def _triton(self, version: str) -> Iterator[str]:
         families = (
-            ("nv_inference_request_success", "Successful inference requests", lambda s: s["inference_stats"]["success"]["count"]),
-            ("nv_inference_request_failure", "Failed inference requests", lambda s: s["inference_stats"]["fail"]["count"]),
-            ("nv_inference_count", "Rows inferred", lambda s: s["inference_count"]),
-            ("nv_inference_exec_count", "Model runs", lambda s: s["execution_count"]),
-            ("nv_inference_request_duration_us", "Request microseconds", lambda s: s["inference_stats"]["success"]["ns"] // 1000),
-            *(
-                (f"nv_inference_{phase}_duration_us", f"{phase} microseconds",
-                 lambda s, phase=phase: s["inference_stats"][phase]["ns"] // 1000)
-                for phase in PHASES[2:]
-            ),
+            ("request_success", lambda s: s["inference_stats"]["success"]["count"]),
+            ("request_failure", lambda s: s["inference_stats"]["fail"]["count"]),
+            ("count", lambda s: s["inference_count"]),
+            ("exec_count", lambda s: s["execution_count"]),
+            ("request_duration_us", lambda s: s["inference_stats"]["success"]["ns"] // 1000),
+            ("queue_duration_us", lambda s: s["inference_stats"]["queue"]["ns"] // 1000),
+            ("compute_input_duration_us", lambda s: s["inference_stats"]["compute_input"]["ns"] // 1000),
+            ("compute_infer_duration_us", lambda s: s["inference_stats"]["compute_infer"]["ns"] // 1000),
+            ("compute_output_duration_us", lambda s: s["inference_stats"]["compute_output"]["ns"] // 1000),
         )
         statistics = {model: self.statistics(model, version) for model in self.models}
-        for name, text, value in families:
-            yield from _head(name, "counter", f"{text}.")
+        for name, value in families:
+            yield from _head(f"nv_inference_{name}", "counter", "As in Triton Inference Server.")
             for model in self.models:
-                yield f'{name}{{model="{model}",version="{version}"}} {value(statistics[model])}'
+                yield f'nv_inference_{name}{{model="{model}",version="{version}"}} {value(statistics[model])}'
         yield from _head("nv_inference_pending_request_count", "gauge", "Requests waiting or running.")
         for model in self.models:
             waiting = self.counters.total(("in_flight", model))

@@ -1,5 +1,6 @@
 """What the server knows of a model: names, types and shapes of its tensors, its card, and how to run it on a batch."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output: its name, Open Inference Protocol datatype, and shape with -1 for what varies (batch first)."""
+    """An input or output: its name, datatype on the wire, and shape with -1 for what varies (batch first)."""
 
     name: str
     datatype: str
@@ -62,7 +63,7 @@ class Model:
         }
 
     def config(self) -> dict:
-        """The model's configuration in Triton's ModelConfig JSON: sizes without the batch, 64-bit integers as strings."""
+        """The configuration in Triton's ModelConfig JSON: sizes without the batch, 64-bit integers as strings."""
 
         def tensors(specs):
             return [{"name": t.name, "data_type": f"TYPE_{t.datatype}", "dims": list(t.shape[1:])} for t in specs]
@@ -76,4 +77,5 @@ class Model:
             "output": tensors(self.outputs),
             "dynamic_batching": {"max_queue_delay_microseconds": "0", "preferred_batch_size": [self.max_batch]},
             "instance_group": [{"kind": "KIND_CPU", "count": 1}],
+            "parameters": {"labels": {"string_value": json.dumps(self.outputs[0].labels)}},
         }

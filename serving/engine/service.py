@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -37,8 +38,8 @@ class Entry:
 class Service:
     """Loads models by name with `load` and answers requests with them.
 
-    Whether a model is wanted is one number in shared memory, so that all workers agree: the count of load orders so far,
-    negative while the model is unloaded. A worker that sees a new number obeys it before its next answer.
+    Whether a model is wanted is one number in shared memory, so that all workers agree: the count of load orders so
+    far, negative while the model is unloaded. A worker that sees a new number obeys it before its next answer.
     """
 
     def __init__(self, load: Callable[[str], Model], names: Iterable[str], metrics: Metrics, limits: Limits):
@@ -60,7 +61,7 @@ class Service:
     # -- which models there are
 
     def order(self, name: str, wanted: bool) -> None:
-        """Load (again) or unload a model, here and in every other worker. Raises NotFound, or Unavailable if loading fails."""
+        """Load (again) or unload a model, in every worker. Raises NotFound, or Unavailable if loading fails."""
         entry = self._entry(name, None)
         orders = abs(self._wanted(entry))
         self.metrics.counters.set_flag(("wanted", name), orders + 1 if wanted else -orders)
@@ -73,7 +74,7 @@ class Service:
         return not self.draining and all(e.model for e in self.entries.values() if self._wanted(e) > 0)
 
     def model(self, name: str, version: str | None = None) -> Model:
-        """The loaded model. Raises NotFound (unknown name or version, or unloaded) or Unavailable (being loaded, failed)."""
+        """The loaded model. Raises NotFound (unknown, or unloaded) or Unavailable (being loaded, or that failed)."""
         return self._loaded(name, version)[0]
 
     def index(self) -> list[dict]:
@@ -109,7 +110,7 @@ class Service:
         return model, batcher
 
     def _obey(self, entry: Entry, patience: float) -> None:
-        """Bring `entry` to what is wanted, unless another thread is at it for longer than `patience` seconds (-1: any time)."""
+        """Bring `entry` to what is wanted, unless another thread is at it for `patience` seconds (-1: wait for it)."""
         if not entry.lock.acquire(timeout=patience):
             return
         try:
@@ -133,11 +134,10 @@ class Service:
             entry.reason = str(problem) if isinstance(problem, ServingError) else f"loading failed: {problem}"
             log.exception("[%s] loading failed", entry.name)
             return
-        name, metrics = entry.name, self.metrics
-        batcher = Batcher(model.run, model.max_batch, self.limits.queue, lambda n, seconds: metrics.run(name, n, seconds))
+        count = partial(self.metrics.run, entry.name)
         entry.reason = ""
-        self._set(entry, model, batcher)
-        log.info("[%s] ready", name)
+        self._set(entry, model, Batcher(model.run, model.max_batch, self.limits.queue, count))
+        log.info("[%s] ready", entry.name)
 
     def _set(self, entry: Entry, model: Model | None, batcher: Batcher | None) -> None:
         self.metrics.counters.add(("loaded", entry.name), (model is not None) - (entry.model is not None))
@@ -206,4 +206,4 @@ def check_canary(model: Model) -> None:
     for name, expected in known.items():
         if not np.allclose(outputs[name], expected, rtol=1e-3, atol=1e-3):
             gap = float(np.abs(np.asarray(outputs[name]) - expected).max())
-            raise Unavailable(f"[{model.name}] its canary gave {name} off by {gap:.3g}; the compiled model cannot be trusted")
+            raise Unavailable(f"[{model.name}] the canary's {name} are off by {gap:.3g}; it is not to be trusted")

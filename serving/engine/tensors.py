@@ -52,7 +52,8 @@ def _strings(blob: memoryview, shape: tuple[int, ...], where: str) -> np.ndarray
         (size,) = struct.unpack_from("<I", blob, at)
         at += 4 + size
         if at > len(blob):
-            raise ServingError(f"[{where}] BYTES element {len(elements)} says {size} bytes, {len(blob) - at + size} are left")
+            left = len(blob) - at + size
+            raise ServingError(f"[{where}] BYTES element {len(elements)} says {size} bytes, {left} are left")
         elements.append(bytes(blob[at - size : at]))
     if len(elements) != math.prod(shape):
         raise ServingError(f"[{where}] BYTES {list(shape)} is {math.prod(shape)} elements, got {len(elements)}")
@@ -76,7 +77,7 @@ def from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> n
         _check_kinds(kinds, {bool}, datatype, where)
     elif datatype.startswith(("INT", "UINT")):
         _check_kinds(kinds, {int}, datatype, where)
-        bounds = np.iinfo(WIRE[datatype])
+        bounds = np.iinfo(str(WIRE[datatype]))
         if elements and not bounds.min <= min(elements) <= max(elements) <= bounds.max:
             raise ServingError(f"[{where}] {datatype} holds {bounds.min} to {bounds.max}; the data goes beyond")
     else:

@@ -102,9 +102,8 @@ def classify(model: str, version: str | None = None) -> Response:
     with service().counted(model):
         body = read_body()
         if sniff(body) is None and (not body or request.mimetype == "multipart/form-data"):
-            raise UnsupportedMedia(
-                "[image] the body must be the image file itself, as sent by: curl --data-binary @photo.jpg " + request.url
-            )
+            hint = f"curl --data-binary @photo.jpg {request.url}"
+            raise UnsupportedMedia(f"[image] the body must be the image file itself, as sent by: {hint}")
         return answer(service().classify(model, version, body))
 
 
@@ -121,10 +120,11 @@ ROUTES = (
     Route("GET", M + "/config", config, "Configuration of a model.", "Config", errors=(404, 503), versioned=True),
     Route("GET", M + "/ready", model_ready, "The model can answer.", "ModelReady", errors=(404, 503), versioned=True),
     Route("GET", M + "/stats", statistics, "Statistics of a model.", "Statistics", errors=(404, 503), versioned=True),
-    Route("POST", M + "/infer", infer, "Run a batch of tensors, or classify an image.", "Inference", "Inference", RUN, True),
-    Route("POST", M + "/classify", classify, "Class probabilities of an image file.", "Predictions", "Image", RUN, True),
+    Route("POST", M + "/infer", infer, "Run a batch, or classify an image.", "Inference", "Inference", RUN, True),
+    Route("POST", M + "/classify", classify, "Class probabilities of an image.", "Predictions", "Image", RUN, True),
     Route("POST", "/v2/repository/index", index, "All models with their states.", "Index", "IndexRequest", BODY),
     Route("POST", "/v2/repository/models/<model>/load", load, "Load a model, or load it again.", "Empty", "Parameters",
           (*BODY, 404, 503)),
-    Route("POST", "/v2/repository/models/<model>/unload", unload, "Unload a model.", "Empty", "Parameters", (*BODY, 404)),
+    Route("POST", "/v2/repository/models/<model>/unload", unload, "Unload a model.", "Empty", "Parameters",
+          (*BODY, 404)),
 )  # fmt: skip

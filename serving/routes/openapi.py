@@ -51,7 +51,9 @@ SCHEMAS: dict[str, dict] = {
     "Statistics": _object("model_stats", model_stats=_list(_object("name version inference_stats"))),
     "IndexRequest": _object(ready=FLAG),
     "Index": _list(_object("name version state reason", name=STRING, version=STRING, state=STATES, reason=STRING)),
-    "InferenceRequest": _object("inputs", id=STRING, parameters=_object(), inputs=_list(TENSOR), outputs=_list(_object("name"))),
+    "InferenceRequest": _object(
+        "inputs", id=STRING, parameters=_object(), inputs=_list(TENSOR), outputs=_list(_object("name", name=STRING))
+    ),
     "InferenceReply": _object(
         "model_name model_version outputs", model_name=STRING, model_version=STRING, id=STRING, outputs=_list(TENSOR)
     ),
@@ -66,10 +68,10 @@ SCHEMAS: dict[str, dict] = {
 BINARY = {
     "type": "string",
     "format": "binary",
-    "description": "JSON of Inference-Header-Content-Length bytes, then the binary tensors back to back (little-endian, row-major)",
+    "description": "JSON of Inference-Header-Content-Length bytes, then the binary tensors (little-endian, row-major)",
 }
 IMAGES = {f"image/{name.lower()}": {"schema": {"type": "string", "format": "binary"}} for name in FORMATS}
-ANY = {"*/*": {"schema": {"type": "string", "format": "binary", "description": "an image file, known by its first bytes"}}}
+ANY = {"*/*": {"schema": {"type": "string", "format": "binary", "description": "an image file, whatever the type"}}}
 
 
 def _json(name: str) -> dict:

@@ -13,6 +13,7 @@ from serving.engine.limits import Limits, raise_with
 from serving.engine.service import Service
 
 CHUNK = 1 << 16
+PATIENCE = 8  # bodies up to this many limits long are read to their end: many clients listen only after they have sent
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # Content-Encoding -> zlib's window bits
 
 
@@ -44,33 +45,34 @@ def answer(content: Any, status: int = 200) -> Response:
 
 
 def read_body() -> bytes:
-    """The request's body, decompressed. Raises TooLarge, UnsupportedMedia, TimedOut, or ServingError if it is damaged."""
+    """The body, decompressed. Raises TooLarge, UnsupportedMedia, TimedOut, or ServingError for a damaged one."""
     limits = service().limits
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity" and encoding not in ENCODINGS:
         raise UnsupportedMedia(f"[Content-Encoding] must be gzip, deflate or identity, got {encoding[:40]!r}")
     length = request.content_length
-    if length is not None and length > limits.body:
+    if length is not None and length > PATIENCE * limits.body:
         raise TooLarge(f"[request] the body has {length} bytes; {raise_with('body', limits)}")
     body = _receive(limits)
     if length is not None and len(body) < length:
-        raise TimedOut(f"[request] the body stopped after {len(body)} of {length} bytes; {raise_with('body_seconds', limits)}")
+        stopped = f"the body stopped after {len(body)} of {length} bytes"
+        raise TimedOut(f"[request] {stopped}; {raise_with('body_seconds', limits)}")
     return body if encoding == "identity" else inflate(body, ENCODINGS[encoding], limits)
 
 
 def _receive(limits: Limits) -> bytes:
+    """The body as sent, of which no more than the limit is kept."""
     chunks: list[bytes] = []
     size = 0
     try:
-        while chunk := request.stream.read(CHUNK):
-            chunks.append(chunk)
+        while size <= PATIENCE * limits.body and (chunk := request.stream.read(CHUNK)):
             size += len(chunk)
-            if size > limits.body:
-                raise TooLarge(f"[request] the body is too long; {raise_with('body', limits)}")
-    except ServingError:
-        raise
+            if size <= limits.body:
+                chunks.append(chunk)
     except Exception as problem:  # servers have many words for bad chunks and for clients that left
         raise ServingError(f"[request] the body cannot be read: {type(problem).__name__}") from problem
+    if size > limits.body:
+        raise TooLarge(f"[request] the body is too long; {raise_with('body', limits)}")
     return b"".join(chunks)
 
 

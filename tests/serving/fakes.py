@@ -12,7 +12,7 @@ import numpy as np
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CARD = {
     "name": "resnet9",
-    "input": {"kind": "image", "channels": 3, "height": 32, "width": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+    "input": {"kind": "image", "channels": 3, "height": 32, "width": 32, "mean": [0.5] * 3, "std": [0.25] * 3},
     "labels": list(LABELS),
 }
 

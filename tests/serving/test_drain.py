@@ -1,0 +1,70 @@
+"""SIGTERM: what was accepted is answered, what comes later is not let in, and the server is gone soon."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+GOOD = json.dumps(
+    {"inputs": [{"name": "image", "shape": [1, 3, 32, 32], "datatype": "FP32", "data": [0.5] * 3072}]}
+).encode()
+
+
+def test_accepted_requests_are_answered(start):
+    with start("--threads", "4", seconds=0.2) as server:
+        host, port = server.address.split(":")
+        statuses = []
+        sent = threading.Barrier(13)
+
+        def ask():
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            connection.request("POST", "/v2/models/resnet9/infer", GOOD)
+            sent.wait(20)
+            try:
+                statuses.append(connection.getresponse().status)
+            except OSError as problem:
+                statuses.append(repr(problem))
+            connection.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(12)]  # three times as many as are worked on at once
+        for thread in threads:
+            thread.start()
+        sent.wait(20)
+        server.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(30)
+        assert statuses == [200] * 12
+        assert server.process.wait(20) == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the worker process in /proc")
+def test_connections_that_only_the_kernel_has_accepted_are_answered_too(start):
+    with start() as server:
+        host, port = server.address.split(":")
+        master = server.process.pid
+        (worker,) = map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split())
+        os.kill(worker, signal.SIGSTOP)  # it accepts nothing now: connections wait in the kernel
+        waiting = []
+        for _ in range(5):
+            waiting.append(http.client.HTTPConnection(host, int(port), timeout=20))
+            waiting[-1].request("POST", "/v2/models/resnet9/infer", GOOD)
+        os.kill(worker, signal.SIGTERM)
+        os.kill(worker, signal.SIGCONT)
+        assert [connection.getresponse().status for connection in waiting] == [200] * 5
+        for connection in waiting:
+            connection.close()
+
+
+def test_a_leaving_server_is_not_ready(make_client):
+    client = make_client()
+    client.application.extensions["needle-serve"].draining = True
+    assert client.get("/v2/health/ready").status_code == 503
+    assert client.get("/v2/health/live").status_code == 200
+    assert client.post("/v2/models/resnet9/infer", data=GOOD).status_code == 200
