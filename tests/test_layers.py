@@ -17,6 +17,7 @@ LIBRARIES = {
     "flask": ["serving/app.py", "serving/routes"],
     "werkzeug": ["serving/app.py", "serving/routes"],
     "gunicorn": ["serving"],
+    "orjson": ["serving"],
     "onnx": ["deploy/onnx"],
 }
 
