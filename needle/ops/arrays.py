@@ -11,7 +11,7 @@ import numpy
 from ..backend_ndarray.kernels import kernels
 from ..backend_ndarray.ndarray import NDArray
 from ..errors import DeviceError
-from .shapes import broadcast_shape, number
+from .shapes import NUMBER, broadcast_shape, number
 
 
 def permute(x: Any, order: Sequence[int]) -> Any:
@@ -93,7 +93,13 @@ def total(x: Any, axes: tuple[int, ...] | None) -> Any:
     """The sum over `axes` (None: all)."""
     if axes == ():
         return x
-    return kernels(x).sum(x, axes)
+    y = kernels(x).sum(x, axes)
+    return shaped(y, NUMBER) if axes is None else y
+
+
+def shaped(y: Any, shape: tuple[int, ...]) -> Any:
+    """y, one number where shapes differ: (1,) as NDArray has it or () as numpy does."""
+    return y if y.shape == shape else reshape(y, shape)
 
 
 def flip(x: Any, axes: tuple[int, ...]) -> Any:

@@ -9,14 +9,13 @@ import numpy
 
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
-from ..backend_selection import BACKEND
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback
 from .ops_mathematic import exp
 from .ops_shape import reshape, spread, summation
-from .shapes import Axes, TupleFields, axes_of, real, without
+from .shapes import NUMBER, Axes, TupleFields, axes_of, real, without
 
 
 @dataclass(frozen=True)
@@ -29,15 +28,11 @@ class LogSumExp(TupleFields, TensorOp):
         axes = axes_of("logsumexp", self.axes, len(x.shape))
         if any(x.shape[i] == 0 for i in axes):
             raise ShapeError(f"[logsumexp] needs at least one element along axes {axes}, got {x.shape}")
-        shape = (1,) if self.axes is None and BACKEND == "nd" else without(x.shape, axes)
-        return Type(shape, real(x).dtype)
+        return Type(NUMBER if self.axes is None else without(x.shape, axes), real(x).dtype)
 
     def compute(self, x: Any) -> Any:
-        y = kernels(x).logsumexp(x, self.axes)
-        if self.axes is None:
-            return y
-        shape = without(x.shape, axes_of("logsumexp", self.axes, len(x.shape)))
-        return y if y.shape == shape else arrays.reshape(y, shape)  # an NDArray's sum over all axes has shape (1,)
+        shape = NUMBER if self.axes is None else without(x.shape, axes_of("logsumexp", self.axes, len(x.shape)))
+        return arrays.shaped(kernels(x).logsumexp(x, self.axes), shape)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (x,) = node.inputs
@@ -114,10 +109,10 @@ class CrossEntropy(TensorOp):
     def infer(self, logits: Type, labels: Type) -> Type:
         if len(logits.shape) != 2 or labels.shape != logits.shape[:1]:
             raise ShapeError(f"[cross_entropy] needs logits (N, C), labels (N,), got {logits.shape}, {labels.shape}")
-        return Type((1,) if BACKEND == "nd" else (), logits.dtype)
+        return Type(NUMBER, logits.dtype)
 
     def compute(self, logits: Any, labels: Any) -> Any:
-        return kernels(logits).cross_entropy(logits, labels, self.smoothing)
+        return arrays.shaped(kernels(logits).cross_entropy(logits, labels, self.smoothing), NUMBER)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         logits, labels = node.inputs

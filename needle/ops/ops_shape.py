@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..autograd import Tensor, TensorOp
-from ..backend_selection import BACKEND
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
 from .shapes import (
+    NUMBER,
     Axes,
     TupleFields,
     axes_of,
@@ -101,7 +101,7 @@ class Summation(TupleFields, TensorOp):
 
     def infer(self, x: Type) -> Type:
         if self.axes is None:
-            return Type((1,) if BACKEND == "nd" else (), x.dtype)
+            return Type(NUMBER, x.dtype)
         return Type(without(x.shape, axes_of("summation", self.axes, len(x.shape))), x.dtype)
 
     def compute(self, x: Any) -> Any:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy
 
+from ..backend_selection import BACKEND
 from ..errors import BroadcastError, DTypeError, ShapeError
 from ..types import Type
 
 Axes = int | tuple[int, ...] | None
+NUMBER: tuple[int, ...] = (1,) if BACKEND == "nd" else ()  # the shape of a sum over everything, as each backend has it
 
 
 def axis_of(where: str, axis: int, ndim: int) -> int:
