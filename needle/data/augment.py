@@ -1,4 +1,4 @@
-"""Random changes of whole batches of images, numpy arrays (n, channels, height, width); the generator is an argument."""
+"""Random changes of whole batches of images (n, channels, height, width); the generator is an argument."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ PADDINGS = {"zero": "constant", "reflect": "reflect"}
 def random_crop(
     x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mode: str = "zero"
 ) -> numpy.ndarray:
-    """Each image moved by up to `padding` pixels along both axes; what moves in is zero, or with mode "reflect" a mirror.
+    """Each image moved by up to `padding` pixels along both axes.
 
-    Draws one pair of shifts for each image. Raises ValueError for another mode.
+    What moves in is zero, or with mode "reflect" the image mirrored at its border. Draws one pair of shifts for each image. Raises ValueError for another mode.
     """
     if mode not in PADDINGS:
         raise ValueError(f"[random_crop] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")

@@ -34,7 +34,7 @@ def _each(base: str, **files: str) -> tuple[Source, ...]:
     return tuple(Source(base + name, "sha256:" + digest) for name, digest in files.items())
 
 
-CIFAR_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6)) + ("test_batch", "batches.meta")
+CIFAR_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
 DATASETS: dict[str, tuple[Source, ...]] = {
     "cifar-10": (
         Source(

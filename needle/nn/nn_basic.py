@@ -50,7 +50,7 @@ class Module:
         self.training = True
 
     def parameters(self) -> list[Tensor]:
-        """The parameters of this module and the modules inside it, in order of attributes; a shared one appears once."""
+        """The parameters of this module and those inside it, in order of attributes; a shared one appears once."""
         return list(dict.fromkeys(_unpack_params(self)))
 
     def _children(self) -> list[Module]:

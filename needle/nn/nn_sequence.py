@@ -112,7 +112,7 @@ class RNN(Module):
         self.rnn_cells = [RNNCell(size, hidden_size, bias, nonlinearity, device, dtype) for size in sizes]
 
     def forward(self, X: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        steps, batch, _ = _sequence("RNN", X)
+        _, batch, _ = _sequence("RNN", X)
         last = []
         for cell, h in zip(self.rnn_cells, _layers("RNN", h0, self.num_layers), strict=True):
             h = cell.state(h, batch)
@@ -177,7 +177,7 @@ def _sequence(where: str, X: Tensor) -> tuple[int, int, int]:
     """The three sizes of a (T, B, features) tensor."""
     if len(X.shape) != 3 or X.shape[0] == 0:
         raise ShapeError(f"[{where}] needs an input of shape (time, batch, features), got {tuple(X.shape)}")
-    return tuple(X.shape)  # type: ignore[return-value]
+    return tuple(X.shape)
 
 
 def _layers(where: str, state: Tensor | None, num_layers: int) -> list[Tensor | None]:

@@ -9,8 +9,9 @@ from ..autograd import Tensor
 
 
 class WeightAverage:
-    """a = decay a + (1 - decay) p for each tensor p, with a = p at first; pass running statistics along if averaged too.
+    """a = decay a + (1 - decay) p for each tensor p, with a = p at first.
 
+    Give it the running statistics along with the parameters where those are to be averaged too.
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
     """
 

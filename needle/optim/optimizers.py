@@ -1,4 +1,4 @@
-"""Optimizers. A step puts a new array into each parameter's `data`: arrays that were detached before keep their values."""
+"""Optimizers. A step puts a new array into each parameter's `data`: arrays detached before keep their values."""
 
 from __future__ import annotations
 

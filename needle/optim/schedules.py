@@ -19,7 +19,7 @@ def cosine(step: int, steps: int, peak: float, final: float = 0.0, warmup: int =
 def one_cycle(
     step: int, steps: int, peak: float, rise: float = 0.3, start_factor: float = 25.0, final_factor: float = 1e4
 ) -> float:
-    """peak / start_factor up to peak over the first `rise` of the steps, then down to peak / start_factor / final_factor.
+    """start = peak / start_factor up to peak over the first `rise` of the steps, then down to start / final_factor.
 
     Both halves are cosines; `step` counts from 0 to steps - 1, where the lowest rate is reached.
     Source: Smith and Topin, "Super-convergence", 2018.

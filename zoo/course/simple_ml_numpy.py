@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from needle.backend_ndarray import ndarray_backend_cpu
+from needle.backend_ndarray import ndarray_backend_cpu  # type: ignore[attr-defined]  # compiled
 from needle.data.datasets.mnist_dataset import read_pair
 
 

@@ -86,7 +86,7 @@ def _read_batch(path: Path) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads pickles of dicts, lists, numbers, bytes and numpy arrays; anything else is refused, so nothing can execute."""
+    """Reads pickles of dicts, lists, numbers, bytes and numpy arrays; all else is refused, so nothing can execute."""
 
     ALLOWED = {  # noqa: RUF012  (the constructor of arrays has moved between numpy's modules)
         ("numpy.core.multiarray", "_reconstruct"): numpy.empty(0).__reduce__()[0],
