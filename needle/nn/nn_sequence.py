@@ -106,13 +106,14 @@ class RNN(Module):
         device: Any = None, dtype: Any = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
+        self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
         self.rnn_cells = [RNNCell(size, hidden_size, bias, nonlinearity, device, dtype) for size in sizes]
 
     def forward(self, X: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        _, batch, _ = _sequence("RNN", X)
+        _, batch, _ = _sequence("RNN", X, self.input_size)
         last = []
         for cell, h in zip(self.rnn_cells, _layers("RNN", h0, self.num_layers), strict=True):
             h = cell.state(h, batch)
@@ -137,6 +138,7 @@ class LSTM(Module):
         device: Any = None, dtype: Any = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
+        self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
@@ -145,7 +147,7 @@ class LSTM(Module):
     def forward(
         self, X: Tensor, h: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        steps, batch, _ = _sequence("LSTM", X)
+        steps, batch, _ = _sequence("LSTM", X, self.input_size)
         h0, c0 = h if h is not None else (None, None)
         befores, cells = (_layers("LSTM", state, self.num_layers) for state in (h0, c0))
         last_h, last_c = [], []
@@ -173,10 +175,11 @@ class Embedding(Module):
         return ops.embed(x, self.weight)
 
 
-def _sequence(where: str, X: Tensor) -> tuple[int, int, int]:
-    """The three sizes of a (T, B, features) tensor."""
-    if len(X.shape) != 3 or X.shape[0] == 0:
-        raise ShapeError(f"[{where}] needs an input of shape (time, batch, features), got {tuple(X.shape)}")
+def _sequence(where: str, X: Tensor, features: int) -> tuple[int, int, int]:
+    """The three sizes of a (T, B, features) tensor with at least one time step."""
+    check_features(where, X, features, ndim=3)
+    if X.shape[0] == 0:
+        raise ShapeError(f"[{where}] needs at least one time step, got shape {tuple(X.shape)}")
     return tuple(X.shape)
 
 

@@ -66,7 +66,7 @@ class Optimizer:
                         f"[{type(self).__name__}] a gradient needs its parameter's shape {tuple(array.shape)}, "
                         f"got {tuple(grad.shape)}"
                     )
-                pairs.append((param, _copy(array), _compact(grad)))
+                pairs.append((param, _copy(array), grad))
         return pairs
 
 
@@ -178,10 +178,6 @@ def _copy(array: Any) -> Any:
     copy = type(array).make(array.shape, device=array.device)
     copy[(slice(None),) * array.ndim] = array
     return copy
-
-
-def _compact(array: Any) -> Any:
-    return numpy.ascontiguousarray(array) if isinstance(array, numpy.ndarray) else array.compact()
 
 
 def _as_numpy(array: Any) -> numpy.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from needle.backend_ndarray import ndarray_backend_cpu  # type: ignore[attr-defined]  # compiled
+from needle.backend_ndarray.ndarray_backend_cpu import softmax_regression_epoch as epoch_in_cpp
 from needle.data.datasets.mnist_dataset import read_pair
 
 
@@ -54,7 +54,7 @@ def softmax_regression_epoch_cpp(
     X: np.ndarray, y: np.ndarray, theta: np.ndarray, lr: float = 0.1, batch: int = 100
 ) -> None:
     """softmax_regression_epoch, as loops in C++; X and theta float32, C-contiguous."""
-    ndarray_backend_cpu.softmax_regression_epoch(X, y, theta, lr, batch)
+    epoch_in_cpp(X, y, theta, lr, batch)
 
 
 def loss_err(h: np.ndarray, y: np.ndarray) -> tuple[float, float]:
