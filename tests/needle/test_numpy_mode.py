@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_marked_files_pass_in_numpy_mode() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "tests"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "tests"]
     environment = {**os.environ, "NEEDLE_BACKEND": "np"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
