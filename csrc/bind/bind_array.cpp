@@ -57,6 +57,7 @@ void ewise_setitem(Array& a, Array& out, const Sizes& shape, const Sizes& stride
     float* y = checked("ewise_setitem", out, shape, strides, offset);
     const int64_t count = count_of("ewise_setitem", shape);
     if (&a == &out) refuse("ewise_setitem", "the output must not be the input");
+    if (count > out.size) refuse("ewise_setitem", "the view must not write an element twice");
     if (count != a.size) refuse("ewise_setitem", "the shape has " + std::to_string(count) + " elements, the input " + std::to_string(a.size));
     copy(shape, y, strides, a.ptr, row_major(shape));
 }
@@ -65,6 +66,7 @@ void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, c
     check_axes("scalar_setitem", shape);
     float* y = checked("scalar_setitem", out, shape, strides, offset);
     const int64_t count = count_of("scalar_setitem", shape);
+    if (count > out.size) refuse("scalar_setitem", "the view must not write an element twice");
     if (count != size) refuse("scalar_setitem", "the shape has " + std::to_string(count) + " elements, size says " + std::to_string(size));
     copy(shape, y, strides, &value, Sizes(shape.size(), 0));
 }

@@ -47,18 +47,18 @@ void powers() {
         worst = std::max(worst, ulps(nd::pow(x, y), std::pow(double(x), double(y))));
     }
     std::printf("  %-8s %.3f ulp\n", "pow", worst);
-    CHECK(worst <= 1, "pow: %.3f ulp", worst);
+    CHECK(worst <= 0.6, "pow: %.3f ulp", worst);
 }
 
 }  // namespace
 
 int main(int argc, char**) {
     const uint32_t step = argc > 1 ? 1 : 509;  // any argument: every float there is
-    sweep("exp", 1, [](nd::Vec x) { return nd::exp(x); }, [](double x) { return std::exp(x); }, step);
+    sweep("exp", 1.1, [](nd::Vec x) { return nd::exp(x); }, [](double x) { return std::exp(x); }, step);
     sweep("log", 1, [](nd::Vec x) { return nd::log(x); }, [](double x) { return std::log(x); }, step);
-    sweep("tanh", 2, [](nd::Vec x) { return nd::tanh(x); }, [](double x) { return std::tanh(x); }, step);
-    sweep("sigmoid", 3, [](nd::Vec x) { return nd::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, step);
-    sweep("erf", 2, [](nd::Vec x) { return nd::erf(x); }, [](double x) { return std::erf(x); }, step);
+    sweep("tanh", 1.5, [](nd::Vec x) { return nd::tanh(x); }, [](double x) { return std::tanh(x); }, step);
+    sweep("sigmoid", 2.5, [](nd::Vec x) { return nd::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, step);
+    sweep("erf", 1.5, [](nd::Vec x) { return nd::erf(x); }, [](double x) { return std::erf(x); }, step);
     powers();
     for (float x : {0.3f, -1.7f, 20.0f}) CHECK(same_bits(nd::exp(x), nd::exp(nd::splat(x))[0]), "a float and a lane differ");
     return finish("test_math");
