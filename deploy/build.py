@@ -63,8 +63,7 @@ def build(
     BuildError if there is no C++ compiler (`CXX`, default `c++`) or it fails.
     """
     graph = graph if isinstance(graph, Graph) else Graph.load(graph)
-    program = emit(optimize(graph), name)
-    files = {**program.files, f"{name}_main.cpp": main_program(graph, name)}
+    program, files = _program(graph, name)
     folder = cache_folder() / _key(files)
     started = time.monotonic()
     seconds = 0.0
@@ -78,6 +77,29 @@ def build(
             shutil.copy2(path, target / path.name)
         folder = target
     return _built(folder, program, seconds)
+
+
+def find(graph: Graph, *, name: str = "model") -> Path | None:
+    """The library that `build` would take from the cache, None if it would compile; no compiler is called.
+
+    Where there is no compiler, a library that any compiler made of the same graph.
+    """
+    program, files = _program(graph, name)
+    try:
+        folders = [cache_folder() / _key(files)]
+    except BuildError:
+        folders = sorted(x.parent for x in cache_folder().glob("*/built.json"))
+    for folder in folders:
+        record = folder / "built.json"
+        if record.is_file() and json.loads(record.read_text()) == {"graph": program.hash, "name": name}:
+            return folder / f"lib{name}.so"
+    return None
+
+
+def _program(graph: Graph, name: str) -> tuple[Program, dict[str, bytes]]:
+    """What is compiled: the program of the optimised graph, and its files with that of the command."""
+    program = emit(optimize(graph), name)
+    return program, {**program.files, f"{name}_main.cpp": main_program(graph, name)}
 
 
 def cache_folder() -> Path:

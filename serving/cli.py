@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", default=["resnet9"], metavar="NAME", help="models of the zoo to serve")
     parser.add_argument("--workers", type=int, default=1, help="processes; one is enough for one machine's cores")
     parser.add_argument("--threads", type=int, default=64, help="requests that a process works on at once")
-    engine = "auto compiles each model, or interprets its graph where there is no C++ compiler"
+    engine = "auto interprets a model's graph until it is compiled, and where there is no C++ compiler"
     parser.add_argument("--engine", choices=("auto", "compiled", "interpreted"), default="auto", help=engine)
     for field, (flag, unit, text) in FLAGS.items():
         default = getattr(Limits(), field) / unit

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serving.engine.errors import Busy, Failed, ServingError, Unavailable
-from serving.engine.models import Arrays
-
-Run = Callable[[Arrays], Arrays]
+from serving.engine.models import Arrays, Run
 
 
 @dataclass(eq=False)

@@ -1,8 +1,16 @@
 """From a name of the zoo to a model that answers: the only place that touches the zoo and the compiler."""
 
-import json
+import atexit
+import fcntl
 import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +19,17 @@ import numpy as np
 import deploy
 import zoo
 from deploy import interpreter
-from deploy.build import cache_folder
-from deploy.emit.emit import emit
+from deploy.build import cache_folder, compiler, find
 from deploy.passes import optimize
 from needle import NDArray
 from needle.types import Dim, Type
-from serving.engine.models import Arrays, Model, TensorSpec
+from serving.engine.errors import ServingError
+from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
 
 MAX_BATCH = 32
+PATIENCE = 3.0  # seconds to wait for a program from the cache before the graph is interpreted for the time being
 DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
+ENGINES = ("auto", "compiled", "interpreted")
 
 log = logging.getLogger("serving")
 
@@ -30,21 +40,26 @@ def names() -> list[str]:
 
 
 def loader(engine: str = "auto") -> Callable[[str], Model]:
-    """What turns a name into a Model: `compiled`, `interpreted`, or compiled where that is possible (`auto`)."""
+    """What turns a name into a Model: compiled, interpreted, or interpreted until it is compiled (`auto`)."""
     return lambda name: load(name, engine)
 
 
 def load(name: str, engine: str = "auto") -> Model:
-    """The pretrained model `name`; its canary's answer comes from the numpy meaning of its graph."""
+    """The pretrained model `name`. Its canary's answer is the numpy meaning of its graph, not from what serves."""
     module: Any = zoo.load(name, pretrained=True)
-    card = module.card
     graph = freeze(module)
-    outputs = tuple(_spec(output, node.type, card.get("labels", ())) for output, node in graph.outputs)
     inputs = tuple(_spec(node.op.name, node.type) for node in graph.inputs)
-    run = interpreted(name, graph) if engine == "interpreted" else compiled(name, graph, fall_back=engine == "auto")
+    outputs = tuple(_spec(output, node.type, module.card["labels"]) for output, node in graph.outputs)
     example = {spec.name: _example(spec) for spec in inputs}
-    known = {output: np.asarray(found) for output, found in interpreter.run(graph, example).items()}
-    return Model(name, inputs, outputs, run, card, max_batch=MAX_BATCH, canary=(example, known))
+    canary = (example, interpreter.run(graph, example))
+    match engine:
+        case "compiled":
+            run = compiled(name, graph)
+        case "interpreted":
+            run = interpreted(graph)
+        case _:
+            run = compiled_soon(name, graph, canary)
+    return Model(name, inputs, outputs, run, module.card, max_batch=MAX_BATCH, canary=canary)
 
 
 def freeze(module: Any) -> deploy.Graph:
@@ -54,44 +69,64 @@ def freeze(module: Any) -> deploy.Graph:
     return deploy.freeze(module, example, input_names=["image"], output_names=["logits"])
 
 
-def compiled(name: str, graph: deploy.Graph, fall_back: bool = False) -> Callable[[Arrays], Arrays]:
-    """The graph as a compiled program, from the cache where it was compiled before.
-
-    Without a C++ compiler and without a program in the cache: DeployError, or with `fall_back` the interpreted graph.
-    """
-    try:
-        built = deploy.build(graph, name=name)
-        library = built.library
-        if built.seconds:
-            log.info("[%s] compiled in %.1f s; the next start finds it in %s", name, built.seconds, library.parent)
-    except deploy.BuildError as problem:
-        shipped = _shipped(name, graph)
-        if shipped is None:
-            if not fall_back:
-                raise
-            log.warning("%s; %s is interpreted for now, correct but slower", problem, name)
-            return interpreted(name, graph)
-        library = shipped
+def compiled(name: str, graph: deploy.Graph) -> Run:
+    """The graph as a compiled program, from the cache if it was compiled before. Raises DeployError if it cannot be."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with open(cache_folder() / f".{name}.lock", "w") as lock:  # of several workers one compiles, the others wait for it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        library = find(graph, name=name) or _compile(name, graph)
     program = deploy.Compiled(library, max_batch=MAX_BATCH)
     log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
     return lambda batch: program.run(**batch)
 
 
-def _shipped(name: str, graph: deploy.Graph) -> Path | None:
-    """A program in the cache that was compiled from this graph by whatever compiler, as container images bring it."""
-    wanted = emit(optimize(graph), name).hash
-    for record in sorted(cache_folder().glob("*/built.json")):
-        library = record.parent / f"lib{name}.so"
-        if json.loads(record.read_text()).get("graph") == wanted and library.is_file():
-            return library
-    return None
+def _compile(name: str, graph: deploy.Graph) -> Path:
+    """Compile in a niced process group of its own, which ends with this process: nobody waits for it when leaving."""
+    compiler()  # says what is missing
+    with tempfile.TemporaryDirectory() as folder:
+        graph.save(f"{folder}/{name}.nd")
+        program = "import os, sys, deploy; os.nice(10); print(deploy.build(sys.argv[1], name=sys.argv[2]).library)"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, f"{folder}/{name}.nd", name],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        end = partial(os.killpg, process.pid, signal.SIGKILL)
+        atexit.register(end)
+        output, errors = process.communicate()
+        atexit.unregister(end)
+    if process.returncode != 0:
+        raise deploy.BuildError(errors.strip().rpartition("\n")[2])
+    return Path(output.strip())
 
 
-def interpreted(name: str, graph: deploy.Graph) -> Callable[[Arrays], Arrays]:
+def interpreted(graph: deploy.Graph) -> Run:
     """The optimised graph, run node by node with needle's kernels."""
     optimized = optimize(graph)
-    log.info("[%s] is interpreted", name)
     return lambda batch: interpreter.run(optimized, batch, NDArray)
+
+
+def compiled_soon(name: str, graph: deploy.Graph, canary: Canary) -> Run:
+    """The compiled program as soon as there is one that gives the known answer, and the interpreted graph until then.
+
+    So the first start answers at once while the compiler works, and a machine without a compiler is served too.
+    """
+    engine: list[Run] = [interpreted(graph)]
+
+    def upgrade() -> None:
+        try:
+            better = compiled(name, graph)
+            check_canary(name, better, canary)
+        except (deploy.DeployError, ServingError, OSError) as problem:
+            log.warning("%s\n[%s] is interpreted instead: correct, but slower", problem, name)
+        else:
+            engine[0] = better
+
+    thread = threading.Thread(target=upgrade, name=f"compile {name}", daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        log.info("[%s] is being compiled, once; until then it is interpreted: correct, but slower", name)
+    return lambda batch: engine[0](batch)
 
 
 def _spec(name: str, type: Type, labels: Any = ()) -> TensorSpec:

@@ -8,9 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from serving.engine.errors import ServingError
+from serving.engine.errors import ServingError, Unavailable
 
 Arrays = Mapping[str, np.ndarray]
+Run = Callable[[Arrays], Arrays]
+Canary = tuple[Arrays, Arrays]  # an input, and the answer that is known for it
+
+
+def check_canary(where: str, run: Run, canary: Canary) -> None:
+    """Raises Unavailable unless `run` gives the known answer, to a thousandth."""
+    inputs, known = canary
+    outputs = run(inputs)
+    for name, expected in known.items():
+        if not np.allclose(outputs[name], expected, rtol=1e-3, atol=1e-3):
+            gap = float(np.abs(np.asarray(outputs[name]) - expected).max())
+            raise Unavailable(f"[{where}] the canary's {name} are off by {gap:.3g}; the model is not to be trusted")
 
 
 @dataclass(frozen=True)
@@ -39,18 +51,18 @@ class TensorSpec:
 class Model:
     """A loaded model. `run` maps a batch {input: (n, ...)} to {output: (n, ...)} and may be called from any thread.
 
-    `canary` is an input and the answer that is known for it; a model that answers otherwise is not served.
+    A model that does not give the known answer to its `canary` is not served.
     """
 
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    run: Callable[[Arrays], Arrays]
+    run: Run
     card: Mapping[str, Any] = field(default_factory=dict)
     version: str = "1"
     platform: str = "needle_nd"
     max_batch: int = 32
-    canary: tuple[Arrays, Arrays] | None = None
+    canary: Canary | None = None
 
     def metadata(self) -> dict:
         """The model's metadata as the Open Inference Protocol words it."""

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
 from serving.engine import codec, images
 from serving.engine.batcher import Batcher, Job
 from serving.engine.errors import NotFound, ServingError, Unavailable, UnsupportedMedia
 from serving.engine.limits import Limits
 from serving.engine.metrics import Metrics
-from serving.engine.models import Model
+from serving.engine.models import Model, check_canary
 
 VERSION = "1"
 PATIENCE = 1.0  # seconds a request waits for its model to be loaded before it is told to come again
@@ -129,7 +127,8 @@ class Service:
         """Load a model and let it give its known answer; a model that was loaded before serves until then, or stays."""
         try:
             model = self.load_model(entry.name)
-            check_canary(model)
+            if model.canary is not None:
+                check_canary(model.name, model.run, model.canary)
         except Exception as problem:
             entry.reason = str(problem) if isinstance(problem, ServingError) else f"loading failed: {problem}"
             log.exception("[%s] loading failed", entry.name)
@@ -195,15 +194,3 @@ class Service:
         finally:
             self.metrics.counters.add(("in_flight", name), -1)
             self.metrics.request(name, status, time.perf_counter() - begun)
-
-
-def check_canary(model: Model) -> None:
-    """Run the model on its canary. Raises Unavailable unless the answer is the one that is known."""
-    if model.canary is None:
-        return
-    inputs, known = model.canary
-    outputs = model.run(inputs)
-    for name, expected in known.items():
-        if not np.allclose(outputs[name], expected, rtol=1e-3, atol=1e-3):
-            gap = float(np.abs(np.asarray(outputs[name]) - expected).max())
-            raise Unavailable(f"[{model.name}] the canary's {name} are off by {gap:.3g}; it is not to be trusted")
