@@ -1,0 +1,184 @@
+"""Optimizers against their formulas in numpy; what they may not touch; memory that stays bounded."""
+
+import gc
+import math
+
+import numpy as np
+import pytest
+
+import needle as ndl
+from needle import autograd, nn, optim
+from needle.errors import NeedleError
+
+pytestmark = pytest.mark.both_modes
+OPTIMIZERS = [optim.SGD, optim.Adam, optim.AdamW, optim.NesterovSGD]
+
+
+def tensor(array, **options):
+    return ndl.Tensor(np.asarray(array, dtype="float32"), **options)
+
+
+def values(*shape, seed=0):
+    return np.random.RandomState(seed).randn(*shape).astype("float32")
+
+
+def sgd(p, grads, lr=0.01, momentum=0.0, weight_decay=0.0):
+    u = 0
+    for g in grads:
+        u = momentum * u + (1 - momentum) * (g + weight_decay * p)
+        p = p - lr * u
+    return p
+
+
+def adam(p, grads, lr=0.01, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    m = v = 0
+    for t, g in enumerate(grads, 1):
+        g = g + weight_decay * p
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        p = p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    return p
+
+
+def adamw(p, grads, lr=0.01, weight_decay=0.0):
+    m = v = 0
+    for t, g in enumerate(grads, 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        p = p - lr * weight_decay * p - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    return p
+
+
+def nesterov(p, grads, lr=0.01, momentum=0.9, weight_decay=0.0):
+    u = 0
+    for g in grads:
+        d = g + weight_decay * p
+        u = momentum * u + d
+        p = p - lr * (d + momentum * u)
+    return p
+
+
+CASES = [
+    (optim.SGD, sgd, {}),
+    (optim.SGD, sgd, {"lr": 0.3, "momentum": 0.9}),
+    (optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.05}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.05}),
+    (optim.Adam, adam, {}),
+    (optim.Adam, adam, {"lr": 0.1, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3}),
+    (optim.Adam, adam, {"lr": 0.1, "weight_decay": 0.1}),
+    (optim.AdamW, adamw, {"lr": 0.1, "weight_decay": 0.1}),
+    (optim.NesterovSGD, nesterov, {"lr": 0.1, "weight_decay": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "formula", "options"), CASES)
+def test_steps_follow_the_formula(optimizer, formula, options):
+    start, grads = values(3, 4), values(6, 3, 4, seed=1)
+    param = nn.Parameter(tensor(start))
+    opt = optimizer([param], **options)
+    for g in grads:
+        param.grad = tensor(g)
+        opt.step()
+    np.testing.assert_allclose(param.numpy(), formula(start.astype(float), grads, **options), rtol=2e-5, atol=2e-6)
+    assert param.dtype == "float32"
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_steps_leave_gradients_snapshots_and_ungraded_parameters_alone(optimizer):
+    param, idle = nn.Parameter(tensor(values(3))), nn.Parameter(tensor(values(3)))
+    opt = optimizer([param, idle], lr=0.1)
+    snapshot, held, g = param.data, param.detach().realize_cached_data(), values(3, seed=1)
+    before = np.array(snapshot.numpy())
+    for _ in range(3):
+        param.grad = tensor(g)
+        opt.step()
+        np.testing.assert_array_equal(param.grad.numpy(), g)
+    np.testing.assert_array_equal(snapshot.numpy(), before)
+    np.testing.assert_array_equal(held if isinstance(held, np.ndarray) else held.numpy(), before)
+    np.testing.assert_array_equal(idle.numpy(), values(3))
+    assert (param.numpy() != before).all() and param.op is None and param.requires_grad
+    opt.reset_grad()
+    assert param.grad is None
+
+
+def test_parameters_that_are_views_and_gradients_that_are_views():
+    param = nn.Parameter(ndl.transpose(tensor(values(3, 4))))
+    param.grad = ndl.broadcast_to(tensor([[1.0]]), (4, 3))
+    optim.SGD([param], lr=1.0).step()
+    np.testing.assert_allclose(param.numpy(), values(3, 4).T - 1, rtol=1e-6)
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    param = nn.Parameter(tensor(values(3)))
+    param.grad = tensor(values(2))
+    with pytest.raises(NeedleError, match=r"\[SGD\].*\(3,\).*\(2,\)"):
+        optim.SGD([param]).step()
+
+
+@pytest.mark.parametrize("max_norm", [0.25, 100.0])
+def test_clip_grad_norm(max_norm):
+    params = [nn.Parameter(tensor(values(3))) for _ in range(3)]
+    grads = [values(3, seed=1), values(3, seed=2)]
+    for param, g in zip(params, grads, strict=False):
+        param.grad = tensor(g)
+    optim.SGD(params).clip_grad_norm(max_norm)
+    norm = math.sqrt(sum((g**2).sum() for g in grads))
+    for param, g in zip(params, grads, strict=False):
+        np.testing.assert_allclose(param.grad.numpy(), g * min(1, max_norm / (norm + 1e-6)), rtol=1e-5)
+    assert params[2].grad is None
+
+
+def trained(optimizer, steps=30, **options):
+    """(tensors alive after the first and after all steps, losses) of a small network."""
+    np.random.seed(0)
+    model = nn.Sequential(
+        nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Residual(nn.Linear(16, 16)), nn.Linear(16, 4)
+    )
+    X, y = values(64, 8), np.arange(64) % 4
+    opt, loss_fn, losses, alive = optimizer(model.parameters(), **options), nn.SoftmaxLoss(), [], []
+    for _ in range(steps):
+        opt.reset_grad()
+        loss = loss_fn(model(tensor(X, requires_grad=False)), ndl.Tensor(y))
+        loss.backward()
+        opt.step()
+        losses.append(loss.numpy().item())
+        alive.append(autograd.TENSOR_COUNTER)
+    return alive, losses
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_memory_stays_bounded_and_the_loss_falls(optimizer):
+    gc.collect()
+    gc.disable()  # reference cycles would show
+    try:
+        before = autograd.TENSOR_COUNTER
+        alive, losses = trained(optimizer, lr=0.05, weight_decay=1e-4)
+    finally:
+        gc.enable()
+    assert alive[-1] == alive[1] and alive[-1] - before < 400
+    assert losses[-1] < losses[0]
+
+
+def test_one_cycle_rises_then_falls():
+    rates = [optim.one_cycle(step, 100, peak=0.5) for step in range(100)]
+    assert rates[0] == pytest.approx(0.5 / 25) and rates[-1] == pytest.approx(0.5 / 25 / 1e4, rel=1e-3)
+    top = int(np.argmax(rates))
+    assert 27 <= top <= 31 and rates[top] == pytest.approx(0.5, rel=1e-2)
+    assert all(np.diff(rates[: top + 1]) > 0) and all(np.diff(rates[top:]) < 0)
+
+
+def test_cosine_falls_from_peak_to_final_after_its_warmup():
+    rates = [optim.cosine(step, 100, peak=1.0, final=0.1, warmup=10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.55) and rates[100] == pytest.approx(0.1)
+
+
+def test_weight_average():
+    param = nn.Parameter(tensor([1.0]))
+    average = optim.WeightAverage([param], decay=0.75)
+    for value in (3.0, 5.0):
+        param.data = tensor([value])
+        average.update()
+    with average.applied():
+        assert param.numpy().item() == pytest.approx(0.75 * (0.75 * 1 + 0.25 * 3) + 0.25 * 5)
+    assert param.numpy().item() == 5
+    with pytest.raises(ValueError, match="decay"):
+        optim.WeightAverage([param], decay=1.0)
