@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     for field, (flag, unit, text) in FLAGS.items():
         default = getattr(Limits(), field) / unit
         parser.add_argument(flag, dest=field, type=float, default=f"{default:g}", help=text)
+    parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
     parser.add_argument("--drain-seconds", type=int, default=30, help="seconds for running requests after SIGTERM")
     parser.add_argument("--version", action="version", version=f"needle-serve {__version__}")
     return parser
@@ -107,7 +108,7 @@ class Server(BaseApplication):
 
 
 def check(options: argparse.Namespace, known: Iterable[str]) -> None:
-    """Exit with a message unless the models exist and the address is one to listen on."""
+    """Exit with a message unless the models exist and the numbers make sense."""
     unknown = [name for name in options.models if name not in known]
     if unknown:
         sys.exit(f"needle-serve: there is no model {unknown[0]!r}; there are {', '.join(known)}")
@@ -115,6 +116,10 @@ def check(options: argparse.Namespace, known: Iterable[str]) -> None:
         sys.exit("needle-serve: --workers must be at least 1 and --threads at least 2")
     if not 0 <= options.port < 65536:
         sys.exit(f"needle-serve: --port must be 0 to 65535, got {options.port}")
+
+
+def check_address(options: argparse.Namespace) -> None:
+    """Exit with a message unless the address is free; warn when others than this machine can reach it."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -141,4 +146,9 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
     options = parser().parse_args(arguments)
     check(options, load.names())
+    if options.prepare:
+        for name in options.models:
+            load.load(name, "compiled")
+        return
+    check_address(options)
     Server(load.loader(options.engine), options).run()

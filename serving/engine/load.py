@@ -71,11 +71,7 @@ def freeze(module: Any) -> deploy.Graph:
 
 def compiled(name: str, graph: deploy.Graph) -> Run:
     """The graph as a compiled program, from the cache if it was compiled before. Raises DeployError if it cannot be."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with open(cache_folder() / f".{name}.lock", "w") as lock:  # of several workers one compiles, the others wait for it
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        library = find(graph, name=name) or _compile(name, graph)
-    program = deploy.Compiled(library, max_batch=MAX_BATCH)
+    program = deploy.Compiled(find(graph, name=name) or _compile(name, graph), max_batch=MAX_BATCH)
     log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
     return lambda batch: program.run(**batch)
 
@@ -83,7 +79,9 @@ def compiled(name: str, graph: deploy.Graph) -> Run:
 def _compile(name: str, graph: deploy.Graph) -> Path:
     """Compile in a niced process group of its own, which ends with this process: nobody waits for it when leaving."""
     compiler()  # says what is missing
-    with tempfile.TemporaryDirectory() as folder:
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with open(cache_folder() / f".{name}.lock", "w") as lock, tempfile.TemporaryDirectory() as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one compiles, the others wait and find what it made
         graph.save(f"{folder}/{name}.nd")
         program = "import os, sys, deploy; os.nice(10); print(deploy.build(sys.argv[1], name=sys.argv[2]).library)"
         process = subprocess.Popen(

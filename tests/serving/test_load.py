@@ -1,0 +1,82 @@
+"""From a model to what runs it: compiled, found again without a compiler, or interpreted."""
+
+import logging
+import shutil
+
+import numpy as np
+import pytest
+
+import deploy
+import needle as ndl
+import zoo
+from deploy import interpreter
+from needle import nn
+from serving.engine import load
+from serving.engine.models import check_canary
+
+INPUT = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEEDLE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def graph():
+    state = np.random.get_state()
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+    np.random.set_state(state)
+    return deploy.freeze(model, ndl.init.zeros(1, 4), input_names=["image"], output_names=["logits"])
+
+
+def known(graph):
+    inputs = {"image": INPUT}
+    return inputs, interpreter.run(graph, inputs)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+def test_a_compiled_model_is_found_again_where_there_is_no_compiler(home, graph, monkeypatch):
+    check_canary("tiny", load.compiled("tiny", graph), known(graph))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    check_canary("tiny", load.compiled("tiny", graph), known(graph))
+    other = deploy.freeze(nn.Linear(4, 2), ndl.init.zeros(1, 4))
+    with pytest.raises(deploy.BuildError, match="no-such-compiler"):  # it is not taken for another model's
+        load.compiled("tiny", other)
+
+
+def test_without_a_compiler_the_graph_is_interpreted_and_the_log_says_so(home, graph, monkeypatch, caplog):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    caplog.set_level(logging.INFO)
+    run = load.compiled_soon("tiny", graph, known(graph))
+    check_canary("tiny", run, known(graph))
+    assert "no-such-compiler" in caplog.text and "interpreted" in caplog.text
+
+
+def test_a_program_that_answers_wrongly_is_not_taken(home, graph, monkeypatch, caplog):
+    monkeypatch.setattr(load, "compiled", lambda *_: lambda batch: {"logits": np.zeros((3, 2), np.float32)})
+    run = load.compiled_soon("tiny", graph, known(graph))
+    check_canary("tiny", run, known(graph))
+    assert "not to be trusted" in caplog.text
+
+
+@pytest.mark.skipif(not zoo.entry("resnet9").runs, reason="resnet9 is not trained yet")
+def test_the_served_resnet9_says_what_predict_says(make_client):
+    client = make_client(load.loader("interpreted"))
+    photo = load_photo()
+    answer = client.post("/v2/models/resnet9/classify", data=photo).json["predictions"]
+    expected = zoo.load("resnet9", pretrained=True).predict(photo)
+    assert [one["label"] for one in answer] == [label for label, _ in expected]
+    np.testing.assert_allclose([one["probability"] for one in answer], [share for _, share in expected], atol=1e-5)
+
+
+def load_photo() -> bytes:
+    import io
+
+    from PIL import Image
+
+    noise = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).resize((400, 300), Image.Resampling.BICUBIC).save(stream, "JPEG")
+    return stream.getvalue()
