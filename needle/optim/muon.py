@@ -38,8 +38,8 @@ class Muon(Optimizer):
             gradient = as_matrix(p.grad.realize_cached_data())
             u = gradient * (1 - self.momentum)
             if p in self.u:
-                u = u + self.u[p] * self.momentum
-            self.u[p] = u
+                u = u + as_matrix(self.u[p]) * self.momentum
+            self.u[p] = u.reshape(p.shape)
             update = orthogonalized(gradient * (1 - self.momentum) + u * self.momentum)
             rate = self.lr * max(1.0, gradient.shape[1] / gradient.shape[0]) ** 0.5
             theta = as_matrix(p.realize_cached_data()) * (1 - self.decay) - update * rate

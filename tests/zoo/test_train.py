@@ -1,0 +1,118 @@
+"""Training by a recipe: it learns, it resumes to the same bytes, and what it records is what `load` and `evaluate` use."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from needle.data.datasets.cifar10_dataset import read_cifar10
+from needle.errors import DataError
+from needle.weights import load_safetensors
+from zoo import evaluate, registry, train
+from zoo.cli import main
+
+IMAGES = 512
+
+
+def write_split(folder: Path, split: str, rng: np.random.Generator) -> None:
+    """Drawn images in the format of lossless contact sheets: each class is a bright bar at its own height."""
+    from PIL import Image
+
+    labels = rng.integers(0, 10, IMAGES).astype("uint8")
+    pixels = rng.integers(0, 90, (1000, 32, 32, 3), dtype="uint8")
+    for i, label in enumerate(labels):
+        pixels[i, 3 * label : 3 * label + 4] += 150
+    sheet = pixels.reshape(25, 40, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(800, 1280, 3)
+    Image.fromarray(sheet).save(folder / f"{split}_00.webp", lossless=True)
+    labels.tofile(folder / f"{split}_labels.bin")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cifar")
+    rng = np.random.default_rng(3)
+    for split in ("train", "test"):
+        write_split(folder, split, rng)
+    return folder
+
+
+@pytest.fixture
+def resnet9(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> registry.Entry:
+    """The record of resnet9 with a short recipe, whose weights and cards go to a folder of the test."""
+    for module in (registry, train):
+        monkeypatch.setattr(module, "HERE", tmp_path)
+    short = replace(zoo.entry("resnet9"), recipe=replace(zoo.entry("resnet9").recipe, epochs=6, batch=64, crop=1, flip=False))
+    monkeypatch.setitem(registry._entries, "resnet9", short)
+    return short
+
+
+def test_the_drawn_sheets_read_back(data: Path) -> None:
+    pixels, labels = read_cifar10(data, train=True)
+    assert pixels.shape == (IMAGES, 3, 32, 32) and all(
+        pixels[i, :, 3 * label : 3 * label + 4].min() >= 150 for i, label in enumerate(labels)
+    )
+
+
+def test_it_learns_records_loads_and_evaluates(resnet9: registry.Entry, data: Path, tmp_path: Path, capsys) -> None:
+    run = train.train(resnet9, 1, data=str(data), folder=str(tmp_path / "runs"), record=True)
+    assert run.metrics["top1"] > 0.5  # ten classes: chance is 0.1
+    assert zoo.entry("resnet9").measured["top1"].value == run.metrics["top1"]
+    assert zoo.load("resnet9", pretrained=True).training is False
+    assert evaluate.evaluate(resnet9, data=str(data)) is True
+    card = tmp_path / "cards" / "resnet9.json"
+    facts = json.loads(card.read_text())
+    facts["runs"][0]["metrics"]["top1"] += 0.01
+    card.write_text(json.dumps(facts))
+    assert evaluate.evaluate(resnet9, data=str(data)) is False and "DRIFTED" in capsys.readouterr().out
+    weights = tmp_path / "weights" / run.weights
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    with pytest.raises(DataError, match="sha256"):
+        zoo.load("resnet9", pretrained=True)
+
+
+def test_an_interrupted_run_ends_with_the_same_bytes(
+    resnet9: registry.Entry, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "whole"))
+    step, stop_at = train.Trainer.step, 5 * (IMAGES // 64) + 3  # in the middle of the sixth epoch
+
+    def killed(self: train.Trainer, x: np.ndarray, y: np.ndarray) -> float:
+        if self.done == stop_at:
+            raise KeyboardInterrupt
+        return step(self, x, y)
+
+    monkeypatch.setattr(train.Trainer, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "cut"))
+    monkeypatch.setattr(train.Trainer, "step", step)
+    resumed = train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "cut"))
+    assert resumed.sha256 == whole.sha256 and resumed.metrics == whole.metrics
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(resnet9: registry.Entry, data: Path, tmp_path: Path) -> None:
+    options = {"data": str(data), "folder": str(tmp_path / "runs")}
+    train.train(resnet9, 3, epochs=1, **options)
+    with pytest.raises(zoo.ZooError, match="another recipe"):
+        train.train(resnet9, 3, epochs=2, **options)
+
+
+def test_the_schedule_rises_and_falls() -> None:
+    values = [train.triangle(step / 100, warmup=0.1) for step in range(101)]
+    assert values[0] == 0 and values[100] == 0 and max(values) == values[10] == 1
+
+
+def test_the_command_line_answers_mistakes_in_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["list"]) == 0 and "resnet9" in capsys.readouterr().out
+    assert main(["card", "resnet9"]) == 0 and "431" not in capsys.readouterr().err
+    assert main(["card", "resnet99"]) == 1 and "there are resnet9" in capsys.readouterr().err
+    assert main(["evaluate", "resnet9", "--data", str(tmp_path)]) == 1 and "holds neither" in capsys.readouterr().err
+
+
+def test_weights_of_the_package_are_the_published_ones() -> None:
+    for name in zoo.names():
+        for run in zoo.entry(name).runs:
+            arrays = load_safetensors(registry.HERE / "weights" / run.weights, sha256=run.sha256)
+            assert sum(a.size for key, a in arrays.items() if "running" not in key) > 0
