@@ -30,8 +30,12 @@ def run(
                 values[node] = array(data)
             case op:
                 values[node] = with_sizes(op, sizes).compute(*[values[x] for x in node.inputs])
-    results = {name: values[node] for name, node in graph.outputs}
-    return {name: x if isinstance(x, numpy.ndarray) else x.numpy() for name, x in results.items()}
+    return {name: _numpy(values[node]).reshape(with_sizes(node.shape, sizes)) for name, node in graph.outputs}
+
+
+def _numpy(value: Any) -> numpy.ndarray:
+    """An array or NDArray as numpy array; numpy's reductions give numbers, not arrays."""
+    return numpy.asarray(value.numpy() if hasattr(value, "numpy") else value)
 
 
 def sizes_of(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> dict[str, int]:

@@ -21,8 +21,10 @@ BINARY = (ops.EWiseAdd, ops.EWiseMul, ops.EWiseDiv, ops.EWisePow)
 
 
 def transpose_as_permute(node: Node, uses: Counter[Node]) -> Node | None:
-    """transpose(x, (a, b))  =>  permute(x, the identity with a and b exchanged)"""
+    """transpose(x, (a, b))  =>  permute(x, the identity with a and b exchanged);  axis -k  =>  axis n - k"""
     match node:
+        case Node(ops.Permute(axes), (x,)) if any(axis < 0 for axis in axes):
+            return apply(ops.Permute(tuple(axis % len(axes) for axis in axes)), x)
         case Node(ops.Transpose(axes), (x,)):
             order = list(range(len(x.shape)))
             a, b = axes if axes is not None else (-2, -1)

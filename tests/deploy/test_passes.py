@@ -106,6 +106,7 @@ RULES: dict[str, tuple[Any, Node, tuple[type, ...], tuple[type, ...]]] = {
         (ops.TupleGetItem, ops.MakeTensorTuple), (ops.ReLU,),
     ),
     "transpose": (transpose_as_permute, apply(ops.Transpose((-1, 1)), IMAGE), (ops.Transpose,), (ops.Permute,)),
+    "negative axes": (transpose_as_permute, swapped(IMAGE, 0, -1, -3, -2), (), (ops.Permute,)),
     "two permutes": (compose_permutes, swapped(swapped(IMAGE, 0, 2, 3, 1), 0, 3, 1, 2), (ops.Permute,), ()),
     "no permute": (compose_permutes, swapped(IMAGE, 0, 1, 2, 3), (ops.Permute,), ()),
     "sink": (sink_permutes, swapped(apply(ops.ReLU(), swapped(IMAGE, 0, 3, 1, 2)), 0, 2, 3, 1), (), (ops.ReLU,)),

@@ -1,0 +1,214 @@
+"""needle-deploy from freezing to running, the command it builds, and the C interface used from C."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deploy import BuildError, Built, Compiled, Graph, build
+from deploy.build import cache_folder, compiler
+from deploy.cli import main
+from deploy.image import load_image
+from tests.deploy.conftest import CARD, SIZE, images
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 3), dtype="uint8")
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    Image.fromarray(pixels).save(tmp_path / "picture.ppm")
+    return tmp_path / "picture.png"
+
+
+@pytest.fixture
+def path(graph: Graph, tmp_path: Path, built: Built) -> Path:
+    """The graph as a file; `built` has put its program into the cache."""
+    graph.save(tmp_path / "small.nd")
+    return tmp_path / "small.nd"
+
+
+@pytest.fixture
+def package(model: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package with a zoo's `load`."""
+    module = types.ModuleType("shelf")
+
+    def load(name: str, pretrained: bool) -> Any:
+        model.card = CARD
+        return {"small": model}[name]
+
+    module.load = load  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shelf", module)
+    return "shelf:small"
+
+
+def test_freeze_inspect_verify(package: str, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frozen = tmp_path / "frozen" / "small.nd"
+    frozen.parent.mkdir()
+    assert main(["freeze", package, "-o", str(frozen)]) == 0
+    assert frozen.read_bytes() == path.read_bytes()
+    assert main(["inspect", str(path)]) == 0
+    assert "BatchNormInference" in capsys.readouterr().out
+    assert main(["inspect", str(path), "--optimized"]) == 0
+    text = capsys.readouterr().out
+    assert "FusedConv" in text and "BatchNorm" not in text and "bytes of weights" in text
+    assert main(["verify", str(path), "--model", package]) == 0
+    text = capsys.readouterr().out
+    assert "eager needle" in text and text.splitlines()[-1].startswith("equal")
+
+
+def test_verify_fails_when_the_model_is_another(package: str, path: Path, model: Any) -> None:
+    bias = model.modules[-1].bias
+    kept = bias.numpy().copy()
+    bias.data = type(bias)(kept + 0.01)
+    try:
+        assert main(["verify", str(path), "--model", package]) == 1
+    finally:
+        bias.data = type(bias)(kept)
+
+
+def test_build_writes_the_files_and_the_second_time_takes_them_from_the_cache(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(path), "-o", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "from the cache" in text and "bytes per item" in text
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"libsmall.so", "small", "small.h", "small.cpp", "small.weights"} <= names
+    source = (tmp_path / "out" / "small.cpp").read_text()
+    assert '#include "base.h"' not in source and str(tmp_path) not in source
+    assert not [p.name for p in cache_folder().iterdir() if p.name.startswith(".")]
+
+
+def test_run_prints_labels(path: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(path), str(picture), "--top", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and float(lines[0].split()[-1]) >= float(lines[1].split()[-1])
+    np.save(tmp_path / "x.npy", images(2))
+    assert main(["run", str(path), str(tmp_path / "x.npy")]) == 0
+    assert main(["bench", str(path), "--seconds", "0.01", "--batch", "2", "--threads", "2"]) == 0
+    assert "microseconds per run" in capsys.readouterr().out
+
+
+MISTAKES = {
+    "no such file": (["inspect", "nothing.nd"], "nothing.nd"),
+    "not a .nd file": (["inspect", "picture.png"], "end of file"),
+    "not an image": (["run", "small.nd", "small.nd"], "not an image"),
+    "an array of the wrong shape": (["run", "small.nd", "wrong.npy"], "must have shape"),
+    "not an array": (["run", "small.nd", "broken.npy"], "not a .npy file"),
+    "no package": (["freeze", "nowhere:resnet9", "-o", "x.nd"], "nowhere"),
+    "a package that cannot load": (["freeze", "math:x", "-o", "x.nd"], "math"),
+    "no colon": (["freeze", "resnet9", "-o", "x.nd"], "package:name"),
+    "a folder that is not there": (["freeze", "shelf:small", "-o", "missing/x.nd"], "missing"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_one_line_and_status_2(
+    arguments: list[str], message: str, path: Path, picture: Path, package: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(path.parent)
+    np.save("wrong.npy", images(1)[0])
+    Path("broken.npy").write_bytes(b"no")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith(f"needle-deploy {arguments[0]}: ") and error.count("\n") == 1
+
+
+def test_a_missing_or_failing_compiler_is_named(graph: Graph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NEEDLE_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler -O2")
+    with pytest.raises(BuildError, match=r"'no-such-compiler' was not found; install .*, or set CXX"):
+        build(graph)
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(BuildError, match="failed"):
+        build(graph)
+    assert list((tmp_path / "compiled").iterdir()) == []
+
+
+def test_the_command_reads_images_and_numbers(built: Built, picture: Path, compiled: Compiled, tmp_path: Path) -> None:
+    x = load_image(picture, CARD)
+    run = subprocess.run([built.executable, picture.with_suffix(".ppm")], capture_output=True, text=True, check=True)
+    likely = np.exp(compiled(x)[0].astype(float))
+    order = np.argsort(-likely)
+    labels, numbers = zip(*(line.rsplit(maxsplit=1) for line in run.stdout.splitlines()), strict=True)
+    assert list(labels) == [CARD["labels"][i] for i in order]  # type: ignore[index]
+    np.testing.assert_allclose(np.array(numbers, dtype=float), likely[order] / likely.sum(), atol=1e-4)
+    (tmp_path / "x.raw").write_bytes(images(3).tobytes())
+    run = subprocess.run([built.executable, tmp_path / "x.raw"], capture_output=True, text=True, check=True)
+    assert len(run.stdout.splitlines()) == 15
+    wrong = {
+        "missing": b"",
+        "short": b"\0" * 8,
+        "odd": b"\0" * 7,
+        "cut": b"P6 8 8 255\n",
+        "large": b"P6 9 8 255\n",
+        "text": b"P6 x",
+    }
+    for name, data in wrong.items():
+        if name != "missing":
+            (tmp_path / name).write_bytes(data)
+        run = subprocess.run([built.executable, tmp_path / name], capture_output=True, text=True)
+        assert run.returncode == 1 and run.stderr.startswith("small: "), name
+    assert subprocess.run([built.executable], capture_output=True).returncode == 2
+
+
+C_PROGRAM = """
+#include "small.h"
+#include <stdio.h>
+int main(int argc, char** argv) {
+    char error[200] = "";
+    float x[2 * 3 * 8 * 8], y[2 * 5];
+    const float* in[] = {x};
+    float* out[] = {y};
+    for (int i = 0; i < 2 * 3 * 8 * 8; ++i) x[i] = (float)(i % 17) / 17;
+    small_model* mapped = small_create(argv[1], 2, 1, error, sizeof error);
+    if (!mapped) return printf("%s\\n", error), 1;
+    small_model* linked = small_create(NULL, 2, 1, error, sizeof error);
+    if (!linked || small_run(mapped, 2, in, out)) return 2;
+    for (int i = 0; i < 10; ++i) printf("%.9g ", y[i]);
+    if (small_run(linked, 1, in, out)) return 3;
+    if (small_run(linked, 3, in, out) == 0) return 4;
+    printf("\\n%s\\n", small_error(linked));
+    if (small_run(linked, 1, NULL, out) == 0 || small_run(NULL, 1, in, out) == 0) return 5;
+    printf("%s\\n", small_error(linked));
+    if (small_create("small.h", 2, 1, error, sizeof error)) return 6;
+    printf("%s\\n%s\\n", error, small_describe());
+    small_destroy(mapped); small_destroy(linked); small_destroy(NULL);
+    return small_create(argv[1], 0, 1, NULL, 0) != NULL;
+}
+"""
+
+
+def test_the_c_interface_from_c(built: Built, compiled: Compiled, tmp_path: Path) -> None:
+    (tmp_path / "main.c").write_text(C_PROGRAM)
+    folder = built.header.parent
+    flags = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", f"-I{folder}"]
+    subprocess.run([*compiler(), "-x", "c", *flags, "-c", "main.c", "-o", "main.o"], cwd=tmp_path, check=True)
+    link = ["main.o", f"-L{folder}", "-lsmall", f"-Wl,-rpath,{folder}", "-o", "main"]
+    subprocess.run([*compiler(), *link], cwd=tmp_path, check=True)
+    run = subprocess.run([tmp_path / "main", built.weights], cwd=folder, capture_output=True, text=True, check=True)
+    numbers, batch, null, weights, description = run.stdout.splitlines()
+    x = ((np.arange(2 * 3 * 8 * 8) % 17).astype("float32") / np.float32(17)).reshape(2, 3, 8, 8)
+    np.testing.assert_array_equal(np.array(numbers.split(), dtype="float32").reshape(2, 5), compiled(x))
+    assert "1 <= batch <= 2, got 3" in batch and "null pointer" in null and "weights file" in weights
+    assert '"shape": [-1, 3, 8, 8]' in description
+
+
+def test_a_weights_file_of_another_model_is_refused(built: Built, compiled: Compiled, tmp_path: Path) -> None:
+    import ctypes
+
+    create = ctypes.CDLL(str(built.library)).small_create
+    create.restype = ctypes.c_void_p
+    error = ctypes.create_string_buffer(200)
+    good = built.weights.read_bytes()
+    for data in (b"", good[:-1], good + b"\0", b"\0" * len(good), good[:10] + b"x" + good[11:]):
+        (tmp_path / "w").write_bytes(data)
+        assert create(str(tmp_path / "w").encode(), 1, 1, error, 200) is None and b"weights" in error.value
