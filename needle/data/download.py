@@ -111,14 +111,21 @@ def fetch_source(source: Source, folder: Path) -> None:
         return
     archive = folder / source.url.rsplit("/", 1)[1]
     fetch(source.url, archive, source.checksum)
-    with tarfile.open(archive) as tar:
-        for member in source.members:
-            content = tar.extractfile(member)
-            if content is None:
-                raise DataError(f"[fetch] {source.url} holds no file {member}")
-            with content, atomic_write(folder / Path(member).name) as file:
-                _copy(content, file)
+    _extract(source, archive, folder)
     archive.unlink()
+
+
+def _extract(source: Source, archive: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(archive) as tar:
+            for member in source.members:
+                content = tar.extractfile(member)
+                if content is None:
+                    raise KeyError(f"{member} is no file")
+                with content, atomic_write(folder / Path(member).name) as file:
+                    _copy(content, file)
+    except (KeyError, EOFError, tarfile.TarError) as error:
+        raise DataError(f"[fetch] {source.url} cannot be unpacked: {error}") from None
 
 
 def fetch(url: str, target: Path, checksum: str) -> Path:
