@@ -8,9 +8,10 @@
 namespace nd { namespace ND_ISA {
 
 using UVec = uint32_t __attribute__((vector_size(4 * kLanes)));
-using DVec = double __attribute__((vector_size(8 * kLanes)));
-using LVec = int64_t __attribute__((vector_size(8 * kLanes)));
-using ULVec = uint64_t __attribute__((vector_size(8 * kLanes)));
+using HalfVec = float __attribute__((vector_size(2 * kLanes)));
+using DVec = double __attribute__((vector_size(4 * kLanes)));
+using LVec = int64_t __attribute__((vector_size(4 * kLanes)));
+using ULVec = uint64_t __attribute__((vector_size(4 * kLanes)));
 
 ND_INLINE Vec magnitude(Vec x) { return (Vec)((UVec)x & 0x7fffffffu); }
 ND_INLINE Vec with_sign(Vec x, Vec sign) { return (Vec)((UVec)x | ((UVec)sign & 0x80000000u)); }  // x >= 0
@@ -82,10 +83,11 @@ ND_INLINE Vec erf(Vec x) {
 
 // |x|^y = 2^(y log2 |x|) in double, whose rounding is far below a float's. Integers become doubles, and doubles integers,
 // by adding 1.5 * 2^52: most processors have no instruction for it.
-ND_INLINE Vec power_of_magnitude(Vec x, Vec y) {
-    const DVec shift = DVec{} + 6755399441055744.0, a = __builtin_convertvector(magnitude(x), DVec);
+ND_INLINE void power_of_magnitude(const HalfVec& x, const HalfVec& y, HalfVec& result) {
+    const DVec shift = DVec{} + 6755399441055744.0;
+    const LVec a = (LVec)__builtin_convertvector(x, DVec) & 0x7fffffffffffffff;
     const LVec k = (LVec)(((ULVec)a - 0x3fe6a09e667f3bcdu + (1024ull << 52)) >> 52) - 1024;  // a = 2^k m, sqrt(1/2) <= m < sqrt(2)
-    const DVec m = (DVec)((LVec)a - (k << 52));
+    const DVec m = (DVec)(a - (k << 52));
     const DVec s = (m - 1.0) / (m + 1.0), square = s * s;
     DVec series = DVec{} + 1.0 / 17;
     for (int odd = 15; odd >= 1; odd -= 2) series = series * square + 1.0 / odd;
@@ -96,7 +98,17 @@ ND_INLINE Vec power_of_magnitude(Vec x, Vec y) {
     const DVec shifted = t + shift, f = (t - (shifted - shift)) * 0.693147180559945309;
     DVec power = DVec{} + 1.0;
     for (int i = 11; i >= 1; --i) power = power * (f * (1.0 / i)) + 1.0;
-    return __builtin_convertvector((DVec)((LVec)power + (((LVec)shifted - (LVec)shift) << 52)), Vec);
+    result = __builtin_convertvector((DVec)((LVec)power + (((LVec)shifted - (LVec)shift) << 52)), HalfVec);
+}
+
+ND_INLINE Vec power_of_magnitude(Vec x, Vec y) {
+    HalfVec base[2], exponent[2], power[2];
+    std::memcpy(base, &x, sizeof x);
+    std::memcpy(exponent, &y, sizeof y);
+    for (int half = 0; half < 2; ++half) power_of_magnitude(base[half], exponent[half], power[half]);
+    Vec result;
+    std::memcpy(&result, power, sizeof result);
+    return result;
 }
 
 // Towards zero.

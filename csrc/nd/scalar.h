@@ -36,7 +36,14 @@ struct AddScalar { float s; template <class T> ND_FN T operator()(T x) const { r
 struct SubScalar { float s; template <class T> ND_FN T operator()(T x) const { return x - constant<T>(s); } };
 struct MulScalar { float s; template <class T> ND_FN T operator()(T x) const { return x * constant<T>(s); } };
 struct DivScalar { float s; template <class T> ND_FN T operator()(T x) const { return x / constant<T>(s); } };
-struct PowerScalar { float s; template <class T> ND_FN T operator()(T x) const { return pow(x, constant<T>(s)); } };
+struct PowerScalar {
+    float s;
+    template <class T> ND_FN T operator()(T x) const {
+        if (s == 2) return x * x;
+        if (s == -1) return constant<T>(1) / x;
+        return pow(x, constant<T>(s));
+    }
+};
 struct MaxScalar { float s; template <class T> ND_FN T operator()(T x) const { return Max{}(x, constant<T>(s)); } };
 struct EqScalar { float s; template <class T> ND_FN T operator()(T x) const { return Eq{}(x, constant<T>(s)); } };
 struct GeScalar { float s; template <class T> ND_FN T operator()(T x) const { return Ge{}(x, constant<T>(s)); } };

@@ -1,6 +1,6 @@
 // Loop nests over arrays with any strides, and the copy between two of them.
 #pragma once
-#include "simd.h"
+#include "shuffle.h"
 
 namespace nd { namespace ND_ISA {
 
@@ -127,15 +127,27 @@ ND_INLINE void copy_row(float* y, int64_t ys, const float* x, int64_t xs, int64_
     else for (int64_t i = 0; i < n; ++i) y[i * ys] = x[i * xs];
 }
 
-// y = x^T for blocks that fit the nearest cache: y is (rows, columns) with row step ys, x is (columns, rows) with row step xs.
+ND_INLINE void transpose_plain(float* y, int64_t ys, const float* x, int64_t xs, int64_t rows, int64_t columns) {
+    for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) y[i * ys + j] = x[j * xs + i];
+}
+
+// y = x^T: y is (rows, columns) with row step ys, x is (columns, rows) with row step xs.
 ND_INLINE void transpose_block(float* y, int64_t ys, const float* x, int64_t xs, int64_t rows, int64_t columns) {
     constexpr int64_t kBlock = 16;
-    for (int64_t r = 0; r < rows; r += kBlock)
-        for (int64_t c = 0; c < columns; c += kBlock) {
-            const int64_t r_end = min(rows, r + kBlock), c_end = min(columns, c + kBlock);
-            for (int64_t i = r; i < r_end; ++i)
-                for (int64_t j = c; j < c_end; ++j) y[i * ys + j] = x[j * xs + i];
+    for (int64_t c = 0; c < columns; c += kBlock) {
+        for (int64_t r = 0; r < rows; r += kBlock) {
+            const int64_t high = min(rows - r, kBlock), wide = min(columns - c, kBlock);
+            float* to = y + r * ys + c;
+            const float* from = x + c * xs + r;
+            if (high == kBlock && wide == kBlock) {
+                for (int64_t i = 0; i < kBlock; i += kLanes)
+                    for (int64_t j = 0; j < kBlock; j += kLanes) transpose_square(to + i * ys + j, ys, from + j * xs + i, xs);
+            } else {
+                transpose_plain(to, ys, from, xs, high, wide);
+            }
         }
+    }
 }
 
 // y = x, both strided. The nest (y first, then x) is simplified in place.
