@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-from .backend_selection import BACKEND, Device, NDArray, array_api, default_device
+from .backend_selection import BACKEND, NDArray, array_api, default_device
 from .errors import NeedleError, ShapeError
 from .types import Type
 
@@ -98,13 +98,19 @@ class Value:
 
     def realize_cached_data(self) -> Any:
         """The data of this node, computed now if it was not yet."""
-        if self.cached_data is None:
-            for node in find_topo_sort([self]):  # in order, so that long lazy chains do not recurse
-                if node.cached_data is None:
-                    if node.op is None:
-                        raise NeedleError("this tensor is a placeholder of a traced graph: it has a type but no data")
-                    data = node.op.compute(*[x.cached_data for x in node.inputs])
-                    node.cached_data = numpy.asarray(data) if isinstance(data, numpy.generic) else data
+        pending: list[Value] = [self] if self.cached_data is None else []
+        while pending:  # a stack of our own: lazy chains may be longer than Python's
+            node = pending[-1]
+            missing = [x for x in node.inputs if x.cached_data is None]
+            if missing:
+                pending.extend(missing)
+                continue
+            pending.pop()
+            if node.cached_data is None:
+                if node.op is None:
+                    raise NeedleError("this tensor is a placeholder of a traced graph: it has a type but no data")
+                data = node.op.compute(*[x.cached_data for x in node.inputs])
+                node.cached_data = numpy.asarray(data) if isinstance(data, numpy.generic) else data
         return self.cached_data
 
     @property
@@ -137,7 +143,7 @@ class Value:
 
     @classmethod
     def make_from_op(cls, op: Op, inputs: Sequence[Value]) -> Any:
-        """The value of `op` applied to `inputs`: computed at once unless LAZY_MODE, recorded if an input needs gradients.
+        """The value of `op` applied to `inputs`: computed at once unless LAZY_MODE, recorded if gradients need it.
 
         Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit.
         """
@@ -193,7 +199,9 @@ class TensorTuple(Value):
 
     def detach(self) -> TensorTuple:
         """The same data, cut off from the graph."""
-        return TensorTuple.make_const(self.realize_cached_data())
+        if self.cached_data is None:
+            return ops.make_tuple(*[x.detach() for x in self])
+        return TensorTuple.make_const(self.cached_data)
 
 
 class Tensor(Value):
@@ -367,7 +375,7 @@ def sum_node_list(node_list: Sequence[Any]) -> Any:
 
 
 def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterator[tuple[Value, Any]]:
-    """(node, adjoint) of every node that requires a gradient, from the outputs down to `leaves`: sums over all paths."""
+    """(node, adjoint) of every node that requires a gradient, from the outputs to `leaves`: sums over all paths."""
     contributions: dict[Value, list[Any]] = {node: [grad] for node, grad in outputs.items()}
     order: list[Value] = list(leaves)
     visited = set(leaves)
@@ -388,9 +396,9 @@ def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterat
 def compute_gradient_of_variables(output_tensor: Tensor, out_grad: Tensor) -> None:
     """Set `.grad` of every node that `output_tensor` was computed from: v.grad = sum over paths of the chain rule.
 
-    The gradients of leaves are nodes of the graph, so they can be differentiated again. Those of inner nodes are cut off
-    from it: a node whose own gradient leads back to it would be a reference cycle, and the memory of a training step
-    would wait for the garbage collector.
+    The gradients of leaves are nodes of the graph, so they can be differentiated again. Those of inner nodes are cut
+    off from it: a node whose own gradient leads back to it would be a reference cycle, and the memory of a training
+    step would wait for the garbage collector.
     """
     for node, adjoint in _adjoints({output_tensor: out_grad}):
         node.grad = adjoint if node.op is None else adjoint.detach()

@@ -13,7 +13,17 @@ from .shapes import with_scalar
 
 
 class Zeros(Tensor):
-    """0: the adjoint of an item of a tuple that is not used. Adding it costs nothing, and neither does its memory."""
+    """0: the adjoint of an item of a tuple that is not used. Adding it costs nothing; its data is made on demand."""
+
+    @classmethod
+    def of(cls, type: Type, like: Tensor) -> Zeros:
+        """Zeros of a type, in the kind of array and on the device of `like`."""
+        zeros = cls.__new__(cls)
+        zeros._init(_Zero(type.shape), [like], requires_grad=False, type=type)
+        return zeros
+
+    def detach(self) -> Zeros:
+        return self
 
     def __add__(self, other: Any) -> Any:
         return other
@@ -22,12 +32,22 @@ class Zeros(Tensor):
 
 
 @dataclass(frozen=True)
+class _Zero(TensorOp):
+    """y = 0"""
+
+    shape: tuple[int, ...]
+
+    def compute(self, like: Any) -> Any:
+        return arrays.zeros(like, self.shape)
+
+
+@dataclass(frozen=True)
 class MakeTensorTuple(TensorTupleOp):
     """y = (x_0, x_1, ...)"""
 
     def __call__(self, *args: Value) -> TensorTuple:
-        value = TensorTuple.make_from_op(self, args)
-        value.op, value.inputs = self, list(args)  # kept without a gradient too: taking an item gives the very tensor
+        value = TensorTuple.__new__(TensorTuple)
+        value._init(self, list(args), type=tuple([x.type for x in args]))  # its data is only that of its items
         return value
 
     def infer(self, *args: Type) -> tuple[Type, ...]:
@@ -63,9 +83,8 @@ class TupleGetItem(TensorOp):
         return items[self.index]
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        (whole,) = node.inputs
-        like = out_grad.realize_cached_data()
-        parts = [Zeros.make_const(arrays.zeros(like, item.shape)) for item in whole.type]
+        like = out_grad if out_grad.cached_data is None else out_grad.detach()  # which leads back to no node
+        parts: list[Tensor] = [Zeros.of(item, like) for item in node.inputs[0].type]
         parts[self.index] = out_grad
         return make_tuple(*parts)
 
