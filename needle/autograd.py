@@ -349,7 +349,7 @@ def find_topo_sort(node_list: list[Value]) -> list[Value]:
 
 
 def topo_sort_dfs(node: Value, visited: set[Value], topo_order: list[Value]) -> None:
-    """Append to `topo_order` what `node` depends on, then `node`. Iterative: graphs may be deeper than Python's stack."""
+    """Append to `topo_order` what `node` depends on, then `node`. Iterative: graphs may be deep."""
     stack: list[tuple[Value, Iterator[Value]]] = []
     if node not in visited:
         visited.add(node)
