@@ -161,14 +161,16 @@ def _save(trainer: Trainer, home: Path, recipe: Recipe, epoch: int, seconds: flo
 
 def _resume(trainer: Trainer, home: Path, recipe: Recipe) -> tuple[int, float]:
     """(epochs done, seconds spent) of the checkpoint in `home`, restored into `trainer`; (0, 0.0) when there is none."""
-    path = home / "checkpoint.safetensors"
+    path, log = home / "checkpoint.safetensors", home / "log.csv"
     if not path.exists():
-        (home / "log.csv").write_text("epoch,loss,seconds\n")
+        log.write_text("epoch,loss,seconds\n")
         return 0, 0.0
     arrays, facts = read_safetensors(path)
     if facts.get("recipe") != json.dumps(asdict(recipe)):
         raise ZooError(f"[train] {path} was made by another recipe; move it away to start anew")
     trainer.restore(arrays)
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[: 1 + int(facts["epoch"])]))  # epochs after the checkpoint are run again
     return int(facts["epoch"]), float(facts["seconds"])
 
 

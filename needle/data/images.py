@@ -27,15 +27,16 @@ def open_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     where = "image" if isinstance(source, bytes) else str(source)
-    stream: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        image = Image.open(stream, formats=FORMATS)
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise DataError(f"[{where}] cannot be read: {error.strerror}") from None
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
             raise DataError(f"[{where}] has {image.width} x {image.height} pixels, the limit is {max_pixels}")
         image.load()
         return ImageOps.exif_transpose(image)
-    except FileNotFoundError:
-        raise DataError(f"[{where}] no such file") from None
     except UnidentifiedImageError:
         raise DataError(f"[{where}] is not an image of a known format ({', '.join(FORMATS)})") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -90,6 +90,8 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     monkeypatch.setattr(train.Trainer, "step", step)
     resumed = train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "cut"))
     assert resumed.sha256 == whole.sha256 and resumed.metrics == whole.metrics
+    log = (tmp_path / "cut" / "resnet9-seed2" / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in log] == ["epoch", "1", "2", "3", "4", "5", "6"]
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(resnet9: registry.Entry, data: Path, tmp_path: Path) -> None:

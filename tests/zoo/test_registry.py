@@ -1,0 +1,118 @@
+"""The zoo's records: loading, predicting, cards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import needle as ndl
+import zoo
+from needle.data.images import open_image, prepare
+from needle.errors import DataError
+from zoo import card
+from zoo.registry import Measured
+
+
+def drawing(size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """A drawn photograph: a gradient with a dark disc."""
+    x, y = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
+    disc = ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.05)[..., None]
+    pixels = np.stack([255 * x, 255 * y, 255 * (1 - x)], axis=-1)
+    return Image.fromarray(np.where(disc, 30, pixels).astype("uint8"))
+
+
+@pytest.fixture(scope="module")
+def model() -> ndl.nn.Module:
+    return zoo.load("resnet9")
+
+
+def test_unknown_names_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(zoo.ZooError, match=r"no model 'resnet10'; there are .*resnet9"):
+        zoo.load("resnet10")
+
+
+def test_resnet9_has_the_course_s_parameters(model: ndl.nn.Module) -> None:
+    assert sum(int(np.prod(p.shape)) for p in model.parameters()) == 431_946
+
+
+def test_predict_takes_paths_bytes_images_and_arrays_alike(model: ndl.nn.Module, tmp_path: Path) -> None:
+    image = drawing()
+    path = tmp_path / "drawing.png"
+    image.save(path)
+    answers = [model.predict(given) for given in (path, str(path), path.read_bytes(), image, np.asarray(image))]
+    assert all(answer == answers[0] for answer in answers)
+    assert len(answers[0]) == 10 and abs(sum(p for _, p in answers[0]) - 1) < 1e-6
+    assert [p for _, p in answers[0]] == sorted((p for _, p in answers[0]), reverse=True)
+    assert model.predict(image, top=2) == answers[0][:2]
+
+
+def test_predict_leaves_the_training_mode_as_it_was(model: ndl.nn.Module) -> None:
+    model.train()
+    model.predict(drawing())
+    assert model.training and model.net.training
+
+
+def test_preprocessing_crops_the_centre_and_normalises() -> None:
+    spec = zoo.entry("resnet9").input.spec()
+    pixels = np.full((40, 80, 3), 255, dtype="uint8")
+    pixels[:, :20] = pixels[:, 60:] = 0  # outside the central square
+    array = prepare(Image.fromarray(pixels), spec)
+    expected = (1 - np.array(spec["mean"])) / np.array(spec["std"])
+    assert array.shape == (3, 32, 32) and array.dtype == np.float32
+    np.testing.assert_allclose(array[:, 4:-4, 4:-4], np.broadcast_to(expected[:, None, None], (3, 24, 24)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "I;16", "1"])
+def test_every_kind_of_image_becomes_rgb(mode: str) -> None:
+    image = drawing()
+    converted = Image.fromarray((np.asarray(image.convert("L")).astype("uint16") * 257)) if mode == "I;16" else image.convert(mode)
+    array = prepare(converted, zoo.entry("resnet9").input.spec())
+    assert array.shape == (3, 32, 32) and np.isfinite(array).all() and array.std() > 0.1
+
+
+def test_bad_images_are_refused_in_words(tmp_path: Path) -> None:
+    image = drawing()
+    path = tmp_path / "cut.png"
+    image.save(path)
+    path.write_bytes(path.read_bytes()[:200])
+    for source, says in ((b"", "not an image"), (b"GIF89a", "image"), (str(path), "cut"), (tmp_path / "none.png", "No such file")):
+        with pytest.raises(DataError, match=says):
+            open_image(source)
+    with pytest.raises(DataError, match="the limit is 100"):
+        image.save(tmp_path / "big.png")
+        open_image(tmp_path / "big.png", max_pixels=100)
+    with pytest.raises(DataError, match="uint8"):
+        prepare(np.zeros((4, 4)), zoo.entry("resnet9").input.spec())
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    image = drawing((64, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown rotated by a quarter
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert open_image(tmp_path / "turned.jpg").size == (32, 64)
+
+
+def test_loading_trained_weights_keeps_the_generator() -> None:
+    np.random.seed(5)
+    expected = np.random.rand()
+    np.random.seed(5)
+    zoo.load("resnet9", pretrained=True)
+    assert np.random.rand() == expected
+
+
+def test_every_model_has_a_card_with_its_recorded_numbers() -> None:
+    for name in zoo.names():
+        record = zoo.entry(name)
+        text = card.render(record)
+        assert record.limits in text and record.runs, f"{name} was never trained"
+        for metric, number in record.measured.items():
+            assert f"{metric}: **{100 * number.value:.2f} %**" in text and number.by == f"needle-zoo evaluate {name}"
+        for run in record.runs:
+            assert run.sha256 in text
+
+
+def test_a_number_without_its_command_cannot_be_constructed() -> None:
+    with pytest.raises(TypeError):
+        Measured(0.78, 0.002, 3)  # type: ignore[call-arg]
