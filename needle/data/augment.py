@@ -7,12 +7,11 @@ import numpy
 PADDINGS = {"zero": "constant", "reflect": "reflect"}
 
 
-def random_crop(
-    x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mode: str = "zero"
-) -> numpy.ndarray:
+def random_crop(x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mode: str = "zero") -> numpy.ndarray:
     """Each image moved by up to `padding` pixels along both axes.
 
-    What moves in is zero, or with mode "reflect" the image mirrored at its border. Draws one pair of shifts for each image. Raises ValueError for another mode.
+    What moves in is zero, or with mode "reflect" the image mirrored at its border. Draws one pair of shifts for each
+    image. Raises ValueError for another mode.
     """
     if mode not in PADDINGS:
         raise ValueError(f"[random_crop] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")

@@ -29,9 +29,7 @@ def randn(
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
-def randb(
-    *shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", requires_grad: bool = False
-) -> Tensor:
+def randb(*shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", requires_grad: bool = False) -> Tensor:
     """x = 1 with probability p, else 0, elementwise independent."""
     device = _device(device, shape)
     return Tensor(device.rand(*shape) <= p, device=device, dtype=dtype, requires_grad=requires_grad)

@@ -43,8 +43,8 @@ class BatchNorm1d(Module):
         return y
 
     def _update(self, running: Tensor, batch: Tensor) -> None:
-        mixed = running.data * (1 - self.momentum) + batch.data * self.momentum
-        running.data = Tensor(mixed, dtype=running.dtype)
+        before, now = running.realize_cached_data(), batch.realize_cached_data()  # arrays: no gradient is ever needed
+        running.data = Tensor.make_const((before * (1 - self.momentum) + now * self.momentum).astype(running.dtype))
 
 
 class BatchNorm2d(BatchNorm1d):

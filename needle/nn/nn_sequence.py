@@ -144,9 +144,7 @@ class LSTM(Module):
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
         self.lstm_cells = [LSTMCell(size, hidden_size, bias, device, dtype) for size in sizes]
 
-    def forward(
-        self, X: Tensor, h: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, X: Tensor, h: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         steps, batch, _ = _sequence("LSTM", X, self.input_size)
         h0, c0 = h if h is not None else (None, None)
         befores, cells = (_layers("LSTM", state, self.num_layers) for state in (h0, c0))

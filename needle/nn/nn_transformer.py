@@ -164,9 +164,7 @@ class Transformer(Module):
         options = {"device": device, "dtype": dtype}
         self.positions = Embedding(sequence_len, embedding_size, **options)
         self.layers = [
-            TransformerLayer(
-                embedding_size, num_head, dim_head, hidden_size, dropout=dropout, causal=causal, **options
-            )
+            TransformerLayer(embedding_size, num_head, dim_head, hidden_size, dropout=dropout, causal=causal, **options)
             for _ in range(num_layers)
         ]
 

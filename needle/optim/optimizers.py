@@ -46,7 +46,9 @@ class Optimizer:
         names = {f"{name}.{i}": (name, param) for name in self.kept for i, param in enumerate(self.params)}
         for key, array in state.items():
             if key != "t" and (key not in names or tuple(names[key][1].shape) != numpy.shape(array)):
-                raise NeedleError(f"[{type(self).__name__}] state {key} of shape {numpy.shape(array)} fits no parameter")
+                raise NeedleError(
+                    f"[{type(self).__name__}] state {key} of shape {numpy.shape(array)} fits no parameter"
+                )
         self.t = int(state["t"])
         for name in self.kept:
             setattr(self, name, {})

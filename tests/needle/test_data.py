@@ -108,7 +108,7 @@ def test_damaged_idx_files_are_refused(mnist, damage):
 
 
 def test_images_and_labels_must_match(mnist, tmp_path):
-    with pytest.raises(DataError, match="25 images.*24 labels"):
+    with pytest.raises(DataError, match=r"25 images.*24 labels"):
         data.MNISTDataset(mnist[0], write_idx(tmp_path / "short.gz", pixels(24)))
 
 
@@ -124,7 +124,7 @@ def test_ndarray_dataset():
 class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
     """Writes bytes as Python 2 wrote its strings, which is what the published files hold."""
 
-    dispatch = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+    dispatch = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]  # noqa: RUF012
 
     def save_bytes(self, value):
         self.write(b"T" + len(value).to_bytes(4, "little") + value)
@@ -134,9 +134,10 @@ class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
 
 
 def write_batch(path, images, labels, pickler=Python2Pickler):
-    content = {b"batch_label": b"a batch", b"labels": [int(y) for y in labels], b"data": images.reshape(len(images), -1)}
+    content = {b"batch_label": b"a batch", b"labels": [int(y) for y in labels]}
+    content |= {b"data": images.reshape(len(images), -1), b"filenames": [b"frog.png"] * len(labels)}
     stream = io.BytesIO()
-    pickler(stream, protocol=2).dump(content | {b"filenames": [b"frog.png"] * len(labels)})
+    pickler(stream, protocol=2).dump(content)
     path.write_bytes(stream.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
 
 

@@ -8,7 +8,7 @@ from needle import nn
 from needle.errors import NeedleError, ShapeError
 
 pytestmark = pytest.mark.both_modes
-T, B, I, H = 5, 3, 4, 6
+T, B, D, H = 5, 3, 4, 6
 
 
 def tensor(array, **options):
@@ -65,10 +65,10 @@ def slopes_agree(loss, params, steps=1e-2, tolerance=2e-2):
 @pytest.mark.parametrize(("module", "gates"), [(nn.RNNCell, 1), (nn.LSTMCell, 4)])
 def test_cells_draw_input_weights_first(module, gates, bias):
     np.random.seed(3)
-    cell = module(I, H, bias=bias)
+    cell = module(D, H, bias=bias)
     np.random.seed(3)
     bound, width = 1 / np.sqrt(H), gates * H
-    shapes = {"W_ih": (I, width), "W_hh": (H, width)}
+    shapes = {"W_ih": (D, width), "W_hh": (H, width)}
     shapes |= {"bias_ih": (width,), "bias_hh": (width,)} if bias else {}
     for name, shape in shapes.items():
         close(getattr(cell, name), np.random.rand(*shape) * 2 * bound - bound)
@@ -78,7 +78,7 @@ def test_cells_draw_input_weights_first(module, gates, bias):
 @pytest.mark.parametrize("state", [True, False])
 @pytest.mark.parametrize(("nonlinearity", "f"), [("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0))])
 def test_rnn_cell(nonlinearity, f, state):
-    cell, x, h = nn.RNNCell(I, H, nonlinearity=nonlinearity), values(B, I), values(B, H, seed=1)
+    cell, x, h = nn.RNNCell(D, H, nonlinearity=nonlinearity), values(B, D), values(B, H, seed=1)
     y = cell(tensor(x), tensor(h) if state else None)
     close(y, rnn_step(cell, x, h if state else 0 * h, f))
     y.sum().backward()
@@ -87,7 +87,7 @@ def test_rnn_cell(nonlinearity, f, state):
 
 @pytest.mark.parametrize("state", [True, False])
 def test_lstm_cell(state):
-    cell, x = nn.LSTMCell(I, H), values(B, I)
+    cell, x = nn.LSTMCell(D, H), values(B, D)
     h, c = values(2, B, H, seed=1) * state
     got = cell(tensor(x), (tensor(h), tensor(c)) if state else None)
     for y, meant in zip(got, lstm_step(cell, x, h, c), strict=True):
@@ -100,8 +100,8 @@ def test_lstm_cell(state):
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("state", [True, False])
 def test_rnn(layers, bias, state):
-    model = nn.RNN(I, H, num_layers=layers, bias=bias)
-    x, h0 = values(T, B, I), values(layers, B, H, seed=1) * state
+    model = nn.RNN(D, H, num_layers=layers, bias=bias)
+    x, h0 = values(T, B, D), values(layers, B, H, seed=1) * state
     out, h_n = model(tensor(x), tensor(h0) if state else None)
     last = []
     for cell, h in zip(model.rnn_cells, h0, strict=True):
@@ -115,8 +115,8 @@ def test_rnn(layers, bias, state):
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("state", [True, False])
 def test_lstm(layers, bias, state):
-    model = nn.LSTM(I, H, num_layers=layers, bias=bias)
-    x, (h0, c0) = values(T, B, I), values(2, layers, B, H, seed=1) * state
+    model = nn.LSTM(D, H, num_layers=layers, bias=bias)
+    x, (h0, c0) = values(T, B, D), values(2, layers, B, H, seed=1) * state
     out, (h_n, c_n) = model(tensor(x), (tensor(h0), tensor(c0)) if state else None)
     last = []
     for cell, h, c in zip(model.lstm_cells, h0, c0, strict=True):
@@ -131,9 +131,9 @@ def test_lstm(layers, bias, state):
     close(c_n, np.stack([c for _, c in last]))
 
 
-@pytest.mark.parametrize("model", [nn.RNN(I, H, 2), nn.LSTM(I, H, 2)], ids=["rnn", "lstm"])
+@pytest.mark.parametrize("model", [nn.RNN(D, H, 2), nn.LSTM(D, H, 2)], ids=["rnn", "lstm"])
 def test_gradients_through_time(model):
-    x = tensor(values(T, B, I))
+    x = tensor(values(T, B, D))
     weight = tensor(values(T, B, H, seed=2), requires_grad=False)
 
     def loss():
@@ -145,8 +145,8 @@ def test_gradients_through_time(model):
 
 
 def test_state_is_carried_and_can_be_cut():
-    model = nn.LSTM(I, H)
-    x = values(T, B, I)
+    model = nn.LSTM(D, H)
+    x = values(T, B, D)
     whole, _ = model(tensor(x))
     first, state = model(tensor(x[:2]))
     rest, _ = model(tensor(x[2:]), tuple(s.detach() for s in state))
@@ -156,16 +156,16 @@ def test_state_is_carried_and_can_be_cut():
 
 
 def test_wrong_states_are_refused():
-    x = tensor(values(T, B, I))
+    x = tensor(values(T, B, D))
     for wrong in (values(2, B, H), values(B, H), values(1, B, H + 1)):
         with pytest.raises(ShapeError, match="state must have shape"):
-            nn.RNN(I, H)(x, tensor(wrong))
+            nn.RNN(D, H)(x, tensor(wrong))
         with pytest.raises(ShapeError, match="state must have shape"):
-            nn.LSTM(I, H)(x, (tensor(wrong), tensor(wrong)))
+            nn.LSTM(D, H)(x, (tensor(wrong), tensor(wrong)))
     with pytest.raises(ShapeError, match="time step"):
-        nn.RNN(I, H)(tensor(values(0, B, I)))
+        nn.RNN(D, H)(tensor(values(0, B, D)))
     with pytest.raises(NeedleError, match="nonlinearity"):
-        nn.RNNCell(I, H, nonlinearity="sin")
+        nn.RNNCell(D, H, nonlinearity="sin")
 
 
 def test_embedding_of_float_ids():

@@ -54,8 +54,8 @@ def test_recurrent(name, layers):
     cells = ours.rnn_cells if name == "RNN" else ours.lstm_cells
     pairs = []
     for number, cell in enumerate(cells):
-        for mine, other in (("W_ih", "weight_ih"), ("W_hh", "weight_hh"), ("bias_ih", "bias_ih"), ("bias_hh", "bias_hh")):
-            pair = getattr(cell, mine), getattr(theirs, f"{other}_l{number}")
+        for mine in ("W_ih", "W_hh", "bias_ih", "bias_hh"):
+            pair = getattr(cell, mine), getattr(theirs, f"{mine.replace('W', 'weight')}_l{number}")
             copied(*pair, (1, 0) if mine.startswith("W") else None)
             pairs.append(pair)
     x, tx = ndl.Tensor(values(5, 3, 4)), leaf(values(5, 3, 4))

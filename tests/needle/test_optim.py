@@ -129,9 +129,8 @@ def test_clip_grad_norm(max_norm):
 def trained(optimizer, steps=30, **options):
     """(tensors alive after the first and after all steps, losses) of a small network."""
     np.random.seed(0)
-    model = nn.Sequential(
-        nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Residual(nn.Linear(16, 16)), nn.Linear(16, 4)
-    )
+    first = [nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1)]
+    model = nn.Sequential(*first, nn.Residual(nn.Linear(16, 16)), nn.Linear(16, 4))
     X, y = values(64, 8), np.arange(64) % 4
     opt, loss_fn, losses, alive = optimizer(model.parameters(), **options), nn.SoftmaxLoss(), [], []
     for _ in range(steps):

@@ -13,9 +13,7 @@ from needle import nn
 from zoo.course.simple_ml import Tally, set_mode
 
 
-def ResidualBlock(
-    dim: int, hidden_dim: int, norm: Any = nn.BatchNorm1d, drop_prob: float = 0.1
-) -> nn.Module:
+def ResidualBlock(dim: int, hidden_dim: int, norm: Any = nn.BatchNorm1d, drop_prob: float = 0.1) -> nn.Module:
     """relu(x + norm(W_2 dropout(relu(norm(W_1 x))))), hidden_dim features inside."""
     inner = nn.Sequential(
         nn.Linear(dim, hidden_dim),

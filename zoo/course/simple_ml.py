@@ -92,9 +92,7 @@ def train_cifar10(
     return result
 
 
-def evaluate_cifar10(
-    model: nn.Module, dataloader: Iterable[Any], loss_fn: Any = nn.SoftmaxLoss
-) -> tuple[float, float]:
+def evaluate_cifar10(model: nn.Module, dataloader: Iterable[Any], loss_fn: Any = nn.SoftmaxLoss) -> tuple[float, float]:
     """(accuracy, mean loss) of the model in eval mode; `loss_fn` is a class."""
     np.random.seed(4)
     return epoch_general_cifar10(dataloader, model, loss_fn=loss_fn())

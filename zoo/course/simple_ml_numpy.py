@@ -37,9 +37,7 @@ def softmax_regression_epoch(
         theta -= lr / len(x) * x.T @ _error(x @ theta, y[start : start + batch])
 
 
-def nn_epoch(
-    X: np.ndarray, y: np.ndarray, W1: np.ndarray, W2: np.ndarray, lr: float = 0.1, batch: int = 100
-) -> None:
+def nn_epoch(X: np.ndarray, y: np.ndarray, W1: np.ndarray, W2: np.ndarray, lr: float = 0.1, batch: int = 100) -> None:
     """One epoch of stochastic gradient descent on the softmax loss of relu(X W1) W2, in place, in order."""
     for start in range(0, len(X), batch):
         x = X[start : start + batch]
