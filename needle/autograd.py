@@ -147,7 +147,7 @@ class Value:
 
         Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit.
         """
-        type = op.infer(*[x.type for x in inputs]) if op.infer is not None else None
+        type = op.infer(*[x._type or x.type for x in inputs]) if op.infer is not None else None
         if LAZY_MODE:
             value = cls.__new__(cls)
             value._init(op, list(inputs), type=type)
