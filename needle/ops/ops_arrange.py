@@ -136,21 +136,21 @@ def stack(args: Sequence[Tensor], axis: int) -> Tensor:
     return Stack(axis)(make_tuple(*args))
 
 
-def split(x: Tensor, axis: int) -> TensorTuple:
-    """The slices of x along `axis`, which goes away."""
-    return Split(axis)(x)
+def split(a: Tensor, axis: int) -> TensorTuple:
+    """The slices of a along `axis`, which goes away."""
+    return Split(axis)(a)
 
 
-def flip(x: Tensor, axes: Axes = None) -> Tensor:
-    """x with the order of the elements along `axes` reversed."""
-    return Flip(axes)(x)
+def flip(a: Tensor, axes: Axes = None) -> Tensor:
+    """a with the order of the elements along `axes` reversed."""
+    return Flip(axes)(a)
 
 
-def dilate(x: Tensor, axes: Axes, dilation: int) -> Tensor:
-    """x with `dilation` zeros after every element along `axes`."""
-    return Dilate(axes, dilation)(x)
+def dilate(a: Tensor, axes: Axes, dilation: int) -> Tensor:
+    """a with `dilation` zeros after every element along `axes`."""
+    return Dilate(axes, dilation)(a)
 
 
-def undilate(x: Tensor, axes: Axes, dilation: int) -> Tensor:
-    """Every (dilation + 1)-th element of x along `axes`."""
-    return UnDilate(axes, dilation)(x)
+def undilate(a: Tensor, axes: Axes, dilation: int) -> Tensor:
+    """Every (dilation + 1)-th element of a along `axes`."""
+    return UnDilate(axes, dilation)(a)

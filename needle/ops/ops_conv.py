@@ -121,6 +121,6 @@ def _kernel(where: str, x: tuple[int, ...], w: tuple[int, ...], stride: int, pad
     return w[0]
 
 
-def conv(x: Tensor, w: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
-    """The convolution of x (N, H, W, C_in) with w (K, K, C_in, C_out), with `padding` zeros around each image."""
-    return Conv(stride, padding)(x, w)
+def conv(a: Tensor, b: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
+    """The convolution of a (N, H, W, C_in) with b (K, K, C_in, C_out), with `padding` zeros around each image."""
+    return Conv(stride, padding)(a, b)

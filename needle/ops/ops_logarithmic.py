@@ -161,9 +161,9 @@ def _total(x: Tensor) -> Tensor:
     return spread(summation(x, (last,)), x.shape, (last,))
 
 
-def logsumexp(x: Tensor, axes: Axes = None) -> Tensor:
-    """log sum exp(x) over `axes` (None: all; an int or several)."""
-    return LogSumExp(axes)(x)
+def logsumexp(a: Tensor, axes: Axes = None) -> Tensor:
+    """log sum exp(a) over `axes` (None: all; an int or several)."""
+    return LogSumExp(axes)(a)
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -171,9 +171,9 @@ def softmax(x: Tensor) -> Tensor:
     return Softmax()(x)
 
 
-def logsoftmax(x: Tensor) -> Tensor:
-    """log softmax(x) over the last axis."""
-    return LogSoftmax()(x)
+def logsoftmax(a: Tensor) -> Tensor:
+    """log softmax(a) over the last axis."""
+    return LogSoftmax()(a)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

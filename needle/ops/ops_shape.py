@@ -130,9 +130,9 @@ def sum_to(out_grad: Tensor, value: Any) -> Tensor | None:
     return total if total.shape == shape else Reshape(shape)(total)
 
 
-def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
-    """x with two axes exchanged (the last two by default)."""
-    return Transpose(None if axes is None else tuple(axes))(x)  # type: ignore[arg-type]
+def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """a with two axes exchanged (the last two by default)."""
+    return Transpose(None if axes is None else tuple(axes))(a)  # type: ignore[arg-type]
 
 
 def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -143,16 +143,16 @@ def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     return Permute(axes)(x)
 
 
-def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """The elements of x, in order, as `shape`."""
-    return Reshape(tuple(shape))(x)
+def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
+    """The elements of a, in order, as `shape`."""
+    return Reshape(tuple(shape))(a)
 
 
-def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """x repeated to `shape` by numpy's rules."""
-    return BroadcastTo(tuple(shape))(x)
+def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
+    """a repeated to `shape` by numpy's rules."""
+    return BroadcastTo(tuple(shape))(a)
 
 
-def summation(x: Tensor, axes: Axes = None) -> Tensor:
-    """The sum of x over `axes` (None: all; an int or several)."""
-    return Summation(axes)(x)
+def summation(a: Tensor, axes: Axes = None) -> Tensor:
+    """The sum of a over `axes` (None: all; an int or several)."""
+    return Summation(axes)(a)
