@@ -44,8 +44,7 @@ def _check_names(what: str, names: list[str]) -> None:
 
 def _check_node(node: Node, graph: Graph) -> None:
     """One node: a known op whose rule gives the recorded type."""
-    this: Any = node.op
-    match this:
+    match node.op:
         case Input():
             if node not in graph.inputs:
                 raise GraphError(f"[verify] {node!r} is used but is not among the graph's inputs")
@@ -53,16 +52,21 @@ def _check_node(node: Node, graph: Graph) -> None:
         case Constant(array):
             expected = Type(array.shape, str(array.dtype))
         case _:
-            if OPS.get(type(this).__name__) is not type(this):
-                raise GraphError(f"[verify] {node!r}: unknown op {type(this).__name__}")
-            try:
-                expected = this.infer(*[x.type for x in node.inputs])
-            except (NeedleError, TypeError) as error:  # TypeError: not as many inputs as the op takes
-                raise GraphError(f"[verify] {node!r}: {error}") from error
+            expected = _inferred(node.op, node)
     if not same_type(node.type, expected):
         raise GraphError(f"[verify] {node!r}: its rule gives {describe(expected)}")
     for part in [node.type] if isinstance(node.type, Type) else node.type:
         _check_type(node, part)
+
+
+def _inferred(op: Any, node: Node) -> Any:
+    """The type by the op's own rule."""
+    if OPS.get(type(op).__name__) is not type(op):
+        raise GraphError(f"[verify] {node!r}: unknown op {type(op).__name__}")
+    try:
+        return op.infer(*[x.type for x in node.inputs])
+    except (NeedleError, TypeError) as error:  # TypeError: not as many inputs as the op takes
+        raise GraphError(f"[verify] {node!r}: {error}") from error
 
 
 def _check_type(node: Node, part: Type) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from deploy import BuildError, Built, Compiled, Graph, build
-from deploy.build import cache_folder, compiler
+from deploy.build import cache_folder, compiler, find
 from deploy.cli import main
 from deploy.image import load_image
 from tests.deploy.conftest import CARD, SIZE, images
@@ -74,7 +74,7 @@ def test_verify_fails_when_the_model_is_another(package: str, path: Path, model:
 
 
 def test_build_writes_the_files_and_the_second_time_takes_them_from_the_cache(
-    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["build", str(path), "-o", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
@@ -84,6 +84,12 @@ def test_build_writes_the_files_and_the_second_time_takes_them_from_the_cache(
     source = (tmp_path / "out" / "small.cpp").read_text()
     assert '#include "base.h"' not in source and str(tmp_path) not in source
     assert not [p.name for p in cache_folder().iterdir() if p.name.startswith(".")]
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    found = find(Graph.load(path), name="small")
+    assert found is not None and found.is_file() and find(Graph.load(path), name="other") is None
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    found = find(Graph.load(path), name="small")
+    assert found is not None and found.is_file() and find(Graph.load(path), name="other") is None
 
 
 def test_run_prints_labels(path: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +105,7 @@ def test_run_prints_labels(path: Path, picture: Path, tmp_path: Path, capsys: py
 MISTAKES = {
     "no such file": (["inspect", "nothing.nd"], "nothing.nd"),
     "not a .nd file": (["inspect", "picture.png"], "end of file"),
-    "not an image": (["run", "small.nd", "small.nd"], "not an image"),
+    "not an image": (["run", "small.nd", "small.nd"], "is not an image"),
     "an array of the wrong shape": (["run", "small.nd", "wrong.npy"], "must have shape"),
     "not an array": (["run", "small.nd", "broken.npy"], "not a .npy file"),
     "no package": (["freeze", "nowhere:resnet9", "-o", "x.nd"], "nowhere"),
