@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ class FusedAddScalars(TensorTupleOp):
         return with_scalar("fused_add_scalars", a, self.c0), with_scalar("fused_add_scalars", a, self.c1)
 
     def compute(self, a: Any) -> Any:
-        return a + self.c0, a + self.c1
+        return tuple(arrays.by_number("add_scalar", operator.add, a, c) for c in (self.c0, self.c1))
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         return out_grad[0] + out_grad[1]
