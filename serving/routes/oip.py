@@ -63,24 +63,29 @@ def statistics(model: str, version: str | None = None) -> Response:
 
 
 def index() -> Response:
-    body = read_body()
-    only_ready = bool(body) and parse_json(body).get("ready") is True
+    only_ready = _optional_json().get("ready", False)
+    if not isinstance(only_ready, bool):
+        raise ServingError(f"[request] ready must be true or false, got {type(only_ready).__name__}")
     return answer([entry for entry in service().index() if entry["state"] == "READY" or not only_ready])
 
 
 def load(model: str) -> Response:
-    body = read_body()
-    parameters = (parse_json(body) if body else {}).get("parameters")
-    if parameters:
+    if _optional_json().get("parameters", {}) != {}:
         raise ServingError(f"[{model}] models are loaded from the zoo alone; parameters must be empty")
     service().order(model, wanted=True)
     return answer({})
 
 
 def unload(model: str) -> Response:
-    read_body()
+    _optional_json()
     service().order(model, wanted=False)
     return answer({})
+
+
+def _optional_json() -> dict:
+    """The JSON object in the body; clients may also leave the body empty."""
+    body = read_body()
+    return parse_json(body) if body else {}
 
 
 def infer(model: str, version: str | None = None) -> Response:
@@ -123,8 +128,8 @@ ROUTES = (
     Route("POST", M + "/infer", infer, "Run a batch, or classify an image.", "Inference", "Inference", RUN, True),
     Route("POST", M + "/classify", classify, "Class probabilities of an image.", "Predictions", "Image", RUN, True),
     Route("POST", "/v2/repository/index", index, "All models with their states.", "Index", "IndexRequest", BODY),
-    Route("POST", "/v2/repository/models/<model>/load", load, "Load a model, or load it again.", "Empty", "Parameters",
+    Route("POST", "/v2/repository/models/<model>/load", load, "Load a model, or load it again.", "Empty", "LoadRequest",
           (*BODY, 404, 503)),
-    Route("POST", "/v2/repository/models/<model>/unload", unload, "Unload a model.", "Empty", "Parameters",
+    Route("POST", "/v2/repository/models/<model>/unload", unload, "Unload a model.", "Empty", "Object",
           (*BODY, 404)),
 )  # fmt: skip

@@ -37,7 +37,7 @@ SCHEMAS: dict[str, dict] = {
     "Error": _object("error", error=STRING),
     "Object": _object(),
     "Empty": {"type": "object", "maxProperties": 0},
-    "Parameters": _object(parameters=_object()),
+    "LoadRequest": _object(parameters={"type": "object", "maxProperties": 0}),
     "Live": _object("live", live=FLAG),
     "Ready": _object("ready", ready=FLAG, live=FLAG),
     "Server": _object("name version extensions", name=STRING, version=STRING, extensions=_list(STRING)),
@@ -71,7 +71,6 @@ BINARY = {
     "description": "JSON of Inference-Header-Content-Length bytes, then the binary tensors (little-endian, row-major)",
 }
 IMAGES = {f"image/{name.lower()}": {"schema": {"type": "string", "format": "binary"}} for name in FORMATS}
-ANY = {"*/*": {"schema": {"type": "string", "format": "binary", "description": "an image file, whatever the type"}}}
 
 
 def _json(name: str) -> dict:
@@ -81,7 +80,7 @@ def _json(name: str) -> dict:
 # What a route names that is more than one JSON schema.
 MEDIA: dict[str, dict] = {
     "Inference": {"application/octet-stream": {"schema": BINARY}},
-    "Image": {**IMAGES, **ANY},
+    "Image": IMAGES,
     "Html": {"text/html": {"schema": STRING}},
     "Text": {"text/plain": {"schema": STRING}},
     "File": {"text/css": {"schema": STRING}, "text/javascript": {"schema": STRING}, "image/svg+xml": {"schema": STRING},
