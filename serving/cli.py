@@ -58,8 +58,8 @@ class Server(BaseApplication):
 
     def __init__(self, load: Callable[[str], Model], options: argparse.Namespace):
         self.load_model, self.options, self.limits = load, options, limits(options)
-        # A worker that is being replaced and its successor count at the same time: twice as many columns as workers.
-        self.metrics = Metrics(options.models, columns=2 * options.workers + 2)
+        # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
+        self.metrics = Metrics(options.models, columns=2 * options.workers + 62)
         self.free = list(range(self.metrics.counters.columns, 0, -1))
         super().__init__()
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,25 @@ def test_connections_that_only_the_kernel_has_accepted_are_answered_too(start):
         assert [connection.getresponse().status for connection in waiting] == [200] * 5
         for connection in waiting:
             connection.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the worker process in /proc")
+def test_a_worker_that_dies_is_replaced_and_what_it_counted_is_kept(start):
+    with start() as server:
+        host, port = server.address.split(":")
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        for _ in range(3):
+            connection.request("POST", "/v2/models/resnet9/infer", GOOD)
+            assert connection.getresponse().read()
+        connection.close()
+        os.kill(int(children.read_text()), signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while 'needle_model_loaded{model="resnet9"} 1' not in (text := server.get("/metrics")):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.05)
+        assert 'needle_requests_total{model="resnet9",version="1",code="200"} 3' in text
+        assert 'needle_requests_in_flight{model="resnet9"} 0' in text
 
 
 def test_a_leaving_server_is_not_ready(make_client):
