@@ -7,9 +7,9 @@
 
 namespace nd { namespace ND_ISA {
 
-constexpr int64_t kDepthBlock = 384;    // a left panel of 8 rows (12 KiB) stays in the first-level cache
-constexpr int64_t kChunkBlocks = 16;    // right blocks swept per left panel: 384 x 256 floats stay in the second level
-constexpr int64_t kRowChunk = 120;      // rows per task, a multiple of every tile height
+constexpr int64_t kDepthBlock = 512;    // a left panel of 8 rows (16 KiB) stays in the first-level cache
+constexpr int64_t kChunkBlocks = 16;    // right blocks swept per left panel: 512 x 256 floats stay in the second level
+constexpr int64_t kRowChunk = 240;      // rows per task, a multiple of every tile height
 
 // A right operand ready for the tiles: whole blocks in place or packed, and a packed one for the columns that fill no block.
 struct Right {
