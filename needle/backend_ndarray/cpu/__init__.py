@@ -1,5 +1,6 @@
 """The composite kernels on NDArrays of device cpu()."""
 
+from needle.backend_ndarray.cpu.linear import conv, conv_input_gradient, conv_weight_gradient, matmul
 from needle.backend_ndarray.cpu.norm import (
     batch_norm,
     batch_norm_gradient,
@@ -59,6 +60,9 @@ __all__ = [
     "batch_norm",
     "batch_norm_gradient",
     "batch_norm_inference",
+    "conv",
+    "conv_input_gradient",
+    "conv_weight_gradient",
     "cross_entropy",
     "cross_entropy_gradient",
     "divide",
@@ -75,6 +79,7 @@ __all__ = [
     "logsumexp",
     "lstm",
     "lstm_gradient",
+    "matmul",
     "max",
     "maximum",
     "multiply",
