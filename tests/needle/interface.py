@@ -223,3 +223,19 @@ zoo.course.models.ConvBN(in_channels, out_channels, kernel_size, stride, device=
 zoo.course.models.ResNet9(device=None, dtype="float32")
 zoo.course.models.LanguageModel(embedding_size, output_size, hidden_size, num_layers=1, seq_model="rnn", seq_len=40, device=None, dtype="float32")
 """.strip().splitlines()
+
+TOP_LEVEL = [
+    "Tensor", "TensorTuple", "cpu", "default_device", "all_devices", "Device", "array_api", "NDArray", "BACKEND",
+    "init", "data", "nn", "optim", "ops", "autograd", "backend_ndarray", "backend_selection", "ones", "zeros",
+    "zeros_like", "ones_like",
+]  # fmt: skip
+MODULES = [
+    "ops_mathematic", "ops_logarithmic", "ops_tuple",
+]  # fmt: skip
+# Of every backend module.
+EXTENSION = [
+    "Array", "to_numpy", "from_numpy", "fill", "compact", "ewise_setitem", "scalar_setitem", "ewise_add",
+    "scalar_add", "ewise_mul", "scalar_mul", "ewise_div", "scalar_div", "scalar_power", "ewise_maximum",
+    "scalar_maximum", "ewise_eq", "scalar_eq", "ewise_ge", "scalar_ge", "ewise_log", "ewise_exp", "ewise_tanh",
+    "matmul", "reduce_max", "reduce_sum",
+]  # fmt: skip
