@@ -118,6 +118,7 @@ SHAPE = [
     *(Case(ops.Dilate(axes, d), (normal(2, 3, 2),)) for axes, d in (((0,), 1), ((1, 2), 2), ((0, 1, 2), 0), (None, 1))),
     *(Case(ops.UnDilate(axes, d), (normal(4, 6),)) for axes, d in (((0,), 1), ((1,), 2), ((0, 1), 1), (None, 0))),
     *(Case(op((0,), 1), (normal(0, 3),)) for op in (ops.Dilate, ops.UnDilate)),
+    Case(ops.FusedAddScalars(1, 2), (normal(3),), outputs=1),
     Case(ops.MakeTensorTuple(), (normal(2), normal(3, 1))),
     Case(ops.TupleGetItem(1), ((normal(2), normal(3, 1)),)),
 ]
@@ -181,7 +182,7 @@ NORMS = [
 SEQUENCES = [
     *(Case(ops.Embed(), (ids(5, *shape), normal(5, 3)), fixed=(0,)) for shape in ((4,), (2, 3), (0, 2), ())),
     *(Case(ops.EmbedGradient(5), (normal(*shape, 3), ids(5, *shape)), fixed=(1,)) for shape in ((4,), (2, 3), (0,))),
-    Case(ops.LSTM(), tuple(normal(*shape) for shape in STATES), outputs=2),
+    *(Case(ops.LSTM(), tuple(normal(*shape) for shape in STATES), outputs=n) for n in (1, 2)),
     Case(ops.LSTM(), tuple(normal(*shape) for shape in ((1, 1, 4), (1, 1), (1, 1), (1, 4))), outputs=2),
     Case(ops.LSTMGradient(), (normal(3, 2, 2), *(normal(*s) for s in (STATES[1], *STATES))), saved=_lstm_saved),
     *(Case(ops.Attention(0.5, causal), tuple(normal(*s) for s in HEADS), outputs=1) for causal in (False, True)),

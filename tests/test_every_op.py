@@ -12,7 +12,7 @@ import pytest
 
 from needle import BACKEND, Tensor, TensorTuple, array_api, autograd, ops
 from needle.errors import NeedleError, ShapeError
-from needle.types import Type
+from needle.types import Dim, Type
 from tests.cases import CASES, Case
 from tests.meaning import MEANING
 from tests.op_table import PAGE, markdown
@@ -101,6 +101,17 @@ def test_inferred_type_is_the_computed_one(case: Case, kind: str) -> None:
     assert ([inferred] if isinstance(inferred, Type) else list(inferred)) == [
         type_of(y.realize_cached_data()) for y in computed
     ]
+
+
+@by_case
+def test_type_rule_takes_sizes_with_names(case: Case) -> None:
+    def types(size: Callable[[int], int]) -> list[Any]:
+        def of(x: np.ndarray) -> Type:
+            return Type(tuple(map(size, x.shape)), "float32")
+
+        return [tuple(map(of, x)) if isinstance(x, tuple) else of(x) for x in case.all_inputs(case.inputs)]
+
+    assert case.op.infer(*types(lambda n: Dim("n", n))) == case.op.infer(*types(int))
 
 
 def type_of(array: Any) -> Type:
