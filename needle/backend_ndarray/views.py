@@ -127,7 +127,7 @@ class Views:
 
     def _write(self, value: Any) -> None:
         where = (self._handle, self._shape, self._strides, self._offset)
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray | list | tuple):
             value = type(self)(value, device=self._device)  # type: ignore[call-arg]
         if not isinstance(value, Views):
             self._device.mod.scalar_setitem(prod(self._shape), value, *where)

@@ -199,7 +199,7 @@ def test_setitem_writes_in_place(device, shape, index, size):
     a, x = pair(device, *shape)
     b, y = pair(device, *size)
     before = x._handle
-    for value, number in ((y, b), (3.5, 3.5), (y.permute((1, 0, 2)).permute((1, 0, 2)), b), (b, b)):
+    for value, number in ((y, b), (3.5, 3.5), (y.permute((1, 0, 2)).permute((1, 0, 2)), b), (b, b), (b.tolist(), b)):
         x[index] = value
         a[index] = number
         check(x, a)
