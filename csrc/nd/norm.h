@@ -69,19 +69,18 @@ template <class Rows, class Cols>
 void batch_norm_inference(const Executor& executor, Rows rows, Cols cols, const float* x, const float* weight,
                           const float* bias, const float* mean, const float* var, float eps, float* y, float* scratch) {
     for (int64_t j = 0; j < cols; ++j) scratch[j] = weight[j] / std::sqrt(var[j] + eps);
-    parallel_rows(executor, rows, cols, [&](int64_t row) {
-        each_vector(cols, [&](int64_t j, auto n) {
-            const Vec centred = load_some(x + row * cols + j, n) - load_some(mean + j, n);
-            store_some(y + row * cols + j, fma(centred, load_some(scratch + j, n), load_some(bias + j, n)), n);
-        });
+    parallel_columns(executor, rows, cols, [=](int64_t j, auto n) {
+        const Vec middle = load_some(mean + j, n), scale = load_some(scratch + j, n), shift = load_some(bias + j, n);
+        return [=](int64_t i) { store_some(y + i, fma(load_some(x + i, n) - middle, scale, shift), n); };
     });
 }
 
 template <class Rows, class Cols>
 void batch_norm(const Executor& executor, Rows rows, Cols cols, const float* x, const float* weight, const float* bias,
                 float eps, float* y, float* mean, float* var, float* scratch) {
-    batch_norm_statistics(executor, rows, cols, x, mean, var, scratch);
-    batch_norm_inference(executor, rows, cols, x, weight, bias, mean, var, eps, y, scratch);
+    const Executor on = worthwhile(executor, rows * cols);
+    batch_norm_statistics(on, rows, cols, x, mean, var, scratch);
+    batch_norm_inference(on, rows, cols, x, weight, bias, mean, var, eps, y, scratch);
 }
 
 // With r = 1 / sqrt(var + eps): dbias = sum g, dweight = r sum g (x - mean),
@@ -90,8 +89,9 @@ template <class Rows, class Cols>
 void batch_norm_gradient(const Executor& executor, Rows rows, Cols cols, const float* g, const float* x,
                          const float* weight, const float* mean, const float* var, float eps, float* dx, float* dweight,
                          float* dbias, float* scratch) {
+    const Executor on = worthwhile(executor, rows * cols);
     const int64_t step = chunk_rows(rows), chunks = chunk_count(rows);
-    parallel(executor, chunks, [&](int64_t chunk) {
+    parallel(on, chunks, [&](int64_t chunk) {
         const int64_t first = chunk * step, end = min<int64_t>(rows, first + step);
         float *sums = scratch + 2 * chunk * cols, *products = sums + cols;
         sum_rows(first, end, cols, sums, [&](int64_t row, int64_t j, auto n) { return load_some(g + row * cols + j, n); });
@@ -113,12 +113,13 @@ void batch_norm_gradient(const Executor& executor, Rows rows, Cols cols, const f
         slope[j] = -scale[j] * r * dweight[j] / float(rows);
         shift[j] = dbias[j] / float(rows);
     }
-    parallel_rows(executor, rows, cols, [&](int64_t row) {
-        each_vector(cols, [&](int64_t j, auto n) {
-            const Vec flat = (load_some(g + row * cols + j, n) - load_some(shift + j, n)) * load_some(scale + j, n);
-            const Vec centred = load_some(x + row * cols + j, n) - load_some(mean + j, n);
-            store_some(dx + row * cols + j, fma(centred, load_some(slope + j, n), flat), n);
-        });
+    parallel_columns(on, rows, cols, [=](int64_t j, auto n) {
+        const Vec middle = load_some(mean + j, n), tilt = load_some(slope + j, n);
+        const Vec flat = load_some(shift + j, n), factor = load_some(scale + j, n);
+        return [=](int64_t i) {
+            const Vec level = (load_some(g + i, n) - flat) * factor;
+            store_some(dx + i, fma(load_some(x + i, n) - middle, tilt, level), n);
+        };
     });
 }
 
@@ -161,7 +162,7 @@ void layer_norm_gradient(const Executor& executor, Rows rows, Cols cols, const f
                          const float* weight, const float* mean, const float* rstd, float* dx, float* dweight,
                          float* dbias, float* scratch) {
     const int64_t step = chunk_rows(rows), chunks = chunk_count(rows);
-    parallel(executor, chunks, [&](int64_t chunk) {
+    parallel(worthwhile(executor, rows * cols), chunks, [&](int64_t chunk) {
         const int64_t first = chunk * step, end = min<int64_t>(rows, first + step);
         float* sums = scratch + 2 * chunk * cols;
         for (int64_t row = first; row < end; ++row)

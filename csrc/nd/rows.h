@@ -7,13 +7,6 @@ namespace nd { namespace ND_ISA {
 
 constexpr int kParts = kSumLanes / kLanes;  // vectors that make up the 16 logical lanes of a sum
 
-// Zero in every lane from `count` on.
-ND_INLINE Vec first_lanes(Vec v, int64_t count) {
-    float lane[kLanes] = {};
-    std::memcpy(lane, &v, 4 * count);
-    return load(lane);
-}
-
 ND_INLINE Vec square_root(Vec x) {
 #if defined(__AVX512F__)
     return (Vec)_mm512_maskz_sqrt_ps(__mmask16(-1), (__m512)x);
@@ -41,39 +34,54 @@ ND_INLINE void each_vector(N n, F&& f) {
     if (j < n) f(j, int64_t(n - j));
 }
 
-// The sum of f(j, count) over the vectors of [0, n): element j is added to logical lane j % 16.
+constexpr int kStreams = 4;  // sums of their own, to hide the latency of the addition
+
+// The sum of f(j, count) over the vectors of [0, n): element j is added to logical lane j % 16 of stream j / 16 % 4, and
+// from the last multiple of 64 on to that of stream 0.
 template <class N, class F>
 ND_INLINE float sum_of(N n, F&& f) {
-    Vec part[kParts] = {};
+    Vec part[kStreams][kParts] = {};
     int64_t j = 0;
+    for (; j + kStreams * kSumLanes <= n; j += kStreams * kSumLanes)
+        for (int s = 0; s < kStreams; ++s)
+            for (int p = 0; p < kParts; ++p) part[s][p] += f(j + s * kSumLanes + p * kLanes, Const<kLanes>{});
     for (; j + kSumLanes <= n; j += kSumLanes)
-        for (int p = 0; p < kParts; ++p) part[p] += f(j + p * kLanes, Const<kLanes>{});
+        for (int p = 0; p < kParts; ++p) part[0][p] += f(j + p * kLanes, Const<kLanes>{});
     for (int p = 0; p < kParts && j < n; ++p, j += kLanes) {
         const int64_t count = min<int64_t>(kLanes, n - j);
-        part[p] += first_lanes(f(j, count), count);
+        part[0][p] += first_lanes(f(j, count), count);
     }
+    for (int p = 0; p < kParts; ++p) part[0][p] = (part[0][p] + part[1][p]) + (part[2][p] + part[3][p]);
     float lane[kSumLanes];
-    std::memcpy(lane, part, sizeof lane);
+    std::memcpy(lane, part[0], sizeof lane);
     return sum_lanes(lane);
 }
 
-// The largest of n > 0 numbers; NaNs are passed over, unless all are.
+ND_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+// The largest of n > 0 numbers. With a NaN among them it is any of them: what is made of it is NaN anyway.
 template <class N>
 ND_INLINE float max_of(N n, const float* x) {
-    Vec top = splat(x[0]);
+    Vec top[kStreams];
+    for (Vec& t : top) t = splat(x[0]);
     int64_t j = 0;
-    for (; j + kLanes <= n; j += kLanes) {
-        const Vec v = load(x + j);
-        top = v > top ? v : top;
-    }
+    for (; j + kStreams * kLanes <= n; j += kStreams * kLanes)
+        for (int s = 0; s < kStreams; ++s) top[s] = larger(load(x + j + s * kLanes), top[s]);
+    for (; j + kLanes <= n; j += kLanes) top[0] = larger(load(x + j), top[0]);
+    const Vec all = larger(larger(top[0], top[1]), larger(top[2], top[3]));
     float largest = x[0];
-    for (int i = 0; i < kLanes; ++i) largest = top[i] > largest || largest != largest ? top[i] : largest;
+    for (int i = 0; i < kLanes; ++i) largest = all[i] > largest ? all[i] : largest;
     for (; j < n; ++j) largest = x[j] > largest ? x[j] : largest;
     return largest;
 }
 
 // Tasks of about this many elements: long enough to be worth handing to a thread.
-constexpr int64_t kTaskElements = 8192;
+constexpr int64_t kTaskElements = 16384;
+
+// The executor for work that is worth sharing, the calling thread alone for less.
+ND_INLINE Executor worthwhile(const Executor& executor, int64_t elements) {
+    return elements < 2 * kTaskElements ? Executor{} : executor;
+}
 
 // Calls f(row) for every row, several rows to a task.
 template <class F>
@@ -82,6 +90,20 @@ ND_INLINE void parallel_rows(const Executor& executor, int64_t rows, int64_t ele
     parallel(executor, ceil_div(rows, step), [&](int64_t task) {
         const int64_t end = min(rows, (task + 1) * step);
         for (int64_t row = task * step; row < end; ++row) f(row);
+    });
+}
+
+// Column by column over chunks of rows: f(j, count) gives what to do with element i = row * cols + j of every row, so that
+// it may keep what belongs to the columns in registers.
+template <class F>
+ND_INLINE void parallel_columns(const Executor& executor, int64_t rows, int64_t cols, F&& f) {
+    const int64_t step = max<int64_t>(1, kTaskElements / max<int64_t>(1, cols));
+    parallel(executor, ceil_div(rows, step), [&](int64_t task) {
+        const int64_t first = task * step, end = min(rows, first + step);
+        each_vector(cols, [&](int64_t j, auto n) {
+            auto apply = f(j, n);
+            for (int64_t row = first; row < end; ++row) apply(row * cols + j);
+        });
     });
 }
 

@@ -34,9 +34,22 @@ ND_INLINE Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); return
 ND_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 ND_INLINE Vec select(IVec mask, Vec a, Vec b) { return (Vec)(((IVec)a & mask) | ((IVec)b & ~mask)); }
 
-// The first `count` lanes from memory, the rest zero; and back.
+// The first `count` lanes from memory, the rest zero; back again; and of a register, the rest zero.
+#if defined(__AVX512F__)
+ND_INLINE __mmask16 first_mask(int64_t count) { return __mmask16((1u << count) - 1); }
+ND_INLINE Vec load_first(const float* p, int64_t count) { return (Vec)_mm512_maskz_loadu_ps(first_mask(count), p); }
+ND_INLINE void store_first(float* p, Vec v, int64_t count) { _mm512_mask_storeu_ps(p, first_mask(count), (__m512)v); }
+ND_INLINE Vec first_lanes(Vec v, int64_t count) { return (Vec)_mm512_maskz_mov_ps(first_mask(count), (__m512)v); }
+#elif defined(__AVX2__)
+ND_INLINE IVec first_mask(int64_t count) { return IVec{0, 1, 2, 3, 4, 5, 6, 7} < int32_t(count); }
+ND_INLINE Vec load_first(const float* p, int64_t count) { return (Vec)_mm256_maskload_ps(p, (__m256i)first_mask(count)); }
+ND_INLINE void store_first(float* p, Vec v, int64_t count) { _mm256_maskstore_ps(p, (__m256i)first_mask(count), (__m256)v); }
+ND_INLINE Vec first_lanes(Vec v, int64_t count) { return (Vec)((IVec)v & first_mask(count)); }
+#else
 ND_INLINE Vec load_first(const float* p, int64_t count) { Vec v{}; std::memcpy(&v, p, 4 * count); return v; }
 ND_INLINE void store_first(float* p, Vec v, int64_t count) { std::memcpy(p, &v, 4 * count); }
+ND_INLINE Vec first_lanes(Vec v, int64_t count) { return load_first(reinterpret_cast<const float*>(&v), count); }
+#endif
 
 // a * b + c, rounded once. x86-64-v2 has no such instruction: there it is rounded twice, the one documented exception to
 // "same bits on every processor".

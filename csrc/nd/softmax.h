@@ -8,11 +8,25 @@ namespace nd { namespace ND_ISA {
 
 ND_INLINE float log_of(float x) { return log(splat(x))[0]; }
 
+// e^x for x <= 0 (or a rounding error above): as exp, but 0 below -86.5 instead of the smallest floats, which lets the
+// power of two be added to the exponent bits. NaN stays.
+ND_INLINE Vec exp_below_zero(Vec x) {
+    constexpr float q[] = {0.49999994f, 0.166665196f, 0.0416683927f, 0.00836878084f, 0.00138144672f};
+    const Vec limited = x < -86.5f ? splat(-86.5f) : x;
+    const Vec shift = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
+    const Vec shifted = fma(limited, splat(1.44269504f), shift);
+    const Vec n = shifted - shift;
+    const Vec r = fma(n, splat(-1.42860677e-6f), fma(n, splat(-0.693145752f), limited));
+    const Vec y = fma(r * r, polynomial(r, q), r) + 1.0f;
+    const Vec power = (Vec)((IVec)y + ((IVec)shifted << 23));
+    return x < -86.5f ? Vec{} : power;
+}
+
 // y = exp(x - top), and the sum of y. y may be x.
 template <class Cols>
 ND_INLINE float exp_row(Cols cols, const float* x, float top, float* y) {
     return sum_of(cols, [&](int64_t j, auto count) {
-        const Vec e = exp(load_some(x + j, count) - splat(top));
+        const Vec e = exp_below_zero(load_some(x + j, count) - splat(top));
         store_some(y + j, e, count);
         return e;
     });
@@ -55,7 +69,7 @@ void logsoftmax(const Executor& executor, Rows rows, Cols cols, const float* x, 
     parallel_rows(executor, rows, cols, [&](int64_t row) {
         const float* from = x + row * cols;
         const Vec top = splat(max_of(cols, from));
-        const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp(load_some(from + j, n) - top); });
+        const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp_below_zero(load_some(from + j, n) - top); });
         const Vec log_sum = splat(log_of(sum));
         each_vector(cols, [&](int64_t j, auto n) {
             store_some(y + row * cols + j, load_some(from + j, n) - top - log_sum, n);
@@ -89,7 +103,7 @@ void cross_entropy(const Executor& executor, Rows rows, Cols cols, const float* 
     parallel_rows(executor, rows, cols, [&](int64_t row) {
         const float* from = x + row * cols;
         const float top = max_of(cols, from);
-        const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp(load_some(from + j, n) - splat(top)); });
+        const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp_below_zero(load_some(from + j, n) - splat(top)); });
         float one = log_of(sum) - (1 - smoothing) * (from[int64_t(labels[row])] - top);
         if (smoothing != 0) {
             const float shifted = sum_of(cols, [&](int64_t j, auto n) { return load_some(from + j, n) - splat(top); });
