@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=64, help="requests that a process works on at once")
     engine = "auto interprets a model's graph until it is compiled, and where there is no C++ compiler"
     parser.add_argument("--engine", choices=("auto", "compiled", "interpreted"), default="auto", help=engine)
-    for field, (flag, unit, text) in FLAGS.items():
+    for field, (flag, unit, _, text) in FLAGS.items():
         default = getattr(Limits(), field) / unit
         parser.add_argument(flag, dest=field, type=float, default=f"{default:g}", help=text)
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
@@ -45,11 +45,11 @@ def parser() -> argparse.ArgumentParser:
 
 def limits(options: argparse.Namespace) -> Limits:
     """The limits that the flags ask for. Exits with a message when one is not positive."""
-    for field, (flag, _, _) in FLAGS.items():
+    for field, (flag, *_) in FLAGS.items():
         if getattr(options, field) <= 0:
             sys.exit(f"needle-serve: {flag} must be more than 0, got {getattr(options, field):g}")
     whole = {"body", "inflated", "pixels", "queue"}
-    values = {field: getattr(options, field) * unit for field, (_, unit, _) in FLAGS.items()}
+    values = {field: getattr(options, field) * unit for field, (_, unit, *_) in FLAGS.items()}
     return Limits(**{field: int(value) if field in whole else value for field, value in values.items()})
 
 

@@ -63,7 +63,7 @@ class Batcher:
         job = Job(inputs, rows, deadline=now + timeout if timeout else float("inf"), arrived=now)
         with self.lock:
             if self.inside >= self.limit:
-                raise Busy(f"[queue] {self.limit} requests are waiting already; the limit is needle-serve --max-queue")
+                raise Busy(f"[queue] full: the limit is {self.limit} requests, raised by needle-serve --max-queue")
             self.inside += 1
             self.waiting.append(job)
             if not self.busy:

@@ -17,18 +17,18 @@ class Limits:
     body_seconds: float = 30.0
 
 
-# field -> (flag, what one unit of the flag is worth, help)
+# field -> (flag, what one unit of the flag is worth, what the unit is called, help)
 FLAGS = {
-    "body": ("--max-body-mib", MIB, "largest request body as sent, in MiB"),
-    "inflated": ("--max-inflated-mib", MIB, "largest request body after gzip or deflate is undone, in MiB"),
-    "pixels": ("--max-megapixels", 1_000_000, "largest image, in millions of pixels"),
-    "queue": ("--max-queue", 1, "most requests inside one model at a time, waiting or running"),
-    "header_seconds": ("--header-timeout", 1, "seconds a client may take to send its request headers"),
-    "body_seconds": ("--body-timeout", 1, "seconds a client may take to send its request body"),
+    "body": ("--max-body-mib", MIB, "MiB", "largest request body as sent, in MiB"),
+    "inflated": ("--max-inflated-mib", MIB, "MiB", "largest request body after gzip or deflate is undone, in MiB"),
+    "pixels": ("--max-megapixels", 1_000_000, "megapixels", "largest image, in millions of pixels"),
+    "queue": ("--max-queue", 1, "requests", "most requests inside one model at a time, waiting or running"),
+    "header_seconds": ("--header-timeout", 1, "s", "seconds a client may take to send its request headers"),
+    "body_seconds": ("--body-timeout", 1, "s", "seconds a client may take to send its request body"),
 }
 
 
 def raise_with(field: str, limits: Limits) -> str:
     """The words that end a refusal: the limit, and how to raise it."""
-    flag, unit, _ = FLAGS[field]
-    return f"the limit is {getattr(limits, field) / unit:g} (needle-serve {flag})"
+    flag, unit, name, _ = FLAGS[field]
+    return f"the limit is {getattr(limits, field) / unit:g} {name}, raised by needle-serve {flag}"

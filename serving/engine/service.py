@@ -48,11 +48,7 @@ class Service:
     def start(self) -> threading.Thread:
         """Load every wanted model in the background; `ready` tells when that is done."""
 
-        def load_all():
-            for entry in self.entries.values():
-                self._obey(entry, patience=-1)
-
-        thread = threading.Thread(target=load_all, name="load", daemon=True)
+        thread = threading.Thread(target=self._obey_all, name="load", daemon=True)
         thread.start()
         return thread
 
@@ -69,6 +65,7 @@ class Service:
 
     def ready(self) -> bool:
         """Every wanted model is loaded and has given its known answer, and the server is not leaving."""
+        self._obey_all()
         return not self.draining and all(e.model for e in self.entries.values() if self._wanted(e) > 0)
 
     def model(self, name: str, version: str | None = None) -> Model:
@@ -77,6 +74,7 @@ class Service:
 
     def index(self) -> list[dict]:
         """Every known model with its state, as the model repository extension words it."""
+        self._obey_all()
         return [{"name": e.name, "version": VERSION, **self._state(e)} for e in self.entries.values()]
 
     def _state(self, entry: Entry) -> dict:
@@ -106,6 +104,11 @@ class Service:
                 raise NotFound(f"[{name}] is not loaded; POST /v2/repository/models/{name}/load loads it")
             raise Unavailable(f"[{name}] {entry.reason or 'is being loaded'}")
         return model, batcher
+
+    def _obey_all(self) -> None:
+        """Bring every model to what is wanted, but for those that another thread is loading."""
+        for entry in self.entries.values():
+            self._obey(entry, patience=0)
 
     def _obey(self, entry: Entry, patience: float) -> None:
         """Bring `entry` to what is wanted, unless another thread is at it for `patience` seconds (-1: wait for it)."""

@@ -102,4 +102,9 @@ def test_several_workers_answer_as_one(start):
             client.unload_model("resnet9")
         for _ in range(8):
             with client_module.InferenceServerClient(server.address) as client:
-                assert not client.is_model_ready("resnet9")
+                assert not client.is_model_ready("resnet9") and client.is_server_ready()
+        with client_module.InferenceServerClient(server.address) as client:
+            client.load_model("resnet9")
+        for _ in range(8):
+            with client_module.InferenceServerClient(server.address) as client:
+                assert client.is_server_ready() and client.is_model_ready("resnet9")
