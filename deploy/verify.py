@@ -61,7 +61,8 @@ def _check_node(node: Node, graph: Graph) -> None:
 
 def _inferred(op: Any, node: Node) -> Any:
     """The type by the op's own rule."""
-    if OPS.get(type(op).__name__) is not type(op):
+    known = OPS.get(type(op).__name__) is type(op)
+    if not known:
         raise GraphError(f"[verify] {node!r}: unknown op {type(op).__name__}")
     try:
         return op.infer(*[x.type for x in node.inputs])

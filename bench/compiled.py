@@ -1,0 +1,118 @@
+"""The compiled ResNet9 beside ONNX Runtime, each on as many threads as the environment says.
+
+ONNX Runtime gets the network as an exporter would write it: channels first, batch normalisation already folded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from bench.timing import interleaved, report
+from deploy import Compiled, Graph, build, freeze
+from deploy.fused_ops import FusedConv, FusedMatMul
+from deploy.ir import Constant, Input, Node
+from deploy.passes import PIPELINE
+from deploy.passes.rewrite import rewrite
+from needle import ops
+from needle.types import Type
+from zoo.course.models import ResNet9
+
+BATCHES = (1, 8, 32)
+THREADS = int(os.environ.get("NEEDLE_NUM_THREADS", "1"))
+
+
+def tensor(name: str, node: Node) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *map(int, node.shape[1:])])
+
+
+class Twin:
+    """The same network as an ONNX model; values of four axes are kept channels first."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self.names: dict[Node, str] = {}
+        for node in graph.order():
+            self.names[node] = self.translate(node)
+        last = self.names[graph.outputs[0][1]]
+        self.add("Identity", [last], name="logits")
+        image = helper.make_tensor_value_info(
+            "image", TensorProto.FLOAT, ["batch", *map(int, graph.inputs[0].shape[1:])]
+        )
+        logits = helper.make_tensor_value_info(
+            "logits", TensorProto.FLOAT, ["batch", int(graph.outputs[0][1].shape[1])]
+        )
+        made = helper.make_graph(self.nodes, "resnet9", [image], [logits], self.weights)
+        self.model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def add(self, op: str, inputs: list[str], name: str | None = None, **attributes: Any) -> str:
+        name = name or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        return name
+
+    def weight(self, array: np.ndarray) -> str:
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def translate(self, node: Node) -> str:
+        """The name of this node's value in the ONNX model."""
+        match node:
+            case Node(Input(name), ()):
+                return str(name)
+            case Node(Constant(), ()):
+                return ""  # written where it is used
+            case Node(ops.Permute(), (x,)):
+                return self.names[x]  # between the two layouts
+            case Node(ops.Reshape(), (x,)) if all(size == 1 for size in x.shape[1:-1]):
+                return self.add("Flatten", [self.names[x]])
+            case Node(FusedConv(stride, padding, epilogue), (x, w, *rest)):
+                kernel = self.weight(w.op.array.transpose(3, 2, 0, 1))
+                y = [self.names[x], kernel, self.weight(rest.pop(0).op.array)]
+                return self.steps(epilogue, rest, self.add("Conv", y, strides=[stride] * 2, pads=[padding] * 4))
+            case Node(FusedMatMul(epilogue), (x, w, *rest)):
+                y = [self.names[x], self.weight(w.op.array), self.weight(rest.pop(0).op.array)]
+                return self.steps(epilogue, rest, self.add("Gemm", y))
+        raise TypeError(f"the twin has no {node!r}")
+
+    def steps(self, epilogue: tuple[str, ...], rest: list[Node], y: str) -> str:
+        for step in epilogue[1:]:  # behind the bias
+            y = self.add("Relu", [y]) if step == "relu" else self.add("Add", [y, self.names[rest.pop(0)]])
+        return y
+
+
+def session(graph: Graph) -> Callable[[np.ndarray], np.ndarray]:
+    """ONNX Runtime, with all its optimisations, on the twin of the graph before small maps are treated."""
+    for rule in PIPELINE[: [x.__name__ for x in PIPELINE].index("cut_padding_taps")]:
+        graph = rewrite(graph, rule)  # type: ignore[arg-type]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    model = Twin(graph).model.SerializeToString()
+    run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
+    return lambda x: run(None, {"image": x})[0]
+
+
+def main() -> None:
+    np.random.seed(0)
+    graph = freeze(ResNet9(), Type((1, 3, 32, 32)), input_names=["image"], output_names=["logits"])
+    ours = Compiled(build(graph, name="resnet9").library, max_batch=max(BATCHES), threads=THREADS)
+    peer = session(graph)
+    for batch in BATCHES:
+        x = np.random.standard_normal((batch, 3, 32, 32)).astype("float32")
+        difference = np.abs(ours(x) - peer(x)).max() / np.abs(peer(x)).max()
+        if difference > 1e-4:
+            raise SystemExit(f"the two programs disagree by {difference:.1e}")
+        times = interleaved(lambda x=x: ours(x), lambda x=x: peer(x), rounds=21, inner=1 + 200 // batch)
+        report(f"resnet9, batch {batch}", *times, "ONNX Runtime")
+
+
+if __name__ == "__main__":
+    main()
