@@ -15,7 +15,11 @@ async function reply(response) {
 
 async function introduce() {
   const { models } = await reply(await fetch("v2/models"));
-  if (models.length === 0) return say("The model is still being loaded; an image can be dropped in a moment.");
+  if (models.length === 0) {
+    at("labels").textContent = "It is still being loaded.";
+    setTimeout(introduce, 1000);
+    return;
+  }
   model = models[0];
   at("model").textContent = model;
   at("curl").textContent = `curl --data-binary @photo.jpg ${classifyAddress()}`;

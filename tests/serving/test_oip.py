@@ -278,3 +278,16 @@ def test_openapi_describes_every_route(client):
     assert len(set(names)) == len(names)
     rules = {rule.rule.replace("<", "{").replace(">", "}") for rule in client.application.url_map.iter_rules()}
     assert rules == set(document["paths"])
+
+
+def test_damaged_requests_never_become_a_500(client):
+    generator = np.random.default_rng(4)
+    content, headers = binary(IMAGE, parameters={"binary_data_output": True}, outputs=[{"name": "logits"}])
+    head = int(headers[LENGTH])
+    seen = set()
+    for _ in range(400):
+        damaged = bytearray(content)
+        for at in generator.integers(0, head, generator.integers(1, 4)):
+            damaged[at] = generator.choice(list(b'{}[]",:0123456789-tfn\\\x00\xff'))
+        seen.add(client.post(INFER, data=bytes(damaged), headers=headers).status_code)
+    assert seen <= {200, 400} and 400 in seen
