@@ -177,9 +177,7 @@ def _copy(array: Any) -> Any:
     """A compact array of its own with the same elements."""
     if isinstance(array, numpy.ndarray):
         return numpy.array(array, order="C")
-    copy = type(array).make(array.shape, device=array.device)
-    copy[(slice(None),) * array.ndim] = array
-    return copy
+    return type(array)(array)
 
 
 def _as_numpy(array: Any) -> numpy.ndarray:

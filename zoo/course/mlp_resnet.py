@@ -10,7 +10,7 @@ import numpy as np
 
 import needle as ndl
 from needle import nn
-from zoo.course.simple_ml import Tally, set_mode
+from zoo.course.simple_ml import Tally, learn, set_mode
 
 
 def ResidualBlock(dim: int, hidden_dim: int, norm: Any = nn.BatchNorm1d, drop_prob: float = 0.1) -> nn.Module:
@@ -50,13 +50,9 @@ def epoch(dataloader: Iterable[Any], model: nn.Module, opt: Any = None) -> tuple
     set_mode(model, training=opt is not None)
     tally = Tally()
     for X, y in dataloader:
-        logits = model(X.reshape((X.shape[0], -1)))
-        loss = loss_fn(logits, y)
-        tally.add(logits, y, loss)
         if opt is not None:
             opt.reset_grad()
-            loss.backward()
-            opt.step()
+        learn(model(X.reshape((X.shape[0], -1))), y, loss_fn, opt, tally)
     accuracy, mean_loss = tally.result()
     return 1 - accuracy, mean_loss
 

@@ -69,13 +69,9 @@ def epoch_general_cifar10(
     tally = Tally()
     for X, y in dataloader:
         X, y = ndl.Tensor(X, device=device, requires_grad=False), ndl.Tensor(y, device=device, requires_grad=False)
-        logits = model(X)
-        loss = loss_fn(logits, y)
-        tally.add(logits, y, loss)
         if opt is not None:
             opt.reset_grad()
-            loss.backward()
-            opt.step()
+        learn(model(X), y, loss_fn, opt, tally)
     return tally.result()
 
 
@@ -113,16 +109,11 @@ def epoch_general_ptb(
     tally, h = Tally(), None
     for i in range(0, data.shape[0] - 1, seq_len):
         X, y = ndl.data.get_batch(data, i, seq_len, device=device, dtype=dtype)
-        logits, h = model(X, h)
-        h = tuple(state.detach() for state in h) if isinstance(h, tuple) else h.detach()
-        loss = loss_fn(logits, y)
-        tally.add(logits, y, loss)
         if opt is not None:
             opt.reset_grad()
-            loss.backward()
-            if clip is not None:
-                opt.clip_grad_norm(clip)
-            opt.step()
+        logits, h = model(X, h)
+        h = tuple(state.detach() for state in h) if isinstance(h, tuple) else h.detach()
+        learn(logits, y, loss_fn, opt, tally, clip)
     return tally.result()
 
 
@@ -147,6 +138,17 @@ def evaluate_ptb(
     """(accuracy, mean loss per target) of the model in eval mode; `loss_fn` is a class."""
     np.random.seed(4)
     return epoch_general_ptb(data, model, seq_len, loss_fn(), device=device, dtype=dtype)
+
+
+def learn(logits: ndl.Tensor, y: ndl.Tensor, loss_fn: Any, opt: Any, tally: Tally, clip: float | None = None) -> None:
+    """Count one batch in `tally`, and take one step of `opt` if there is one."""
+    loss = loss_fn(logits, y)
+    tally.add(logits, y, loss)
+    if opt is not None:
+        loss.backward()
+        if clip is not None:
+            opt.clip_grad_norm(clip)
+        opt.step()
 
 
 def set_mode(model: nn.Module, training: bool) -> None:
