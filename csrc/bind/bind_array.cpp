@@ -12,6 +12,16 @@ void check_axes(const char* where, const Sizes& shape) {
         refuse(where, "at most " + std::to_string(kMaxAxes) + " axes, got " + std::to_string(shape.size()));
 }
 
+void check_count(const char* where, int64_t count, int64_t other, const char* what) {
+    if (count != other)
+        refuse(where, "the shape has " + std::to_string(count) + " elements, the " + what + " " + std::to_string(other));
+}
+
+// Writing an element twice would leave what it is to chance.
+void check_written_once(const char* where, int64_t count, const Array& out) {
+    if (count > out.size) refuse(where, "the view must not hold an element twice");
+}
+
 Sizes row_major(const Sizes& shape) {
     Sizes strides(shape.size(), 1);
     for (std::size_t axis = shape.size(); axis-- > 1;) strides[axis - 1] = strides[axis] * (shape[axis] > 1 ? shape[axis] : 1);
@@ -48,7 +58,7 @@ void compact(Array& a, Array& out, const Sizes& shape, const Sizes& strides, int
     const float* x = checked("compact", a, shape, strides, offset);
     const int64_t count = count_of("compact", shape);
     if (&a == &out) refuse("compact", "the output must not be the input");
-    if (count != out.size) refuse("compact", "the shape has " + std::to_string(count) + " elements, the output " + std::to_string(out.size));
+    check_count("compact", count, out.size, "output");
     copy(shape, out.ptr, row_major(shape), x, strides);
 }
 
@@ -57,8 +67,8 @@ void ewise_setitem(Array& a, Array& out, const Sizes& shape, const Sizes& stride
     float* y = checked("ewise_setitem", out, shape, strides, offset);
     const int64_t count = count_of("ewise_setitem", shape);
     if (&a == &out) refuse("ewise_setitem", "the output must not be the input");
-    if (count > out.size) refuse("ewise_setitem", "the view must not write an element twice");
-    if (count != a.size) refuse("ewise_setitem", "the shape has " + std::to_string(count) + " elements, the input " + std::to_string(a.size));
+    check_written_once("ewise_setitem", count, out);
+    check_count("ewise_setitem", count, a.size, "input");
     copy(shape, y, strides, a.ptr, row_major(shape));
 }
 
@@ -66,8 +76,8 @@ void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, c
     check_axes("scalar_setitem", shape);
     float* y = checked("scalar_setitem", out, shape, strides, offset);
     const int64_t count = count_of("scalar_setitem", shape);
-    if (count > out.size) refuse("scalar_setitem", "the view must not write an element twice");
-    if (count != size) refuse("scalar_setitem", "the shape has " + std::to_string(count) + " elements, size says " + std::to_string(size));
+    check_written_once("scalar_setitem", count, out);
+    check_count("scalar_setitem", count, size, "size given");
     copy(shape, y, strides, &value, Sizes(shape.size(), 0));
 }
 

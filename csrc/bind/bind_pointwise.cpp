@@ -89,14 +89,15 @@ void def_binary(py::module_& m, const std::string& name, int op) {
         float* y = dense_output(strided, out, shape, out_strides);
         refuse_same(strided, out, a);
         refuse_same(strided, out, b);
-        const Loops loops{static_cast<int>(shape.size()), shape.data(), {out_strides.data(), a_strides.data(), b_strides.data()}};
+        const Loops loops{static_cast<int>(shape.size()), shape.data(),
+                          {out_strides.data(), a_strides.data(), b_strides.data()}};
         py::gil_scoped_release unlocked;
         pointwise().binary[op].strided(threads(), loops, y, first, second);
     });
 }
 
-void reduce(const std::string& where, const Reduction& kernel, Array& a, int64_t offset, int64_t outer, int64_t k, int64_t inner,
-            Array& out) {
+void reduce(const std::string& where, const Reduction& kernel, Array& a, int64_t offset, int64_t outer, int64_t k,
+            int64_t inner, Array& out) {
     const float* x = checked(where.c_str(), a, count_of(where.c_str(), {outer, k, inner}), offset);
     refuse_same(where, out, a);
     check_equal(where, count_of(where.c_str(), {outer, inner}), out.size);

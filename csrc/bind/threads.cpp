@@ -60,7 +60,7 @@ int num_threads() {
 
 void set_num_threads(int count) {
     if (count < 1 || count > kMaxThreads)
-        refuse("set_num_threads", "the number of threads must be 1.." + std::to_string(kMaxThreads) + ", got " + std::to_string(count));
+        refuse("set_num_threads", "the number must be 1.." + std::to_string(kMaxThreads) + ", got " + std::to_string(count));
     chosen.store(count);
 }
 

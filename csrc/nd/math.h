@@ -1,7 +1,7 @@
 // Vectorised exp, log, tanh, sigmoid, erf and pow. Largest error against the exact value in units in the last place, over
-// all floats (tests/csrc/test_math.cpp measures it): exp 1.1, log 1, tanh 1.5, sigmoid 2.5, erf 1.5, pow 0.6. Infinities, NaN, signed
-// zeros, denormals and overflow come out as in the C library. The same operations in the same order for every register
-// width, so the same bits wherever nd::fma is fused. Polynomials are minimax fits on the ranges named beside them.
+// all floats (tests/csrc/test_math.cpp measures it): exp 1.1, log 1, tanh 1.5, sigmoid 2.5, erf 1.5, pow 0.6. Infinities,
+// NaN, signed zeros, denormals and overflow come out as in the C library. The same operations in the same order for every
+// register width, so the same bits wherever nd::fma is fused. Polynomials are minimax fits on the ranges named.
 #pragma once
 #include "simd.h"
 
@@ -71,7 +71,8 @@ ND_INLINE Vec sigmoid(Vec x) {
 
 // erf x = x + x p(x^2) below 0.92, 1 - e^-q(x) above.
 ND_INLINE Vec erf(Vec x) {
-    constexpr float p[] = {0.128379166f, -0.376126349f, 0.112836972f, -0.0268594995f, 0.00520128617f, -0.000814559753f, 8.38239066e-5f};
+    constexpr float p[] = {0.128379166f, -0.376126349f, 0.112836972f, -0.0268594995f,
+                           0.00520128617f, -0.000814559753f, 8.38239066e-5f};
     constexpr float q[] = {-0.000174684188f, 1.12951493f, 0.633346915f, 0.108280085f, -0.0251194239f, 0.00417106133f,
                            -0.000434462185f, 2.10950075e-5f};
     const Vec a = magnitude(x);
@@ -86,7 +87,8 @@ ND_INLINE Vec erf(Vec x) {
 ND_INLINE void power_of_magnitude(const HalfVec& x, const HalfVec& y, HalfVec& result) {
     const DVec shift = DVec{} + 6755399441055744.0;
     const LVec a = (LVec)__builtin_convertvector(x, DVec) & 0x7fffffffffffffff;
-    const LVec k = (LVec)(((ULVec)a - 0x3fe6a09e667f3bcdu + (1024ull << 52)) >> 52) - 1024;  // a = 2^k m, sqrt(1/2) <= m < sqrt(2)
+    // a = 2^k m with sqrt(1/2) <= m < sqrt(2)
+    const LVec k = (LVec)(((ULVec)a - 0x3fe6a09e667f3bcdu + (1024ull << 52)) >> 52) - 1024;
     const DVec m = (DVec)(a - (k << 52));
     const DVec s = (m - 1.0) / (m + 1.0), square = s * s;
     DVec series = DVec{} + 1.0 / 17;

@@ -7,8 +7,9 @@
 namespace nd {
 
 class Pool;
-Pool* pool_create(int threads) noexcept;    // threads >= 1, the caller's among them; started at the first run; null without memory
-void pool_destroy(Pool* pool) noexcept;     // after the last run has returned
+// threads >= 1, the caller's among them; the others start at the first run. Null where there is no memory.
+Pool* pool_create(int threads) noexcept;
+void pool_destroy(Pool* pool) noexcept;  // after the last run has returned
 Executor pool_executor(Pool* pool) noexcept;
 
 }  // namespace nd

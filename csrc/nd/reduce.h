@@ -82,7 +82,8 @@ ND_INLINE int64_t reduce_scratch(int64_t outer, int64_t k, int64_t inner) {
 
 // out (outer, inner) = the fold of x (outer, k, inner) over its middle axis.
 template <class Fold>
-inline void reduce(const Executor& executor, int64_t outer, int64_t k, int64_t inner, const float* x, float* out, float* scratch) {
+inline void reduce(const Executor& executor, int64_t outer, int64_t k, int64_t inner, const float* x, float* out,
+                   float* scratch) {
     const int64_t length = inner == 1 ? kReduceRow : kReduceDeep;
     const int64_t blocks = max(int64_t(1), reduce_blocks(k, inner));
     float* partial = blocks > 1 ? scratch : out;

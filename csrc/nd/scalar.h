@@ -49,7 +49,9 @@ struct EqScalar { float s; template <class T> ND_FN T operator()(T x) const { re
 struct GeScalar { float s; template <class T> ND_FN T operator()(T x) const { return Ge{}(x, constant<T>(s)); } };
 
 // Gradients: the incoming one first, then the operand (x) or the result (y) of the function.
-struct ReluGradient { template <class T> ND_FN T operator()(T g, T x) const { return select(x > constant<T>(0), g, constant<T>(0)); } };
+struct ReluGradient {
+    template <class T> ND_FN T operator()(T g, T x) const { return select(x > constant<T>(0), g, constant<T>(0)); }
+};
 struct TanhGradient { template <class T> ND_FN T operator()(T g, T y) const { return g * fma(-y, y, constant<T>(1)); } };
 struct SigmoidGradient { template <class T> ND_FN T operator()(T g, T y) const { return g * (y * (constant<T>(1) - y)); } };
 

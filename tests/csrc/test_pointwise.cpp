@@ -110,7 +110,8 @@ void reductions() {
                                  {1, 70000, 3}, {100, 9, 1}, {4, 0, 3}, {3, 300, 64}};
     for (const auto& [outer, k, inner] : shapes) {
         const std::vector<float> x = random_floats(outer * k * inner);
-        const std::vector<float> one = reduced<nd::SumFold>({}, outer, k, inner, x), most = reduced<nd::MaxFold>({}, outer, k, inner, x);
+        const std::vector<float> one = reduced<nd::SumFold>({}, outer, k, inner, x);
+        const std::vector<float> most = reduced<nd::MaxFold>({}, outer, k, inner, x);
         const std::vector<float> three = reduced<nd::SumFold>(three_threads(), outer, k, inner, x);
         for (int64_t o = 0; o < outer; ++o)
             for (int64_t i = 0; i < inner; ++i) {

@@ -7,8 +7,7 @@ namespace {
 void once_each(const nd::Executor& executor, int64_t count) {
     std::vector<int> seen(static_cast<std::size_t>(count));
     nd::parallel(executor, count, [&](int64_t i) { ++seen[static_cast<std::size_t>(i)]; });
-    for (int64_t i = 0; i < count; ++i)
-        CHECK(seen[static_cast<std::size_t>(i)] == 1, "index %d of %d ran %d times", int(i), int(count), seen[static_cast<std::size_t>(i)]);
+    for (int times : seen) CHECK(times == 1, "an index of %d ran %d times", int(count), times);
 }
 
 void counts(int threads, int rounds) {

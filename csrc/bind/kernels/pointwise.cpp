@@ -19,13 +19,17 @@ Nest<K> nest_of(const Loops& loops) {
 template <class F>
 constexpr Map1 unary() {
     return {[](const Executor& e, int64_t n, float, float* y, const float* x) { map(e, n, F{}, y, x); },
-            [](const Executor& e, const Loops& loops, float, float* y, const float* x) { map(e, nest_of<2>(loops), F{}, y, x); }};
+            [](const Executor& e, const Loops& loops, float, float* y, const float* x) {
+                map(e, nest_of<2>(loops), F{}, y, x);
+            }};
 }
 
 template <class F>
 constexpr Map1 with_scalar() {
     return {[](const Executor& e, int64_t n, float s, float* y, const float* x) { map(e, n, F{s}, y, x); },
-            [](const Executor& e, const Loops& loops, float s, float* y, const float* x) { map(e, nest_of<2>(loops), F{s}, y, x); }};
+            [](const Executor& e, const Loops& loops, float s, float* y, const float* x) {
+                map(e, nest_of<2>(loops), F{s}, y, x);
+            }};
 }
 
 template <class F>
