@@ -248,7 +248,7 @@ def test_train_cifar10_learns_and_evaluates():
     np.random.seed(0)
     model = small_network()
     _, before = simple_ml.evaluate_cifar10(model, loader)
-    accuracy, loss = simple_ml.train_cifar10(model, loader, n_epochs=4, lr=0.01)
+    accuracy, loss = simple_ml.train_cifar10(model, loader, n_epochs=4, lr=0.01, loss_fn=nn.SoftmaxLoss())
     assert loss < before and model.training
     accuracy, loss = simple_ml.evaluate_cifar10(model, loader)
     assert accuracy > 0.9 and not model.training

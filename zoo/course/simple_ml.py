@@ -56,14 +56,14 @@ def loss_err(h: ndl.Tensor, y: np.ndarray) -> tuple[Any, Any]:
 
 
 def epoch_general_cifar10(
-    dataloader: Iterable[Any], model: nn.Module, loss_fn: Any = None, opt: Any = None
+    dataloader: Iterable[Any], model: nn.Module, loss_fn: Any = nn.SoftmaxLoss, opt: Any = None
 ) -> tuple[float, float]:
     """(accuracy, mean loss) over one pass through the data, with one step of `opt` for each batch if it is given.
 
-    `loss_fn` is a loss module, SoftmaxLoss by default. Seeds numpy's generator with 4 first.
+    `loss_fn` is a loss module or its class. Seeds numpy's generator with 4 first.
     """
     np.random.seed(4)
-    loss_fn = nn.SoftmaxLoss() if loss_fn is None else loss_fn
+    loss_fn = made(loss_fn)
     device = model.parameters()[0].device
     set_mode(model, training=opt is not None)
     tally = Tally()
@@ -84,18 +84,18 @@ def train_cifar10(
     opt = optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
     result = (0.0, 0.0)
     for _ in range(n_epochs):
-        result = epoch_general_cifar10(dataloader, model, loss_fn=loss_fn(), opt=opt)
+        result = epoch_general_cifar10(dataloader, model, loss_fn=loss_fn, opt=opt)
     return result
 
 
 def evaluate_cifar10(model: nn.Module, dataloader: Iterable[Any], loss_fn: Any = nn.SoftmaxLoss) -> tuple[float, float]:
     """(accuracy, mean loss) of the model in eval mode; `loss_fn` is a class."""
     np.random.seed(4)
-    return epoch_general_cifar10(dataloader, model, loss_fn=loss_fn())
+    return epoch_general_cifar10(dataloader, model, loss_fn=loss_fn)
 
 
 def epoch_general_ptb(
-    data: np.ndarray, model: nn.Module, seq_len: int = 40, loss_fn: Any = None, opt: Any = None,
+    data: np.ndarray, model: nn.Module, seq_len: int = 40, loss_fn: Any = nn.SoftmaxLoss, opt: Any = None,
     clip: float | None = None, device: Any = None, dtype: Any = "float32",
 ) -> tuple[float, float]:  # fmt: skip
     """(accuracy, mean loss per target) over one pass through the text, with one step of `opt` per `seq_len` rows.
@@ -104,7 +104,7 @@ def epoch_general_ptb(
     the norm of the gradients. Seeds numpy's generator with 4 first.
     """
     np.random.seed(4)
-    loss_fn = nn.SoftmaxLoss() if loss_fn is None else loss_fn
+    loss_fn = made(loss_fn)
     set_mode(model, training=opt is not None)
     tally, h = Tally(), None
     for i in range(0, data.shape[0] - 1, seq_len):
@@ -127,7 +127,7 @@ def train_ptb(
     opt = optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
     result = (0.0, 0.0)
     for _ in range(n_epochs):
-        result = epoch_general_ptb(data, model, seq_len, loss_fn(), opt, clip, device, dtype)
+        result = epoch_general_ptb(data, model, seq_len, loss_fn, opt, clip, device, dtype)
     return result
 
 
@@ -137,7 +137,12 @@ def evaluate_ptb(
 ) -> tuple[float, float]:  # fmt: skip
     """(accuracy, mean loss per target) of the model in eval mode; `loss_fn` is a class."""
     np.random.seed(4)
-    return epoch_general_ptb(data, model, seq_len, loss_fn(), device=device, dtype=dtype)
+    return epoch_general_ptb(data, model, seq_len, loss_fn, device=device, dtype=dtype)
+
+
+def made(loss_fn: Any) -> Any:
+    """The loss module, given itself or its class."""
+    return loss_fn() if isinstance(loss_fn, type) else loss_fn
 
 
 def learn(logits: ndl.Tensor, y: ndl.Tensor, loss_fn: Any, opt: Any, tally: Tally, clip: float | None = None) -> None:
