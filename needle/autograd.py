@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 
 from .backend_selection import BACKEND, NDArray, array_api, default_device
-from .errors import NeedleError, ShapeError
+from .errors import DeviceError, NeedleError, ShapeError
 from .types import Type
 
 LAZY_MODE = False  # True: record ops now, compute when the data is asked for
@@ -145,14 +145,21 @@ class Value:
     def make_from_op(cls, op: Op, inputs: Sequence[Value]) -> Any:
         """The value of `op` applied to `inputs`: computed at once unless LAZY_MODE, recorded if gradients need it.
 
-        Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit.
+        Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit, and DeviceError.
         """
         type = op.infer(*[x._type or x.type for x in inputs]) if op.infer is not None else None
         if LAZY_MODE:
             value = cls.__new__(cls)
             value._init(op, list(inputs), type=type)
             return value
-        data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
+        try:
+            data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
+        except TypeError:  # what a kernel says when it is handed memory of another device
+            devices = sorted({repr(x.device) for x in inputs if isinstance(x, Tensor)})
+            if len(devices) < 2:
+                raise
+            where, given = op.__class__.__name__, " and ".join(devices)
+            raise DeviceError(f"[{where}] operands must be on one device, got {given}") from None
         if isinstance(data, numpy.generic):  # numpy's results of shape () are bare scalars; here they are arrays
             data = numpy.asarray(data)
         value = cls.__new__(cls)

@@ -150,13 +150,12 @@ def test_layout_in_memory_does_not_matter(case: Case, layout: str, kind: str) ->
     assert_equal(case, applied(case, leaves), case.meaning(*case.all_inputs(values)), tolerance)
 
 
-def pulled_back(case: Case, leaves: list[Any], weights: list[Tensor]) -> tuple[list[Tensor], list[Any]]:
-    """(differentiated outputs, adjoints of the differentiated inputs when those of the outputs are `weights`)"""
-    results = applied(case, leaves)[: case.outputs]
+def pulled_back(results: list[Tensor], weights: list[Tensor], variables: list[Tensor]) -> list[Any]:
+    """The adjoints of `variables` when those of `results` are `weights`."""
     adjoints: dict[Any, Any] = {}
     for y, weight in zip(results, weights, strict=True):
         adjoints[y] = adjoints[y] + weight if y in adjoints else weight
-    return results, autograd.vjp(adjoints, differentiated(case, leaves))
+    return autograd.vjp(adjoints, variables)
 
 
 def differentiated(case: Case, leaves: list[Any]) -> list[Tensor]:
@@ -196,10 +195,9 @@ def test_gradient_is_the_slope(case: Case) -> None:
         pytest.skip("depends on values saved by the op whose gradient it is; see that op's second gradient")
     leaves = tensors(case.inputs, ARRAYS["float64"], requires_grad=True)
     weights = cotangents(applied(case, leaves)[: case.outputs], seed=1)
-    _, adjoints = pulled_back(case, leaves, weights)
-    assert_slopes(
-        lambda: total(applied(case, leaves)[: case.outputs], weights), differentiated(case, leaves), adjoints, 1e-6
-    )
+    variables = differentiated(case, leaves)
+    adjoints = pulled_back(applied(case, leaves)[: case.outputs], weights, variables)
+    assert_slopes(lambda: total(applied(case, leaves)[: case.outputs], weights), variables, adjoints, 1e-6)
 
 
 @by_case
@@ -210,15 +208,12 @@ def test_second_gradient_is_the_slope_of_the_gradient(case: Case) -> None:
     weights = cotangents(applied(case, leaves)[: case.outputs], seed=1)
 
     def gradients() -> list[Tensor]:
-        return [x for x in pulled_back(case, leaves, weights)[1] if x is not None]
+        adjoints = pulled_back(applied(case, leaves)[: case.outputs], weights, differentiated(case, leaves))
+        return [x for x in adjoints if x is not None]
 
-    first = gradients()
+    first, variables = gradients(), differentiated(case, leaves) + weights
     directions = cotangents(first, seed=2)
-    variables = differentiated(case, leaves) + weights
-    adjoints: dict[Any, Any] = {}
-    for x, direction in zip(first, directions, strict=True):
-        adjoints[x] = adjoints[x] + direction if x in adjoints else direction
-    second = autograd.vjp(adjoints, variables)
+    second = pulled_back(first, directions, variables)
     assert_slopes(lambda: total(gradients(), directions), variables, second, 2e-5)
 
 
@@ -229,7 +224,7 @@ def test_gradients_agree_between_kinds_of_arrays(case: Case, kind: str) -> None:
         leaves = tensors(case.inputs, array, requires_grad=True)
         results = applied(case, leaves)[: case.outputs]
         weights = [Tensor.make_const(array(w.numpy())) for w in cotangents(results, seed=1)]
-        return [None if x is None else x.numpy() for x in pulled_back(case, leaves, weights)[1]]
+        return [None if x is None else x.numpy() for x in pulled_back(results, weights, differentiated(case, leaves))]
 
     for got, expected in zip(run(ARRAYS[kind]), run(ARRAYS["float64"]), strict=True):
         if expected is None:

@@ -92,12 +92,8 @@ class EWisePow(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
-        da = db = None
-        if a.requires_grad:
-            da = sum_to(out_grad * b * power(a, add_scalar(b, -1)), a)
-        if b.requires_grad:
-            db = sum_to(out_grad * node * log(a), b)
-        return da, db
+        da = sum_to(out_grad * b * power(a, add_scalar(b, -1)), a) if a.requires_grad else None
+        return da, sum_to(out_grad * node * log(a), b) if b.requires_grad else None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Zeros(Tensor):
         return self
 
     def __add__(self, other: Any) -> Any:
-        return other
+        return other if isinstance(other, Tensor) else super().__add__(other)
 
     __radd__ = __add__
 

@@ -167,3 +167,5 @@ def test_operands_must_be_on_one_device() -> None:
     for op in (ops.add, ops.multiply, ops.divide, ops.power):
         with pytest.raises(DeviceError, match=r"one device, got cpu\(\) and cpu_numpy\(\)"):
             op(here, there)
+    with pytest.raises(DeviceError, match=r"\[MatMul\] operands must be on one device, got cpu\(\) and cpu_numpy\(\)"):
+        here.reshape((1, 2)) @ there.reshape((2, 1))
