@@ -5,72 +5,62 @@
 namespace nd { namespace ND_ISA {
 
 // One axis of the input gradient for the input positions first, first + stride, ...: position h sums over the taps t with
-// (h + padding - t) % stride == 0 whose output (h + padding - t) / stride exists: a convolution of g with stride 1.
+// (h + padding - t) % stride == 0 whose output (h + padding - t) / stride exists, which is a convolution of g with stride 1.
 struct Phase {
-    int64_t first, count;       // count input positions
-    int64_t tap_last, taps;     // taps in the order in which outputs ascend: tap_last, tap_last - stride, ...
-    int64_t begin, extent;      // the outputs that are read, padding among them
+    int64_t first;
+    Line line;
+    int64_t tap;  // the tap that goes with the first output read; those of the following outputs are `stride` lower each
 };
 
 constexpr Phase conv_phase(int64_t size, int64_t outputs, int64_t kernel, int64_t stride, int64_t padding, int64_t first) {
     const int64_t tap = (first + padding) % stride, count = ceil_div(size - first, stride);
-    const int64_t q = (first + padding) / stride, q_last = q + count - 1;  // position i of them reads outputs q + i - t
+    const int64_t q = (first + padding) / stride;  // position i of them reads the outputs q + i - t with tap + t * stride
     const int64_t low = max<int64_t>(0, q - outputs + 1);
-    const int64_t high = min(q_last + 1, tap < kernel ? ceil_div(kernel - tap, stride) : 0);
-    const int64_t taps = outputs > 0 ? max<int64_t>(0, high - low) : 0;
-    return {first, count, tap + stride * (low + taps - 1), taps, q - (low + taps - 1), taps ? count + taps - 1 : 0};
-}
-
-// The region of g that all phases of one axis read together.
-constexpr Axis conv_gradient_axis(int64_t size, int64_t outputs, int64_t kernel, int64_t stride, int64_t padding) {
-    int64_t begin = outputs, end = 0;
-    for (int64_t first = 0; first < min(stride, size); ++first) {
-        const Phase p = conv_phase(size, outputs, kernel, stride, padding, first);
-        if (p.taps == 0) continue;
-        begin = min(begin, p.begin);
-        end = max(end, p.begin + p.extent);
-    }
-    return {outputs, 0, 0, min(begin, end), max<int64_t>(0, end - begin)};
+    const int64_t high = min(q + count, tap < kernel ? ceil_div(kernel - tap, stride) : 0);
+    const int64_t taps = max<int64_t>(0, high - low), last = low + taps - 1;
+    return {first, {count, 1, q - last, taps, outputs}, tap + stride * last};
 }
 
 struct InputGradient {
     ConvShape<> s;
-    int64_t rows, columns;  // outputs of the convolution
-    Axis v, h;
+    int64_t images, rows, columns;  // outputs of the convolution
+    Border border{0, 0, 0, 0};      // of g: enough for every phase
 
-    explicit InputGradient(const ConvShape<>& shape)
+    InputGradient(const ConvShape<>& shape, int64_t images)
         : s(shape),
+          images(images),
           rows(conv_outputs(s.height, s.kernel, s.stride, s.padding)),
-          columns(conv_outputs(s.width, s.kernel, s.stride, s.padding)),
-          v(conv_gradient_axis(s.height, rows, s.kernel, s.stride, s.padding)),
-          h(conv_gradient_axis(s.width, columns, s.kernel, s.stride, s.padding)) {}
-
-    int64_t region() const { return v.extent * h.extent * s.out; }
-    int64_t packed() const { return s.kernel * s.kernel * packed_size(s.out, s.in); }
-    int64_t scratch(int64_t images, int threads) const {
-        return packed() + threads * images_per_task(images, region(), threads) * region();
+          columns(conv_outputs(s.width, s.kernel, s.stride, s.padding)) {
+        each_phase(nullptr, [&](const Phase& v, const Phase& h, float*) {
+            const Border b = border_of(images, v.line, h.line);
+            border = {max(border.top, b.top), max(border.bottom, b.bottom), max(border.left, b.left), max(border.right, b.right)};
+        });
     }
+
+    int64_t image() const { return (border.top + rows + border.bottom) * (border.left + columns + border.right) * s.out; }
+    int64_t packed() const { return s.kernel * s.kernel * packed_size(s.out, s.in); }
+    int64_t scratch(int threads) const { return packed() + threads * images_per_task(images, image(), threads) * image(); }
 
     // Calls f(vertical phase, horizontal phase, its packed weights) for every pair of phases.
     template <class F>
     void each_phase(float* weights, const F& f) const {
         for (int64_t y = 0; y < min(s.stride, s.height); ++y)
             for (int64_t x = 0; x < min(s.stride, s.width); ++x) {
-                const Phase p = conv_phase(s.height, rows, s.kernel, s.stride, s.padding, y);
-                const Phase q = conv_phase(s.width, columns, s.kernel, s.stride, s.padding, x);
-                f(p, q, weights);
-                weights += packed_size(p.taps * q.taps * s.out, s.in);
+                const Phase v = conv_phase(s.height, rows, s.kernel, s.stride, s.padding, y);
+                const Phase h = conv_phase(s.width, columns, s.kernel, s.stride, s.padding, x);
+                f(v, h, weights);
+                weights += packed_size(v.line.taps * h.line.taps * s.out, s.in);
             }
     }
 
     // [ceil(Ci / 16)][tap rows][tap columns][Co][16], taps in the order in which g is read.
     void pack(const Executor& executor, const float* w, float* packed) const {
         parallel(executor, ceil_div(s.in, kBlock), [&](int64_t j) {
-            each_phase(packed, [&](const Phase& p, const Phase& q, float* weights) {
-                float* to = weights + j * p.taps * q.taps * s.out * kBlock;
-                for (int64_t a = 0; a < p.taps; ++a)
-                    for (int64_t b = 0; b < q.taps; ++b, to += s.out * kBlock) {
-                        const int64_t tap = (p.tap_last - a * s.stride) * s.kernel + q.tap_last - b * s.stride;
+            each_phase(packed, [&](const Phase& v, const Phase& h, float* weights) {
+                float* to = weights + j * v.line.taps * h.line.taps * s.out * kBlock;
+                for (int64_t a = 0; a < v.line.taps; ++a)
+                    for (int64_t b = 0; b < h.line.taps; ++b, to += s.out * kBlock) {
+                        const int64_t tap = (v.tap - a * s.stride) * s.kernel + h.tap - b * s.stride;
                         const float* from = w + (tap * s.in + j * kBlock) * s.out;
                         pack_block({from, 1, s.out}, s.out, min<int64_t>(kBlock, s.in - j * kBlock), to);
                     }
@@ -80,22 +70,21 @@ struct InputGradient {
 };
 
 // dx (N, H, W, Ci) compact, from g (N, Ho, Wo, Co) with any strides and w (K, K, Ci, Co) compact.
-// `scratch` holds InputGradient(s).scratch(images, executor.threads) floats.
+// `scratch` holds InputGradient(s, images).scratch(executor.threads) floats.
 inline void conv_input_gradient(const Executor& executor, const ConvShape<>& s, int64_t images, const float* g, const Strides4& strides,
                                 const float* w, float* dx, float* scratch) {
-    const InputGradient plan(s);
+    const InputGradient plan(s, images);
     plan.pack(executor, w, scratch);
-    const Reader reader{g, strides, plan.rows, plan.columns, s.out, plan.v, plan.h};
+    const Reader reader{g, strides, plan.rows, plan.columns, s.out, plan.border};
     float* copies = scratch + plan.packed();
-    const int64_t step = images_per_task(images, plan.region(), executor.threads), size = s.height * s.width * s.in;
+    const int64_t step = images_per_task(images, plan.image(), executor.threads), size = s.height * s.width * s.in;
     balance(executor, ceil_div(images, step), [&](int64_t worker, int64_t task) {
         const int64_t first = task * step, count = min(step, images - first);
-        const Source all = reader.read(first, count, copies + worker * step * plan.region());
-        plan.each_phase(scratch, [&](const Phase& p, const Phase& q, const float* weights) {
-            const Source source{all.p + (p.begin - plan.v.begin) * all.row + (q.begin - plan.h.begin) * s.out, all.image, all.row};
-            const Grid grid{p.count, q.count, all.row, s.out, first * size + (p.first * s.width + q.first) * s.in, size,
-                            s.stride * s.width * s.in, s.stride * s.in, p.taps, q.taps * s.out};
-            conv_grid(grid, source, count, s.in, weights, dx, Keep{});
+        const Source source = reader.read(first, count, copies + worker * step * plan.image());
+        plan.each_phase(scratch, [&](const Phase& v, const Phase& h, const float* weights) {
+            const Grid grid{widened(v.line, plan.border.top, plan.border.bottom), widened(h.line, plan.border.left, plan.border.right), s.out, s.in, first * size + (v.first * s.width + h.first) * s.in, size,
+                            s.stride * s.width * s.in, s.stride * s.in};
+            conv_grid(grid, source, count, weights, dx, Keep{});
         });
     });
 }
@@ -104,36 +93,47 @@ constexpr int64_t kPixelChunk = 256;  // depth of one pass of the weight gradien
 
 struct WeightGradient {
     ConvShape<> s;
-    Axis v, h;
     int64_t images;
+    Line v, h;
+    int64_t left, right;  // zeros beside the rows of x
 
     WeightGradient(const ConvShape<>& shape, int64_t images)
-        : s(shape),
-          v(conv_axis(s.height, s.kernel, s.stride, s.padding)),
-          h(conv_axis(s.width, s.kernel, s.stride, s.padding)),
-          images(images) {}
+        : s(shape), images(images), v(conv_rows(s)), h(conv_columns(s)), left(zeros_before(h)), right(zeros_behind(h)) {}
 
     int64_t pixels() const { return v.outputs * h.outputs; }
-    int64_t region() const { return v.extent * h.extent * s.in; }
-    int64_t chunk() const { return max<int64_t>(1, min(images, kPixelChunk / max<int64_t>(1, pixels()))); }
+    int64_t image() const { return s.height * (left + s.width + right) * s.in; }
+    int64_t chunk() const { return max<int64_t>(1, kPixelChunk / max<int64_t>(1, pixels())); }
     int64_t tail() const { return s.out % kBlock ? images * pixels() * kBlock : 0; }
-    // Copies of x, of g, the part of g that fills no block, positions of the pixels of a chunk.
-    int64_t scratch() const { return images * region() + images * pixels() * s.out + tail() + 2 * chunk() * pixels() + 2; }
+    // Copies of x, of g, the part of g that fills no block, where the pixels of an image are.
+    int64_t scratch() const { return images * image() + images * pixels() * s.out + tail() + 2 * pixels() + 2; }
 };
 
-// The rows [i0, i1) of one kernel row (each a kernel column and channel) times all blocks of g.
+// The rows [i0, i1) of tap row t (each a tap column and channel) times all blocks of g, over the outputs that see this tap row.
 inline void weight_gradient_rows(const WeightGradient& plan, const Source& x, const int64_t* offset, const Right& g, int64_t t,
                                  int64_t i0, int64_t i1, float* dw) {
     const ConvShape<>& s = plan.s;
-    const int64_t at = (((plan.v.first + t) * s.kernel + plan.h.first) * s.in) * s.out;
+    const int64_t tap = (plan.v.begin + s.padding + t) * s.kernel + plan.h.begin + s.padding, blocks = ceil_div(s.out, kBlock);
+    int64_t from = 0, end = plan.v.outputs;  // output rows
+    while (from < end && plan.v.begin + from * s.stride + t < 0) ++from;
+    while (from < end && plan.v.begin + (end - 1) * s.stride + t >= s.height) --end;
+    const int64_t skipped = from * plan.h.outputs, depth = (end - from) * plan.h.outputs;
     for (int64_t n = 0; n < plan.images; n += plan.chunk()) {
-        const int64_t depth = min(plan.chunk(), plan.images - n) * plan.pixels();
+        const int64_t count = min(plan.chunk(), plan.images - n);
         for (int64_t i = i0; i < i1; i += kTileRows)
             with_height(min<int64_t>(kTileRows, i1 - i), [&](auto height) {
                 constexpr int R = decltype(height)::value;
-                const PixelsLeft left{x.p + n * x.image + t * x.row + i, offset};
-                sweep<R>(depth, left, g, n * plan.pixels(), 0, ceil_div(s.out, kBlock), dw, at + i * s.out, s.out,
-                         {0, 0, n > 0, true}, s.out, Keep{});
+                for_blocks<R>(g, 0, blocks, [&](auto width, int64_t j) {
+                    constexpr int B = decltype(width)::value;
+                    const Extent e{j * kBlock, s.out - j * kBlock, n > 0, true};
+                    const auto row = [&](int r) { return (tap * s.in + i + r) * s.out + j * kBlock; };
+                    Vec acc[R][B * kBlockVecs];
+                    load_tile(acc, dw, row, e);
+                    for (int64_t image = n; image < n + count; ++image) {
+                        const float* p = x.p + image * x.image + (plan.v.begin + t) * x.row + (plan.h.begin + plan.left) * s.in + i;
+                        multiply(acc, depth, PixelsLeft{p, offset + skipped}, g.at(j, image * plan.pixels() + skipped));
+                    }
+                    store_tile(acc, dw, row, e, Keep{});
+                });
             });
     }
 }
@@ -148,23 +148,21 @@ inline void conv_weight_gradient(const Executor& executor, const ConvShape<>& s,
         std::memset(dw, 0, sizeof(float) * s.kernel * s.kernel * s.in * s.out);
     if (images * pixels == 0) return;
 
-    const Axis rows{0, 0, 0, 0, plan.v.outputs}, columns{0, 0, 0, 0, plan.h.outputs};
-    const Reader reader{x, xs, s.height, s.width, s.in, plan.v, plan.h};
-    const Reader gradients{g, gs, plan.v.outputs, plan.h.outputs, s.out, rows, columns};
-    const bool compact = gradients.in_place() && gs.h == gs.w * plan.h.outputs && (images == 1 || gs.n == gs.h * plan.v.outputs);
-    float* g_copy = scratch + images * plan.region();
+    const Reader reader{x, xs, s.height, s.width, s.in, {0, 0, plan.left, plan.right}};
+    const Reader gradients{g, gs, plan.v.outputs, plan.h.outputs, s.out, {0, 0, 0, 0}};
+    const bool compact = gradients.in_place() && (gs.h == plan.h.outputs * s.out || plan.v.outputs == 1) &&
+                         (gs.n == pixels * s.out || images == 1);
+    float* g_copy = scratch + images * plan.image();
     float* tail = g_copy + images * pixels * s.out;
     int64_t* offset = reinterpret_cast<int64_t*>(scratch + round_up(tail + plan.tail() - scratch, 2));
 
-    const Source source = reader.in_place() ? reader.read(0, 0, nullptr)
-                                            : Source{scratch, plan.region(), plan.h.extent * s.in};
+    const Source source = reader.in_place() ? reader.read(0, 0, nullptr) : Source{scratch, reader.image(), reader.row()};
     parallel(executor, images, [&](int64_t n) {
-        reader.read(n, 1, scratch + n * plan.region());
-        if (!compact)
-            copy_region(g + n * gs.n, gs, plan.v.outputs, plan.h.outputs, s.out, rows, columns, g_copy + n * pixels * s.out);
+        reader.read(n, 1, scratch + n * reader.image());
+        if (!compact) gradients.copy(g + n * gs.n, g_copy + n * gradients.image());
     });
-    for (int64_t p = 0; p < plan.chunk() * pixels; ++p)
-        offset[p] = p / pixels * source.image + p % pixels / plan.h.outputs * s.stride * source.row + p % plan.h.outputs * s.stride * s.in;
+    for (int64_t p = 0; p < pixels; ++p)
+        offset[p] = p / plan.h.outputs * s.stride * source.row + p % plan.h.outputs * s.stride * s.in;
     const Right right = prepare_right(executor, 0, s.out, images * pixels, {compact ? g : g_copy, s.out, 1}, tail);
 
     const int64_t step = max<int64_t>(kTileRows, round_up(ceil_div(plan.v.taps * run, 4 * executor.threads), kTileRows));

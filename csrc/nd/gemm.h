@@ -58,25 +58,28 @@ inline Right prepare_right(const Executor& executor, int64_t m, int64_t n, int64
     return {{b.data, b.row, kBlock}, scratch, whole};
 }
 
-// One panel of at most kTileRows rows times the blocks [from, to).
-template <int R, class Left, class Epilogue>
-inline void sweep(int64_t depth, const Left& a, const Right& b, int64_t k, int64_t from, int64_t to, float* c, int64_t offset,
-                  int64_t ldc, Extent e, int64_t n, const Epilogue& epilogue) {
-    auto run = [&](auto count, int64_t j) {
-        constexpr int B = decltype(count)::value;
-        e.column = j * kBlock;
-        e.columns = n - e.column;
-        tile<R, B>(depth, a, b.at(j, k), c, [&](int i) { return offset + i * ldc + e.column; }, e, epilogue);
-    };
+// Calls f(Const<B>{}, j) for groups of B blocks that cover [from, to): as many as a tile of R rows holds, then fewer.
+template <int R, class F>
+ND_INLINE void for_blocks(const Right& b, int64_t from, int64_t to, F&& f) {
     constexpr int B = tile_blocks(R);
     const int64_t whole = min(to, b.count);
     int64_t j = from;
-    for (; j + B <= whole; j += B) run(Const<B>{}, j);
+    for (; j + B <= whole; j += B) f(Const<B>{}, j);
     if constexpr (B > 2)
-        for (; j + 2 <= whole; j += 2) run(Const<2>{}, j);
-    if constexpr (B > 1)
-        for (; j < whole; ++j) run(Const<1>{}, j);
-    if (j < to) run(Const<1>{}, j);
+        for (; j + 2 <= whole; j += 2) f(Const<2>{}, j);
+    for (; j < to; ++j) f(Const<1>{}, j);
+}
+
+// One panel of R rows times the blocks [from, to); the depth begins at `k` of b.
+template <int R, class Left, class Epilogue>
+inline void sweep(int64_t depth, const Left& a, const Right& b, int64_t k, int64_t from, int64_t to, float* c, int64_t offset,
+                  int64_t ldc, Extent e, int64_t n, const Epilogue& epilogue) {
+    for_blocks<R>(b, from, to, [&](auto width, int64_t j) {
+        e.column = j * kBlock;
+        e.columns = n - e.column;
+        const auto row = [&](int i) { return offset + i * ldc + e.column; };
+        tile<R, decltype(width)::value>(depth, a, b.at(j, k), c, row, e, epilogue);
+    });
 }
 
 // Rows [i0, i1) times blocks [j0, j1), the depth in blocks; `panel` holds kRowChunk x kDepthBlock floats.

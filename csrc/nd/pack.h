@@ -83,4 +83,36 @@ inline void pack_columns(const Matrix& a, int64_t depth, float* out) {
     }
 }
 
+// Three planes of one row of pixels side by side: r0 g0 b0 r1 g1 b1 ...
+template <int part, int... I>
+ND_INLINE Vec merge(Vec r, Vec g, Vec b, std::integer_sequence<int, I...>) {  // vector `part` of the three that result
+    constexpr int first = part * kLanes;
+#if defined(__clang__)
+    const Vec rg = __builtin_shufflevector(r, g, ((first + I) / 3 + ((first + I) % 3 == 1 ? kLanes : 0))...);
+    return __builtin_shufflevector(rg, b, ((first + I) % 3 == 2 ? kLanes + (first + I) / 3 : I)...);
+#else
+    const Vec rg = __builtin_shuffle(r, g, IVec{((first + I) / 3 + ((first + I) % 3 == 1 ? kLanes : 0))...});
+    return __builtin_shuffle(rg, b, IVec{((first + I) % 3 == 2 ? kLanes + (first + I) / 3 : I)...});
+#endif
+}
+
+// out[i][c] = in[i * pixel + c * channel] for `width` pixels of `channels` channels.
+inline void copy_pixels(const float* in, int64_t pixel, int64_t channel, int64_t width, int64_t channels, float* out) {
+    using Lanes = std::make_integer_sequence<int, kLanes>;
+    int64_t i = 0;
+    if (channel == 1 && pixel == channels) {
+        for (; i < width * channels; ++i) out[i] = in[i];
+        return;
+    }
+    if (channels == 3 && pixel == 1)  // a colour image in planes
+        for (; i + kLanes <= width; i += kLanes) {
+            const Vec r = load(in + i), g = load(in + channel + i), b = load(in + 2 * channel + i);
+            store(out + 3 * i, merge<0>(r, g, b, Lanes{}));
+            store(out + 3 * i + kLanes, merge<1>(r, g, b, Lanes{}));
+            store(out + 3 * i + 2 * kLanes, merge<2>(r, g, b, Lanes{}));
+        }
+    for (int64_t c = 0; c < channels; ++c)
+        for (int64_t k = i; k < width; ++k) out[k * channels + c] = in[k * pixel + c * channel];
+}
+
 }}  // namespace nd::ND_ISA

@@ -16,7 +16,7 @@ void run(const Executor& executor, const ConvSizes& s, const Map& x, const float
     conv(executor, shape, s.images, x.p, x.strides, scratch, y, scratch + conv_packed_size(shape));
 }
 
-int64_t input_gradient_scratch(const ConvSizes& s, int threads) { return InputGradient(shape_of(s)).scratch(s.images, threads); }
+int64_t input_gradient_scratch(const ConvSizes& s, int threads) { return InputGradient(shape_of(s), s.images).scratch(threads); }
 
 void input_gradient(const Executor& executor, const ConvSizes& s, const Map& g, const float* w, float* dx, float* scratch) {
     conv_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
