@@ -79,7 +79,7 @@ def train_cifar10(
     model: nn.Module, dataloader: Iterable[Any], n_epochs: int = 1, optimizer: Any = ndl.optim.Adam,
     lr: float = 0.001, weight_decay: float = 0.001, loss_fn: Any = nn.SoftmaxLoss,
 ) -> tuple[float, float]:  # fmt: skip
-    """(accuracy, mean loss) of the last of `n_epochs` epochs of training; `optimizer` and `loss_fn` are classes."""
+    """(accuracy, mean loss) of the last of `n_epochs` epochs of training; `optimizer` is a class."""
     np.random.seed(4)
     opt = optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
     result = (0.0, 0.0)
@@ -89,7 +89,7 @@ def train_cifar10(
 
 
 def evaluate_cifar10(model: nn.Module, dataloader: Iterable[Any], loss_fn: Any = nn.SoftmaxLoss) -> tuple[float, float]:
-    """(accuracy, mean loss) of the model in eval mode; `loss_fn` is a class."""
+    """(accuracy, mean loss) of the model in eval mode."""
     np.random.seed(4)
     return epoch_general_cifar10(dataloader, model, loss_fn=loss_fn)
 
@@ -122,7 +122,7 @@ def train_ptb(
     lr: float = 4.0, weight_decay: float = 0.0, loss_fn: Any = nn.SoftmaxLoss, clip: float | None = None,
     device: Any = None, dtype: Any = "float32",
 ) -> tuple[float, float]:  # fmt: skip
-    """(accuracy, mean loss per target) of the last of `n_epochs` epochs; `optimizer` and `loss_fn` are classes."""
+    """(accuracy, mean loss per target) of the last of `n_epochs` epochs; `optimizer` is a class."""
     np.random.seed(4)
     opt = optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
     result = (0.0, 0.0)
@@ -135,7 +135,7 @@ def evaluate_ptb(
     model: nn.Module, data: np.ndarray, seq_len: int = 40, loss_fn: Any = nn.SoftmaxLoss, device: Any = None,
     dtype: Any = "float32",
 ) -> tuple[float, float]:  # fmt: skip
-    """(accuracy, mean loss per target) of the model in eval mode; `loss_fn` is a class."""
+    """(accuracy, mean loss per target) of the model in eval mode."""
     np.random.seed(4)
     return epoch_general_ptb(data, model, seq_len, loss_fn, device=device, dtype=dtype)
 
