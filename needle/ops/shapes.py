@@ -72,7 +72,8 @@ def broadcast_shape(where: str, a: Sequence[int], b: Sequence[int]) -> tuple[int
 def check_broadcast_to(where: str, shape: Sequence[int], target: Sequence[int]) -> None:
     """BroadcastError unless `shape` repeats to `target` by numpy's rule."""
     tail = target[len(target) - len(shape) :]
-    if len(shape) > len(target) or any(m not in (n, 1) for m, n in zip(shape, tail, strict=True)):
+    fits = len(shape) <= len(target) and all(m in (n, 1) for m, n in zip(shape, tail, strict=True))
+    if not fits or min(target, default=0) < 0:
         raise BroadcastError(f"[{where}] {tuple(shape)} does not broadcast to {tuple(target)}")
 
 
@@ -89,7 +90,7 @@ def reshaped(where: str, shape: Sequence[int], target: Sequence[int]) -> tuple[i
         known = math.prod(n for n in target if n != -1)
         if known > 0 and size % known == 0 and sum(n == -1 for n in target) == 1:
             return tuple(size // known if n == -1 else n for n in target)
-    elif size == math.prod(target):
+    elif size == math.prod(target) and min(target, default=0) >= 0:
         return tuple(target)
     raise ShapeError(f"[{where}] {tuple(shape)} has {int(size)} elements and cannot be seen as {tuple(target)}")
 
