@@ -112,7 +112,7 @@ def test_value_and_gradient_are_those_of_torch(case: Case) -> None:
 
     theirs = leaves_of(case, lambda x, wanted: torch.tensor(x, dtype=torch.float32, requires_grad=wanted))
     value = TORCH[type(case.op)](case.op, *theirs)
-    expected = list(value) if isinstance(value, tuple) else [value]
+    expected = (list(value) if isinstance(value, tuple) else [value])[: case.outputs]
 
     draw = np.random.default_rng(1)
     weights = [draw.standard_normal(tuple(y.shape)).astype("float32") for y in expected]
