@@ -17,7 +17,9 @@ AttentionShape<> shape_of(const Arguments& check, const Shape& sizes, float scal
     if (causal && sizes[2] > sizes[3])
         refuse(check.where(), "causal needs a key for every query, got " + std::to_string(sizes[2]) + " queries and " +
                                   std::to_string(sizes[3]) + " keys");
-    if (sizes[3] < 1 || sizes[4] < 1) refuse(check.where(), "needs at least one key and one column");
+    constexpr int64_t most = int64_t(1) << 31;  // a view may repeat one key for ever, scratch memory is per key
+    if (sizes[3] < 1 || sizes[4] < 1 || sizes[3] > most)
+        refuse(check.where(), "needs 1..2^31 keys and at least one column, got " + std::to_string(sizes[3]) + " and " + std::to_string(sizes[4]));
     return {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], scale, causal};
 }
 

@@ -28,6 +28,7 @@ void lstm_gradient(Array& d_out, Array& d_c_last, Array& out, Array& cells, Arra
                                 check.in(act, all_gates), check.in(h0, state), check.in(c0, state), check.in(w_hh, weights)};
     float *to_gates = check.out(d_gates, all_gates), *dh = check.out(dh0, state), *dc = check.out(dc0, state);
     float* dw = check.out(dw_hh, weights);
+    if (hidden == 0) return;
     py::gil_scoped_release unlocked;
     const Executor on = threads();
     Scratch scratch(bytes_of(sequence_kernels().lstm_gradient_scratch(steps, batch, hidden, on.threads)));
