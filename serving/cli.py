@@ -12,6 +12,7 @@ from gunicorn.app.base import BaseApplication
 
 from serving import __version__
 from serving.app import create_app
+from serving.engine.errors import ServingError
 from serving.engine.limits import FLAGS, Limits
 from serving.engine.metrics import Metrics
 from serving.engine.models import Model
@@ -139,6 +140,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def prepare(names: list[str], load: Callable[[str, str], Model]) -> None:
+    """Compile the models into the cache. Exits with a message when that fails."""
+    for name in names:
+        try:
+            load(name, "compiled")
+        except ServingError as problem:
+            sys.exit(f"needle-serve: {problem}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     from serving.engine import load
@@ -147,8 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     check(options, load.names())
     if options.prepare:
-        for name in options.models:
-            load.load(name, "compiled")
+        prepare(options.models, load.load)
         return
     check_address(options)
     Server(load.loader(options.engine), options).run()

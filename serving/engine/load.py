@@ -22,8 +22,9 @@ from deploy import interpreter
 from deploy.build import cache_folder, compiler, find
 from deploy.passes import optimize
 from needle import NDArray
+from needle.errors import NeedleError
 from needle.types import Dim, Type
-from serving.engine.errors import ServingError
+from serving.engine.errors import ServingError, Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
 
 MAX_BATCH = 32
@@ -45,7 +46,15 @@ def loader(engine: str = "auto") -> Callable[[str], Model]:
 
 
 def load(name: str, engine: str = "auto") -> Model:
-    """The pretrained model `name`. Its canary's answer is the numpy meaning of its graph, not from what serves."""
+    """The pretrained model `name`, ready to run. Raises Unavailable if it cannot be loaded or compiled."""
+    try:
+        return _load(name, engine)
+    except (NeedleError, deploy.DeployError) as problem:
+        raise Unavailable(f"[{name}] cannot be loaded: {problem}") from problem
+
+
+def _load(name: str, engine: str) -> Model:
+    """The canary's answer is the numpy meaning of the graph: it does not come from what serves."""
     module: Any = zoo.load(name, pretrained=True)
     graph = freeze(module)
     inputs = tuple(_spec(node.op.name, node.type) for node in graph.inputs)

@@ -61,7 +61,7 @@ class Service:
         self.metrics.counters.set_flag(("wanted", name), orders + 1 if wanted else -orders)
         self._obey(entry, patience=-1)
         if wanted and entry.reason:
-            raise Unavailable(f"[{name}] {entry.reason}")
+            raise Unavailable(entry.reason)
 
     def ready(self) -> bool:
         """Every wanted model is loaded and has given its known answer, and the server is not leaving."""
@@ -102,7 +102,7 @@ class Service:
         if model is None or batcher is None:
             if self._wanted(entry) <= 0:
                 raise NotFound(f"[{name}] is not loaded; POST /v2/repository/models/{name}/load loads it")
-            raise Unavailable(f"[{name}] {entry.reason or 'is being loaded'}")
+            raise Unavailable(entry.reason or f"[{name}] is being loaded")
         return model, batcher
 
     def _obey_all(self) -> None:
@@ -132,8 +132,12 @@ class Service:
             model = self.load_model(entry.name)
             if model.canary is not None:
                 check_canary(model.name, model.run, model.canary)
+        except ServingError as problem:
+            entry.reason = str(problem)
+            log.error("%s", problem)
+            return
         except Exception as problem:
-            entry.reason = str(problem) if isinstance(problem, ServingError) else f"loading failed: {problem}"
+            entry.reason = f"[{entry.name}] loading failed: {problem}"
             log.exception("[%s] loading failed", entry.name)
             return
         count = partial(self.metrics.run, entry.name)
