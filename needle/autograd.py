@@ -8,6 +8,7 @@ Reference: Baydin et al., "Automatic differentiation in machine learning: a surv
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy
@@ -17,6 +18,7 @@ from .errors import DeviceError, NeedleError, ShapeError
 from .types import Type
 
 LAZY_MODE = False  # True: record ops now, compute when the data is asked for
+LARGE = 4096  # elements of a leaf from which on its gradient is cut off from the graph after an optimizer's step
 TENSOR_COUNTER = 0  # how many Values are alive; stays bounded over training
 
 
@@ -72,6 +74,7 @@ class Value:
     requires_grad: bool
     num_outputs: int
     grad: Any = None
+    graded_with: Sequence[Value] = ()  # the leaves that the last backward gave a gradient to, this one among them
 
     def _init(
         self,
@@ -407,8 +410,28 @@ def compute_gradient_of_variables(output_tensor: Tensor, out_grad: Tensor) -> No
     off from it: a node whose own gradient leads back to it would be a reference cycle, and the memory of a training
     step would wait for the garbage collector.
     """
+    leaves: list[Value] = []
     for node, adjoint in _adjoints({output_tensor: out_grad}):
         node.grad = adjoint if node.op is None else adjoint.detach()
+        if node.op is None:
+            leaves.append(node)
+            node.graded_with = leaves
+
+
+def cut_gradients(leaf: Value) -> None:
+    """Keep the values of the gradients that came with that of `leaf`, and let go of the graph that they are nodes of.
+
+    The gradient of a leaf leads back to the leaf, a reference cycle. Optimizers cut it once they have made their step,
+    so that the memory of a step does not wait for the garbage collector where a batch of inputs requires gradients.
+    Leaves of less than LARGE elements are left to the collector.
+    """
+    leaves = leaf.graded_with
+    for other in leaves:
+        if other.graded_with is leaves:  # else a later backward has overwritten its gradient
+            other.graded_with = ()
+            grad = other.grad
+            if grad is not None and grad.cached_data is not None and prod(other.type.shape) >= LARGE:
+                other.grad = grad.detach()
 
 
 def vjp(outputs: dict[Value, Any], inputs: Sequence[Value]) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from ..autograd import Tensor
+from ..autograd import Tensor, cut_gradients
 from ..backend_selection import array_api
 from .optimizers import Optimizer
 
@@ -36,6 +36,7 @@ class Muon(Optimizer):
             if p.grad is None:
                 continue
             gradient = as_matrix(p.grad.realize_cached_data())
+            cut_gradients(p)
             u = gradient * (1 - self.momentum)
             if p in self.u:
                 u = u + as_matrix(self.u[p]) * self.momentum

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from ..autograd import Tensor
+from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 
@@ -58,7 +58,10 @@ class Optimizer:
             getattr(self, name)[param] = own.realize_cached_data()
 
     def _pairs(self) -> list[tuple[Tensor, Any, Any]]:
-        """(parameter, a fresh copy of its array to update, its gradient's array) of those that have a gradient."""
+        """(parameter, a fresh copy of its array to update, its gradient's array) of those that have a gradient.
+
+        Gradients of large tensors are cut off from the graph that they came from.
+        """
         pairs = []
         for param in self.params:
             if param.grad is not None:
@@ -69,6 +72,7 @@ class Optimizer:
                         f"got {tuple(grad.shape)}"
                     )
                 pairs.append((param, _copy(array), grad))
+                cut_gradients(param)
         return pairs
 
 

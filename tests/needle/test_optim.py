@@ -2,6 +2,7 @@
 
 import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -154,6 +155,27 @@ def test_memory_stays_bounded_and_the_loss_falls(optimizer):
         gc.enable()
     assert alive[-1] == alive[1] and alive[-1] - before < 400
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, optim.Muon])
+def test_a_step_frees_large_inputs_that_require_gradients(optimizer):
+    layer = nn.Linear(100, 3)
+    opt = optimizer([layer.weight], lr=0.01)
+    gc.disable()
+    try:
+        x = tensor(values(50, 100))
+        loss = (layer(x) * layer(x)).sum()
+        loss.backward()
+        value = np.array(x.grad.numpy())
+        opt.step()
+        np.testing.assert_array_equal(x.grad.numpy(), value)
+        gone = weakref.ref(x)
+        del x, loss
+        opt.reset_grad()
+        layer.bias.grad = None
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_one_cycle_rises_then_falls():
