@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -19,6 +20,10 @@ struct Array {
     ~Array();
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;
+
+    // Zeroed, because Python can make an object whose __init__ never runs: it is an empty array then.
+    static void* operator new(std::size_t bytes);
+    static void operator delete(void* block) noexcept { std::free(block); }
 
     float* ptr;
     int64_t size;

@@ -1,6 +1,7 @@
 // The largest error of nd/math.h over a dense sweep of all floats, against the C library in double; and the special cases.
 #include "../../csrc/nd/math.h"
 #include "check.h"
+#include <cstdlib>
 
 namespace {
 
@@ -53,8 +54,8 @@ void powers() {
 
 }  // namespace
 
-int main(int argc, char**) {
-    const uint32_t step = argc > 1 ? 1 : 509;  // any argument: every float there is
+int main(int argc, char** argv) {
+    const uint32_t step = argc > 1 ? static_cast<uint32_t>(std::atoi(argv[1])) : 509;  // 1: every float there is
     sweep("exp", 1.1, [](nd::Vec x) { return nd::exp(x); }, [](double x) { return std::exp(x); }, step);
     sweep("log", 1, [](nd::Vec x) { return nd::log(x); }, [](double x) { return std::log(x); }, step);
     sweep("tanh", 1.5, [](nd::Vec x) { return nd::tanh(x); }, [](double x) { return std::tanh(x); }, step);
