@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--top", type=int, default=5, help="how many labels to print")
     run.set_defaults(run=lambda a: commands.run_command(a.path, a.input, a.top))
 
-    verify = sub.add_parser("verify", help="compare the compiled program with the interpreter and with eager needle")
+    verify = sub.add_parser("verify", help="compare the program with the interpreter, needle's kernels, the module")
     verify.add_argument("path", type=Path)
     verify.add_argument("--model", help="package:name of the eager module")
     verify.set_defaults(run=lambda a: commands.verify_command(a.path, a.model))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from needle.autograd import Tensor
+from needle.backend_ndarray import NDArray
 from needle.types import Dim
 
 from . import interpreter
@@ -46,8 +47,10 @@ def errors(
         inputs = random_inputs(graph, batch, seed)
         found = compiled.run(**inputs)
         yield f"batch {batch}: program and interpreter", _worst(found, interpreter.run(graph, inputs))
+        on_cpu = interpreter.run(graph, inputs, array=NDArray)
+        yield f"batch {batch}: program and needle's kernels", _worst(found, on_cpu)
         if model is not None:
-            yield f"batch {batch}: program and eager needle", _worst(found, eager(model, graph, inputs))
+            yield f"batch {batch}: program and eager module", _worst(found, eager(model, graph, inputs))
 
 
 def eager(model: Callable[..., Any], graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from needle.errors import DataError, NeedleError
 from needle.types import Type
@@ -27,11 +27,11 @@ from .container import pack, unpack
 from .errors import DeployError, GraphError, NdFormatError
 from .ir import STAND_INS, Constant, Graph, Input, Node, apply, constant, dims, same_type
 from .registry import OPS
+from .strict import earlier, fields, items, parse, refuse
 from .verify import verify
 
 VERSION = 1
 MEMBERS = ("graph.json", "weights.safetensors", "card.json")
-MAX_JSON = 2**24
 MAX_NODES = 100_000
 
 
@@ -65,16 +65,16 @@ def load(path: str | PathLike[str]) -> Graph:
 def loads(data: bytes) -> Graph:
     """The graph in the bytes of a `.nd` file. Raises NdFormatError naming the place."""
     members = unpack(data, MEMBERS)
-    card = _parse("card.json", members["card.json"])
-    _fields("card.json", card, {"model", "inputs", "outputs", "provenance", "sha256"})
+    card = parse("card.json", members["card.json"])
+    fields("card.json", card, {"model", "inputs", "outputs", "provenance", "sha256"})
     for name in MEMBERS[:2]:
         if (
             not isinstance(card["sha256"], dict)
             or card["sha256"].get(name) != hashlib.sha256(members[name]).hexdigest()
         ):
-            _refuse(f"card.json: sha256 of {name} does not match")
+            refuse(f"card.json: sha256 of {name} does not match")
     model = check_card(card["model"])
-    record = _parse("graph.json", members["graph.json"])
+    record = parse("graph.json", members["graph.json"])
     try:
         arrays, _ = parse_safetensors(members["weights.safetensors"], "nd weights.safetensors")
     except DataError as error:
@@ -82,14 +82,10 @@ def loads(data: bytes) -> Graph:
     first, second = (_decode(record, arrays, size, model) for size in STAND_INS)
     _check_sizes(first, second)
     if [_interface(x.op.name, x.type) for x in first.inputs] != card["inputs"]:
-        _refuse("card.json: its inputs differ from those of graph.json")
+        refuse("card.json: its inputs differ from those of graph.json")
     if [_interface(name, x.type) for name, x in first.outputs] != card["outputs"]:
-        _refuse("card.json: its outputs differ from those of graph.json")
+        refuse("card.json: its outputs differ from those of graph.json")
     return first
-
-
-def _refuse(message: str) -> NoReturn:
-    raise NdFormatError(f"[nd] {message}")
 
 
 def _json(value: Any) -> bytes:
@@ -115,8 +111,9 @@ def _encode(graph: Graph) -> tuple[dict[str, Any], dict[str, Any]]:
             case Input(name):
                 entry: dict[str, Any] = {"op": "Input", "name": name}
             case Constant(array, name):
-                key = name or f"constant_{len(arrays)}"
-                key = key if key not in arrays else f"{key}_{len(arrays)}"
+                key = name or "constant"
+                while key in arrays:
+                    key += f"_{len(arrays)}"
                 arrays[key] = array
                 entry = {"op": "Constant", "weight": key}
             case op:
@@ -133,86 +130,43 @@ def _encode(graph: Graph) -> tuple[dict[str, Any], dict[str, Any]]:
     }, arrays
 
 
-def _parse(member: str, data: memoryview) -> Any:
-    """Strict JSON: an object, no name twice, no NaN or infinity, of bounded size and depth."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            _refuse(f"{member}: a name is given twice in one object")
-        return found
-
-    def no_constant(text: str) -> NoReturn:
-        _refuse(f"{member}: {text} is not allowed")
-
-    if len(data) > MAX_JSON:
-        _refuse(f"{member}: {len(data)} bytes are more than {MAX_JSON}")
-    try:
-        value = json.loads(bytes(data).decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
-        raise NdFormatError(f"[nd] {member}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        _refuse(f"{member}: needs a JSON object")
-    return value
-
-
-def _fields(where: str, value: Any, names: set[str]) -> None:
-    """An object with exactly these fields."""
-    if not isinstance(value, dict) or set(value) != names:
-        given = sorted(value) if isinstance(value, dict) else type(value).__name__
-        _refuse(f"{where}: needs exactly the fields {sorted(names)}, got {given}")
-
-
-def _list(where: str, value: Any, limit: int) -> list[Any]:
-    if not isinstance(value, list) or len(value) > limit:
-        _refuse(f"{where}: needs a list of at most {limit} items")
-    return value
-
-
-def _index(where: str, value: Any, limit: int) -> int:
-    """The index of an earlier node."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
-        _refuse(f"{where}: needs the index of one of the {limit} nodes before it, got {value!r}")
-    return value
-
-
 def _decode(record: Any, arrays: Mapping[str, Any], size: int, card: dict[str, Any]) -> Graph:
     """The graph, with `size` standing in for every named dim."""
-    _fields("graph.json", record, {"format", "version", "dims", "inputs", "nodes", "outputs"})
+    fields("graph.json", record, {"format", "version", "dims", "inputs", "nodes", "outputs"})
     if record["format"] != "nd" or record["version"] != VERSION or isinstance(record["version"], bool):
-        _refuse(f"graph.json: needs format 'nd' version {VERSION}, got {record['format']!r} {record['version']!r}")
-    names = _list("graph.json dims", record["dims"], 8)
+        refuse(f"graph.json: needs format 'nd' version {VERSION}, got {record['format']!r} {record['version']!r}")
+    names = items("graph.json dims", record["dims"], 8)
     if not all(isinstance(x, str) and x.isidentifier() for x in names) or len(set(names)) < len(names):
-        _refuse(f"graph.json dims: needs distinct identifiers, got {names!r}")
+        refuse(f"graph.json dims: needs distinct identifiers, got {names!r}")
     sizes = dict.fromkeys(names, size)
-    types = _input_types(_list("graph.json inputs", record["inputs"], 64), sizes)
-    entries = _list("graph.json nodes", record["nodes"], MAX_NODES)
+    types = _input_types(items("graph.json inputs", record["inputs"], 64), sizes)
+    entries = items("graph.json nodes", record["nodes"], MAX_NODES)
     nodes: list[Node] = []
     unused = dict(arrays)
     for entry in entries:
         nodes.append(_node(f"graph.json node {len(nodes)}", entry, nodes, types, unused, sizes))
     if types or unused:
-        _refuse(f"graph.json: no node uses {sorted([*types, *unused])[:5]}")
+        refuse(f"graph.json: no node uses {sorted([*types, *unused])[:5]}")
     outputs = []
-    for entry in _list("graph.json outputs", record["outputs"], 64):
-        _fields("graph.json output", entry, {"name", "node"})
-        outputs.append((entry["name"], nodes[_index("graph.json output", entry["node"], len(nodes))]))
+    for entry in items("graph.json outputs", record["outputs"], 64):
+        fields("graph.json output", entry, {"name", "node"})
+        outputs.append((entry["name"], nodes[earlier("graph.json output", entry["node"], len(nodes))]))
     graph = Graph(tuple(x for x in nodes if isinstance(x.op, Input)), tuple(outputs), card)
     try:
         verify(graph)
     except GraphError as error:
         raise NdFormatError(f"[nd] graph.json: {error}") from error
     if record != _encode(graph)[0]:
-        _refuse("graph.json: its nodes are unused, out of order, or not written as this format writes them")
+        refuse("graph.json: its nodes are unused, out of order, or not written as this format writes them")
     return graph
 
 
 def _input_types(entries: list[Any], sizes: Mapping[str, int]) -> dict[str, Type]:
     types: dict[str, Type] = {}
     for entry in entries:
-        _fields("graph.json input", entry, {"name", "dtype", "shape"})
+        fields("graph.json input", entry, {"name", "dtype", "shape"})
         where = f"[nd] graph.json input {entry['name']!r}"
-        shape = attributes.decode(_list(where, entry["shape"], attributes.MAX_LIST), sizes, where)
+        shape = attributes.decode(items(where, entry["shape"], attributes.MAX_LIST), sizes, where)
         if (
             not attributes.fits(shape, tuple[int, ...])
             or entry["dtype"] != "float32"
@@ -229,17 +183,17 @@ def _node(
     """One node; inputs and weights are taken out of `types` and `arrays`, since each belongs to one node."""
     kind = entry.get("op") if isinstance(entry, dict) else None
     if kind == "Input":
-        _fields(where, entry, {"op", "name"})
+        fields(where, entry, {"op", "name"})
         name = entry["name"]
         return Node(Input(name), (), _take(where, types, name))
     if kind == "Constant":
-        _fields(where, entry, {"op", "weight"})
+        fields(where, entry, {"op", "weight"})
         return constant(_take(where, arrays, entry["weight"]), entry["weight"])
-    _fields(where, entry, {"op", "inputs", "attributes"})
+    fields(where, entry, {"op", "inputs", "attributes"})
     if not isinstance(kind, str) or kind not in OPS:
-        _refuse(f"{where}: unknown op {kind!r}")
+        refuse(f"{where}: unknown op {kind!r}")
     op = attributes.decode_op(OPS[kind], entry["attributes"], sizes, f"[nd] {where}")
-    inputs = [nodes[_index(where, x, len(nodes))] for x in _list(where, entry["inputs"], 64)]
+    inputs = [nodes[earlier(where, x, len(nodes))] for x in items(where, entry["inputs"], 64)]
     try:
         return apply(op, *inputs)
     except NeedleError as error:
@@ -252,13 +206,12 @@ def _node(
 
 def _take(where: str, table: dict[str, Any], name: Any) -> Any:
     if not isinstance(name, str) or name not in table:
-        _refuse(f"{where}: unknown or already used name {name!r}")
+        refuse(f"{where}: unknown or already used name {name!r}")
     return table.pop(name)
 
 
 def _check_sizes(first: Graph, second: Graph) -> None:
     """Both stand-ins must give the same types, or a rule held only by coincidence."""
-    differs: Callable[[Node, Node], bool] = lambda a, b: not same_type(a.type, b.type)  # noqa: E731
-    for index, (a, b) in enumerate(zip(first.order(), second.order(), strict=True)):
-        if differs(a, b):
-            _refuse(f"graph.json node {index}: the type {a!r} holds only for one size of a named dim")
+    for place, (a, b) in enumerate(zip(first.order(), second.order(), strict=True)):
+        if not same_type(a.type, b.type):
+            refuse(f"graph.json node {place}: the type {a!r} holds only for one size of a named dim")

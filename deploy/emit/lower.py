@@ -65,9 +65,7 @@ class Lowering:
         """The value of a node, with whatever strides it has. A constant is stored when it is first asked for."""
         if isinstance(node.op, Constant) and node not in self.views:
             self.views[node] = _whole(Buffer(f"({self.weight(node, node.op.array)})"), node.type)
-        view = self.views[node]
-        assert isinstance(view, View), node
-        return view
+        return self.parts(node)[0]
 
     def parts(self, node: Node) -> tuple[View, ...]:
         """The values of a node that is a tuple."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy
 
 from ..ir import Node
@@ -26,15 +24,17 @@ def conv(low: Lowering, node: Node) -> View:
     packed = low.weight((w, "conv", first, taps, left, across), pack(matrix))
     out = low.new(node)
     finish, used = epilogue(low, op.epilogue, rest)
-    region = math.prod((_extent(n, kernel, op.stride, op.padding) for n in (height, width)), start=depth)
-    scratch = low.scratch(max(16384, region), "thread")
+    floats = _scratch(x.shape[1:], kernel, op.stride, op.padding)
+    scratch = low.scratch(floats, "thread")
+    shape_type = f"ConvShape<{', '.join(sizes)}>"
+    fits = " && ".join(f"conv_scratch({shape_type}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
     if view.dense:
         call = f"direct_conv(on, {number(x.shape[0])}, {', '.join(f'{n}{{}}' for n in sizes)}, {view.pointer}, "
     else:
         steps = ", ".join(map(number, view.strides))
-        call = f"conv(on, ConvShape<{', '.join(sizes)}>{{}}, {number(x.shape[0])}, {view.pointer}, {{{steps}}}, "
+        call = f"conv(on, {shape_type}{{}}, {number(x.shape[0])}, {view.pointer}, {{{steps}}}, "
     call += f"{packed}, {out.pointer}, {scratch.name}, {finish})"
-    low.call(call, out, view, scratch, *used, comment=repr(node))
+    low.call(f"static_assert({fits});\n    {call}", out, view, scratch, *used, comment=repr(node))
     return out
 
 
@@ -82,7 +82,20 @@ def _kept(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
     return first, min(kernel, size + padding) - first
 
 
+def _scratch(shape: tuple[int, ...], kernel: int, stride: int, padding: int) -> int:
+    """Floats per thread for copies of images (H, W, C): the most that conv_scratch asks for, whatever the batch.
+
+    csrc/nd/conv_tiles.h copies fewer than 8 images with the zeros around them, or about 16,384 floats of more.
+    """
+    height, width, depth = shape
+    rows, columns = (_extent(n, kernel, stride, padding) for n in (height, width))
+    plain = height * width * depth
+    return max(7 * rows * columns * depth, (max(1, 16384 // plain) + 7) * plain)
+
+
 def _extent(size: int, kernel: int, stride: int, padding: int) -> int:
-    """How many positions of one axis the kept taps read, padding among them."""
+    """The size of one axis with the zeros that the kept taps read."""
     outputs = (size + 2 * padding - kernel) // stride + 1
-    return (outputs - 1) * stride + _kept(size, kernel, stride, padding)[1]
+    first, taps = _kept(size, kernel, stride, padding)
+    before = max(0, padding - first)
+    return before + size + max(0, (outputs - 1) * stride + first - padding + taps - size)

@@ -60,7 +60,7 @@ def test_freeze_inspect_verify(package: str, path: Path, tmp_path: Path, capsys:
     assert "FusedConv" in text and "BatchNorm" not in text and "bytes of weights" in text
     assert main(["verify", str(path), "--model", package]) == 0
     text = capsys.readouterr().out
-    assert "eager needle" in text and text.splitlines()[-1].startswith("equal")
+    assert "eager module" in text and text.splitlines()[-1].startswith("equal")
 
 
 def test_verify_fails_when_the_model_is_another(package: str, path: Path, model: Any) -> None:
