@@ -16,8 +16,9 @@ inline Right in_place(int64_t rows, int64_t n, const float* p, int64_t step, flo
 inline void small_product(int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c, int64_t ldc, bool resume) {
     const Extent extent{0, 0, resume, true};
     const int64_t blocks = ceil_div(n, kBlock);
-    for (int64_t i = 0; i < m; i += kTileRows)
-        with_height(min<int64_t>(kTileRows, m - i), [&](auto height) {
+    const int64_t step = ceil_div(m, max<int64_t>(1, ceil_div(m, kTileRows)));  // tiles as even as can be: short ones are slow
+    for (int64_t i = 0; i < m; i += step)
+        with_height(min(step, m - i), [&](auto height) {
             constexpr int R = decltype(height)::value;
             const float* at = a.data + i * a.row;
             if (a.column == 1) {
