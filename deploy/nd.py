@@ -17,6 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from needle import ops
 from needle.errors import DataError, NeedleError
 from needle.types import Type
 from needle.weights import atomic_write, dump_safetensors, parse_safetensors
@@ -24,15 +25,16 @@ from needle.weights import atomic_write, dump_safetensors, parse_safetensors
 from . import attributes
 from .card import check_card
 from .container import pack, unpack
-from .errors import DeployError, GraphError, NdFormatError
+from .errors import GraphError, NdFormatError
 from .ir import STAND_INS, Constant, Graph, Input, Node, apply, constant, dims, same_type
 from .registry import OPS
 from .strict import earlier, fields, items, parse, refuse
-from .verify import verify
+from .verify import check_type, verify
 
 VERSION = 1
 MEMBERS = ("graph.json", "weights.safetensors", "card.json")
 MAX_NODES = 100_000
+MAX_PARTS = 4096
 
 
 def save(graph: Graph, path: str | PathLike[str]) -> None:
@@ -184,8 +186,7 @@ def _node(
     kind = entry.get("op") if isinstance(entry, dict) else None
     if kind == "Input":
         fields(where, entry, {"op", "name"})
-        name = entry["name"]
-        return Node(Input(name), (), _take(where, types, name))
+        return Node(Input(entry["name"]), (), _take(where, types, entry["name"]))
     if kind == "Constant":
         fields(where, entry, {"op", "weight"})
         return constant(_take(where, arrays, entry["weight"]), entry["weight"])
@@ -194,12 +195,15 @@ def _node(
         refuse(f"{where}: unknown op {kind!r}")
     op = attributes.decode_op(OPS[kind], entry["attributes"], sizes, f"[nd] {where}")
     inputs = [nodes[earlier(where, x, len(nodes))] for x in items(where, entry["inputs"], 64)]
+    widest = max((size for x in inputs if isinstance(x.type, Type) for size in x.shape), default=0)
+    if isinstance(op, ops.Split) and widest > MAX_PARTS:
+        refuse(f"{where}: splits into more than {MAX_PARTS} parts")  # its rule would make them all
     try:
-        return apply(op, *inputs)
-    except NeedleError as error:
+        node = apply(op, *inputs)
+        check_type(node)
+        return node
+    except (NeedleError, GraphError) as error:
         raise NdFormatError(f"[nd] {where}: {error}") from error
-    except DeployError:
-        raise
     except Exception as error:  # rules are written for what Python code builds, not for hostile attributes
         raise NdFormatError(f"[nd] {where}: {kind} cannot take these inputs and attributes: {error}") from error
 

@@ -12,7 +12,7 @@ from .errors import GraphError
 from .ir import Constant, Graph, Input, Node, describe, same_type
 from .registry import OPS
 
-MAX_ELEMENTS = 2**33  # of one value at batch size 7: larger is a mistake or an attack
+MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
 MAX_RANK = 8
 
 
@@ -55,8 +55,7 @@ def _check_node(node: Node, graph: Graph) -> None:
             expected = _inferred(node.op, node)
     if not same_type(node.type, expected):
         raise GraphError(f"[verify] {node!r}: its rule gives {describe(expected)}")
-    for part in [node.type] if isinstance(node.type, Type) else node.type:
-        _check_type(node, part)
+    check_type(node)
 
 
 def _inferred(op: Any, node: Node) -> Any:
@@ -70,11 +69,12 @@ def _inferred(op: Any, node: Node) -> Any:
         raise GraphError(f"[verify] {node!r}: {error}") from error
 
 
-def _check_type(node: Node, part: Type) -> None:
-    """float32 of at most MAX_RANK axes and MAX_ELEMENTS elements."""
-    if part.dtype != "float32":
-        raise GraphError(f"[verify] {node!r}: only float32 is supported")
-    if len(part.shape) > MAX_RANK or any(size < 1 for size in part.shape):
-        raise GraphError(f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more")
-    if math.prod(int(size) for size in part.shape) > MAX_ELEMENTS:
-        raise GraphError(f"[verify] {node!r}: more than {MAX_ELEMENTS} elements")
+def check_type(node: Node) -> None:
+    """float32 of at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those; GraphError for anything else."""
+    for part in [node.type] if isinstance(node.type, Type) else node.type:
+        if part.dtype != "float32":
+            raise GraphError(f"[verify] {node!r}: only float32 is supported")
+        if len(part.shape) > MAX_RANK or any(size < 1 for size in part.shape):
+            raise GraphError(f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more")
+        if math.prod(int(size) for size in part.shape) > MAX_ELEMENTS:
+            raise GraphError(f"[verify] {node!r}: more than {MAX_ELEMENTS} elements")

@@ -114,6 +114,17 @@ def repeat(record: Any) -> bytes:
     return text.replace('"version"', '"version": 1, "version"', 1).encode()
 
 
+def split(record: Any) -> None:
+    """Two billion parts, each of which would be a type in memory."""
+    record["inputs"][0]["shape"] = [2**31]
+    place = len(record["nodes"])
+    record["nodes"].append({"op": "Split", "inputs": [0], "attributes": {"axis": 0}})
+    record["nodes"].append({"op": "TupleGetItem", "inputs": [place], "attributes": {"index": 0}})
+    record["nodes"][1:place] = []
+    record["nodes"][2]["inputs"] = [1]
+    record["outputs"][0]["node"] = 2
+
+
 BATCH = {"dim": "batch", "scale": 1}
 TIME, NONE = {"dim": "time", "scale": 1}, {"dim": "batch", "scale": 0}
 
@@ -157,11 +168,12 @@ ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a fractional stride": (in_graph(attribute("Conv", stride=1.5)), "stride"),
     "a stride of true": (in_graph(attribute("Conv", stride=True)), "stride"),
     "a negative padding": (in_graph(attribute("Conv", padding=-1)), "padding"),
-    "a huge padding": (in_graph(attribute("Conv", padding=2**40)), "shapes"),
+    "a huge padding": (in_graph(attribute("Conv", padding=2**40)), "elements"),
     "an integer that is too large": (in_graph(attribute("Conv", padding=2**60)), "too large"),
     "a permutation of too many axes": (in_graph(attribute("Permute", axes=[0, 1, 2, 3, 4])), "permute|axis"),
     "an axis twice": (in_graph(attribute("Permute", axes=[0, 1, 1, 2])), "permute"),
     "a huge shape": (in_graph(attribute("BroadcastTo", shape=[2**50, 4, 4, 8])), "elements|type|shapes"),
+    "billions of parts": (in_graph(split), "parts"),
     "a list of many": (in_graph(attribute("BroadcastTo", shape=[1] * 100)), "at most 64"),
     "an unknown dim": (in_graph(attribute("Reshape", shape=[TIME, 16])), "unknown dim"),
     "a dim's scale of zero": (in_graph(attribute("Reshape", shape=[NONE, 16])), "scale"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from deploy.emit.calls import CALLS
 from deploy.emit.emit import emit
 from deploy.emit.lower import Refused
 from deploy.ir import Input, Node, apply, constant
+from deploy.passes import optimize
 from deploy.registry import OPS
 from needle import ops
 from needle.types import Type
@@ -180,6 +182,16 @@ def test_the_table_of_calls_is_total_and_its_refusals_are_words() -> None:
     with pytest.raises(EmitError, match="C identifier"):
         emit(Graph((x,), (("z", apply(ops.ReLU(), x)),)), "not-a-name")
     assert all(len(row.reason) > 10 for row in CALLS.values() if isinstance(row, Refused))
+
+
+def test_a_program_is_calls_and_constants(graph: Graph, compiled: Compiled, built: Built) -> None:
+    text = built.source.read_text()
+    forward = text[text.index("void forward(") : text.index("---- the C interface")]
+    assert "direct_conv(on, batch, Const<" in forward and "linear(on, batch, Const<" in forward
+    assert not re.search(r"\b(for|while|new|malloc|static)\b", forward)
+    assert compiled._functions["arena_bytes"](3, 2) == built.arena_bytes(3, 2)
+    optimized = emit(optimize(graph), "small")
+    assert optimized.files["small.cpp"] == built.source.read_bytes()  # the same graph gives the same text
 
 
 def test_eager_names_outputs_as_the_graph_does(graph: Graph, model: Any) -> None:
