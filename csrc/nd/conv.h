@@ -71,7 +71,9 @@ template <class Shape, class Epilogue = Keep>
 ND_INLINE void conv(const Executor& executor, const Shape& shape, int64_t images, const float* x, const Strides4& strides,
                     const float* packed, float* y, float* scratch, const Epilogue& epilogue = {}) {
     const int64_t step = images_per_task(images, conv_image(shape, images), executor.threads);
-    balance(executor, ceil_div(images, step), [&, s = shape](int64_t worker, int64_t task) {
+    const int64_t outputs = images * conv_rows(shape).outputs * conv_columns(shape).outputs * shape.out;
+    const Executor on = alone_if_small(executor, outputs, conv_packed_size(shape) / max<int64_t>(shape.out, 1));
+    balance(on, ceil_div(images, step), [&, s = shape](int64_t worker, int64_t task) {
         const Line v = conv_rows(s), h = conv_columns(s);
         const Border border = border_of(images, v, h);
         const Reader reader{x, strides, s.height, s.width, s.in, border};

@@ -86,13 +86,14 @@ inline void sweep(int64_t depth, const Left& a, const Right& b, int64_t k, int64
 template <class Epilogue>
 inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n, int64_t k, const Matrix& a, const Right& b,
                       float* c, int64_t ldc, float* panel, const Epilogue& epilogue) {
+    const int64_t step = ceil_div(i1 - i0, ceil_div(i1 - i0, kTileRows));  // tiles as even as can be: short ones are slow
     const int64_t block = max<int64_t>(ceil_div(k, max<int64_t>(1, ceil_div(k, kDepthBlock))), 1);
     int64_t k0 = 0;
     do {
         const int64_t depth = min(block, k - k0);
         for (int64_t jc = j0; jc < j1; jc += kChunkBlocks) {
-            for (int64_t i = i0; i < i1; i += kTileRows) {
-                const int64_t rows = min<int64_t>(kTileRows, i1 - i);
+            for (int64_t i = i0; i < i1; i += step) {
+                const int64_t rows = min(step, i1 - i);
                 const Extent e{0, 0, k0 > 0, k0 + depth == k};
                 const float* at = a.data + i * a.row + k0 * a.column;
                 const int64_t jend = min(j1, jc + kChunkBlocks);
@@ -116,17 +117,30 @@ inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n,
 
 constexpr int64_t kPanelFloats = kRowChunk * kDepthBlock;
 
-// C = A B for a prepared right operand; `panels` holds kPanelFloats floats per thread.
+// Waking the threads takes about as long as this many multiply-adds: less work than that, one thread does alone.
+constexpr int64_t kSmallWork = 1 << 18;
+ND_INLINE Executor alone_if_small(const Executor& executor, int64_t outputs, int64_t depth) {
+    return outputs < kSmallWork && outputs * max<int64_t>(depth, 1) < kSmallWork ? Executor{} : executor;
+}
+
+// `count` in even shares, a multiple of `threads` of them, each a multiple of `unit` and at most `most`: the size of a share.
+constexpr int64_t share_of(int64_t count, int64_t threads, int64_t unit, int64_t most) {
+    return min(most, round_up(ceil_div(count, round_up(ceil_div(count, most), threads)), unit));
+}
+
+// C = A B for a prepared right operand; `panels` holds kPanelFloats floats per thread. Tasks are chunks of rows; of rows and
+// columns where there are few rows.
 template <class Epilogue>
 inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c,
                       int64_t ldc, float* panels, const Epilogue& epilogue) {
-    const int64_t blocks = ceil_div(n, kBlock), wanted = executor.threads > 1 ? 4 * executor.threads : 1;
-    const int64_t row_step = min(kRowChunk, round_up(ceil_div(m, wanted), 8 * kTileRows));
-    const int64_t row_tasks = ceil_div(m, row_step);
-    const int64_t column_tasks = max<int64_t>(1, min(ceil_div(blocks, 4), wanted / row_tasks));
-    const int64_t column_step = round_up(ceil_div(blocks, column_tasks), 2);
+    const Executor on = alone_if_small(executor, m * n, k);
+    const int64_t blocks = ceil_div(n, kBlock), threads = on.threads;
+    const bool by_columns = threads > 1 && m < 16 * kTileRows * threads && blocks >= 2 * threads;
+    const int64_t most = min(kRowChunk, threads > 1 ? ceil_div(m, 2 * threads) : m);
+    const int64_t row_step = by_columns ? min(kRowChunk, m) : share_of(m, threads, kTileRows, most);
+    const int64_t column_step = by_columns ? share_of(blocks, threads, 1, ceil_div(blocks, 2 * threads)) : blocks;
     const int64_t across = ceil_div(blocks, column_step);
-    balance(executor, row_tasks * across, [&](int64_t worker, int64_t task) {
+    balance(on, ceil_div(m, row_step) * across, [&](int64_t worker, int64_t task) {
         const int64_t i = task / across * row_step, j = task % across * column_step;
         gemm_part(i, min(m, i + row_step), j, min(blocks, j + column_step), n, k, a, b, c, ldc, panels + worker * kPanelFloats,
                   epilogue);

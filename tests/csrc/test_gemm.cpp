@@ -84,8 +84,9 @@ int main() {
         for (int64_t n : {0, 1, 5, 16, 17, 49})
             for (int64_t k : {0, 1, 6, 33})
                 for (int layouts = 0; layouts < 9; ++layouts) product(m, n, k, layouts / 3, layouts % 3);
-    product(261, 300, 9, 0, 0);  // several row chunks, several column chunks
+    product(261, 300, 9, 0, 0);    // several chunks of rows and of columns
     product(61, 530, 1100, 1, 0);  // three blocks of the depth
+    product(700, 40, 30, 0, 0);    // chunks of rows alone
     product(500, 3, 40, 0, 1);
     for (int64_t batch : {0, 1, 3, 40}) batched(batch);
     for (int64_t m : {1, 4, 13})
