@@ -56,7 +56,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| | needle | peer | peer / needle |", "|---|---|---|---|"]
     for row in rows:
         ratio = f"**{row['peer'] / row['ours']:.2f}x**" if row["peer"] else ""
-        lines.append(f"| {row['name']} | {duration(row['ours'])} | {duration(row['peer'])} {row['peer_name']} | {ratio} |")
+        times = f"{duration(row['ours'])} | {duration(row['peer'])} {row['peer_name']}"
+        lines.append(f"| {row['name']} | {times} | {ratio} |")
     return "\n".join(lines)
 
 
@@ -77,8 +78,8 @@ def main() -> None:
     text = [
         "# Benchmarks",
         "",
-        f"Printed by `make bench` on {processor()}, {os.cpu_count()} processors. Both programs run in one process in the",
-        "order A B A B; the figures are medians, and the ratio is what counts: above 1, needle is faster.",
+        f"Printed by `make bench` on {processor()}, {os.cpu_count()} processors. Both programs run in one process in",
+        "the order A B A B; the figures are medians, and the ratio is what counts: above 1, needle is faster.",
     ]
     for name in chosen:
         rows = run(name)

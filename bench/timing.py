@@ -13,8 +13,9 @@ def interleaved(
 ) -> tuple[float, float]:
     """Median seconds of one call of each, measured in turn after one warm-up round.
 
-    `inner` calls are timed together, after one that is not when `warm`. A short pause before each turn lets the other library's idle threads, which spin
-    for a while after their last task, go to sleep: otherwise they would take a core from the one being measured.
+    `inner` calls are timed together, after one that is not when `warm`. A short pause before each turn lets the other
+    library's idle threads, which spin for a while after their last task, go to sleep: otherwise they would take a core
+    from the one being measured.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds + 1):

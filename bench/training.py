@@ -50,14 +50,15 @@ class TorchLSTM(tnn.Module):
 
 
 class TorchBlock(tnn.Module):
-    """needle's TransformerLayer: queries, keys and values normalised apart, no biases in the attention's projections."""
+    """needle's TransformerLayer: queries, keys and values normalised apart, projected without biases."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads = heads
         self.norms = tnn.ModuleList(tnn.LayerNorm(width) for _ in range(3))
         self.projections = tnn.ModuleList(tnn.Linear(width, width, bias=False) for _ in range(4))
-        self.feed = tnn.Sequential(tnn.LayerNorm(width), tnn.Linear(width, hidden), tnn.ReLU(), tnn.Linear(hidden, width))
+        layers = tnn.LayerNorm(width), tnn.Linear(width, hidden), tnn.ReLU(), tnn.Linear(hidden, width)
+        self.feed = tnn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, time, width = x.shape
@@ -88,7 +89,9 @@ class GPT(nn.Module):
     def __init__(self, vocabulary: int, width: int, layers: int, heads: int, hidden: int, time: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
-        self.transformer = nn.Transformer(width, hidden, layers, num_head=heads, dim_head=width // heads, sequence_len=time)
+        self.transformer = nn.Transformer(
+            width, hidden, layers, num_head=heads, dim_head=width // heads, sequence_len=time
+        )
         self.linear = nn.Linear(width, vocabulary)
 
     def forward(self, ids: ndl.Tensor) -> tuple[ndl.Tensor, None]:
@@ -141,7 +144,9 @@ def lstm(vocabulary: int = 10_000, width: int = 200, batch: int = 20, time: int 
     )
 
 
-def gpt(vocabulary: int = 256, width: int = 384, layers: int = 6, heads: int = 6, batch: int = 8, time: int = 256) -> tuple[Step, Step]:
+def gpt(
+    vocabulary: int = 256, width: int = 384, layers: int = 6, heads: int = 6, batch: int = 8, time: int = 256
+) -> tuple[Step, Step]:
     """A Transformer language model over bytes, Adam."""
     x, y = np.random.randint(0, vocabulary, (time, batch)), np.random.randint(0, vocabulary, time * batch)
     ours, peer = (make(vocabulary, width, layers, heads, 4 * width, time) for make in (GPT, TorchGPT))

@@ -1,7 +1,7 @@
 """Types of values: shape and dtype, known without any data.
 
-An op's `infer` maps the types of its inputs to the type of its output. Shapes are tuples of ints; while a graph is being
-traced an int may be a `Dim`, an integer that remembers its name, so that `batch` stays symbolic.
+An op's `infer` maps the types of its inputs to the type of its output. Shapes are tuples of ints; while a graph is
+being traced an int may be a `Dim`, an integer that remembers its name, so that `batch` stays symbolic.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def dump_safetensors(arrays: Mapping[str, Any], metadata: Mapping[str, str] | No
     for name in sorted(arrays):
         array = numpy.asarray(arrays[name])
         if array.dtype not in NAMES:
-            raise DataError(f"[safetensors] array {name!r} has dtype {array.dtype}, the format has {', '.join(DTYPES.values())}")
+            known = ", ".join(DTYPES.values())
+            raise DataError(f"[safetensors] array {name!r} has dtype {array.dtype}, the format has {known}")
         block = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
         header[name] = {
             "dtype": NAMES[array.dtype],
@@ -116,7 +117,7 @@ def _entry(name: str, entry: Any, where: str) -> tuple[numpy.dtype, tuple[int, .
         raise DataError(f"[{where}] array {name!r} has a malformed shape or data_offsets: {entry!r:.200}")
     needed = prod(shape) * numpy.dtype(DTYPES[dtype]).itemsize
     if offsets[1] - offsets[0] != needed:
-        raise DataError(f"[{where}] array {name!r} of shape {shape} and dtype {dtype} needs {needed} bytes, got {offsets}")
+        raise DataError(f"[{where}] array {name!r}, {dtype} of shape {shape}, needs {needed} bytes, got {offsets}")
     return numpy.dtype(DTYPES[dtype]).newbyteorder("<"), tuple(shape), offsets[0], offsets[1]
 
 
@@ -152,7 +153,7 @@ def save_safetensors(
 
 
 def load_safetensors(path: str | os.PathLike[str], sha256: str | None = None) -> dict[str, Any]:
-    """The arrays of a safetensors file by name. Raises DataError if the file is malformed or its hash is not `sha256`."""
+    """The arrays of a safetensors file by name. Raises DataError if it is malformed or its hash is not `sha256`."""
     return read_safetensors(path, sha256)[0]
 
 
@@ -166,5 +167,5 @@ def read_safetensors(
         raise DataError(f"[safetensors] {path} cannot be read: {error.strerror}") from None
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256:
-        raise DataError(f"[safetensors] {path} has sha256 {found}, expected {sha256}: the file is not the one published")
+        raise DataError(f"[safetensors] {path} is not the published file: sha256 {found}, expected {sha256}")
     return parse_safetensors(data, str(path))

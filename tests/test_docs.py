@@ -1,4 +1,4 @@
-"""What the documents say is true: links lead somewhere, commands exist, the example runs, the text is about the software."""
+"""What the documents say is true: links lead somewhere, commands exist, the example runs, files stay short."""
 
 import re
 import subprocess
@@ -32,7 +32,8 @@ def test_the_readme_names_commands_that_exist() -> None:
 
     text = (ROOT / "README.md").read_text()
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    parsers = {"needle-zoo": zoo.cli.parser(), "needle-deploy": deploy.cli.parser(), "needle-serve": serving.cli.parser()}
+    modules = {"needle-zoo": zoo.cli, "needle-deploy": deploy.cli, "needle-serve": serving.cli}
+    parsers = {name: module.parser() for name, module in modules.items()}
     assert set(scripts) == set(parsers)
     for line in re.findall(r"^    (needle-(?:zoo|deploy) .+)$", text, flags=re.MULTILINE):
         program, rest = line.split(" ", 1)
@@ -57,7 +58,7 @@ def test_the_readme_s_gradient_example_runs() -> None:
 def test_no_machine_paths_in_the_repository() -> None:
     pattern = re.compile(r"(?:^|[^\w.])/(?:" + "|".join(["work", "farm", "root", "opt/wheels"]) + r")/")
     for path in tracked():
-        if path.suffix in {".py", ".md", ".toml", ".h", ".cpp", ".txt", ".sh", ".html", ".js", ".css", ".json", ".csv", ""}:
+        if path.suffix not in {".png", ".safetensors"}:
             for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
                 assert not pattern.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
 
@@ -66,4 +67,4 @@ def test_files_are_short_enough_to_read() -> None:
     for path in tracked():
         if path.suffix in {".py", ".h", ".cpp"}:
             lines = len(path.read_text().splitlines())
-            assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines: is there a seam, or should it be a table?"
+            assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines: is there a seam?"

@@ -63,7 +63,7 @@ def test_the_rule_is_enforced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     offender = tmp_path / "needle" / "bad.py"
     offender.parent.mkdir()
-    for text in ("def f():\n    from zoo import load\n", "import flask\n", "from ..serving import app\n", "import torch\n"):
+    for text in ("def f():\n    from zoo import load\n", "import flask\n", "from ..serving import app", "import torch"):
         offender.write_text(text)
         with pytest.raises(AssertionError, match=r"bad\.py"):
             test_imports_point_downwards(offender)

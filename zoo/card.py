@@ -35,7 +35,8 @@ def render(entry: Entry) -> str:
             f"standard deviation {100 * number.std:.2f}), recomputed by `{number.by}`"
         )
     metrics = list(entry.runs[0].metrics)
-    lines += ["", f"| seed | {' | '.join(metrics)} | seconds | commit | weights | sha256 |", "|---" * (5 + len(metrics)) + "|"]
+    lines += ["", f"| seed | {' | '.join(metrics)} | seconds | commit | weights | sha256 |"]
+    lines += ["|---" * (5 + len(metrics)) + "|"]
     for run in entry.runs:
         values = " | ".join(f"{100 * run.metrics[metric]:.2f} %" for metric in metrics)
         lines.append(f"| {run.seed} | {values} | {run.seconds:.0f} | {run.commit} | {run.weights} | `{run.sha256}` |")

@@ -43,7 +43,7 @@ def evaluate(entry: Entry, data: str | None = None) -> bool:
     Raises ZooError when the model was not trained yet or the test data cannot be found.
     """
     if not entry.runs:
-        raise ZooError(f"[evaluate] {entry.name} has no recorded runs; train it with: needle-zoo train {entry.name} --record")
+        raise ZooError(f"[evaluate] {entry.name} has no recorded runs: needle-zoo train {entry.name} --record")
     test = cifar10(train=False, folder=data)
     now = {run.seed: metrics(load(entry.name, pretrained=True, seed=run.seed), test) for run in entry.runs}
     steady = True
@@ -51,11 +51,11 @@ def evaluate(entry: Entry, data: str | None = None) -> bool:
         for metric, recorded in run.metrics.items():
             same = abs(now[run.seed][metric] - recorded) <= DRIFT
             steady &= same
-            print(
-                f"seed {run.seed}  {metric:<14} recorded {100 * recorded:6.2f} %  now {100 * now[run.seed][metric]:6.2f} %"
-                f"{'' if same else '  DRIFTED'}"
-            )
+            verdict = "" if same else "  DRIFTED"
+            found = 100 * now[run.seed][metric]
+            print(f"seed {run.seed}  {metric:<14} recorded {100 * recorded:6.2f} %  now {found:6.2f} %{verdict}")
     for metric in entry.measured:
-        values = [result[metric] for result in now.values()]
-        print(f"mean    {metric:<14} {100 * numpy.mean(values):.2f} % over {len(values)} seeds (std {100 * numpy.std(values):.2f})")
+        values = [100 * result[metric] for result in now.values()]
+        spread = f"standard deviation {numpy.std(values):.2f}"
+        print(f"mean    {metric:<14} {numpy.mean(values):.2f} % over {len(values)} seeds, {spread}")
     return steady

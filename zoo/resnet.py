@@ -17,14 +17,14 @@ CIFAR10_INPUT = Image(3, 32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2
 
 @model(
     task="image classification: which of ten kinds of thing a 32 x 32 colour photograph shows",
-    data="CIFAR-10 (Krizhevsky 2009), the 50,000 images of the training split; measured on the 10,000 of the test split",
+    data="CIFAR-10 (Krizhevsky 2009): trained on the 50,000 training images, measured on the 10,000 test images",
     input=CIFAR10_INPUT,
     labels=CIFAR10,
     recipe=Recipe(),
     licence="MIT (code and weights); the data set publishes no licence, cite Krizhevsky 2009",
-    limits="It knows ten classes and always answers with one of them; trained on 32 x 32 thumbnails, so larger photographs "
-    "are reduced to that. Its first layer looks at every fourth pixel: small shifts can change the answer. Not for "
-    "decisions about people.",
+    limits="It knows ten classes and always answers with one of them. Trained on 32 x 32 thumbnails, to which larger "
+    "photographs are reduced; small shifts can change the answer, for its first layer has stride 4. Not for decisions "
+    "about people.",
 )
 def resnet9(device: Any = None, dtype: str = "float32") -> nn.Module:
     """The course's ResNet9: 431,946 parameters, about half a million useful multiply-adds for one image."""

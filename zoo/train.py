@@ -49,7 +49,7 @@ def triangle(progress: float, warmup: float) -> float:
 
 
 def batches(data: Split, recipe: Recipe, card: dict[str, Any], seed: int, epoch: int) -> Iterator[tuple[Any, Any]]:
-    """One epoch of augmented, normalised batches (float32 (n, c, h, w), labels); what does not fill a batch is left out."""
+    """One epoch of augmented, normalised batches (float32 (n, c, h, w), labels); a last partial batch is left out."""
     rng = numpy.random.default_rng([seed, epoch])
     order = rng.permutation(len(data.labels))
     normalise = Normalise(card["input"])
@@ -126,7 +126,13 @@ def split_parameters(model: nn.Module) -> tuple[list[Any], list[Any]]:
 
 
 def train(
-    entry: Entry, seed: int, *, data: str | None = None, folder: str = "runs", record: bool = False, epochs: int | None = None
+    entry: Entry,
+    seed: int,
+    *,
+    data: str | None = None,
+    folder: str = "runs",
+    record: bool = False,
+    epochs: int | None = None,
 ) -> Run:
     """Train one model with one seed; checkpoints, log.csv and weights go to `folder`/NAME-seedN.
 
@@ -147,8 +153,10 @@ def train(
         model.train()
         losses = [trainer.step(x, y) for x, y in batches(split, recipe, model.card, seed, epoch)]
         seconds += time.monotonic() - began
-        _log(home, epoch + 1, float(numpy.mean(losses)), seconds)
-        print(f"{entry.name} seed {seed} epoch {epoch + 1}/{recipe.epochs} loss {numpy.mean(losses):.4f} {seconds:.0f} s", flush=True)
+        loss = float(numpy.mean(losses))
+        _log(home, epoch + 1, loss, seconds)
+        done = f"epoch {epoch + 1}/{recipe.epochs}"
+        print(f"{entry.name} seed {seed} {done} loss {loss:.4f} {seconds:.0f} s", flush=True)
         if (epoch + 1) % 5 == 0 or epoch + 1 == recipe.epochs:
             _save(trainer, home, recipe, epoch + 1, seconds)
     return _finish(entry, model, seed, home, seconds, data, record)
@@ -160,7 +168,7 @@ def _save(trainer: Trainer, home: Path, recipe: Recipe, epoch: int, seconds: flo
 
 
 def _resume(trainer: Trainer, home: Path, recipe: Recipe) -> tuple[int, float]:
-    """(epochs done, seconds spent) of the checkpoint in `home`, restored into `trainer`; (0, 0.0) when there is none."""
+    """(epochs done, seconds spent) of the checkpoint in `home`, restored into `trainer`; (0, 0.0) without one."""
     path, log = home / "checkpoint.safetensors", home / "log.csv"
     if not path.exists():
         log.write_text("epoch,loss,seconds\n")
@@ -198,7 +206,8 @@ def _finish(
         path = HERE / "cards" / f"{entry.name}.json"
         runs = sorted([*(r for r in entry.runs if r.seed != seed), run], key=lambda r: r.seed)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"recipe": asdict(entry.recipe), "runs": [asdict(r) for r in runs]}, indent=1) + "\n")
+        facts = {"recipe": asdict(entry.recipe), "runs": [asdict(r) for r in runs]}
+        path.write_text(json.dumps(facts, indent=1) + "\n")
     return run
 
 

@@ -15,7 +15,7 @@ from needle.data.images import open_image, prepare
 class ImageClassifier(nn.Module):
     """net(x), with what it takes to go from an image file to named probabilities: `predict`.
 
-    `forward` takes (batch, channels, height, width), prepared as `card["input"]` says, and gives logits (batch, classes).
+    `forward` takes (batch, channels, height, width), prepared as `card["input"]` says; logits (batch, classes).
     """
 
     def __init__(self, net: nn.Module, card: dict[str, Any], device: Any = None) -> None:

@@ -63,8 +63,8 @@ def rgb(image: Image) -> Image:
 def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndarray:
     """(pixels / 255 - mean) / std as float32 (channels, height, width), after a centre crop and an antialiased resize.
 
-    `image` is a Pillow image or a uint8 array (height, width, 3). `spec` is the `input` entry of a model's card: height,
-    width, and mean and std per channel. The longer side is cropped around the centre to the aspect ratio asked for.
+    `image` is a Pillow image or a uint8 array (height, width, 3). `spec` is the `input` entry of a model's card:
+    height, width, and mean and std per channel. The longer side is cropped around the centre to their aspect ratio.
     Raises DataError for an array that is not (height, width, 3) uint8.
     """
     from PIL import Image as Images

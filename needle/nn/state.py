@@ -12,7 +12,7 @@ from ..errors import ShapeError
 
 
 def named_tensors(value: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """(dotted name, tensor) for every tensor inside a module: parameters and running statistics, in order of attributes."""
+    """(dotted name, tensor) of every tensor in a module: parameters and running statistics, in order of attributes."""
     items: Any
     match value:
         case Tensor():

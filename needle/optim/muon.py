@@ -17,9 +17,10 @@ class Muon(Optimizer):
     """θ <- (1 - decay) θ - lr * sqrt(max(1, out/in)) * UV^T, where U S V^T is the singular value decomposition of
     (1 - m) g + m u, and u <- m u + (1 - m) g is the momentum.
 
-    For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction of
-    the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam. `decay` is
-    the fraction of θ taken away at each step. Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
+    For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction
+    of the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam.
+    `decay` is the fraction of θ taken away at each step.
+    Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
 
     kept = ("u",)
@@ -53,11 +54,11 @@ def as_matrix(array: Any) -> Any:
 
 
 def orthogonalized(g: Any) -> Any:
-    """About U V^T for the matrix g = U S V^T: five Newton-Schulz steps X <- aX + b(XX^T)X + c(XX^T)^2 X from X = g / |g|.
+    """About U V^T for g = U S V^T: five Newton-Schulz steps X <- aX + b(XX^T)X + c(XX^T)^2 X from X = g / |g|.
 
-    Every step multiplies X from the left with a polynomial P in the Gram matrix B = XX^T of the smaller side, and takes B
-    to PBP; so only the first and the last product touch the larger side. The singular values end within about 0.7 .. 1.2,
-    which is near enough; the coefficients are those of the source.
+    Every step multiplies X from the left with a polynomial P in the Gram matrix B = XX^T of the smaller side, and takes
+    B to PBP; so only the first and the last product touch the larger side. The singular values end within about 0.7
+    and 1.2, which is near enough; the coefficients are those of the source.
     """
     if g.shape[0] > g.shape[1]:
         return transposed(orthogonalized(transposed(g)))

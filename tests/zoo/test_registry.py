@@ -66,7 +66,8 @@ def test_preprocessing_crops_the_centre_and_normalises() -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "I;16", "1"])
 def test_every_kind_of_image_becomes_rgb(mode: str) -> None:
     image = drawing()
-    converted = Image.fromarray((np.asarray(image.convert("L")).astype("uint16") * 257)) if mode == "I;16" else image.convert(mode)
+    deep = Image.fromarray(np.asarray(image.convert("L")).astype("uint16") * 257)
+    converted = deep if mode == "I;16" else image.convert(mode)
     array = prepare(converted, zoo.entry("resnet9").input.spec())
     assert array.shape == (3, 32, 32) and np.isfinite(array).all() and array.std() > 0.1
 
@@ -76,7 +77,8 @@ def test_bad_images_are_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     image.save(path)
     path.write_bytes(path.read_bytes()[:200])
-    for source, says in ((b"", "not an image"), (b"GIF89a", "image"), (str(path), "cut"), (tmp_path / "none.png", "No such file")):
+    cases = ((b"", "not an image"), (b"GIF89a", "image"), (str(path), "cut"), (tmp_path / "none.png", "No such file"))
+    for source, says in cases:
         with pytest.raises(DataError, match=says):
             open_image(source)
     with pytest.raises(DataError, match="the limit is 100"):

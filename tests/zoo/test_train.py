@@ -1,4 +1,4 @@
-"""Training by a recipe: it learns, it resumes to the same bytes, and what it records is what `load` and `evaluate` use."""
+"""Training by a recipe: it learns, resumes to the same bytes, and records what `load` and `evaluate` use."""
 
 import json
 from dataclasses import replace
@@ -44,7 +44,8 @@ def resnet9(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> registry.Entry:
     """The record of resnet9 with a short recipe, whose weights and cards go to a folder of the test."""
     for module in (registry, train):
         monkeypatch.setattr(module, "HERE", tmp_path)
-    short = replace(zoo.entry("resnet9"), recipe=replace(zoo.entry("resnet9").recipe, epochs=6, batch=64, crop=1, flip=False))
+    recipe = replace(zoo.entry("resnet9").recipe, epochs=6, batch=64, crop=1, flip=False)
+    short = replace(zoo.entry("resnet9"), recipe=recipe)
     monkeypatch.setitem(registry._entries, "resnet9", short)
     return short
 

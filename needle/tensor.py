@@ -1,0 +1,149 @@
+"""The tensor: a node of the graph that holds one array, and the operators on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+import needle  # for needle.ops and needle.init, which are written in Tensors
+
+from .autograd import Value, compute_gradient_of_variables
+from .backend_selection import BACKEND, NDArray, array_api, default_device
+from .errors import ShapeError
+
+
+class Tensor(Value):
+    """An array that can be differentiated: `Tensor(array, device=None, dtype=None, requires_grad=True)`.
+
+    `array` is a Tensor (its data is shared when device and dtype agree), an NDArray, a numpy array, a list or a scalar.
+    """
+
+    def __init__(
+        self, array: Any, *, device: Any = None, dtype: Any = None, requires_grad: bool = True, **kwargs: Any
+    ) -> None:
+        if isinstance(array, Tensor):
+            device = array.device if device is None else device
+            dtype = array.dtype if dtype is None else dtype
+            if device == array.device and dtype == array.dtype:
+                data = array.realize_cached_data()
+            else:
+                data = _array_from_numpy(array.numpy(), device, dtype)
+        elif isinstance(array, NDArray) and BACKEND == "nd" and (device is None or device == array.device):
+            data = array
+        else:
+            source = array.numpy() if BACKEND == "nd" and isinstance(array, NDArray) else array
+            data = _array_from_numpy(source, default_device() if device is None else device, dtype)
+        self._init(None, [], cached_data=data, requires_grad=requires_grad)
+
+    @property
+    def data(self) -> Tensor:
+        """The same data, cut off from the graph; assigning replaces the data in place of an update."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"[Tensor.data] needs a Tensor, got {type(value).__name__}")
+        if value.dtype != self.dtype:
+            raise TypeError(f"[Tensor.data] needs dtype {self.dtype}, got {value.dtype}")
+        self.cached_data, self._type = value.realize_cached_data(), None
+
+    def detach(self) -> Tensor:
+        """The same data, cut off from the graph."""
+        return Tensor.make_const(self.realize_cached_data())
+
+    @property
+    def shape(self) -> Any:
+        """The size of each axis, as a tuple."""
+        return self._type.shape if self.cached_data is None and self._type else self.realize_cached_data().shape
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the elements."""
+        return self._type.dtype if self.cached_data is None and self._type else self.realize_cached_data().dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def device(self) -> Any:
+        """The device that holds the data."""
+        if self.cached_data is None and self._type is not None:
+            tensors = [x for x in self.inputs if isinstance(x, Tensor)]
+            return tensors[0].device if tensors else default_device()
+        return default_device() if BACKEND == "np" else self.realize_cached_data().device
+
+    def backward(self, out_grad: Tensor | None = None) -> None:
+        """d self / d x into `x.grad` of every x this tensor was computed from (overwriting what was there).
+
+        `out_grad` is the adjoint of this tensor, ones by default.
+        """
+        if out_grad is None:
+            out_grad = needle.init.ones(*self.shape, dtype=self.dtype, device=self.device)
+        elif tuple(out_grad.shape) != tuple(self.shape):
+            raise ShapeError(f"[backward] out_grad must have the tensor's shape {self.shape}, got {out_grad.shape}")
+        compute_gradient_of_variables(self, out_grad)
+
+    def __repr__(self) -> str:
+        return f"needle.Tensor({self})"
+
+    def __str__(self) -> str:
+        return f"<{self._type}>" if self.cached_data is None and self._type else str(self.realize_cached_data())
+
+    def __add__(self, other: Any) -> Tensor:
+        return needle.ops.EWiseAdd()(self, other) if isinstance(other, Tensor) else needle.ops.AddScalar(other)(self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return needle.ops.EWiseMul()(self, other) if isinstance(other, Tensor) else needle.ops.MulScalar(other)(self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return needle.ops.EWisePow()(self, other) if isinstance(other, Tensor) else needle.ops.PowerScalar(other)(self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return self + needle.ops.Negate()(other) if isinstance(other, Tensor) else needle.ops.AddScalar(-other)(self)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return needle.ops.AddScalar(other)(needle.ops.Negate()(self))
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return needle.ops.EWiseDiv()(self, other) if isinstance(other, Tensor) else needle.ops.DivScalar(other)(self)
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return needle.ops.MatMul()(self, other)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        """self @ other, with numpy's broadcasting of the leading axes."""
+        return needle.ops.MatMul()(self, other)
+
+    def sum(self, axes: Any = None) -> Tensor:
+        """The sum over `axes` (None: all; an int or a tuple)."""
+        return needle.ops.Summation(axes)(self)
+
+    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        """This tensor repeated to `shape` by numpy's rules."""
+        return needle.ops.BroadcastTo(tuple(shape))(self)
+
+    def reshape(self, shape: Sequence[int]) -> Tensor:
+        """The same elements, in order, as `shape`."""
+        return needle.ops.Reshape(tuple(shape))(self)
+
+    def __neg__(self) -> Tensor:
+        return needle.ops.Negate()(self)
+
+    def transpose(self, axes: Any = None) -> Tensor:
+        """This tensor with two axes exchanged (the last two by default)."""
+        return needle.ops.Transpose(axes)(self)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
+    """`source` as an array of the chosen backend."""
+    if BACKEND == "np":
+        return numpy.array(source, dtype=dtype)
+    return array_api.array(numpy.asarray(source), device=device, dtype=dtype or "float32")
