@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy
 
 import needle as ndl
-from needle import nn
 
 from .datasets import Split, cifar10
-from .registry import Entry, ZooError, load
+from .registry import Entry, Model, ZooError, load
 from .train import Normalise
 
 DRIFT = 0.0005  # of accuracy: what another processor's rounding may change, five images of ten thousand
 
 
-def logits(model: nn.Module, pixels: numpy.ndarray, batch: int = 1000) -> numpy.ndarray:
+def logits(model: Model, pixels: numpy.ndarray, batch: int = 1000) -> numpy.ndarray:
     """The model's answers for uint8 images (n, c, h, w), `batch` at a time."""
     normalise = Normalise(model.card["input"])
     parts = [
@@ -24,7 +23,7 @@ def logits(model: nn.Module, pixels: numpy.ndarray, batch: int = 1000) -> numpy.
     return numpy.concatenate(parts)
 
 
-def metrics(model: nn.Module, test: Split) -> dict[str, float]:
+def metrics(model: Model, test: Split) -> dict[str, float]:
     """Fractions of the test images whose label is the most probable one.
 
     `top1`: of the image as it is. `top1_mirrored`: of the mean of the logits for the image and for its mirror image.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from needle import nn
+from needle import Tensor, nn
 from needle.errors import NeedleError
 from needle.weights import load_safetensors
 
@@ -20,6 +20,20 @@ HERE = Path(__file__).resolve().parent
 
 class ZooError(NeedleError, LookupError):
     """The zoo has no such model, weights or card."""
+
+
+class Model(nn.Module):
+    """A module that carries its card and owns its preprocessing."""
+
+    card: dict[str, Any]
+
+    def predict(self, given: Any, top: int | None = None) -> list[tuple[str, float]]:
+        """(label, probability) pairs for what the model is about, the most probable first; the best `top` if given."""
+        raise NotImplementedError
+
+    def example(self, batch: int = 1) -> Tensor:
+        """An input of the right shape, all zeros: what `deploy.freeze` traces the model with."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,7 @@ class Entry:
     """One model: how to build it, what it was trained on, by which recipe, and what it must not be used for."""
 
     name: str
-    build: Callable[..., nn.Module]
+    build: Callable[..., Model]
     task: str
     data: str
     input: Image
@@ -107,10 +121,10 @@ class Entry:
 _entries: dict[str, Entry] = {}
 
 
-def model(**record: Any) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+def model(**record: Any) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
     """Register the decorated builder under its name, with the other fields of its `Entry`."""
 
-    def register(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    def register(build: Callable[..., Model]) -> Callable[..., Model]:
         _entries[build.__name__] = Entry(name=build.__name__, build=build, **record)
         return build
 
@@ -129,7 +143,7 @@ def entry(name: str) -> Entry:
     return _entries[name]
 
 
-def load(name: str, pretrained: bool = False, *, seed: int | None = None, **config: Any) -> nn.Module:
+def load(name: str, pretrained: bool = False, *, seed: int | None = None, **config: Any) -> Model:
     """The model `name`; with `pretrained` in evaluation mode with trained weights from inside the package.
 
     `seed` chooses among the recorded training runs (default: the first). The other arguments go to the model's builder.

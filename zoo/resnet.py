@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from needle import nn
-
 from .course import models
 from .labels import CIFAR10
-from .registry import Image, entry, model
+from .registry import Image, Model, entry, model
 from .train import Recipe
 from .vision import ImageClassifier
 
@@ -26,6 +24,6 @@ CIFAR10_INPUT = Image(3, 32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2
     "photographs are reduced; small shifts can change the answer, for its first layer has stride 4. Not for decisions "
     "about people.",
 )
-def resnet9(device: Any = None, dtype: str = "float32") -> nn.Module:
+def resnet9(device: Any = None, dtype: str = "float32") -> Model:
     """The course's ResNet9: 431,946 parameters, about half a million useful multiply-adds for one image."""
     return ImageClassifier(models.ResNet9(device=device, dtype=dtype), entry("resnet9").card(), device=device)

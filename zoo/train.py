@@ -18,12 +18,12 @@ from typing import Any
 import numpy
 
 import needle as ndl
-from needle import nn, ops, optim
+from needle import ops, optim
 from needle.data import augment
 from needle.weights import read_safetensors, save_safetensors
 
 from .datasets import Split, cifar10
-from .registry import HERE, Entry, Run, ZooError
+from .registry import HERE, Entry, Model, Run, ZooError
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Normalise:
 class Trainer:
     """A model and its optimizers as one thing that can be stepped, saved and restored."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, steps: int) -> None:
+    def __init__(self, model: Model, recipe: Recipe, steps: int) -> None:
         self.model, self.recipe, self.steps, self.done = model, recipe, steps, 0
         matrices, others = split_parameters(model)
         self.muon = optim.Muon(matrices, momentum=recipe.momentum)
@@ -117,7 +117,7 @@ class Trainer:
         self.done = int(arrays["done"])
 
 
-def split_parameters(model: nn.Module) -> tuple[list[Any], list[Any]]:
+def split_parameters(model: Model) -> tuple[list[Any], list[Any]]:
     """(matrices, the rest): Muon is for matrices and convolutions between hidden layers, not for the last layer."""
     parameters = model.parameters()
     matrices = [p for p in parameters if sum(size > 1 for size in p.shape) >= 2]
@@ -188,7 +188,7 @@ def _log(home: Path, epoch: int, loss: float, seconds: float) -> None:
 
 
 def _finish(
-    entry: Entry, model: nn.Module, seed: int, home: Path, seconds: float, data: str | None, record: bool
+    entry: Entry, model: Model, seed: int, home: Path, seconds: float, data: str | None, record: bool
 ) -> Run:
     """Measure the weights on the test split and write them down."""
     from .evaluate import metrics  # it needs the registry of finished runs, this module makes them

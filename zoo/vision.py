@@ -11,8 +11,10 @@ import needle as ndl
 from needle import nn
 from needle.data.images import open_image, prepare
 
+from .registry import Model
 
-class ImageClassifier(nn.Module):
+
+class ImageClassifier(Model):
     """net(x), with what it takes to go from an image file to named probabilities: `predict`.
 
     `forward` takes (batch, channels, height, width), prepared as `card["input"]` says; logits (batch, classes).
@@ -28,7 +30,6 @@ class ImageClassifier(nn.Module):
         return self.net(x)
 
     def example(self, batch: int = 1) -> ndl.Tensor:
-        """An input of the right shape, all zeros: what `deploy.freeze` traces the model with."""
         spec = self.card["input"]
         return ndl.init.zeros(batch, spec["channels"], spec["height"], spec["width"], device=self.device)
 
