@@ -89,7 +89,8 @@ def program_name(path: Path) -> str:
 
 def run_command(path: Path, source: Path, top: int) -> int:
     """Run a `.nd` file on one image or `.npy` array and print labels with probabilities, or the numbers."""
-    graph, _, compiled = opened(path)
+    graph, built = built_of(path)
+    compiled = Compiled(built.library)
     x = read_input(source, graph.card)
     labels = labels_of(graph.card)
     for result in numpy.atleast_2d(compiled(x) if len(compiled.outputs) == 1 else compiled(x)[0]):
@@ -114,7 +115,8 @@ def read_input(source: Path, card: Mapping[str, Any]) -> numpy.ndarray:
 
 def verify_command(path: Path, source: str | None) -> int:
     """Compare the program with the interpreter, and with the eager module if its name is given. 1 if they differ."""
-    graph, _, compiled = opened(path)
+    graph, built = built_of(path)
+    compiled = Compiled(built.library)
     model = load_module(source) if source else None
     if model is not None:
         model.eval()
@@ -128,7 +130,7 @@ def verify_command(path: Path, source: str | None) -> int:
 
 def bench_command(path: Path, batch: int, threads: int, seconds: float) -> int:
     """Print the median time of one run."""
-    graph, built, _ = opened(path)
+    graph, built = built_of(path)
     compiled = Compiled(built.library, max_batch=batch, threads=threads)
     inputs = compare.random_inputs(graph, batch)
     times: list[float] = []
@@ -143,8 +145,7 @@ def bench_command(path: Path, batch: int, threads: int, seconds: float) -> int:
     return 0
 
 
-def opened(path: Path) -> tuple[Graph, Built, Compiled]:
-    """The graph in a file, its compiled files, and the model ready to run."""
+def built_of(path: Path) -> tuple[Graph, Built]:
+    """The graph in a file and its compiled files, from the cache if they are there."""
     graph = Graph.load(path)
-    built = build(graph, name=program_name(path))
-    return graph, built, Compiled(built.library)
+    return graph, build(graph, name=program_name(path))
