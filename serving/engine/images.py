@@ -40,7 +40,7 @@ def read(body: bytes, spec: Mapping[str, Any], limits: Limits) -> np.ndarray:
     """
     name = sniff(body)
     if name is None:
-        raise UnsupportedMedia(f"[image] the body is not an image file of a known format ({', '.join(FORMATS)})")
+        raise UnsupportedMedia(f"[image] this is not an image file of a known format ({', '.join(FORMATS)})")
     with _decoding:
         try:
             width, height = FORMATS[name][1](BytesIO(body)).size
