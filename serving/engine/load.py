@@ -21,7 +21,7 @@ import zoo
 from deploy import interpreter
 from deploy.build import cache_folder, compiler, find
 from deploy.passes import optimize
-from needle import NDArray
+from needle.backend_selection import array_api
 from needle.errors import NeedleError
 from needle.types import Dim, Type
 from serving.engine.errors import ServingError, Unavailable
@@ -109,7 +109,7 @@ def _compile(name: str, graph: deploy.Graph) -> Path:
 def interpreted(graph: deploy.Graph) -> Run:
     """The optimised graph, run node by node with needle's kernels."""
     optimized = optimize(graph)
-    return lambda batch: interpreter.run(optimized, batch, NDArray)
+    return lambda batch: interpreter.run(optimized, batch, array_api.array)
 
 
 def compiled_soon(name: str, graph: deploy.Graph, canary: Canary) -> Run:
