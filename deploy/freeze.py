@@ -13,6 +13,7 @@ from needle import autograd
 from needle.autograd import Tensor, TensorTuple, Value, find_topo_sort
 from needle.errors import NeedleError
 from needle.nn import Module
+from needle.nn.state import named_tensors
 from needle.types import Dim, Type
 
 from .errors import FreezeError, GraphError
@@ -42,7 +43,7 @@ def freeze(
     types = [_type_of(x) for x in (example if several else (example,))]
     names = _names("input", input_names, len(types))
     with _tracing, _eval_mode(model):
-        parameters = dict(_named_tensors(model, ""))
+        parameters = {id(tensor): name for name, tensor in named_tensors(model)}
         if batch is None:
             return _record(model, types, names, output_names, parameters)
         first, second = (
@@ -97,21 +98,6 @@ def _lazy_mode() -> Iterator[None]:
         yield
     finally:
         autograd.LAZY_MODE = before
-
-
-def _named_tensors(value: Any, path: str) -> Iterator[tuple[int, str]]:
-    """(identity, path) of the tensors in a module's attributes, such as `modules.0.weight`."""
-    dot = f"{path}." if path else ""
-    match value:
-        case Tensor():
-            yield id(value), path
-        case Module() | dict():
-            items = value if isinstance(value, dict) else vars(value)
-            for key, item in items.items():
-                yield from _named_tensors(item, f"{dot}{key}")
-        case list() | tuple():
-            for index, item in enumerate(value):
-                yield from _named_tensors(item, f"{dot}{index}")
 
 
 def _record(
