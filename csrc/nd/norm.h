@@ -127,33 +127,46 @@ void batch_norm_gradient(const Executor& executor, Rows rows, Cols cols, const f
 template <class Rows, class Cols>
 void layer_norm(const Executor& executor, Rows rows, Cols cols, const float* x, const float* weight, const float* bias,
                 float eps, float* y, float* mean, float* rstd) {
-    parallel_rows(executor, rows, cols, [&](int64_t row) {
-        const float* from = x + row * cols;
-        mean[row] = sum_of(cols, [&](int64_t j, auto n) { return load_some(from + j, n); }) / float(cols);
-        const Vec middle = splat(mean[row]);
-        const float squares = sum_of(cols, [&](int64_t j, auto n) {
-            const Vec d = load_some(from + j, n) - middle;
-            return d * d;
-        });
-        rstd[row] = 1.0f / std::sqrt(squares / float(cols) + eps);
-        const Vec scale = splat(rstd[row]);
-        each_vector(cols, [&](int64_t j, auto n) {
-            const Vec normal = (load_some(from + j, n) - middle) * scale;
-            store_some(y + row * cols + j, fma(normal, load_some(weight + j, n), load_some(bias + j, n)), n);
-        });
-    });
+    auto group = [&](int64_t first, int64_t end) {
+        for (int64_t row = first; row < end; ++row)
+            mean[row] = sum_of(cols, [&](int64_t j, auto n) { return load_some(x + row * cols + j, n); }) / float(cols);
+        for (int64_t row = first; row < end; ++row) {
+            const float squares = sum_of(cols, [&](int64_t j, auto n) {
+                const Vec d = load_some(x + row * cols + j, n) - splat(mean[row]);
+                return d * d;
+            });
+            rstd[row] = 1.0f / std::sqrt(squares / float(cols) + eps);
+        }
+        for (int64_t row = first; row < end; ++row) {
+            const Vec middle = splat(mean[row]), scale = splat(rstd[row]);
+            each_vector(cols, [&](int64_t j, auto n) {
+                const Vec normal = (load_some(x + row * cols + j, n) - middle) * scale;
+                store_some(y + row * cols + j, fma(normal, load_some(weight + j, n), load_some(bias + j, n)), n);
+            });
+        }
+    };
+    parallel_ranges(executor, rows, cols, [&](int64_t first, int64_t end) { each_group(first, end, group); });
 }
 
-// dx of one row: with n = (x - mean) rstd and h = g weight, rstd (h - mean(h) - n mean(h n)).
+// dx of the rows of one group: with n = (x - mean) rstd and h = g weight, rstd (h - mean(h) - n mean(h n)).
 template <class Cols>
-ND_INLINE void layer_norm_gradient_row(Cols cols, const float* g, const float* x, const float* weight, float mean,
-                                       float rstd, float* dx) {
-    const Vec middle = splat(mean), scale = splat(rstd);
-    auto h = [&](int64_t j, auto n) { return load_some(g + j, n) * load_some(weight + j, n); };
-    auto normal = [&](int64_t j, auto n) { return (load_some(x + j, n) - middle) * scale; };
-    const Vec flat = splat(sum_of(cols, h) / float(cols));
-    const Vec tilt = splat(sum_of(cols, [&](int64_t j, auto n) { return h(j, n) * normal(j, n); }) / float(cols));
-    each_vector(cols, [&](int64_t j, auto n) { store_some(dx + j, (h(j, n) - flat - normal(j, n) * tilt) * scale, n); });
+ND_INLINE void layer_norm_gradient_rows(int64_t first, int64_t end, Cols cols, const float* g, const float* x,
+                                        const float* weight, const float* mean, const float* rstd, float* dx) {
+    auto h = [&](int64_t i, int64_t j, auto n) { return load_some(g + i, n) * load_some(weight + j, n); };
+    auto normal = [&](int64_t i, int64_t row, auto n) { return (load_some(x + i, n) - splat(mean[row])) * splat(rstd[row]); };
+    float flat[8], tilt[8];
+    for (int64_t row = first; row < end; ++row)
+        flat[row - first] = sum_of(cols, [&](int64_t j, auto n) { return h(row * cols + j, j, n); }) / float(cols);
+    for (int64_t row = first; row < end; ++row)
+        tilt[row - first] = sum_of(cols, [&](int64_t j, auto n) {
+            return h(row * cols + j, j, n) * normal(row * cols + j, row, n);
+        }) / float(cols);
+    for (int64_t row = first; row < end; ++row)
+        each_vector(cols, [&](int64_t j, auto n) {
+            const int64_t i = row * cols + j;
+            const Vec level = h(i, j, n) - splat(flat[row - first]) - normal(i, row, n) * splat(tilt[row - first]);
+            store_some(dx + i, level * splat(rstd[row]), n);
+        });
 }
 
 // dx as above; dweight = sum over rows of g n, dbias = sum over rows of g.
@@ -165,8 +178,9 @@ void layer_norm_gradient(const Executor& executor, Rows rows, Cols cols, const f
     parallel(worthwhile(executor, rows * cols), chunks, [&](int64_t chunk) {
         const int64_t first = chunk * step, end = min<int64_t>(rows, first + step);
         float* sums = scratch + 2 * chunk * cols;
-        for (int64_t row = first; row < end; ++row)
-            layer_norm_gradient_row(cols, g + row * cols, x + row * cols, weight, mean[row], rstd[row], dx + row * cols);
+        each_group(first, end, [&](int64_t from, int64_t to) {
+            layer_norm_gradient_rows(from, to, cols, g, x, weight, mean, rstd, dx);
+        });
         sum_rows(first, end, cols, sums, [&](int64_t row, int64_t j, auto n) { return load_some(g + row * cols + j, n); });
         sum_rows(first, end, cols, sums + cols, [&](int64_t row, int64_t j, auto n) {
             const Vec normal = (load_some(x + row * cols + j, n) - splat(mean[row])) * splat(rstd[row]);

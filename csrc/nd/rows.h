@@ -83,23 +83,33 @@ ND_INLINE Executor worthwhile(const Executor& executor, int64_t elements) {
     return elements < 2 * kTaskElements ? Executor{} : executor;
 }
 
+// Calls f(first, end) for ranges of rows, one to a task.
+template <class F>
+ND_INLINE void parallel_ranges(const Executor& executor, int64_t rows, int64_t elements_per_row, F&& f) {
+    const int64_t step = max<int64_t>(1, kTaskElements / max<int64_t>(1, elements_per_row));
+    parallel(executor, ceil_div(rows, step), [&](int64_t task) { f(task * step, min(rows, (task + 1) * step)); });
+}
+
 // Calls f(row) for every row, several rows to a task.
 template <class F>
 ND_INLINE void parallel_rows(const Executor& executor, int64_t rows, int64_t elements_per_row, F&& f) {
-    const int64_t step = max<int64_t>(1, kTaskElements / max<int64_t>(1, elements_per_row));
-    parallel(executor, ceil_div(rows, step), [&](int64_t task) {
-        const int64_t end = min(rows, (task + 1) * step);
-        for (int64_t row = task * step; row < end; ++row) f(row);
+    parallel_ranges(executor, rows, elements_per_row, [&](int64_t first, int64_t end) {
+        for (int64_t row = first; row < end; ++row) f(row);
     });
+}
+
+// Calls f(first, end) for groups of at most 8 rows. A kernel that makes one pass over the rows of a group after the other
+// lets the processor work on several rows at once, where one row's sums would keep it waiting.
+template <class F>
+ND_INLINE void each_group(int64_t first, int64_t end, F&& f) {
+    for (int64_t row = first; row < end; row += 8) f(row, min(end, row + 8));
 }
 
 // Column by column over chunks of rows: f(j, count) gives what to do with element i = row * cols + j of every row, so that
 // it may keep what belongs to the columns in registers.
 template <class F>
 ND_INLINE void parallel_columns(const Executor& executor, int64_t rows, int64_t cols, F&& f) {
-    const int64_t step = max<int64_t>(1, kTaskElements / max<int64_t>(1, cols));
-    parallel(executor, ceil_div(rows, step), [&](int64_t task) {
-        const int64_t first = task * step, end = min(rows, first + step);
+    parallel_ranges(executor, rows, cols, [&](int64_t first, int64_t end) {
         each_vector(cols, [&](int64_t j, auto n) {
             auto apply = f(j, n);
             for (int64_t row = first; row < end; ++row) apply(row * cols + j);

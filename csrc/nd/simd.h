@@ -77,11 +77,15 @@ ND_INLINE float fma(float a, float b, float c) {
 // instruction set gives the same bits.
 constexpr int kSumLanes = 16;
 ND_INLINE float sum_lanes(const float (&lane)[kSumLanes]) {
-    float s[kSumLanes];
-    std::memcpy(s, lane, sizeof s);
-    for (int width = kSumLanes / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; ++i) s[i] += s[i + width];
-    return s[0];
+    using Half = float __attribute__((vector_size(32)));
+    using Quarter = float __attribute__((vector_size(16)));
+    Half half[2];
+    std::memcpy(half, lane, sizeof half);
+    half[0] += half[1];
+    Quarter quarter[2];
+    std::memcpy(quarter, half, sizeof quarter);
+    const Quarter s = quarter[0] + quarter[1];
+    return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
 }}  // namespace nd::ND_ISA
