@@ -33,11 +33,13 @@ void check_sizes(const char* where, const ConvSizes& s) {
     if (s.kernel > s.height + 2 * s.padding || s.kernel > s.width + 2 * s.padding)
         refuse(where, "a kernel of " + std::to_string(s.kernel) + " does not fit into " + text({s.height, s.width}) +
                           " padded by " + std::to_string(s.padding));
-    if ((s.images + 16) > most / (channels + 16) || s.in + 16 > most / (s.out + 16)) refuse(where, "the operands are too large");
+    if ((s.images + 16) > most / (channels + 16) || s.in + 16 > most / (s.out + 16))
+        refuse(where, "the operands are too large");
 }
 
 Sizes output_shape(const ConvSizes& s) {
-    return {s.images, conv_outputs(s.height, s.kernel, s.stride, s.padding), conv_outputs(s.width, s.kernel, s.stride, s.padding), s.out};
+    const int64_t rows = conv_outputs(s.height, s.kernel, s.stride, s.padding);
+    return {s.images, rows, conv_outputs(s.width, s.kernel, s.stride, s.padding), s.out};
 }
 
 void check_axes(const char* where, const char* name, const Sizes& shape) {
@@ -65,8 +67,8 @@ Map map_of(const char* where, Array& x, const Sizes& shape, const Sizes& strides
 Scratch scratch_of(int64_t floats) { return Scratch(sizeof(float) * static_cast<std::size_t>(floats)); }
 
 // y (N, Ho, Wo, Co) = x (N, H, W, Ci) * w (K, K, Ci, Co); x with any strides, w and y compact.
-void conv_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape, int64_t stride,
-                  int64_t padding, Array& out) {
+void conv_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
+                  int64_t stride, int64_t padding, Array& out) {
     check_axes("conv", "the input", shape);
     check_axes("conv", "the weight", w_shape);
     check_shape("conv", "the weight", w_shape, {w_shape[0], w_shape[0], shape[3], w_shape[3]});
@@ -83,8 +85,8 @@ void conv_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t of
 }
 
 // dx (N, H, W, Ci) from g (N, Ho, Wo, Co) with any strides and w (K, K, Ci, Co) compact.
-void input_gradient(Array& g, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape, int64_t stride,
-                    int64_t padding, int64_t height, int64_t width, Array& out) {
+void input_gradient(Array& g, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
+                    int64_t stride, int64_t padding, int64_t height, int64_t width, Array& out) {
     constexpr const char* where = "conv_input_gradient";
     check_axes(where, "the gradient", shape);
     check_axes(where, "the weight", w_shape);

@@ -100,7 +100,9 @@ void matmul_strided(Array& a, const Sizes& a_shape, const Sizes& a_strides, int6
     result.push_back(y.columns());
     if (count_of("matmul", result) != out.size)
         refuse("matmul", "the result is " + text(result) + ", the output has " + std::to_string(out.size) + " elements");
-    if (out.size > 0) multiply({count_of("matmul", batch), x.rows(), y.columns(), x.columns(), left, right, nullptr, nullptr}, x, y, batch, out.ptr);
+    if (out.size == 0) return;
+    const Products products{count_of("matmul", batch), x.rows(), y.columns(), x.columns(), left, right, nullptr, nullptr};
+    multiply(products, x, y, batch, out.ptr);
 }
 
 // out (m, p) = a (m, n) @ b (n, p), all compact.
@@ -110,7 +112,8 @@ void matmul(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t p) {
 
 // The same with operands cut into 8 x 8 tiles: a [m/8][n/8][8][8] and so on.
 void matmul_tiled(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t p) {
-    if (m < 0 || n < 0 || p < 0 || m % 8 || n % 8 || p % 8) refuse("matmul_tiled", "sizes must be multiples of 8, got " + text({m, n, p}));
+    if (m < 0 || n < 0 || p < 0 || m % 8 || n % 8 || p % 8)
+        refuse("matmul_tiled", "sizes must be multiples of 8, got " + text({m, n, p}));
     const float* left = checked("matmul_tiled", a, count_of("matmul_tiled", {m, n}));
     const float* right = checked("matmul_tiled", b, count_of("matmul_tiled", {n, p}));
     float* c = checked("matmul_tiled", out, count_of("matmul_tiled", {m, p}));

@@ -1,6 +1,6 @@
-// Convolution of NHWC maps (N, H, W, Ci) with square kernels (K, K, Ci, Co) as an implicit matrix product: pixels times weights,
-// one chain of fused multiply-adds per output over (kernel row, kernel column, channel). No patch matrix is built. Taps that
-// meet nothing but padding (at the borders of small maps) are left out.
+// Convolution of NHWC maps (N, H, W, Ci) with square kernels (K, K, Ci, Co) as an implicit matrix product: pixels times
+// weights, one chain of fused multiply-adds per output over (kernel row, kernel column, channel). No patch matrix is built.
+// Taps that meet nothing but padding (at the borders of small maps) are left out.
 #pragma once
 #include "conv_tiles.h"
 
@@ -43,7 +43,9 @@ constexpr int64_t conv_image(const Shape& s, int64_t images) {
 }
 
 template <class Shape>
-constexpr int64_t conv_packed_size(const Shape& s) { return packed_size(conv_rows(s).taps * conv_columns(s).taps * s.in, s.out); }
+constexpr int64_t conv_packed_size(const Shape& s) {
+    return packed_size(conv_rows(s).taps * conv_columns(s).taps * s.in, s.out);
+}
 
 template <class Shape>
 constexpr int64_t conv_scratch(const Shape& s, int64_t images, int threads) {
@@ -80,7 +82,8 @@ ND_INLINE void conv(const Executor& executor, const Shape& shape, int64_t images
         const int64_t first = task * step, size = v.outputs * h.outputs * s.out;
         const int64_t count = min(step, images - first);
         const Source source = reader.read(first, count, scratch + worker * step * reader.image());
-        const Grid grid{widened(v, border.top, border.bottom), widened(h, border.left, border.right), s.in, s.out, first * size, size, h.outputs * s.out, s.out};
+        const Line rows = widened(v, border.top, border.bottom), columns = widened(h, border.left, border.right);
+        const Grid grid{rows, columns, s.in, s.out, first * size, size, h.outputs * s.out, s.out};
         conv_grid(grid, source, count, packed, y, epilogue);
     });
 }

@@ -33,7 +33,8 @@ struct InputGradient {
           columns(conv_outputs(s.width, s.kernel, s.stride, s.padding)) {
         each_phase(nullptr, [&](const Phase& v, const Phase& h, float*) {
             const Border b = border_of(images, v.line, h.line);
-            border = {max(border.top, b.top), max(border.bottom, b.bottom), max(border.left, b.left), max(border.right, b.right)};
+            border = {max(border.top, b.top), max(border.bottom, b.bottom),
+                      max(border.left, b.left), max(border.right, b.right)};
         });
     }
 
@@ -71,18 +72,21 @@ struct InputGradient {
 
 // dx (N, H, W, Ci) compact, from g (N, Ho, Wo, Co) with any strides and w (K, K, Ci, Co) compact.
 // `scratch` holds InputGradient(s, images).scratch(executor.threads) floats.
-inline void conv_input_gradient(const Executor& executor, const ConvShape<>& s, int64_t images, const float* g, const Strides4& strides,
-                                const float* w, float* dx, float* scratch) {
+inline void conv_input_gradient(const Executor& executor, const ConvShape<>& s, int64_t images, const float* g,
+                                const Strides4& strides, const float* w, float* dx, float* scratch) {
     const InputGradient plan(s, images);
-    plan.pack(executor, w, scratch);
+    const Executor on = alone_if_small(executor, images * s.height * s.width * s.in, s.kernel * s.kernel * s.out);
+    plan.pack(on, w, scratch);
     const Reader reader{g, strides, plan.rows, plan.columns, s.out, plan.border};
+    const Border& border = plan.border;
     float* copies = scratch + plan.packed();
     const int64_t step = images_per_task(images, plan.image(), executor.threads), size = s.height * s.width * s.in;
-    balance(executor, ceil_div(images, step), [&](int64_t worker, int64_t task) {
+    balance(on, ceil_div(images, step), [&](int64_t worker, int64_t task) {
         const int64_t first = task * step, count = min(step, images - first);
         const Source source = reader.read(first, count, copies + worker * step * plan.image());
         plan.each_phase(scratch, [&](const Phase& v, const Phase& h, const float* weights) {
-            const Grid grid{widened(v.line, plan.border.top, plan.border.bottom), widened(h.line, plan.border.left, plan.border.right), s.out, s.in, first * size + (v.first * s.width + h.first) * s.in, size,
+            const Line rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
+            const Grid grid{rows, columns, s.out, s.in, first * size + (v.first * s.width + h.first) * s.in, size,
                             s.stride * s.width * s.in, s.stride * s.in};
             conv_grid(grid, source, count, weights, dx, Keep{});
         });
@@ -102,23 +106,28 @@ struct WeightGradient {
 
     int64_t pixels() const { return v.outputs * h.outputs; }
     int64_t image() const { return s.height * (left + s.width + right) * s.in; }
-    int64_t chunk() const { return max<int64_t>(1, kPixelChunk / max<int64_t>(1, pixels())); }
+    int64_t chunk() const { return max<int64_t>(1, min(images, kPixelChunk / max<int64_t>(1, pixels()))); }
     int64_t tail() const { return s.out % kBlock ? images * pixels() * kBlock : 0; }
-    // Copies of x, of g, the part of g that fills no block, where the pixels of an image are.
-    int64_t scratch() const { return images * image() + images * pixels() * s.out + tail() + 2 * pixels() + 2; }
+    // Copies of x, of g, the part of g that fills no block, where the pixels of a chunk of images are.
+    int64_t scratch() const {
+        return images * image() + images * pixels() * s.out + tail() + 2 * chunk() * pixels() + 2;
+    }
 };
 
-// The rows [i0, i1) of tap row t (each a tap column and channel) times all blocks of g, over the outputs that see this tap row.
+// The rows [i0, i1) of tap row t (each a tap column and channel) times all blocks of g, over the outputs that see this row.
 inline void weight_gradient_rows(const WeightGradient& plan, const Source& x, const int64_t* offset, const Right& g, int64_t t,
                                  int64_t i0, int64_t i1, float* dw) {
     const ConvShape<>& s = plan.s;
-    const int64_t tap = (plan.v.begin + s.padding + t) * s.kernel + plan.h.begin + s.padding, blocks = ceil_div(s.out, kBlock);
+    const int64_t tap = (plan.v.begin + s.padding + t) * s.kernel + plan.h.begin + s.padding;
+    const int64_t blocks = ceil_div(s.out, kBlock), column = (plan.h.begin + plan.left) * s.in;
     int64_t from = 0, end = plan.v.outputs;  // output rows
     while (from < end && plan.v.begin + from * s.stride + t < 0) ++from;
     while (from < end && plan.v.begin + (end - 1) * s.stride + t >= s.height) --end;
-    const int64_t skipped = from * plan.h.outputs, depth = (end - from) * plan.h.outputs;
+    const bool whole = from == 0 && end == plan.v.outputs;  // then images follow each other without a gap
+    const int64_t skipped = from * plan.h.outputs;
     for (int64_t n = 0; n < plan.images; n += plan.chunk()) {
-        const int64_t count = min(plan.chunk(), plan.images - n);
+        const int64_t count = min(plan.chunk(), plan.images - n), joined = whole ? count : 1;
+        const int64_t depth = joined * (end - from) * plan.h.outputs;
         for (int64_t i = i0; i < i1; i += kTileRows)
             with_height(min<int64_t>(kTileRows, i1 - i), [&](auto height) {
                 constexpr int R = decltype(height)::value;
@@ -128,8 +137,8 @@ inline void weight_gradient_rows(const WeightGradient& plan, const Source& x, co
                     const auto row = [&](int r) { return (tap * s.in + i + r) * s.out + j * kBlock; };
                     Vec acc[R][B * kBlockVecs];
                     load_tile(acc, dw, row, e);
-                    for (int64_t image = n; image < n + count; ++image) {
-                        const float* p = x.p + image * x.image + (plan.v.begin + t) * x.row + (plan.h.begin + plan.left) * s.in + i;
+                    for (int64_t image = n; image < n + count; image += joined) {
+                        const float* p = x.p + image * x.image + (plan.v.begin + t) * x.row + column + i;
                         multiply(acc, depth, PixelsLeft{p, offset + skipped}, g.at(j, image * plan.pixels() + skipped));
                     }
                     store_tile(acc, dw, row, e, Keep{});
@@ -138,10 +147,10 @@ inline void weight_gradient_rows(const WeightGradient& plan, const Source& x, co
     }
 }
 
-// dw (K, K, Ci, Co) compact, from x (N, H, W, Ci) and g (N, Ho, Wo, Co) with any strides: one chain over all pixels of all images
-// per weight; taps that only ever meet padding get zeros. `scratch` holds WeightGradient(s, images).scratch() floats.
-inline void conv_weight_gradient(const Executor& executor, const ConvShape<>& s, int64_t images, const float* x, const Strides4& xs,
-                                 const float* g, const Strides4& gs, float* dw, float* scratch) {
+// dw (K, K, Ci, Co) compact, from x (N, H, W, Ci) and g (N, Ho, Wo, Co) with any strides: one chain over all pixels of all
+// images per weight; taps that only ever meet padding get zeros. `scratch` holds WeightGradient(s, images).scratch() floats.
+inline void conv_weight_gradient(const Executor& executor, const ConvShape<>& s, int64_t images, const float* x,
+                                 const Strides4& xs, const float* g, const Strides4& gs, float* dw, float* scratch) {
     const WeightGradient plan(s, images);
     const int64_t pixels = plan.pixels(), run = plan.h.taps * s.in;
     if (images * pixels == 0 || plan.v.taps * plan.h.taps < s.kernel * s.kernel)
@@ -157,17 +166,19 @@ inline void conv_weight_gradient(const Executor& executor, const ConvShape<>& s,
     int64_t* offset = reinterpret_cast<int64_t*>(scratch + round_up(tail + plan.tail() - scratch, 2));
 
     const Source source = reader.in_place() ? reader.read(0, 0, nullptr) : Source{scratch, reader.image(), reader.row()};
-    parallel(executor, images, [&](int64_t n) {
+    const Executor on = alone_if_small(executor, images * pixels * s.out, plan.v.taps * run);
+    parallel(on, reader.in_place() && compact ? 0 : images, [&](int64_t n) {
         reader.read(n, 1, scratch + n * reader.image());
         if (!compact) gradients.copy(g + n * gs.n, g_copy + n * gradients.image());
     });
-    for (int64_t p = 0; p < pixels; ++p)
-        offset[p] = p / plan.h.outputs * s.stride * source.row + p % plan.h.outputs * s.stride * s.in;
-    const Right right = prepare_right(executor, 0, s.out, images * pixels, {compact ? g : g_copy, s.out, 1}, tail);
+    for (int64_t p = 0; p < plan.chunk() * pixels; ++p)
+        offset[p] = p / pixels * source.image + p % pixels / plan.h.outputs * s.stride * source.row +
+                    p % plan.h.outputs * s.stride * s.in;
+    const Right right = prepare_right(on, 0, s.out, images * pixels, {compact ? g : g_copy, s.out, 1}, tail);
 
-    const int64_t step = max<int64_t>(kTileRows, round_up(ceil_div(plan.v.taps * run, 4 * executor.threads), kTileRows));
+    const int64_t step = max<int64_t>(kTileRows, round_up(ceil_div(plan.v.taps * run, 4 * on.threads), kTileRows));
     const int64_t across = ceil_div(run, step);
-    parallel(executor, plan.v.taps * across, [&](int64_t task) {
+    parallel(on, plan.v.taps * across, [&](int64_t task) {
         const int64_t i = task % across * step;
         weight_gradient_rows(plan, source, offset, right, task / across, i, min(run, i + step), dw);
     });

@@ -1,6 +1,6 @@
-// The pixels of a convolution as rows of register tiles. Output pixels that use the same taps are taken together, over several
-// images, so that nothing is multiplied with padding and maps are read where they are. Where that would leave too few pixels
-// for a tile, maps are widened by zeros instead. Either way the bits are the same: products with zeros add nothing.
+// The pixels of a convolution as rows of register tiles. Output pixels that use the same taps are taken together, over
+// several images, so that nothing is multiplied with padding and maps are read where they are. Where that would leave too
+// few pixels for a tile, maps are widened by zeros instead. Either way the bits are the same: products with zeros add nothing.
 #pragma once
 #include "gemm.h"
 
@@ -79,7 +79,8 @@ struct Walk {
         : grid(grid), source(source), strip(strip), y(strip.y0), x(strip.x0) {}
 
     ND_INLINE void next(const float*& from, int64_t& to) {
-        const int64_t row = y * grid.v.step + grid.v.begin + strip.v.first, pixel = x * grid.h.step + grid.h.begin + strip.h.first;
+        const int64_t row = y * grid.v.step + grid.v.begin + strip.v.first;
+        const int64_t pixel = x * grid.h.step + grid.h.begin + strip.h.first;
         from = source.p + image * source.image + row * source.row + pixel * grid.channels;
         to = grid.base + image * grid.to_image + y * grid.to_row + x * grid.to_column;
         if (++x < strip.x1) return;
@@ -121,10 +122,11 @@ ND_INLINE void conv_strip(Walk walk, int64_t pixels, const Blocks& b, int64_t co
             });
 }
 
-// All pixels of `images` images times weights packed as [ceil(columns / 16)][tap rows][tap columns][channels][16]. Few pixels
-// make tiles that are wide instead of high.
+// All pixels of `images` images times weights packed as [ceil(columns / 16)][tap rows][tap columns][channels][16]. Few
+// pixels make tiles that are wide instead of high.
 template <class Epilogue>
-ND_INLINE void conv_grid(const Grid& grid, const Source& source, int64_t images, const float* packed, float* y, const Epilogue& epilogue) {
+ND_INLINE void conv_grid(const Grid& grid, const Source& source, int64_t images, const float* packed, float* y,
+                         const Epilogue& epilogue) {
     const int64_t depth = grid.v.taps * grid.h.taps * grid.channels, blocks = ceil_div(grid.columns, kBlock);
     int64_t pixels = kTileRows;  // of the smallest strip, or a whole tile
     each_strip(grid, [&](const Strip& strip) { pixels = min(pixels, images * strip.pixels()); });
@@ -134,7 +136,8 @@ ND_INLINE void conv_grid(const Grid& grid, const Source& source, int64_t images,
         auto panel = [&](auto width, int64_t j) {
             const Blocks b{packed + j * depth * kBlock, kBlock, depth * kBlock};
             each_strip(grid, [&](const Strip& strip) {
-                conv_strip<R, decltype(width)::value>(Walk(grid, source, strip), images * strip.pixels(), b, j * kBlock, y, epilogue);
+                const Walk walk(grid, source, strip);
+                conv_strip<R, decltype(width)::value>(walk, images * strip.pixels(), b, j * kBlock, y, epilogue);
             });
         };
         int64_t j = 0;
@@ -156,10 +159,11 @@ constexpr int64_t zeros_behind(const Line& line) {
     return line.outputs == 0 ? 0 : max<int64_t>(0, (line.outputs - 1) * line.step + line.begin + line.taps - line.size);
 }
 
-// The zeros that joining pixels to tiles takes: beside the rows when there are few images, above and below when rows are short too.
+// The zeros that joining pixels to tiles takes: beside the rows when images are few, above and below when rows are short too.
 constexpr Border border_of(int64_t images, const Line& v, const Line& h) {
     const bool beside = images < kTileRows, above = images * h.outputs < 4;
-    return {above ? zeros_before(v) : 0, above ? zeros_behind(v) : 0, beside ? zeros_before(h) : 0, beside ? zeros_behind(h) : 0};
+    return {above ? zeros_before(v) : 0, above ? zeros_behind(v) : 0,
+            beside ? zeros_before(h) : 0, beside ? zeros_behind(h) : 0};
 }
 
 constexpr Line widened(Line line, int64_t before, int64_t behind) {
@@ -209,7 +213,8 @@ struct Reader {
 // Images per task: whole tiles of images, enough tasks to balance, maps that fit the first cache levels.
 constexpr int64_t images_per_task(int64_t images, int64_t floats, int threads) {
     const int64_t fit = 16384 / max<int64_t>(1, floats), share = threads > 1 ? ceil_div(images, 4 * threads) : images;
-    return max<int64_t>(1, min(images, images < kTileRows ? share : round_up(max<int64_t>(1, min(fit, share)), kTileRows)));
+    if (images < kTileRows) return max<int64_t>(1, share);
+    return min(images, round_up(max<int64_t>(1, min(fit, share)), kTileRows));
 }
 
 }}  // namespace nd::ND_ISA

@@ -1,5 +1,5 @@
-// What programs written by the compiler call: convolution and linear layers with weights packed beforehand, sizes that may be
-// Const<>, and an epilogue that finishes each value before it is stored.
+// What programs written by the compiler call: convolution and linear layers with weights packed beforehand, sizes that may
+// be Const<>, and an epilogue that finishes each value before it is stored.
 //
 // Layouts (float32, the same on every instruction set; `blocks` is ceil(Co / 16), columns behind Co are zeros):
 //   linear weights (I, O)            -> [ceil(O / 16)][I][16]
@@ -57,8 +57,8 @@ constexpr int64_t direct_conv_scratch(int64_t batch, int threads, H h, W w, I in
 
 // y (batch, Ho, Wo, Co) = epilogue(x (batch, H, W, Ci) * w), both compact NHWC, w packed as above.
 template <class H, class W, class I, class O, class K, class S, class P, class Epilogue = Keep>
-ND_INLINE void direct_conv(const Executor& executor, int64_t batch, H h, W w, I in, O out, K kernel, S stride, P padding, const float* x,
-                           const float* packed, float* y, float* scratch, const Epilogue& epilogue = {}) {
+ND_INLINE void direct_conv(const Executor& executor, int64_t batch, H h, W w, I in, O out, K kernel, S stride, P padding,
+                           const float* x, const float* packed, float* y, float* scratch, const Epilogue& epilogue = {}) {
     const ConvShape<H, W, I, O, K, S, P> shape{h, w, in, out, kernel, stride, padding};
     conv(executor, shape, batch, x, {h * w * in, w * in, in, 1}, packed, y, scratch, epilogue);
 }
@@ -67,7 +67,8 @@ ND_INLINE void direct_conv(const Executor& executor, int64_t batch, H h, W w, I 
 template <class I, class O, class Epilogue = Keep>
 ND_INLINE void linear(const Executor& executor, int64_t batch, I in, O out, const float* x, const float* packed, float* y,
                       const Epilogue& epilogue = {}) {
-    direct_conv(executor, batch, Const<1>{}, Const<1>{}, in, out, Const<1>{}, Const<1>{}, Const<0>{}, x, packed, y, nullptr, epilogue);
+    const Const<1> one;
+    direct_conv(executor, batch, one, one, in, out, one, one, Const<0>{}, x, packed, y, nullptr, epilogue);
 }
 
 }}  // namespace nd::ND_ISA

@@ -1,6 +1,6 @@
-// Matrix products C = A B: right operand in blocks of 16 columns (packed once, shared by all threads), left operand read in
-// place or copied a panel at a time, register tiles of tile.h. Every element of C is one chain of fused multiply-adds over
-// k = 0 .. K-1: blocks of the depth continue from the stored sums.
+// Matrix products C = A B: right operand in blocks of 16 columns (packed once, shared by all threads), left operand read
+// in place or copied a panel at a time, register tiles of tile.h. Every element of C is one chain of fused multiply-adds
+// over k = 0 .. K-1: blocks of the depth continue from the stored sums.
 #pragma once
 #include <atomic>
 #include "pack.h"
@@ -11,7 +11,7 @@ constexpr int64_t kDepthBlock = 512;    // a left panel of 8 rows (16 KiB) stays
 constexpr int64_t kChunkBlocks = 16;    // right blocks swept per left panel: 512 x 256 floats stay in the second level
 constexpr int64_t kRowChunk = 240;      // rows per task, a multiple of every tile height
 
-// A right operand ready for the tiles: whole blocks in place or packed, and a packed one for the columns that fill no block.
+// A right operand ready for the tiles: whole blocks in place or packed, and a packed one for columns that fill no block.
 struct Right {
     Blocks whole;
     const float* tail;
@@ -40,7 +40,8 @@ constexpr int64_t packed_size(int64_t k, int64_t n) { return round_up(n, kBlock)
 // `b` packed as [ceil(n / 16)][k][16], zeros behind column n. The same on every instruction set.
 inline void gemm_pack(const Executor& executor, int64_t k, int64_t n, const Matrix& b, float* packed) {
     parallel(executor, ceil_div(n, kBlock), [&](int64_t j) {
-        pack_block({b.data + j * kBlock * b.column, b.row, b.column}, k, min<int64_t>(kBlock, n - j * kBlock), packed + j * kBlock * k);
+        const Matrix block{b.data + j * kBlock * b.column, b.row, b.column};
+        pack_block(block, k, min<int64_t>(kBlock, n - j * kBlock), packed + j * kBlock * k);
     });
 }
 
@@ -175,8 +176,8 @@ inline void gemm(const Executor& executor, int64_t m, int64_t n, int64_t k, cons
 
 // The same with a right operand that gemm_pack packed; `scratch` holds kPanelFloats floats per thread.
 template <class Epilogue = Keep>
-inline void gemm_packed(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const float* packed, float* c,
-                        int64_t ldc, float* scratch, const Epilogue& epilogue = {}) {
+inline void gemm_packed(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const float* packed,
+                        float* c, int64_t ldc, float* scratch, const Epilogue& epilogue = {}) {
     if (m == 0 || n == 0) return;
     gemm_with(executor, m, n, k, a, packed_right(k, n, packed), c, ldc, scratch, epilogue);
 }
@@ -185,13 +186,14 @@ constexpr int64_t gemm_batched_scratch(int64_t m, int64_t n, int64_t k, int thre
     return threads * gemm_scratch(m, n, k, 1) + gemm_scratch(m, n, k, threads);
 }
 
-// C[i] = A[i] B[i] for i < batch, where A[i] starts at a.data + a_offset[i], B[i] at b.data + b_offset[i] and C is compact.
-// Many products share the threads among themselves, few share each product.
+// C[i] = A[i] B[i] for i < batch: A[i] starts at a.data + a_offset[i], B[i] at b.data + b_offset[i], C is compact. Many
+// products share the threads among themselves, few share each product. `scratch` holds gemm_batched_scratch(...) floats.
 inline void gemm_batched(const Executor& executor, int64_t batch, const int64_t* a_offset, const int64_t* b_offset, int64_t m,
                          int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, float* scratch) {
     const bool many = batch >= 4 * executor.threads;
     auto product = [&](const Executor& on, int64_t i, float* memory) {
-        gemm(on, m, n, k, {a.data + a_offset[i], a.row, a.column}, {b.data + b_offset[i], b.row, b.column}, c + i * m * n, n, memory);
+        const Matrix left{a.data + a_offset[i], a.row, a.column}, right{b.data + b_offset[i], b.row, b.column};
+        gemm(on, m, n, k, left, right, c + i * m * n, n, memory);
     };
     if (many)
         balance(executor, batch, [&](int64_t worker, int64_t i) {

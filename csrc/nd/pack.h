@@ -1,6 +1,6 @@
 // Rearranging operands for the tiles: right operands into blocks of 16 columns, left operands into short columns.
 #pragma once
-#include <utility>
+#include "shuffle.h"
 #include "tile.h"
 
 namespace nd {
@@ -12,32 +12,6 @@ struct Matrix {
 };
 
 namespace ND_ISA {
-
-// a0 b0 a1 b1 ... of the lower halves (half = 0) or of the upper halves (half = kLanes / 2).
-template <int half, int... I>
-ND_INLINE Vec interleave(Vec a, Vec b, std::integer_sequence<int, I...>) {
-#if defined(__clang__)
-    return __builtin_shufflevector(a, b, (half + I / 2 + I % 2 * kLanes)...);
-#else
-    return __builtin_shuffle(a, b, IVec{(half + I / 2 + I % 2 * kLanes)...});
-#endif
-}
-
-// kLanes x kLanes floats transposed in registers: log2(kLanes) rounds of perfect shuffles.
-ND_INLINE void transpose(Vec (&v)[kLanes]) {
-    using Lanes = std::make_integer_sequence<int, kLanes>;
-#pragma GCC unroll 4
-    for (int round = 1; round < kLanes; round *= 2) {
-        Vec next[kLanes];
-#pragma GCC unroll 8
-        for (int i = 0; i < kLanes / 2; ++i) {
-            next[2 * i] = interleave<0>(v[i], v[i + kLanes / 2], Lanes{});
-            next[2 * i + 1] = interleave<kLanes / 2>(v[i], v[i + kLanes / 2], Lanes{});
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) v[i] = next[i];
-    }
-}
 
 // out[k * step + i] = in[i * row + k] for i < count, k < depth, and zero for count <= i < kLanes.
 inline void transpose_strip(const float* in, int64_t row, int64_t count, int64_t depth, float* out, int64_t step) {
@@ -83,22 +57,16 @@ inline void pack_columns(const Matrix& a, int64_t depth, float* out) {
     }
 }
 
-// Three planes of one row of pixels side by side: r0 g0 b0 r1 g1 b1 ...
-template <int part, int... I>
-ND_INLINE Vec merge(Vec r, Vec g, Vec b, std::integer_sequence<int, I...>) {  // vector `part` of the three that result
+// Vector `part` of the three that r0 g0 b0 r1 g1 b1 ... makes.
+template <int part, int... L>
+ND_INLINE Vec merge(Vec r, Vec g, Vec b, std::integer_sequence<int, L...>) {
     constexpr int first = part * kLanes;
-#if defined(__clang__)
-    const Vec rg = __builtin_shufflevector(r, g, ((first + I) / 3 + ((first + I) % 3 == 1 ? kLanes : 0))...);
-    return __builtin_shufflevector(rg, b, ((first + I) % 3 == 2 ? kLanes + (first + I) / 3 : I)...);
-#else
-    const Vec rg = __builtin_shuffle(r, g, IVec{((first + I) / 3 + ((first + I) % 3 == 1 ? kLanes : 0))...});
-    return __builtin_shuffle(rg, b, IVec{((first + I) % 3 == 2 ? kLanes + (first + I) / 3 : I)...});
-#endif
+    const Vec rg = shuffle<((first + L) / 3 + ((first + L) % 3 == 1 ? kLanes : 0))...>(r, g);
+    return shuffle<((first + L) % 3 == 2 ? kLanes + (first + L) / 3 : L)...>(rg, b);
 }
 
 // out[i][c] = in[i * pixel + c * channel] for `width` pixels of `channels` channels.
 inline void copy_pixels(const float* in, int64_t pixel, int64_t channel, int64_t width, int64_t channels, float* out) {
-    using Lanes = std::make_integer_sequence<int, kLanes>;
     int64_t i = 0;
     if (channel == 1 && pixel == channels) {
         for (; i < width * channels; ++i) out[i] = in[i];

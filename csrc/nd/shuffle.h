@@ -36,14 +36,19 @@ ND_INLINE void exchange_rows(Vec (&row)[kLanes]) {
         if ((i & S) == 0) exchange<S>(row[i], row[i + S], Lanes{});
 }
 
-// y = x^T for kLanes x kLanes floats, rows ys and xs apart.
-ND_INLINE void transpose_square(float* y, int64_t ys, const float* x, int64_t xs) {
-    Vec row[kLanes];
-    for (int i = 0; i < kLanes; ++i) row[i] = load(x + i * xs);
+// kLanes x kLanes floats transposed.
+ND_INLINE void transpose(Vec (&row)[kLanes]) {
     exchange_rows<1>(row);
     exchange_rows<2>(row);
     if constexpr (kLanes > 4) exchange_rows<4>(row);
     if constexpr (kLanes > 8) exchange_rows<8>(row);
+}
+
+// y = x^T for kLanes x kLanes floats, rows ys and xs apart.
+ND_INLINE void transpose_square(float* y, int64_t ys, const float* x, int64_t xs) {
+    Vec row[kLanes];
+    for (int i = 0; i < kLanes; ++i) row[i] = load(x + i * xs);
+    transpose(row);
     for (int i = 0; i < kLanes; ++i) store(y + i * ys, row[i]);
 }
 

@@ -1,12 +1,12 @@
-// The register tile that every matrix product and convolution is made of: R rows by B blocks of 16 columns held in registers
-// while one sequential chain of fused multiply-adds per element runs over the depth k = 0, 1, 2, ... Tile sizes, vector width
-// and threads never change that chain, hence not the bits.
+// The register tile that every matrix product and convolution is made of: R rows by B blocks of 16 columns held in
+// registers while one sequential chain of fused multiply-adds per element runs over the depth k = 0, 1, 2, ... Tile sizes,
+// vector width and threads never change that chain, hence not the bits.
 #pragma once
 #include "simd.h"
 
 namespace nd { namespace ND_ISA {
 
-// Right-hand operands are read in blocks of 16 columns on every instruction set, so packed weights are portable between them.
+// Right operands are read in blocks of 16 columns on every instruction set, so packed weights are portable between them.
 constexpr int kBlock = 16;
 constexpr int kBlockVecs = kBlock / kLanes;
 constexpr int kTileRows = kLanes == 16 || kRegisters == 32 ? 8 : kLanes == 8 ? 6 : 3;
@@ -69,8 +69,8 @@ ND_INLINE void multiply(Vec (&acc)[R][V], int64_t depth, const Left& a, const Bl
     }
 }
 
-// What happens to a finished value before it is stored: at flat position `offset` of the output, in column `column`, of which
-// the first `count` lanes are stored. Keep leaves it as it is.
+// What happens to a finished value before it is stored: at flat position `offset` of the output, in column `column`, of
+// which the first `count` lanes are stored. Keep leaves it as it is.
 struct Keep {
     ND_INLINE Vec operator()(Vec v, int64_t, int64_t, int64_t) const { return v; }
 };
