@@ -21,6 +21,13 @@ class Image:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def spec(self) -> dict[str, Any]:
+        """This record as plain data: the `input` entry of a card."""
+        return {
+            "kind": "image", "channels": self.channels, "height": self.height, "width": self.width,
+            "mean": list(self.mean), "std": list(self.std),
+        }  # fmt: skip
+
 
 def check_card(card: Any) -> dict[str, Any]:
     """The card, once its `input` and `labels`, if it has them, are what their readers need. Raises NdFormatError."""

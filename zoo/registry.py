@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from deploy.card import Image
 from needle import Tensor, nn
 from needle.errors import NeedleError
 from needle.weights import load_safetensors
@@ -34,24 +35,6 @@ class Model(nn.Module):
     def example(self, batch: int = 1) -> Tensor:
         """An input of the right shape, all zeros: what `deploy.freeze` traces the model with."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Image:
-    """What an image model takes: (pixels / 255 - mean) / std, per channel, as (channels, height, width)."""
-
-    channels: int
-    height: int
-    width: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def spec(self) -> dict[str, Any]:
-        """This record as plain data: the `input` entry of a card."""
-        return {
-            "kind": "image", "channels": self.channels, "height": self.height, "width": self.width,
-            "mean": list(self.mean), "std": list(self.std),
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)

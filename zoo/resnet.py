@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.card import Image
+
 from .course import models
 from .labels import CIFAR10
-from .registry import Image, Model, entry, model
+from .registry import Model, entry, model
 from .train import Recipe
 from .vision import ImageClassifier
 
