@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from deploy.emit.calls import CALLS
+from deploy.emit.lower import Refused
 from needle import ops
 
 PAGE = "docs/ops.md"
@@ -17,7 +19,8 @@ HEAD = """# The ops
 Every op of needle, written by `python -m tests.op_table` from the classes in `needle/ops/`. An op is a frozen
 dataclass: its fields are its attributes, `infer` gives the type of its result from the types of its inputs, `compute`
 the value on arrays, `gradient` the adjoints of its inputs, in ops again; so every op can be differentiated as often as
-needed. `tests/cases.py` holds samples of each; `tests/test_every_op.py` checks value, type, gradient, second gradient.
+needed. `tests/cases.py` holds samples of each; `tests/test_every_op.py` checks value, type, gradient, second gradient,
+`tests/deploy/test_programs.py` the compiled program of the ops that have one. The others are refused with a reason.
 """
 
 
@@ -26,7 +29,7 @@ def markdown() -> str:
     parts = [HEAD]
     for module in modules():
         parts.append(f"## {module.__name__}\n\n{(module.__doc__ or '').splitlines()[0]}\n")
-        parts.append("| op | function | what it computes |\n|---|---|---|")
+        parts.append("| op | function | what it computes | compiled |\n|---|---|---|---|")
         parts.append("\n".join(rows(module)) + "\n")
     return "\n".join(parts)
 
@@ -46,7 +49,9 @@ def rows(module: ModuleType) -> Iterator[str]:
             callers = [f for f, body in functions.items() if re.search(rf"\b{name}\(", inspect.getsource(body))]
             called = ", ".join(f"`{f}`" for f in callers if functions[f].__module__ == module.__name__)
             formula = (op.__doc__ or "").splitlines()[0].replace("|", "\\|")
-            yield f"| `{name}({fields})` | {called} | {formula} |"
+            row = CALLS[op]
+            compiled = f"no: {row.reason}" if isinstance(row, Refused) else "yes"
+            yield f"| `{name}({fields})` | {called} | {formula} | {compiled} |"
 
 
 if __name__ == "__main__":
