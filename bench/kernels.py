@@ -122,7 +122,7 @@ def adam(size: int) -> Pair:
     m, v = NDArray(np.zeros(size), device=cpu()), NDArray(np.zeros(size), device=cpu())
     optimizer = torch.optim.Adam([tp], lr=1e-3, fused=True)
     tp.grad = tg.detach()
-    return lambda: k.adam_step(p, g, m, v, 1, 1e-3), optimizer.step
+    return lambda: k.adam_step([p], [g], [m], [v], 1, 1e-3), optimizer.step
 
 
 CASES: dict[str, Callable[[], Pair]] = {

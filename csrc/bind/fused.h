@@ -71,9 +71,10 @@ struct SequenceTable {
 };
 
 struct OptimTable {
-    void (*sgd_step)(const Executor&, int64_t count, float* param, const float* grad, float* velocity, float lr,
-                     float keep, float take, float decay);
-    void (*adam_step)(const Executor&, int64_t count, float* param, const float* grad, float* m, float* v, const AdamStep&);
+    void (*sgd_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* velocity,
+                     float lr, float keep, float take, float decay);
+    void (*adam_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* m, float* v,
+                      const AdamStep&);
 };
 
 }  // namespace nd

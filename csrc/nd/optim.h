@@ -15,9 +15,9 @@ ND_INLINE void parallel_vectors(const Executor& executor, int64_t count, F&& f) 
     });
 }
 
-// u = keep u + take (g + decay p); p = p - lr u. Without a velocity u is g + decay p.
-inline void sgd_step(const Executor& executor, int64_t count, float* param, const float* grad, float* velocity, float lr,
-                     float keep, float take, float decay) {
+// u = keep u + take (g + decay p); out = p - lr u. Without a velocity u is g + decay p.
+inline void sgd_step(const Executor& executor, int64_t count, const float* param, float* out, const float* grad,
+                     float* velocity, float lr, float keep, float take, float decay) {
     parallel_vectors(executor, count, [&](int64_t j, auto n) {
         const Vec p = load_some(param + j, n);
         Vec u = fma(splat(decay), p, load_some(grad + j, n));
@@ -25,13 +25,13 @@ inline void sgd_step(const Executor& executor, int64_t count, float* param, cons
             u = fma(splat(keep), load_some(velocity + j, n), splat(take) * u);
             store_some(velocity + j, u, n);
         }
-        store_some(param + j, fma(splat(-lr), u, p), n);
+        store_some(out + j, fma(splat(-lr), u, p), n);
     });
 }
 
-// m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p = p - rate m / (sqrt(v correction) + eps).
-inline void adam_step(const Executor& executor, int64_t count, float* param, const float* grad, float* m, float* v,
-                      const AdamStep& step) {
+// m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; out = p - rate m / (sqrt(v correction) + eps).
+inline void adam_step(const Executor& executor, int64_t count, const float* param, float* out, const float* grad, float* m,
+                      float* v, const AdamStep& step) {
     const Vec b1 = splat(step.beta1), c1 = splat(step.take1), b2 = splat(step.beta2), c2 = splat(step.take2);
     const Vec eps = splat(step.eps), wd = splat(step.decay), shrink = splat(step.shrink);
     const Vec rate = splat(step.rate), correction = splat(step.correction);
@@ -42,7 +42,7 @@ inline void adam_step(const Executor& executor, int64_t count, float* param, con
         const Vec second = fma(b2, load_some(v + j, n), c2 * (g * g));
         store_some(m + j, first, n);
         store_some(v + j, second, n);
-        store_some(param + j, p - rate * first / (square_root(second * correction) + eps), n);
+        store_some(out + j, p - rate * first / (square_root(second * correction) + eps), n);
     });
 }
 

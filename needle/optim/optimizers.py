@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy
@@ -58,7 +58,7 @@ class Optimizer:
             getattr(self, name)[param] = own.realize_cached_data()
 
     def _pairs(self) -> list[tuple[Tensor, Any, Any]]:
-        """(parameter, a fresh copy of its array to update, its gradient's array) of those that have a gradient.
+        """(parameter, its array, its gradient's array) of those that have a gradient.
 
         Gradients of large tensors are cut off from the graph that they came from.
         """
@@ -71,9 +71,16 @@ class Optimizer:
                         f"[{type(self).__name__}] a gradient needs its parameter's shape {tuple(array.shape)}, "
                         f"got {tuple(grad.shape)}"
                     )
-                pairs.append((param, _copy(array), grad))
+                pairs.append((param, array, grad))
                 cut_gradients(param)
         return pairs
+
+    def _groups(self) -> Iterator[tuple[list[Tensor], list[Any], list[Any]]]:
+        """`_pairs` as lists of parameters, arrays and gradients, one group for each device: a kernel takes all."""
+        pairs = self._pairs()
+        for device in dict.fromkeys(repr(param.device) for param, _, _ in pairs):
+            group = [pair for pair in pairs if repr(pair[0].device) == device]
+            yield tuple(map(list, zip(*group, strict=True)))  # type: ignore[misc]
 
 
 class SGD(Optimizer):
@@ -91,12 +98,10 @@ class SGD(Optimizer):
         self.weight_decay = weight_decay
 
     def step(self) -> None:
-        for param, array, grad in self._pairs():
-            if self.momentum and param not in self.u:
-                self.u[param] = _zeros(array)
-            velocity = self.u[param] if self.momentum else None
-            kernels(array).sgd_step(array, grad, velocity, self.lr, self.momentum, self.weight_decay)
-            param.data = Tensor.make_const(array)
+        for params, arrays, grads in self._groups():
+            velocities = _states(self.u, params, arrays) if self.momentum else []
+            step = kernels(arrays[0]).sgd_step
+            _assign(params, step(arrays, grads, velocities, self.lr, self.momentum, self.weight_decay))
 
     def clip_grad_norm(self, max_norm: float = 0.25) -> None:
         """g = g min(1, max_norm / (|g| + 1e-6)), |g| the Euclidean norm over all gradients together."""
@@ -134,14 +139,10 @@ class Adam(Optimizer):
 
     def step(self) -> None:
         self.t += 1
-        for param, array, grad in self._pairs():
-            if param not in self.m:
-                self.m[param], self.v[param] = _zeros(array), _zeros(array)
-            kernels(array).adam_step(
-                array, grad, self.m[param], self.v[param], self.t, self.lr, self.beta1, self.beta2, self.eps,
-                self.weight_decay, self.decoupled,
-            )  # fmt: skip
-            param.data = Tensor.make_const(array)
+        for params, arrays, grads in self._groups():
+            m, v = _states(self.m, params, arrays), _states(self.v, params, arrays)
+            settings = (self.t, self.lr, self.beta1, self.beta2, self.eps, self.weight_decay, self.decoupled)
+            _assign(params, kernels(arrays[0]).adam_step(arrays, grads, m, v, *settings))
 
 
 class AdamW(Adam):
@@ -177,11 +178,17 @@ class NesterovSGD(Optimizer):
             param.data = Tensor.make_const(array - (step + self.u[param] * self.momentum) * self.lr)
 
 
-def _copy(array: Any) -> Any:
-    """A compact array of its own with the same elements."""
-    if isinstance(array, numpy.ndarray):
-        return numpy.array(array, order="C")
-    return type(array)(array)
+def _states(states: dict[Tensor, Any], params: list[Tensor], arrays: list[Any]) -> list[Any]:
+    """What `states` keeps for each parameter: zeros at first."""
+    for param, array in zip(params, arrays, strict=True):
+        if param not in states:
+            states[param] = _zeros(array)
+    return [states[param] for param in params]
+
+
+def _assign(params: list[Tensor], arrays: list[Any]) -> None:
+    for param, array in zip(params, arrays, strict=True):
+        param.data = Tensor.make_const(array)
 
 
 def _as_numpy(array: Any) -> numpy.ndarray:

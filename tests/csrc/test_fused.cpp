@@ -248,8 +248,8 @@ void optimizers(int64_t count) {
         eu[i] = 0.9 * u[i] + 0.1 * (g[i] + 0.2 * q[i]);
         eq[i] = q[i] - 0.3 * eu[i];
     }
-    nd::adam_step(three_threads(), count, p.data(), g.data(), m.data(), v.data(), {0.9f, 0.99f, 1e-3f, 0.1f, 0.01f, 0, 0.95f, 0.3f, 2});
-    nd::sgd_step(three_threads(), count, q.data(), g.data(), u.data(), 0.3f, 0.9f, 0.1f, 0.2f);
+    nd::adam_step(three_threads(), count, p.data(), p.data(), g.data(), m.data(), v.data(), {0.9f, 0.99f, 1e-3f, 0.1f, 0.01f, 0, 0.95f, 0.3f, 2});
+    nd::sgd_step(three_threads(), count, q.data(), q.data(), g.data(), u.data(), 0.3f, 0.9f, 0.1f, 0.2f);
     close("Adam p", p, ep, 1e-6);
     close("Adam m", m, em, 1e-6);
     close("Adam v", v, ev, 1e-6);

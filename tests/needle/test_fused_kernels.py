@@ -203,39 +203,44 @@ def test_embedding(rng, shape):
 
 
 def steps_agree(module, array, step):
-    """Three steps in place; the arrays afterwards."""
+    """Three steps of two parameters; their values and the optimizer's state afterwards."""
     rng = np.random.default_rng(3)
-    state = [array(rng.normal(size=(3, 41))), array(np.zeros((3, 41))), array(np.zeros((3, 41)))]
+    shapes = [(3, 41), (7,)]
+    params = [array(rng.normal(size=shape)) for shape in shapes]
+    state = [[array(np.zeros(shape)) for shape in shapes] for _ in range(2)]
     for t in range(1, 4):
-        step(module, state, array(rng.normal(size=(3, 41))), t)
-    return [np.asarray(s) for s in state]
+        before = [np.array(p) for p in params]
+        new = step(module, params, [array(rng.normal(size=shape)) for shape in shapes], *state, t)
+        assert all((np.asarray(p) == b).all() for p, b in zip(params, before, strict=True)), "parameters must stay"
+        params = new
+    return [np.asarray(x) for x in (*params, *state[0], *state[1])]
 
 
 @pytest.mark.parametrize("step", [
-    lambda k, s, g, t: k.sgd_step(s[0], g, None, 0.1, 0.0, 0.2),
-    lambda k, s, g, t: k.sgd_step(s[0], g, s[1], 0.1, 0.9, 0.2),
-    lambda k, s, g, t: k.adam_step(s[0], g, s[1], s[2], t, 0.1),
-    lambda k, s, g, t: k.adam_step(s[0], g, s[1], s[2], t, 0.1, 0.8, 0.99, 1e-6, 0.3),
-    lambda k, s, g, t: k.adam_step(s[0], g, s[1], s[2], t, 0.1, 0.8, 0.99, 1e-6, 0.3, True),
+    lambda k, p, g, m, v, t: k.sgd_step(p, g, [], 0.1, 0.0, 0.2),
+    lambda k, p, g, m, v, t: k.sgd_step(p, g, m, 0.1, 0.9, 0.2),
+    lambda k, p, g, m, v, t: k.adam_step(p, g, m, v, t, 0.1),
+    lambda k, p, g, m, v, t: k.adam_step(p, g, m, v, t, 0.1, 0.8, 0.99, 1e-6, 0.3),
+    lambda k, p, g, m, v, t: k.adam_step(p, g, m, v, t, 0.1, 0.8, 0.99, 1e-6, 0.3, True),
 ])
 def test_optimizer_steps(step):
-    expected, got = steps_agree(plain, np.asarray, step), steps_agree(compiled, nd, step)
+    expected, got = steps_agree(plain, np.array, step), steps_agree(compiled, nd, step)
     for e, g in zip(expected, got, strict=True):
         np.testing.assert_allclose(g, e, rtol=1e-5, atol=1e-6)
 
 
 def test_optimizer_steps_refuse_overlap_and_other_shapes():
-    p, g = nd(np.ones((2, 3))), nd(np.ones((2, 3)))
+    p, g, m = (nd(np.ones((2, 3))) for _ in range(3))
     with pytest.raises(ValueError, match="given twice"):
-        compiled.sgd_step(p, p, None, 0.1)
+        compiled.sgd_step([p], [g], [p], 0.1)
     with pytest.raises(ValueError, match="given twice"):
-        compiled.adam_step(p, g, p, nd(np.ones((2, 3))), 1, 0.1)
-    with pytest.raises(ShapeError, match="compact"):
-        compiled.sgd_step(p.permute((1, 0)), nd(np.ones((3, 2))), None, 0.1)
-    with pytest.raises(ShapeError, match="shape of grad"):
-        compiled.sgd_step(p, nd(np.ones(5)), None, 0.1)
+        compiled.adam_step([p], [g], [m], [m], 1, 0.1)
+    with pytest.raises(ShapeError, match="parameter's shape"):
+        compiled.sgd_step([p], [nd(np.ones(5))], [], 0.1)
+    with pytest.raises(ShapeError, match="compact where they are written"):
+        compiled.sgd_step([p], [g], [nd(np.ones((3, 2))).permute((1, 0))], 0.1)
     with pytest.raises(ValueError, match="count from 1"):
-        compiled.adam_step(p, g, nd(np.ones((2, 3))), nd(np.ones((2, 3))), 0, 0.1)
+        compiled.adam_step([p], [g], [m], [nd(np.ones((2, 3)))], 0, 0.1)
 
 
 def everything(rng):

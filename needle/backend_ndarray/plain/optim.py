@@ -1,41 +1,46 @@
-"""Optimizer steps that change numpy arrays in place."""
+"""Optimizer steps over many numpy arrays at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+Arrays = Sequence[np.ndarray]
 
 
 def sgd_step(
-    param: np.ndarray, grad: np.ndarray, velocity: np.ndarray | None, lr: float, momentum: float = 0.0,
-    weight_decay: float = 0.0,
-) -> None:  # fmt: skip
-    """u = momentum u + (1 - momentum) (g + weight_decay p); p = p - lr u, in place in `param` and `velocity`.
+    params: Arrays, grads: Arrays, velocities: Arrays, lr: float, momentum: float = 0.0, weight_decay: float = 0.0
+) -> list[np.ndarray]:
+    """New p - lr u for each parameter p, where u = momentum u + (1 - momentum) (g + weight_decay p) in `velocities`.
 
-    Without a velocity u is the gradient term alone.
+    With no `velocities` u is the gradient term alone.
     """
-    step = grad + weight_decay * param if weight_decay else grad
-    if velocity is not None:
-        velocity *= momentum
-        velocity += (1 - momentum) * step
-        step = velocity
-    param -= lr * step
+    steps = [g + weight_decay * p if weight_decay else g for p, g in zip(params, grads, strict=True)]
+    for u, step in zip(velocities, steps, strict=bool(velocities)):
+        u *= momentum
+        u += (1 - momentum) * step
+    return [p - lr * u for p, u in zip(params, velocities or steps, strict=True)]
 
 
 def adam_step(
-    param: np.ndarray, grad: np.ndarray, m: np.ndarray, v: np.ndarray, t: int, lr: float, beta1: float = 0.9,
-    beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
-) -> None:  # fmt: skip
-    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p = p - lr mhat / (sqrt(vhat) + eps), in place in p, m and v.
+    params: Arrays, grads: Arrays, m: Arrays, v: Arrays, t: int, lr: float, beta1: float = 0.9, beta2: float = 0.999,
+    eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
+) -> list[np.ndarray]:  # fmt: skip
+    """New p - lr mhat / (sqrt(vhat) + eps) for each p; m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2 in place.
 
     mhat = m / (1 - b1^t), vhat = v / (1 - b2^t), t counts from 1. Weight decay adds weight_decay p to g; `decoupled`
     takes lr weight_decay p off p first instead (AdamW).
     """
-    if weight_decay and decoupled:
-        param *= 1 - lr * weight_decay
-    elif weight_decay:
-        grad = grad + weight_decay * param
-    m *= beta1
-    m += (1 - beta1) * grad
-    v *= beta2
-    v += (1 - beta2) * grad * grad
-    param -= lr / (1 - beta1**t) * m / (np.sqrt(v / (1 - beta2**t)) + eps)
+    outs = []
+    for p, g, first, second in zip(params, grads, m, v, strict=True):
+        if weight_decay and decoupled:
+            p = p * (1 - lr * weight_decay)
+        elif weight_decay:
+            g = g + weight_decay * p
+        first *= beta1
+        first += (1 - beta1) * g
+        second *= beta2
+        second += (1 - beta2) * g * g
+        outs.append(p - lr / (1 - beta1**t) * first / (np.sqrt(second / (1 - beta2**t)) + eps))
+    return outs
