@@ -25,13 +25,17 @@ class _Through:
         function = getattr(_package("plain"), name)  # AttributeError when there is no such kernel
 
         def call(*args: Any, **options: Any) -> Any:
-            given = {id(a): a for a in (*args, *options.values()) if hasattr(a, "_handle")}
-            values = {key: a.numpy() for key, a in given.items()}
-            to_numpy = [values.get(id(a), a) for a in args]
-            result = function(*to_numpy, **{key: values.get(id(a), a) for key, a in options.items()})
-            if name.endswith("_step"):  # these change their arguments in place
-                for key, a in given.items():
-                    a._write(values[key])
+            given: dict[int, tuple[Any, np.ndarray]] = {}
+
+            def there(a: Any) -> Any:
+                if isinstance(a, list):
+                    return [there(each) for each in a]
+                return given.setdefault(id(a), (a, a.numpy()))[1] if hasattr(a, "_handle") else a
+
+            result = function(*map(there, args), **{key: there(a) for key, a in options.items()})
+            if name.endswith("_step"):  # these change some of their arguments in place
+                for a, values in given.values():
+                    a._write(values)
             return self._back(result)
 
         return call
@@ -39,8 +43,8 @@ class _Through:
     def _back(self, result: Any) -> Any:
         from .ndarray import NDArray
 
-        if isinstance(result, tuple):
-            return tuple(self._back(each) for each in result)
+        if isinstance(result, tuple | list):
+            return type(result)(self._back(each) for each in result)
         if isinstance(result, np.ndarray | np.generic):
             return NDArray(result if result.ndim else result.reshape(1), device=self.device)
         return result

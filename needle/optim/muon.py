@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor, cut_gradients
-from ..backend_selection import array_api
+from ..ops.arrays import constant
 from .optimizers import Optimizer
 
 
@@ -65,7 +65,7 @@ def orthogonalized(g: Any) -> Any:
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g * (1.0 / (norm(g) + 1e-7))
     gram = x @ transposed(x)
-    diagonal = array_api.array(numpy.eye(gram.shape[0], dtype="float32") * a, dtype=gram.dtype)
+    diagonal = constant(gram, numpy.eye(gram.shape[0]) * a)
     total = None
     for _ in range(5):
         step = diagonal + gram * b + (gram @ gram) * c

@@ -80,6 +80,23 @@ def test_an_optimizer_goes_on_from_its_state(make) -> None:
         make([ndl.Tensor(np.ones((5, 5)))]).load_state_dict(before.state_dict())
 
 
+@pytest.mark.skipif(ndl.BACKEND == "np", reason="numpy mode has one device")
+@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, momentum=0.9), optim.Adam, optim.Muon])
+def test_parameters_on_several_devices_step_alike(make) -> None:
+    rng = np.random.default_rng(4)
+    start, gradients = rng.normal(size=(3, 4)), rng.normal(size=(3, 3, 4))
+    params = [ndl.Tensor(start, device=device) for device in (ndl.cpu(), ndl.cpu_numpy(), ndl.cpu())]
+    optimizer = make(params)
+    for g in gradients:
+        for p in params:
+            p.grad = ndl.Tensor(g, device=p.device)
+        optimizer.step()
+    assert [repr(p.device) for p in params] == ["cpu()", "cpu_numpy()", "cpu()"]
+    assert not np.allclose(params[0].numpy(), start)
+    for p in params[1:]:
+        np.testing.assert_allclose(p.numpy(), params[0].numpy(), rtol=1e-4, atol=1e-5)
+
+
 def test_a_module_s_state_goes_there_and_back_and_misfits_change_nothing() -> None:
     def build() -> nn.Module:
         return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
