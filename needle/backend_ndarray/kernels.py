@@ -9,6 +9,31 @@ from typing import Any
 
 import numpy as np
 
+# Every kernel by the module that holds it, in `cpu` and in `plain` alike.
+KERNELS = {
+    "linear": "conv conv_input_gradient conv_weight_gradient matmul",
+    "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
+    "optim": "adam_step sgd_step",
+    "pointwise": (
+        "add add_scalar divide divide_scalar erf exp log max maximum multiply multiply_scalar negate power "
+        "power_scalar relu relu_gradient sigmoid sigmoid_gradient sub sum tanh tanh_gradient"
+    ),
+    "sequence": "attention attention_gradient embedding embedding_gradient lstm lstm_gradient",
+    "softmax": (
+        "cross_entropy cross_entropy_gradient logsoftmax logsoftmax_gradient logsumexp softmax "
+        "softmax_gradient"
+    ),
+}
+
+
+def exported(package: str) -> dict[str, Callable[..., Any]]:
+    """The kernels of a package by name, from its modules."""
+    found = {}
+    for module, names in KERNELS.items():
+        functions = vars(import_module(f"{package}.{module}"))
+        found.update({name: functions[name] for name in names.split()})
+    return found
+
 
 @cache
 def _package(name: str) -> Any:
