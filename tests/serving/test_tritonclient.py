@@ -1,5 +1,6 @@
 """The real client of Triton against a live server, unmodified."""
 
+import time
 import warnings
 
 import numpy as np
@@ -90,14 +91,18 @@ def test_repository_and_statistics(client):
 
 
 def test_several_workers_answer_as_one(start):
+    both = 'needle_model_loaded{model="resnet9"} 2'
     with start("--workers", "2") as server:
+        deadline = time.monotonic() + 60  # the server is ready when the first worker is; the second may still be starting
+        while both not in server.get("/metrics") and time.monotonic() < deadline:
+            time.sleep(0.05)
         for _ in range(20):  # a new connection each time, or one worker would answer all
             with client_module.InferenceServerClient(server.address) as client:
                 client.infer("resnet9", given(IMAGES))
         for _ in range(8):
             text = server.get("/metrics")
             assert 'needle_requests_total{model="resnet9",version="1",code="200"} 20' in text
-            assert 'needle_model_loaded{model="resnet9"} 2' in text
+            assert both in text
         with client_module.InferenceServerClient(server.address) as client:
             client.unload_model("resnet9")
         for _ in range(8):
