@@ -38,7 +38,7 @@ def needle_step() -> Callable[[Any, Any], None]:
     model, loss_fn = ResNet9(device=ndl.cpu()), nn.SoftmaxLoss()
     optimizer = ndl.optim.Adam(model.parameters(), lr=1e-3)
 
-    def step(x: np.ndarray, y: np.ndarray) -> None:
+    def step(x: ndl.NDArray, y: np.ndarray) -> None:
         optimizer.reset_grad()
         inputs, labels = (ndl.Tensor(a, device=ndl.cpu(), requires_grad=False) for a in (x, y))
         loss_fn(model(inputs), labels).backward()
@@ -51,9 +51,9 @@ def torch_step() -> Callable[[Any, Any], None]:
     model = torch_resnet9()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    def step(x: np.ndarray, y: np.ndarray) -> None:
+    def step(x: ndl.NDArray, y: np.ndarray) -> None:
         optimizer.zero_grad()
-        F.cross_entropy(model(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+        F.cross_entropy(model(torch.from_numpy(x.numpy())), torch.from_numpy(y)).backward()
         optimizer.step()
 
     return step

@@ -8,18 +8,18 @@ import needle as ndl
 
 from .datasets import Split, cifar10
 from .registry import Entry, Model, ZooError, load
-from .train import Normalise
+from .train import scale_and_shift
 
 DRIFT = 0.0005  # of accuracy: what another processor's rounding may change, five images of ten thousand
 
 
 def logits(model: Model, pixels: numpy.ndarray, batch: int = 1000) -> numpy.ndarray:
     """The model's answers for uint8 images (n, c, h, w), `batch` at a time."""
-    normalise = Normalise(model.card["input"])
-    parts = [
-        model(ndl.Tensor(normalise(pixels[i : i + batch]), device=ndl.cpu(), requires_grad=False)).numpy()
-        for i in range(0, len(pixels), batch)
-    ]
+    scale, shift = (each[:, None, None] for each in scale_and_shift(model.card["input"]))
+    parts = []
+    for start in range(0, len(pixels), batch):
+        x = pixels[start : start + batch].astype("float32") * scale + shift
+        parts.append(model(ndl.Tensor(x, device=ndl.cpu(), requires_grad=False)).numpy())
     return numpy.concatenate(parts)
 
 

@@ -40,7 +40,7 @@ class Recipe:
     label_smoothing: float = 0.1
     crop: int = 3
     crop_padding: str = "reflect"
-    flip: bool = True
+    flip: float = 0.5
 
 
 def triangle(progress: float, warmup: float) -> float:
@@ -52,27 +52,19 @@ def batches(data: Split, recipe: Recipe, card: dict[str, Any], seed: int, epoch:
     """One epoch of augmented, normalised batches (float32 (n, c, h, w), labels); a last partial batch is left out."""
     rng = numpy.random.default_rng([seed, epoch])
     order = rng.permutation(len(data.labels))
-    normalise = Normalise(card["input"])
+    scale, shift = scale_and_shift(card["input"])
     for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
         chosen = order[start : start + recipe.batch]
-        pixels = augment.random_crop(data.pixels[chosen], recipe.crop, rng, recipe.crop_padding)
-        if recipe.flip:
-            pixels = augment.random_flip(pixels, rng)
-        yield normalise(pixels), data.labels[chosen]
+        x = augment.training_batch(
+            data.pixels, chosen, rng, crop=recipe.crop, mode=recipe.crop_padding, flip=recipe.flip, scale=scale, shift=shift
+        )
+        yield x, data.labels[chosen]
 
 
-class Normalise:
-    """(pixels / 255 - mean) / std for a batch of uint8 images (n, c, h, w), in one multiplication and one addition."""
-
-    def __init__(self, spec: dict[str, Any]) -> None:
-        mean, std = (numpy.asarray(spec[key], dtype="float32").reshape(1, -1, 1, 1) for key in ("mean", "std"))
-        self.scale, self.shift = 1 / (255 * std), -mean / std
-
-    def __call__(self, pixels: numpy.ndarray) -> numpy.ndarray:
-        result = pixels.astype("float32")
-        result *= self.scale
-        result += self.shift
-        return result
+def scale_and_shift(spec: dict[str, Any]) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """(pixels / 255 - mean) / std as pixels scale + shift, per channel: two float32 arrays (channels,)."""
+    mean, std = (numpy.asarray(spec[key], dtype="float32") for key in ("mean", "std"))
+    return 1 / (255 * std), -mean / std
 
 
 class Trainer:
@@ -84,7 +76,7 @@ class Trainer:
         self.muon = optim.Muon(matrices, momentum=recipe.momentum)
         self.adam = optim.AdamW(others, weight_decay=recipe.weight_decay)
 
-    def step(self, x: numpy.ndarray, labels: numpy.ndarray) -> float:
+    def step(self, x: Any, labels: numpy.ndarray) -> float:
         """One update on one batch; the loss before it."""
         factor = triangle((self.done + 1) / (self.steps + 1), self.recipe.warmup)
         self.muon.lr, self.adam.lr = factor * self.recipe.muon_lr, factor * self.recipe.adam_lr

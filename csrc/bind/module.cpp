@@ -11,4 +11,5 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     nd::bind_conv(m);
     nd::bind_fused(m);
     nd::bind_course(m);
+    nd::bind_images(m);
 }

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy
+
+from ..backend_ndarray import NDArray, ndarray_backend_cpu
+from ..backend_selection import BACKEND, cpu
 
 PADDINGS = {"zero": "constant", "reflect": "reflect"}
 
@@ -28,6 +33,31 @@ def random_crop(x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mod
 def random_flip(x: numpy.ndarray, rng: numpy.random.Generator, p: float = 0.5) -> numpy.ndarray:
     """Each image mirrored left to right with probability p; one draw for each image."""
     return numpy.where((rng.random(len(x)) < p)[:, None, None, None], x[..., ::-1], x)
+
+
+def training_batch(
+    pixels: numpy.ndarray, chosen: numpy.ndarray, rng: numpy.random.Generator, *, crop: int = 0, mode: str = "zero",
+    flip: float = 0.0, scale: numpy.ndarray, shift: numpy.ndarray,
+) -> Any:  # fmt: skip
+    """random_flip(random_crop(pixels[chosen])) scale + shift in one pass: a float32 array (n, c, h, w) of the backend.
+
+    `pixels` is a whole data set, uint8 (images, c, h, w); `chosen` (n,) are places in it; scale and shift (c,) are
+    float32. The draws are those of `random_crop`, then of `random_flip` with probability `flip`. Raises ValueError
+    for a place outside the data set, another mode, or a `crop` that is not less than the images' size.
+    """
+    if mode not in PADDINGS:
+        raise ValueError(f"[training_batch] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
+    if BACKEND == "np":
+        moved = random_flip(random_crop(pixels[chosen], crop, rng, mode), rng, flip).astype("float32")
+        return moved * scale[:, None, None] + shift[:, None, None]
+    top, left = rng.integers(0, 2 * crop + 1, size=(2, len(chosen)))
+    mirror = (rng.random(len(chosen)) < flip).astype("uint8")
+    batch = NDArray.make((len(chosen), *pixels.shape[1:]), device=cpu())
+    ndarray_backend_cpu.image_batch(
+        pixels, numpy.asarray(chosen, dtype="int64"), top, left, mirror, crop, mode == "reflect", scale, shift,
+        batch._handle,
+    )  # fmt: skip
+    return batch
 
 
 def cutout(x: numpy.ndarray, size: int, rng: numpy.random.Generator) -> numpy.ndarray:

@@ -174,6 +174,9 @@ def use_everything(nd, numpy, ones):
     k.embedding_gradient(rows, label, 3)
     data = numpy.ones((4, 3), "float32"), numpy.ones(4, "int64"), numpy.ones((3, 2), "float32")
     nd.cpu().softmax_regression_epoch(*data, 0.1, 2)
+    pixels, places = numpy.zeros((4, 2, 5, 6), "uint8"), numpy.array([3, 0])
+    shifts, mirrored, factors = numpy.array([0, 2]), numpy.array([0, 1], "uint8"), numpy.ones(2, "float32")
+    nd.cpu().image_batch(pixels, places, shifts, shifts, mirrored, 1, True, factors, factors, ones(120)._handle)
     k.sgd_step([ones(3)], [ones(3)], [ones(3)], 0.1, 0.9, 0.01), k.sgd_step([ones(3)], [ones(3)], [], 0.1, 0.0, 0.0)
     k.adam_step([ones(3)], [ones(3)], [ones(3)], [ones(3)], 1, 0.1, 0.9, 0.999, 1e-8, 0.01, True)
 

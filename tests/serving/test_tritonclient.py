@@ -93,7 +93,7 @@ def test_repository_and_statistics(client):
 def test_several_workers_answer_as_one(start):
     both = 'needle_model_loaded{model="resnet9"} 2'
     with start("--workers", "2") as server:
-        deadline = time.monotonic() + 60  # the server is ready when the first worker is; the second may still be starting
+        deadline = time.monotonic() + 60  # ready means one worker is; the other may still be starting
         while both not in server.get("/metrics") and time.monotonic() < deadline:
             time.sleep(0.05)
         for _ in range(20):  # a new connection each time, or one worker would answer all

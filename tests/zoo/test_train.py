@@ -44,7 +44,7 @@ def resnet9(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> registry.Entry:
     """The record of resnet9 with a short recipe, whose weights and cards go to a folder of the test."""
     for module in (registry, train):
         monkeypatch.setattr(module, "HERE", tmp_path)
-    recipe = replace(zoo.entry("resnet9").recipe, epochs=6, batch=64, crop=1, flip=False)
+    recipe = replace(zoo.entry("resnet9").recipe, epochs=6, batch=64, crop=1, flip=0.0)
     short = replace(zoo.entry("resnet9"), recipe=recipe)
     monkeypatch.setitem(registry._entries, "resnet9", short)
     return short
