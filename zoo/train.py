@@ -56,8 +56,9 @@ def batches(data: Split, recipe: Recipe, card: dict[str, Any], seed: int, epoch:
     for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
         chosen = order[start : start + recipe.batch]
         x = augment.training_batch(
-            data.pixels, chosen, rng, crop=recipe.crop, mode=recipe.crop_padding, flip=recipe.flip, scale=scale, shift=shift
-        )
+            data.pixels, chosen, rng, crop=recipe.crop, mode=recipe.crop_padding, flip=recipe.flip,
+            scale=scale, shift=shift,
+        )  # fmt: skip
         yield x, data.labels[chosen]
 
 
