@@ -15,9 +15,9 @@ def interleaved(
 ) -> tuple[float, float]:
     """Median seconds of one call of each, measured in turn after one round that does not count.
 
-    A short pause before each turn lets the other library's idle threads, which spin for a while after their last task, go
-    to sleep: otherwise they would take a core from the one being measured. Then, unless `warm` is False, the function
-    runs for a quarter of LASTS uncounted, so that caches and its own threads are as they are in the middle of a run.
+    A short pause before each turn lets the other library's idle threads, which spin for a while after their last task,
+    go to sleep: otherwise they would take a core from the one being measured. Then, unless `warm` is False, the
+    function runs for a quarter of LASTS uncounted, so that caches and its own threads are as in the middle of a run.
     """
     calls = max(1, round(LASTS / max(_seconds(ours, 1), _seconds(peer, 1), 1e-9)))
     times: tuple[list[float], list[float]] = ([], [])

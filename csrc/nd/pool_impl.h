@@ -10,6 +10,10 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
 
 namespace nd {
 
@@ -43,6 +47,7 @@ private:
     int64_t count_ = 0;                // the job: written while it is closed and nobody has joined
     void (*task_)(void*, int64_t) = nullptr;
     void* context_ = nullptr;
+    std::atomic<int> processor_{-1};   // the one that the caller runs on
     alignas(64) std::atomic<int64_t> next_{0};
     alignas(64) std::atomic<uint32_t> state_{0};   // kOpen | kCallerSleeps | how many workers have joined
     alignas(64) std::atomic<uint32_t> epoch_{0};   // counts jobs: what workers wait for
@@ -57,6 +62,30 @@ inline void cpu_relax() noexcept {
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     asm volatile("yield");
+#endif
+}
+
+// The processor that this thread runs on, -1 where that is not known.
+inline int current_processor() noexcept {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+// Linux likes to wake a worker on the processor of the thread that woke it, where both then take turns for many
+// milliseconds. A worker that finds itself there moves to another one that it may use.
+inline void leave_processor(int processor) noexcept {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed) != 0) return;
+    cpu_set_t others = allowed;
+    CPU_CLR(processor, &others);
+    if (CPU_COUNT(&others) == 0 || pthread_setaffinity_np(pthread_self(), sizeof others, &others) != 0) return;
+    pthread_setaffinity_np(pthread_self(), sizeof allowed, &allowed);
+#else
+    (void)processor;
 #endif
 }
 
@@ -82,6 +111,7 @@ inline void Pool::run(int64_t count, void (*task)(void*, int64_t), void* context
     count_ = count;
     task_ = task;
     context_ = context;
+    processor_.store(current_processor(), std::memory_order_relaxed);
     next_.store(0, std::memory_order_relaxed);
     state_.store(kOpen, std::memory_order_release);
     epoch_.fetch_add(1);
@@ -112,6 +142,8 @@ inline void Pool::work() noexcept {
             sleepers_.fetch_sub(1);
         }
         seen = epoch_.load();
+        const int here = current_processor();
+        if (here >= 0 && here == processor_.load(std::memory_order_relaxed)) leave_processor(here);
         if (join_job()) {
             take_tasks();
             leave_job();
