@@ -124,6 +124,7 @@ def test_a_long_lazy_chain_does_not_recurse(lazy: None) -> None:
 
 
 def test_deep_graphs_are_walked_and_freed_without_recursion() -> None:
+    gc.collect()  # what earlier tests left behind must not be freed in between
     start = autograd.TENSOR_COUNTER
     y = x = leaf(1.0)
     for _ in range(DEEP):
