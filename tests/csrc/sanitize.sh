@@ -8,7 +8,10 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 flags="-std=c++17 -O1 -g -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread"
 case $(uname -m) in
-x86_64) machines="x86-64-v2 x86-64-v3 native" ;;
+x86_64)
+    machines="x86-64-v2 native"
+    if grep -qw avx2 /proc/cpuinfo 2>/dev/null; then machines="x86-64-v2 x86-64-v3 native"; fi
+    ;;
 *) machines="native" ;;
 esac
 
