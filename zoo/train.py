@@ -132,6 +132,7 @@ def train(
     A run that was interrupted is resumed. With `record`, the weights and metrics are put into the package. Raises
     ZooError when the training data cannot be found, or a checkpoint belongs to another recipe.
     """
+    commit = _commit()  # now: the tree may have moved on when the run ends
     recipe = entry.recipe if epochs is None else replace(entry.recipe, epochs=epochs)
     home = Path(folder) / f"{entry.name}-seed{seed}"
     home.mkdir(parents=True, exist_ok=True)
@@ -152,7 +153,7 @@ def train(
         print(f"{entry.name} seed {seed} {done} loss {loss:.4f} {seconds:.0f} s", flush=True)
         if (epoch + 1) % 5 == 0 or epoch + 1 == recipe.epochs:
             _save(trainer, home, recipe, epoch + 1, seconds)
-    return _finish(entry, model, seed, home, seconds, data, record)
+    return _finish(entry, model, seed, home, seconds, commit, data, record)
 
 
 def _save(trainer: Trainer, home: Path, recipe: Recipe, epoch: int, seconds: float) -> None:
@@ -181,7 +182,7 @@ def _log(home: Path, epoch: int, loss: float, seconds: float) -> None:
 
 
 def _finish(
-    entry: Entry, model: Model, seed: int, home: Path, seconds: float, data: str | None, record: bool
+    entry: Entry, model: Model, seed: int, home: Path, seconds: float, commit: str, data: str | None, record: bool
 ) -> Run:
     """Measure the weights on the test split and write them down."""
     from .evaluate import metrics  # it needs the registry of finished runs, this module makes them
@@ -192,7 +193,7 @@ def _finish(
     target = HERE / "weights" if record else home
     target.mkdir(exist_ok=True)
     sha256 = save_safetensors(target / name, model.state_dict(), {"model": entry.name, "seed": str(seed)})
-    run = Run(seed, name, sha256, measured, round(seconds, 1), _commit())
+    run = Run(seed, name, sha256, measured, round(seconds, 1), commit)
     (home / "run.json").write_text(json.dumps(asdict(run), indent=1) + "\n")
     print(f"{entry.name} seed {seed}: " + ", ".join(f"{key} {100 * value:.2f} %" for key, value in measured.items()))
     if record:
@@ -205,9 +206,9 @@ def _finish(
 
 
 def _commit() -> str:
-    """The commit of the source tree that trains, or "unknown" outside one."""
+    """The commit of the source tree, with "-dirty" where files differ from it, or "unknown" outside one."""
     try:
-        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=HERE, capture_output=True, text=True)
+        found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=HERE, capture_output=True, text=True)
     except OSError:
         return "unknown"
     return found.stdout.strip() if found.returncode == 0 else "unknown"
