@@ -208,7 +208,8 @@ def _finish(
 def _commit() -> str:
     """The commit of the source tree, with "-dirty" where files differ from it, or "unknown" outside one."""
     try:
-        found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=HERE, capture_output=True, text=True)
+        describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        found = subprocess.run(describe, cwd=HERE, capture_output=True, text=True)
     except OSError:
         return "unknown"
     return found.stdout.strip() if found.returncode == 0 else "unknown"
