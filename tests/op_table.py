@@ -19,7 +19,7 @@ HEAD = """# The ops
 Every op of needle, written by `python -m tests.op_table` from the classes in `needle/ops/`. An op is a frozen
 dataclass: its fields are its attributes, `infer` gives the type of its result from the types of its inputs, `compute`
 the value on arrays, `gradient` the adjoints of its inputs, in ops again; so every op can be differentiated as often as
-needed. `tests/cases.py` holds samples of each; `tests/test_every_op.py` checks value, type, gradient, second gradient,
+needed. `tests/families/` holds samples of each; `tests/test_every_op.py` checks value, type, gradient, second gradient,
 `tests/deploy/test_programs.py` the compiled program of the ops that have one. The others are refused with a reason.
 """
 

@@ -13,10 +13,9 @@ import pytest
 from needle import BACKEND, Tensor, TensorTuple, array_api, autograd, ops
 from needle.errors import NeedleError, ShapeError
 from needle.types import Dim, Type
-from tests.cases import CASES, Case
-from tests.meaning import MEANING
+from tests.case import Case
+from tests.cases import CASES, MEANING, REFUSALS, meaning
 from tests.op_table import PAGE, markdown
-from tests.refusals import REFUSALS
 
 pytestmark = pytest.mark.both_modes
 
@@ -85,7 +84,7 @@ def test_each_op_is_a_frozen_dataclass_with_cases_and_mathematics(op: type) -> N
 def test_value_is_the_meaning(case: Case, kind: str) -> None:
     found = applied(case, tensors(case.inputs, ARRAYS[kind]))
     tolerance = max(TOLERANCE[kind], 1e-6 if case.saved else 0)  # whose meaning is measured by differences
-    assert_equal(case, found, case.meaning(*case.all_inputs(case.inputs)), tolerance)
+    assert_equal(case, found, meaning(case, *case.all_inputs(case.inputs)), tolerance)
     for y in found:
         assert str(y.dtype) == (kind if kind in ("float64", "float32") else "float32")
 
@@ -147,7 +146,7 @@ def test_layout_in_memory_does_not_matter(case: Case, layout: str, kind: str) ->
         leaves.append(tuple(parts) if isinstance(x, tuple) else parts[0])
     values = tuple(tuple(p.numpy() for p in x) if isinstance(x, tuple) else x.numpy().astype(float) for x in leaves)
     tolerance = max(TOLERANCE[kind], 1e-5 if case.saved else 0)
-    assert_equal(case, applied(case, leaves), case.meaning(*case.all_inputs(values)), tolerance)
+    assert_equal(case, applied(case, leaves), meaning(case, *case.all_inputs(values)), tolerance)
 
 
 def pulled_back(results: list[Tensor], weights: list[Tensor], variables: list[Tensor]) -> list[Any]:

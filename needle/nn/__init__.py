@@ -1,50 +1,13 @@
-"""Neural networks: modules and losses."""
+"""Neural networks, modules and losses: the names in the `__all__` of each module here."""
+# ruff: noqa: F403
 
-from .nn_basic import (
-    Dropout,
-    Flatten,
-    Identity,
-    Linear,
-    Module,
-    Parameter,
-    ReLU,
-    Residual,
-    Sequential,
-    Sigmoid,
-    SoftmaxLoss,
-    _child_modules,
-    _unpack_params,
-)
-from .nn_conv import Conv
-from .nn_norm import BatchNorm1d, BatchNorm2d, LayerNorm1d
-from .nn_sequence import LSTM, RNN, Embedding, LSTMCell, RNNCell
-from .nn_transformer import AttentionLayer, MultiHeadAttention, Transformer, TransformerLayer
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "LSTM",
-    "RNN",
-    "AttentionLayer",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Conv",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "Identity",
-    "LSTMCell",
-    "LayerNorm1d",
-    "Linear",
-    "Module",
-    "MultiHeadAttention",
-    "Parameter",
-    "RNNCell",
-    "ReLU",
-    "Residual",
-    "Sequential",
-    "Sigmoid",
-    "SoftmaxLoss",
-    "Transformer",
-    "TransformerLayer",
-    "_child_modules",
-    "_unpack_params",
-]
+from .nn_basic import *
+from .nn_conv import *
+from .nn_norm import *
+from .nn_sequence import *
+from .nn_transformer import *
+
+if not TYPE_CHECKING:  # a type checker follows the stars by itself
+    __all__ = [name for key, module in sorted(vars().items()) if key.startswith("nn_") for name in module.__all__]

@@ -10,6 +10,11 @@ from ..autograd import Tensor
 from ..errors import ShapeError
 from . import state
 
+__all__ = [
+    "Dropout", "Flatten", "Identity", "Linear", "Module", "Parameter", "ReLU", "Residual", "Sequential", "Sigmoid",
+    "SoftmaxLoss", "_child_modules", "_unpack_params",
+]  # fmt: skip
+
 
 class Parameter(Tensor):
     """A tensor that `Module.parameters()` finds, for an optimizer to update."""

@@ -10,6 +10,8 @@ from ..autograd import Tensor
 from ..errors import ShapeError
 from .nn_basic import Module, Parameter, check_features
 
+__all__ = ["Conv"]
+
 
 class Conv(Module):
     """y[b, o, i, j] = bias[o] + sum over c, p, q of x[b, c, i s + p - k//2, j s + q - k//2] weight[p, q, c, o].

@@ -8,6 +8,8 @@ from .. import init, ops
 from ..autograd import Tensor
 from .nn_basic import Module, Parameter, check_features
 
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm1d"]
+
 
 class BatchNorm1d(Module):
     """y = (x - mean) / sqrt(var + eps) weight + bias per feature, over the batch; x (B, dim).

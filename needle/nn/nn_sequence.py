@@ -10,6 +10,8 @@ from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
 from .nn_basic import Module, Parameter, check_features
 
+__all__ = ["LSTM", "RNN", "Embedding", "LSTMCell", "RNNCell"]
+
 NONLINEARITIES = {"tanh": ops.tanh, "relu": ops.relu}
 
 

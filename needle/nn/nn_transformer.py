@@ -15,6 +15,8 @@ from .nn_basic import Dropout, Linear, Module, ReLU, Residual, Sequential, check
 from .nn_norm import LayerNorm1d
 from .nn_sequence import Embedding
 
+__all__ = ["AttentionLayer", "MultiHeadAttention", "Transformer", "TransformerLayer"]
+
 
 class MultiHeadAttention(Module):
     """result = probs v, probs = dropout(softmax(q k^T / sqrt(D) + mask)): attention of every head, without weights.

@@ -11,6 +11,8 @@ from ..types import Type
 from .composite import gradient_of
 from .shapes import elementwise, real
 
+__all__ = ["ReLU", "ReLUGradient", "Sigmoid", "SigmoidGradient", "Tanh", "TanhGradient", "relu", "sigmoid", "tanh"]
+
 
 @dataclass(frozen=True)
 class ReLU(TensorOp):

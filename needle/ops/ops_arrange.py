@@ -13,6 +13,8 @@ from . import arrays
 from .ops_tuple import make_tuple
 from .shapes import Axes, TupleFields, axes_of, axis_of, promoted, without
 
+__all__ = ["Dilate", "Flip", "Split", "Stack", "UnDilate", "dilate", "flip", "split", "stack", "undilate"]
+
 
 @dataclass(frozen=True)
 class Stack(TensorOp):

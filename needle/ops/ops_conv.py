@@ -11,6 +11,8 @@ from ..errors import ShapeError
 from ..types import Type
 from .shapes import promoted
 
+__all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv"]
+
 
 @dataclass(frozen=True)
 class Conv(TensorOp):

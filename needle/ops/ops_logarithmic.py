@@ -17,6 +17,11 @@ from .ops_mathematic import exp
 from .ops_shape import reshape, spread, summation
 from .shapes import NUMBER, Axes, TupleFields, axes_of, real, without
 
+__all__ = [
+    "CrossEntropy", "CrossEntropyGradient", "LogSoftmax", "LogSoftmaxGradient", "LogSumExp", "Softmax",
+    "SoftmaxGradient", "cross_entropy", "logsoftmax", "logsumexp", "softmax",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class LogSumExp(TupleFields, TensorOp):

@@ -13,6 +13,12 @@ from .arrays import aligned, by_number
 from .ops_shape import sum_to
 from .shapes import elementwise, real, with_scalar
 
+__all__ = [
+    "AddScalar", "DivScalar", "EWiseAdd", "EWiseDiv", "EWiseMul", "EWisePow", "Exp", "Log", "MulScalar", "Negate",
+    "PowerScalar", "add", "add_scalar", "divide", "divide_scalar", "exp", "log", "mul_scalar", "multiply", "negate",
+    "power", "power_scalar",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class EWiseAdd(TensorOp):

@@ -14,6 +14,8 @@ from .arrays import flattened_rows
 from .ops_shape import reshape, sum_to, transpose
 from .shapes import broadcast_shape, promoted
 
+__all__ = ["MatMul", "matmul"]
+
 
 @dataclass(frozen=True)
 class MatMul(TensorOp):

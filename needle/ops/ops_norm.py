@@ -14,6 +14,11 @@ from . import arrays
 from .composite import gradient_of, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
 
+__all__ = [
+    "BatchNorm", "BatchNormGradient", "BatchNormInference", "LayerNorm", "LayerNormGradient", "batch_norm",
+    "layer_norm",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class BatchNorm(TensorTupleOp):

@@ -19,6 +19,18 @@ from .ops_logarithmic import softmax
 from .ops_matmul import matmul
 from .ops_shape import broadcast_to, reshape, transpose
 
+__all__ = [
+    "LSTM",
+    "Attention",
+    "AttentionGradient",
+    "Embed",
+    "EmbedGradient",
+    "LSTMGradient",
+    "attention",
+    "embed",
+    "lstm",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Embed(TensorOp):

@@ -23,6 +23,11 @@ from .shapes import (
     without,
 )
 
+__all__ = [
+    "BroadcastTo", "Permute", "Reshape", "Summation", "Transpose", "broadcast_to", "permute", "reshape", "summation",
+    "transpose",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Transpose(TupleFields, TensorOp):

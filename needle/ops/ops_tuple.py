@@ -12,6 +12,8 @@ from ..types import Type
 from . import arrays
 from .shapes import with_scalar
 
+__all__ = ["FusedAddScalars", "MakeTensorTuple", "TupleGetItem", "fused_add_scalars", "make_tuple", "tuple_get_item"]
+
 
 class Zeros(Tensor):
     """0: the adjoint of an item of a tuple that is not used. Adding it costs nothing; its data is made on demand."""
