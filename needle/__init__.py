@@ -3,10 +3,11 @@
 
 # isort: off
 from . import ops  # first: everything else is made of ops
-from . import autograd, init, data, nn, optim, backend_selection
+from . import autograd, init, data, nn, optim, backend_selection, training
 # isort: on
 from . import backend_ndarray
 from .autograd import Tensor, TensorTuple
 from .backend_selection import *  # (which names there are depends on the backend)
 from .init import ones, ones_like, zeros, zeros_like
 from .ops import *  # (its __all__ lists them)
+from .training import TrainStep, fit

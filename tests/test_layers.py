@@ -13,6 +13,7 @@ LAYERS = ["needle", "deploy", "zoo", "serving"]
 # Libraries beyond Python's own, and the only places that may import them.
 LIBRARIES = {
     "numpy": ["needle", "deploy", "zoo", "serving"],
+    "matplotlib": ["needle/training"],
     "PIL": ["needle/data", "zoo", "deploy", "serving/engine"],
     "flask": ["serving/app.py", "serving/routes"],
     "werkzeug": ["serving/app.py", "serving/routes"],

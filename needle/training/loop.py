@@ -1,0 +1,173 @@
+"""The training loop: epochs over a loader, a log, and a checkpoint from which a killed run goes on."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from ..errors import NeedleError
+from .checkpoint import RunState, load_run, save_run
+from .history import History, Row
+from .progress import Progress
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def fit(
+    step: Any, loader: Any, epochs: int, *, folder: str | os.PathLike[str] | None = None, config: Any = None,
+    evaluate: Callable[[], Row] | None = None, on_epoch: Callable[[int], object] | None = None,
+    save_every: int | None = None, log_every: int | None = None, title: str = "",
+) -> History:  # fmt: skip
+    """Train: `step(*batch)` for every batch of `loader`, `epochs` times over; the log of it.
+
+    `step` is a `TrainStep`, or any callable that returns {"loss": ..., ...} and has `state_dict` and `load_state_dict`;
+    its `train()` and `eval()` are called where it has them. After each epoch, counted from 1, the metrics of
+    `evaluate()` join the log (with "val_" before names that the step uses too) and `on_epoch(epoch)` is called; both
+    run in eval mode, and numpy's generator is put back after them.
+
+    With `folder`, that holds `log.csv` (a row of means for each epoch, or every `log_every` steps), `loss.svg` (where
+    matplotlib is installed), `times.csv` (seconds, which differ from run to run) and `checkpoint.safetensors`, written
+    after each epoch, or every `save_every` steps, and at the end. When `folder` has a checkpoint the run goes on from
+    it, to the same bytes as if it had not been interrupted. `config` is anything that JSON can say; it is kept in the
+    checkpoint, and a run with another one is refused.
+
+    Raises NeedleError for a checkpoint of another config, a loss that is not finite, and a loader without batches;
+    DataError for a checkpoint that is damaged.
+    """
+    run = _Run(step, loader, epochs, None if folder is None else Path(folder), config, title)
+    for name, value in (("save_every", save_every), ("log_every", log_every)):
+        if value is not None and value < 1:
+            raise NeedleError(f"[fit] {name} counts steps, from 1 on, got {value}")
+    if run.resume():
+        run.say(f"goes on after epoch {run.at.epoch}, batch {run.at.position} of the next")
+    while run.at.epoch < epochs:
+        for metrics in run.batches():
+            run.take(metrics)
+            if log_every and run.at.steps % log_every == 0:
+                run.log()
+            if save_every and run.at.steps % save_every == 0:
+                run.save()
+        run.end_epoch(evaluate, on_epoch)
+        if save_every is None or run.at.epoch == epochs:
+            run.save()
+    run.plot()
+    return History(run.at.rows)
+
+
+class _Run:
+    """A run in progress: what `fit` does, one method for each thing."""
+
+    def __init__(self, step: Any, loader: Any, epochs: int, folder: Path | None, config: Any, title: str) -> None:
+        self.step, self.loader, self.folder, self.config, self.title = step, loader, folder, config, title
+        self.at = RunState()
+        self.keyed = getattr(loader, "seed", None) is not None and hasattr(loader, "load_state_dict")
+        self.waiting: Iterator[Any] | None = None  # the batches that remain of an epoch that goes on
+        self.progress = Progress(title, epochs, len(loader) if hasattr(loader, "__len__") else None)
+        self.say = self.progress.line
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint in the folder; False where there is none."""
+        if self.folder is None:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob("*.part"):  # of a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+        if not (self.folder / CHECKPOINT).exists():
+            return False
+        self.at = load_run(self.folder / CHECKPOINT, self.step, self.config)
+        if self.keyed:
+            self.loader.load_state_dict((self.at.loader or {}) | {"epoch": self.at.epoch, "position": self.at.position})
+        if self.at.position:
+            self.waiting = self._skip()
+        numpy.random.set_state(self.at.random)
+        History(self.at.rows).write_csv(self.folder / "log.csv")  # rows after the checkpoint are made again
+        return True
+
+    def _skip(self) -> Iterator[Any]:
+        """The batches of the epoch from `position` on. A loader that draws from numpy's generator is replayed."""
+        if self.keyed:
+            return iter(self.loader)
+        numpy.random.set_state(self.at.epoch_random)
+        batches = iter(self.loader)
+        for _ in range(self.at.position):
+            next(batches, None)
+        return batches
+
+    def batches(self) -> Iterator[Row]:
+        """Step over what remains of the epoch; the metrics of each step."""
+        if hasattr(self.step, "train"):
+            self.step.train()
+        if self.waiting is None:
+            self.at.epoch_random = numpy.random.get_state()
+            if hasattr(self.loader, "set_epoch"):
+                self.loader.set_epoch(self.at.epoch)
+        batches = iter(self.loader) if self.waiting is None else self.waiting
+        self.waiting = None
+        self.progress.start(self.at.position)
+        while (batch := next(batches, None)) is not None:  # not `for`, which asks for an iterator anew
+            yield self.step(*batch) if isinstance(batch, tuple | list) else self.step(batch)
+        if self.at.position == 0:
+            raise NeedleError(f"[fit] no batches in epoch {self.at.epoch + 1}: can the loader be iterated again?")
+
+    def take(self, metrics: Row) -> None:
+        """Count a step. Raises NeedleError when its loss is not finite."""
+        at = self.at
+        at.position, at.steps = at.position + 1, at.steps + 1
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise NeedleError(
+                f"[fit] the loss is {metrics['loss']} at step {at.steps} (epoch {at.epoch + 1}, batch {at.position}): "
+                "try a smaller learning rate, a longer warm-up or clip_norm"
+            )
+        for name, value in metrics.items():
+            total = at.sums.setdefault(name, [0.0, 0])
+            at.sums[name] = [total[0] + float(value), total[1] + 1]
+        self.progress.batch(at.epoch, at.position, metrics)
+
+    def log(self, extra: Row | None = None) -> None:
+        """A row of the log: the means since the last one, and `extra`, which joins the last row if that is of now."""
+        at = self.at
+        if at.sums or not at.rows:
+            means = {name: total / count for name, (total, count) in at.sums.items()}
+            at.rows.append({"epoch": at.epoch + 1, "step": at.steps} | means)
+            at.sums = {}
+        row = at.rows[-1]
+        row |= {f"val_{name}" if name in row else name: float(value) for name, value in (extra or {}).items()}
+        if self.folder is not None:
+            History(at.rows).write_csv(self.folder / "log.csv")
+
+    def end_epoch(self, evaluate: Callable[[], Row] | None, on_epoch: Callable[[int], object] | None) -> None:
+        """Evaluate, log, and turn to the next epoch."""
+        if hasattr(self.step, "eval"):
+            self.step.eval()
+        random = numpy.random.get_state()
+        self.log(evaluate() if evaluate else None)
+        if on_epoch:
+            on_epoch(self.at.epoch + 1)
+        numpy.random.set_state(random)
+        self.progress.epoch(self.at.epoch, self.at.rows[-1])
+        if self.folder is not None:
+            with open(self.folder / "times.csv", "a") as file:
+                file.write(f"{self.at.epoch + 1},{self.progress.seconds:.3f}\n")
+        self.at.epoch, self.at.position = self.at.epoch + 1, 0
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        if self.folder is not None:
+            self.at.random = numpy.random.get_state()
+            self.at.loader = self.loader.state_dict() if self.keyed else None
+            if not self.at.position:
+                self.at.epoch_random = None
+            save_run(self.folder / CHECKPOINT, self.step, self.at, self.config)
+
+    def plot(self) -> None:
+        """Draw the losses, or say what is missing for it."""
+        if self.folder is not None and self.at.rows:
+            try:
+                History(self.at.rows).plot(self.folder / "loss.svg", self.title)
+            except NeedleError as error:
+                self.say(str(error))

@@ -1,0 +1,75 @@
+"""What a run says while it works: a bar that redraws itself on a terminal, a line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+
+from .history import Row, text
+
+HIDDEN = ("epoch", "step")
+
+
+class Progress:
+    """Reports of one run on standard output. The clock is read for these reports alone."""
+
+    def __init__(self, title: str, epochs: int, batches: int | None) -> None:
+        self.title = f"{title}  " if title else ""
+        self.epochs, self.batches = epochs, batches
+        self.terminal = sys.stdout.isatty()
+        self.began = self.drawn = time.monotonic()
+        self.first = 0
+
+    def start(self, position: int) -> None:
+        """An epoch begins, or goes on at batch `position`."""
+        self.began, self.first = time.monotonic(), position
+
+    @property
+    def seconds(self) -> float:
+        """Since the epoch began, or went on."""
+        return time.monotonic() - self.began
+
+    def batch(self, epoch: int, position: int, metrics: Row) -> None:
+        """Batch number `position` of the epoch is done; redraws the bar ten times a second at most."""
+        if not self.terminal or time.monotonic() - self.drawn < 0.1:
+            return
+        self.drawn = time.monotonic()
+        rate = (position - self.first) / max(self.seconds, 1e-9)
+        place = str(position)
+        if self.batches:
+            filled = round(20 * min(1.0, position / self.batches))
+            left = max(0, self.batches - position) / max(rate, 1e-9)
+            place = f"[{'=' * filled}{' ' * (20 - filled)}] {position}/{self.batches}  {clock(left)} left"
+        self._show(f"{self._head(epoch)}  {place}  {numbers(metrics)}  {rate:.3g} steps/s")
+
+    def epoch(self, epoch: int, row: Row) -> None:
+        """The epoch is done; its row of the log stays on the screen."""
+        self.line(f"{self._head(epoch)}  {numbers(row)}  {clock(self.seconds)}")
+
+    def line(self, message: str) -> None:
+        """A line that stays."""
+        self._show(message)
+        print(flush=True)
+
+    def _head(self, epoch: int) -> str:
+        return f"{self.title}epoch {epoch + 1}/{self.epochs}"
+
+    def _show(self, message: str) -> None:
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{message[:width]:<{width}}", end="", flush=True)
+        else:
+            print(message, end="")
+
+
+def numbers(row: Row) -> str:
+    """The metrics of a row, as "loss 0.6931  accuracy 0.5"."""
+    return "  ".join(f"{name} {text(float(f'{value:.4g}'))}" for name, value in row.items() if name not in HIDDEN)
+
+
+def clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,170 @@
+"""The training loop: what it calls, logs and draws; and that a run goes on from its checkpoint to the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import needle as ndl
+from needle import nn, optim
+from needle.data import DataLoader, Dataset
+from needle.errors import NeedleError
+
+pytestmark = pytest.mark.both_modes
+FILES = ("checkpoint.safetensors", "log.csv", "loss.svg")
+
+
+class Points(Dataset):
+    """Noisy points of two classes; the noise is drawn anew each time, from numpy's global generator."""
+
+    def __init__(self, n: int = 35) -> None:
+        super().__init__()
+        self.x = np.random.RandomState(1).randn(n, 6).astype("float32")
+        self.y = (self.x[:, 0] > 0).astype("float32")
+
+    def __getitem__(self, index):
+        x = self.x[index]
+        return x + 0.1 * np.random.randn(*x.shape).astype("float32"), self.y[index]
+
+    def __len__(self):
+        return len(self.x)
+
+
+class Stop(Exception):
+    """Raised in place of a step, as if the process had ended there."""
+
+
+class Interrupted(ndl.TrainStep):
+    stop_at = 0
+    calls = 0
+
+    def __call__(self, *batch):
+        self.calls += 1
+        if self.calls == self.stop_at:
+            raise Stop
+        return super().__call__(*batch)
+
+
+def pieces(stop_at=0):
+    np.random.seed(7)
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
+    step = Interrupted(model, nn.SoftmaxLoss(), optim.Adam(model.parameters()))
+    step.stop_at = stop_at
+    return step, DataLoader(Points(), batch_size=10, shuffle=True)
+
+
+def run(folder=None, stop_at=0, epochs=3, **options):
+    return ndl.fit(*pieces(stop_at), epochs, folder=folder, config={"lr": 0.01, "layers": [6, 8, 2]}, **options)
+
+
+def contents(folder: Path):
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+@pytest.mark.parametrize("options", [{}, {"save_every": 1}, {"save_every": 3, "log_every": 2}, {"save_every": 5}])
+def test_an_interrupted_run_ends_with_the_bytes_of_one_that_was_not(tmp_path, options):
+    whole = run(tmp_path / "whole", **options)
+    for stop_at in (3, 4, 1, 5):  # of the steps that are made after each start
+        with pytest.raises(Stop):
+            run(tmp_path / "broken", stop_at, **options)
+    broken = run(tmp_path / "broken", **options)
+    assert broken.rows == whole.rows
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
+def test_a_finished_run_returns_its_log_and_trains_no_more(tmp_path):
+    first = run(tmp_path)
+    again = run(tmp_path, stop_at=1)
+    assert again.rows == first.rows and len(again) == 3
+
+
+def test_more_epochs_go_on_from_where_a_run_ended(tmp_path):
+    run(tmp_path / "a", epochs=2)
+    run(tmp_path / "a", epochs=4)
+    run(tmp_path / "b", epochs=4)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_evaluation_and_samples_do_not_disturb_the_run(tmp_path):
+    def seeding():
+        np.random.seed(4)
+        return {"loss": 1.5, "accuracy": 0.5}
+
+    seen = []
+    disturbed = run(evaluate=seeding, on_epoch=lambda epoch: seen.append((epoch, np.random.rand())))
+    plain = run()
+    assert disturbed["loss"] == plain["loss"] and disturbed["val_loss"] == [1.5] * 3
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert disturbed.columns == ["epoch", "step", "loss", "val_loss", "accuracy"]
+
+
+def test_modes_follow_the_part_of_the_epoch():
+    step, loader = pieces()
+    modes = []
+    ndl.fit(step, loader, 2, on_epoch=lambda epoch: modes.append(step.model.training))
+    assert modes == [False, False]
+
+
+def test_the_log_holds_means_since_the_row_before(tmp_path):
+    class Counting:
+        def __init__(self):
+            self.n = 0
+
+        def __call__(self, x):
+            self.n += 1
+            return {"loss": float(self.n), "hundredth": self.n / 100}
+
+        def state_dict(self):
+            return {"n": np.array(self.n)}
+
+        def load_state_dict(self, state):
+            self.n = int(state["n"])
+
+    history = ndl.fit(Counting(), [1, 2, 3], 2, folder=tmp_path, log_every=2, evaluate=lambda: {"accuracy": 1})
+    assert (tmp_path / "log.csv").read_text() == (
+        "epoch,step,loss,hundredth,accuracy\n1,2,1.5,0.015,\n1,3,3,0.03,1\n2,4,4,0.04,\n2,6,5.5,0.055,1\n"
+    )
+    assert history["loss"] == [1.5, 3, 4, 5.5] and history.last["accuracy"] == 1.0
+    with pytest.raises(NeedleError, match="no column 'acc'; it has epoch, step, loss, hundredth, accuracy"):
+        history["acc"]
+
+
+def test_another_config_is_refused_by_what_differs(tmp_path):
+    run(tmp_path, epochs=1)
+    before = contents(tmp_path)
+    with pytest.raises(NeedleError, match=r"another config: config.lr: 0.01 there, 0.1 now; config.wd: None there"):
+        ndl.fit(*pieces(), 2, folder=tmp_path, config={"lr": 0.1, "layers": [6, 8, 2], "wd": 1})
+    assert contents(tmp_path) == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    step, loader = pieces()
+    loader.dataset.x[20] = np.nan
+    with pytest.raises(NeedleError, match=r"\[fit\] the loss is nan at step \d \(epoch 1, batch \d\): try a smaller"):
+        ndl.fit(step, loader, 2)
+
+
+def test_a_loader_that_is_used_up_is_refused():
+    step, loader = pieces()
+    with pytest.raises(NeedleError, match="no batches in epoch 2: can the loader be iterated again"):
+        ndl.fit(step, iter(list(loader)), 2)
+
+
+def test_plain_lines_when_not_on_a_terminal(capsys):
+    run(title="points")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[0].startswith("points  epoch 1/3  loss 0.") and "\r" not in lines[0]
+
+
+def test_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("time.monotonic", iter(range(10**6)).__next__)
+    run(title="points")
+    assert "\rpoints  epoch 1/3  [=====               ] 1/4  0:" in capsys.readouterr().out
+
+
+def test_a_loss_of_many_numbers_is_refused():
+    model = nn.Linear(3, 2)
+    step = ndl.TrainStep(model, lambda y, target: y - target, optim.SGD(model.parameters()))
+    with pytest.raises(NeedleError, match=r"the loss must be one number, got shape \(4, 2\): take its mean"):
+        step(ndl.Tensor(np.ones((4, 3))), ndl.Tensor(np.ones((4, 2))))
