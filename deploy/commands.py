@@ -108,7 +108,8 @@ def read_input(source: Path, card: Mapping[str, Any]) -> numpy.ndarray:
     if source.suffix != ".npy":
         return load_image(source, card)
     try:
-        return numpy.load(source, allow_pickle=False)
+        array: numpy.ndarray = numpy.load(source, allow_pickle=False)
+        return array
     except (OSError, ValueError) as error:
         raise DeployError(f"[run] '{source}' is not a .npy file of numbers: {error}") from error
 

@@ -56,7 +56,7 @@ class Node:
     @property
     def shape(self) -> tuple[int, ...]:
         """The size of each axis; a `Dim` where it is named."""
-        return self.type.shape
+        return tuple(self.type.shape)
 
     def __repr__(self) -> str:
         return f"{self.op}: {describe(self.type)}"

@@ -49,7 +49,7 @@ class Compiled:
     @property
     def isa(self) -> str:
         """The instruction set in use: v2, v3, v4 or native."""
-        return self._functions["isa"](self._model).decode()
+        return str(self._functions["isa"](self._model).decode())
 
     def __call__(self, *arrays: numpy.ndarray) -> Any:
         """The output for the inputs in order; a tuple if the model has several."""

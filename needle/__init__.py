@@ -6,7 +6,8 @@ from . import ops  # first: everything else is made of ops
 from . import autograd, init, data, nn, optim, backend_selection, training
 # isort: on
 from . import backend_ndarray
-from .autograd import Tensor, TensorTuple
+from .autograd import Tensor as Tensor
+from .autograd import TensorTuple as TensorTuple
 from .backend_selection import *  # (which names there are depends on the backend)
 from .init import ones, ones_like, zeros, zeros_like
 from .ops import *  # (its __all__ lists them)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy
 
@@ -133,21 +133,21 @@ class Value:
         return self.op is None
 
     @classmethod
-    def make_const(cls, data: Any, *, requires_grad: bool = False) -> Any:
+    def make_const(cls, data: Any, *, requires_grad: bool = False) -> Self:
         """A leaf that holds `data` (an array, or a tuple of arrays for a TensorTuple)."""
         value = cls.__new__(cls)
         value._init(None, [], cached_data=data, requires_grad=requires_grad)
         return value
 
     @classmethod
-    def make_placeholder(cls, type: Any) -> Any:
+    def make_placeholder(cls, type: Any) -> Self:
         """A leaf of known type without data: the input of a graph that is traced in lazy mode."""
         value = cls.__new__(cls)
         value._init(None, [], requires_grad=False, type=type)
         return value
 
     @classmethod
-    def make_from_op(cls, op: Op, inputs: Sequence[Value]) -> Any:
+    def make_from_op(cls, op: Op, inputs: Sequence[Value]) -> Self:
         """The value of `op` applied to `inputs`: computed at once unless LAZY_MODE, recorded if gradients need it.
 
         Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit, and DeviceError.
@@ -310,4 +310,4 @@ def vjp(outputs: dict[Value, Any], inputs: Sequence[Value]) -> list[Any]:
     return [found.get(x) for x in inputs]
 
 
-from .tensor import Tensor  # noqa: E402  (a Tensor is a Value)
+from .tensor import Tensor as Tensor  # noqa: E402  (a Tensor is a Value)

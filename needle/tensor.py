@@ -55,9 +55,11 @@ class Tensor(Value):
         return Tensor.make_const(self.realize_cached_data())
 
     @property
-    def shape(self) -> Any:
-        """The size of each axis, as a tuple."""
-        return self._type.shape if self.cached_data is None and self._type else self.realize_cached_data().shape
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
+        known = self.cached_data is None and self._type
+        shape: tuple[int, ...] = (self._type if known else self.realize_cached_data()).shape
+        return shape
 
     @property
     def dtype(self) -> Any:

@@ -54,7 +54,7 @@ def limits(options: argparse.Namespace) -> Limits:
     return Limits(**{field: int(value) if field in whole else value for field, value in values.items()})
 
 
-class Server(BaseApplication):
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn with all its settings from here. `load` makes a Model from a name, in each worker."""
 
     def __init__(self, load: Callable[[str], Model], options: argparse.Namespace):

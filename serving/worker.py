@@ -23,7 +23,7 @@ REFUSALS = (  # gunicorn's exception -> status line; the first that fits
 )
 
 
-class Worker(ThreadWorker):
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Set `header_seconds`, `body_seconds` and `on_leaving` on the class before gunicorn makes instances."""
 
     header_seconds = 10.0

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     args = parser().parse_args(arguments)
     try:
-        return args.run(args)
+        return int(args.run(args))
     except NeedleError as error:
         print(f"needle-zoo: {error}", file=sys.stderr)
         return 1

@@ -27,7 +27,8 @@ class ImageClassifier(Model):
         self.device = device
 
     def forward(self, x: ndl.Tensor) -> ndl.Tensor:
-        return self.net(x)
+        y: ndl.Tensor = self.net(x)
+        return y
 
     def example(self, batch: int = 1) -> ndl.Tensor:
         spec = self.card["input"]

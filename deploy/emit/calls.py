@@ -90,7 +90,8 @@ def make_tuple(low: Lowering, node: Node) -> Value:
 
 def get_item(low: Lowering, node: Node) -> Value:
     """One part of a tuple."""
-    return low.parts(node.inputs[0])[node.op.index]
+    parts = low.parts(node.inputs[0])
+    return parts[int(node.op.index)]
 
 
 def split(low: Lowering, node: Node) -> Value:

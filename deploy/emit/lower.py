@@ -162,7 +162,8 @@ def _value(low: Lowering, node: Node, calls: dict[type, Any]) -> Value:
     row = calls.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")
-    return row(low, node)
+    value: Value = row(low, node)
+    return value
 
 
 def _aim(low: Lowering, node: Node, output: Buffer) -> None:

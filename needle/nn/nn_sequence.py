@@ -180,7 +180,8 @@ def _sequence(where: str, X: Tensor, features: int) -> tuple[int, int, int]:
     check_features(where, X, features, ndim=3)
     if X.shape[0] == 0:
         raise ShapeError(f"[{where}] needs at least one time step, got shape {tuple(X.shape)}")
-    return tuple(X.shape)
+    steps, batch, width = X.shape
+    return steps, batch, width
 
 
 def _layers(where: str, state: Tensor | None, num_layers: int) -> list[Tensor | None]:

@@ -56,7 +56,7 @@ class MultiHeadAttention(Module):
         probs = self.dropout(self.softmax(scores))
         return ops.matmul(probs, v), probs
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Any:
         """The result alone; one fused kernel that never holds `probs`, when no dropout is to be drawn."""
         if self.training and self.dropout.p > 0:
             return self(q, k, v)[0]
@@ -111,7 +111,8 @@ class AttentionLayer(Module):
             self._heads(self.v_projection(self.prenorm_v(v))),
         )
         joined = ops.reshape(ops.transpose(result, (1, 2)), (q.shape[0], q.shape[1], self.num_head * self.dim_head))
-        return self.out_projection(joined)
+        y: Tensor = self.out_projection(joined)
+        return y
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, H D) to (B, H, T, D)."""
@@ -142,7 +143,8 @@ class TransformerLayer(Module):
         self.feed_forward = Residual(Sequential(*feed_forward))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.feed_forward(self.attention(x))
+        y: Tensor = self.feed_forward(self.attention(x))
+        return y
 
 
 class Transformer(Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, Value
 from ..errors import IndexRangeError
@@ -71,11 +71,11 @@ class TupleGetItem(TensorOp):
 
     def __call__(self, a: TensorTuple, fold_const: bool = True) -> Tensor:  # type: ignore[override]
         if fold_const and isinstance(a.op, MakeTensorTuple):
-            return self._chosen(a.inputs)
+            return cast(Tensor, self._chosen(a.inputs))
         return Tensor.make_from_op(self, [a])
 
     def infer(self, items: tuple[Type, ...]) -> Type:
-        return self._chosen(items)
+        return cast(Type, self._chosen(items))
 
     def _chosen(self, items: Any) -> Any:
         if not 0 <= self.index < len(items):

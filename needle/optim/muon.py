@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import prod, sqrt
 from typing import Any
 
 import numpy
@@ -77,7 +77,7 @@ def orthogonalized(g: Any) -> Any:
 def norm(array: Any) -> float:
     """The Euclidean norm of all elements."""
     total = (array * array).sum()
-    return float(total if isinstance(array, numpy.ndarray) else total.numpy()[0]) ** 0.5
+    return sqrt(total if isinstance(array, numpy.ndarray) else total.numpy()[0])
 
 
 def transposed(matrix: Any) -> Any:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Job:
         return bool(self.outputs) or self.error is not None
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """Jobs with equal keys may share a batch: the same inputs, differing in the number of rows alone."""
         return tuple((name, array.shape[1:]) for name, array in sorted(self.inputs.items()))
 

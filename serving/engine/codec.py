@@ -33,7 +33,7 @@ class InferRequest:
     timeout: int | None = None
 
 
-def parse_json(text: bytes | memoryview) -> dict:
+def parse_json(text: bytes | memoryview) -> dict[str, Any]:
     """The JSON object in `text`. Raises ServingError where it is not JSON, not an object or nested too deeply."""
     try:
         found = orjson.loads(text)
@@ -83,14 +83,14 @@ def _read_raw(blob: memoryview, model: Model) -> InferRequest:
     return InferRequest({spec.name: array}, tuple(Wanted(output, binary=True) for output in model.outputs))
 
 
-def _object(holder: dict, key: str, where: str) -> dict:
+def _object(holder: dict[str, Any], key: str, where: str) -> dict[str, Any]:
     found = holder.get(key)
     if found is not None and not isinstance(found, dict):
         raise ServingError(f"[{where}] {key} must be an object, got {type(found).__name__}")
     return found or {}
 
 
-def _objects(request: dict, key: str) -> list[dict]:
+def _objects(request: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The list of named objects under `key`, each name once."""
     found = request.get(key)
     if found is None:
@@ -106,7 +106,7 @@ def _objects(request: dict, key: str) -> list[dict]:
     return found
 
 
-def _read_inputs(given: list[dict], blobs: memoryview, model: Model) -> dict[str, np.ndarray]:
+def _read_inputs(given: list[dict[str, Any]], blobs: memoryview, model: Model) -> dict[str, np.ndarray]:
     specs = {spec.name: spec for spec in model.inputs}
     names = [tensor["name"] for tensor in given]
     if sorted(names) != sorted(specs):
@@ -122,7 +122,9 @@ def _read_inputs(given: list[dict], blobs: memoryview, model: Model) -> dict[str
     return arrays
 
 
-def _read_tensor(tensor: dict, spec: TensorSpec, blobs: memoryview, max_batch: int) -> tuple[np.ndarray, memoryview]:
+def _read_tensor(
+    tensor: dict[str, Any], spec: TensorSpec, blobs: memoryview, max_batch: int
+) -> tuple[np.ndarray, memoryview]:
     """The array of one input, and the binary data that is left for the others."""
     where = spec.name
     if tensor.get("datatype") != spec.datatype:
@@ -148,7 +150,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _read_outputs(given: list[dict], binary: bool, model: Model) -> tuple[Wanted, ...]:
+def _read_outputs(given: list[dict[str, Any]], binary: bool, model: Model) -> tuple[Wanted, ...]:
     specs = {spec.name: spec for spec in model.outputs}
     wanted = []
     for output in given or [{"name": name} for name in specs]:
@@ -176,7 +178,7 @@ def classify(scores: np.ndarray, count: int, labels: tuple[str, ...]) -> np.ndar
 
 def reply(model: Model, request: InferRequest, results: Arrays) -> tuple[bytes, int | None]:
     """The body of the answer, and the length of its JSON part when binary tensors follow it (None when none do)."""
-    tensors: list[dict] = []
+    tensors: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     for wanted in request.outputs:
         array, datatype = results[wanted.spec.name], wanted.spec.datatype

@@ -52,7 +52,7 @@ def read(body: bytes, spec: Mapping[str, Any], limits: Limits) -> np.ndarray:
     raise TooLarge(f"[image] {megapixels}; {raise_with('pixels', limits)}")
 
 
-def predictions(logits: np.ndarray, labels: tuple[str, ...]) -> list[dict]:
+def predictions(logits: np.ndarray, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """softmax(logits) of one row by label, the most probable first."""
     weights = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = weights / weights.sum()

@@ -144,4 +144,5 @@ def _spec(name: str, type: Type, labels: Any = ()) -> TensorSpec:
 def _example(spec: TensorSpec) -> np.ndarray:
     """Two rows of a fixed pattern without symmetry: sin(0), sin(0.7), sin(1.4), ..."""
     shape = tuple(2 if size == -1 else size for size in spec.shape)
-    return np.sin(0.7 * np.arange(np.prod(shape))).astype(np.float32).reshape(shape)
+    row: np.ndarray = np.sin(0.7 * np.arange(np.prod(shape))).astype(np.float32)
+    return row.reshape(shape)

@@ -2,7 +2,8 @@
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from serving.engine.counters import Counters
 
@@ -25,9 +26,9 @@ class Metrics:
     def __init__(self, models: Iterable[str], columns: int = 1, max_batch: int = 128):
         self.models = tuple(models)
         self.max_batch = max_batch
-        keys: list[tuple] = []
-        levels: list[tuple] = []
-        flags: list[tuple] = []
+        keys: list[tuple[Any, ...]] = []
+        levels: list[tuple[Any, ...]] = []
+        flags: list[tuple[Any, ...]] = []
         for model in self.models:
             keys += [("requests", model, code) for code in (*CODES, OTHER)]
             keys += [(phase, model, part) for phase in PHASES for part in ("count", "seconds")]
@@ -52,7 +53,7 @@ class Metrics:
 
     def phases(self, model: str, **seconds: float) -> None:
         """Count where one successful request spent its time: queue, compute_input, compute_infer, compute_output."""
-        amounts: list = []
+        amounts: list[tuple[tuple[Any, ...], float]] = []
         for phase, spent in seconds.items():
             amounts += [((phase, model, "count"), 1), ((phase, model, "seconds"), spent)]
         amounts += self._observe("queue_seconds", model, seconds["queue"])
@@ -70,18 +71,18 @@ class Metrics:
         self.counters.raise_flag(("last", model), int(time.time() * 1000))
 
     @staticmethod
-    def _observe(name: str, model: str, value: float) -> list[tuple[tuple, float]]:
+    def _observe(name: str, model: str, value: float) -> list[tuple[tuple[Any, ...], float]]:
         bounds = (*HISTOGRAMS[name][0], float("inf"))
         return [((name, model, bounds[bisect_left(bounds, value)]), 1), ((name, model, "sum"), value)]
 
-    def statistics(self, model: str, version: str) -> dict:
+    def statistics(self, model: str, version: str) -> dict[str, Any]:
         """One entry of `model_stats`: nanoseconds and counts, over all workers and since the server started."""
         total = self.counters.total
 
-        def duration(*key) -> dict:
+        def duration(*key: Any) -> dict[str, Any]:
             return {"count": int(total((*key, "count"))), "ns": int(total((*key, "seconds")) * 1e9)}
 
-        batches: list[dict] = []
+        batches: list[dict[str, Any]] = []
         for size in range(1, self.max_batch + 1):
             spent = duration("batch", model, size)
             if spent["count"]:
@@ -130,7 +131,7 @@ class Metrics:
         yield from (f'needle_model_loaded{{model="{m}"}} {total(("loaded", m)):.0f}' for m in self.models)
 
     def _triton(self, version: str) -> Iterator[str]:
-        families = (
+        families: tuple[tuple[str, Callable[[Any], int]], ...] = (
             ("request_success", lambda s: s["inference_stats"]["success"]["count"]),
             ("request_failure", lambda s: s["inference_stats"]["fail"]["count"]),
             ("count", lambda s: s["inference_count"]),

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ class Model:
     max_batch: int = 32
     canary: Canary | None = None
 
-    def metadata(self) -> dict:
+    def metadata(self) -> dict[str, Any]:
         """The model's metadata as the Open Inference Protocol words it."""
         return {
             "name": self.name,
@@ -74,10 +74,10 @@ class Model:
             "outputs": [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in self.outputs],
         }
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The configuration in Triton's ModelConfig JSON: sizes without the batch, 64-bit integers as strings."""
 
-        def tensors(specs):
+        def tensors(specs: Iterable[Any]) -> list[dict[str, Any]]:
             return [{"name": t.name, "data_type": f"TYPE_{t.datatype}", "dims": list(t.shape[1:])} for t in specs]
 
         return {

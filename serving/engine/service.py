@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from serving.engine import codec, images
 from serving.engine.batcher import Batcher, Job
@@ -72,12 +73,12 @@ class Service:
         """The loaded model. Raises NotFound (unknown, or unloaded) or Unavailable (being loaded, or that failed)."""
         return self._loaded(name, version)[0]
 
-    def index(self) -> list[dict]:
+    def index(self) -> list[dict[str, Any]]:
         """Every known model with its state, as the model repository extension words it."""
         self._obey_all()
         return [{"name": e.name, "version": VERSION, **self._state(e)} for e in self.entries.values()]
 
-    def _state(self, entry: Entry) -> dict:
+    def _state(self, entry: Entry) -> dict[str, Any]:
         if self._wanted(entry) <= 0:
             return {"state": "UNAVAILABLE", "reason": "unloaded"}
         if entry.model is not None:
@@ -163,7 +164,7 @@ class Service:
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return answer
 
-    def classify(self, name: str, version: str | None, body: bytes) -> dict:
+    def classify(self, name: str, version: str | None, body: bytes) -> dict[str, Any]:
         """Class probabilities for the image file in `body`, the most probable first."""
         model, batcher = self._loaded(name, version)
         spec = model.card.get("input", {})

@@ -60,7 +60,7 @@ def _strings(blob: memoryview, shape: tuple[int, ...], where: str) -> np.ndarray
     return _objects(elements, shape)
 
 
-def _objects(elements: list, shape: tuple[int, ...]) -> np.ndarray:
+def _objects(elements: list[Any], shape: tuple[int, ...]) -> np.ndarray:
     array = np.empty(len(elements), object)
     array[:] = elements
     return array.reshape(shape)
@@ -96,11 +96,11 @@ def _check_kinds(kinds: set[type], wanted: set[type], datatype: str, where: str)
         raise ServingError(f"[{where}] {datatype} data must be {' or '.join(k.__name__ for k in wanted)}, got {given}")
 
 
-def _flatten(data: Any, shape: tuple[int, ...], where: str) -> list:
+def _flatten(data: Any, shape: tuple[int, ...], where: str) -> list[Any]:
     """The elements of a list that is flat, or nested exactly like `shape`."""
     if not isinstance(data, list):
         raise ServingError(f"[{where}] data must be a list, got {type(data).__name__}")
-    rows: list = data
+    rows: list[Any] = data
     if data and isinstance(data[0], list):
         rows = [data]
         for size in shape:

@@ -3,6 +3,8 @@
 The clients send no Content-Type: bodies are read as what they are, whatever the header says.
 """
 
+from typing import Any
+
 from flask import Response, request
 
 from serving import __version__
@@ -82,7 +84,7 @@ def unload(model: str) -> Response:
     return answer({})
 
 
-def _optional_json() -> dict:
+def _optional_json() -> dict[str, Any]:
     """The JSON object in the body; clients may also leave the body empty."""
     body = read_body()
     return parse_json(body) if body else {}

@@ -14,15 +14,15 @@ WHOLE = {"type": "integer"}
 FLAG = {"type": "boolean"}
 
 
-def _object(required: str = "", **properties: Any) -> dict:
+def _object(required: str = "", **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required.split()}
 
 
-def _list(items: Any) -> dict:
+def _list(items: Any) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def _ref(name: str) -> dict:
+def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -33,7 +33,7 @@ TENSOR_SPEC = _object("name datatype shape", name=STRING, datatype=DATATYPE, sha
 TENSOR = _object("name shape datatype", name=STRING, shape=SHAPE, datatype=DATATYPE, data=DATA, parameters=_object())
 STATES = {"enum": ["UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"]}
 
-SCHEMAS: dict[str, dict] = {
+SCHEMAS: dict[str, dict[str, Any]] = {
     "Error": _object("error", error=STRING),
     "Object": _object(),
     "Empty": {"type": "object", "maxProperties": 0},
@@ -73,12 +73,12 @@ BINARY = {
 IMAGES = {f"image/{name.lower()}": {"schema": {"type": "string", "format": "binary"}} for name in FORMATS}
 
 
-def _json(name: str) -> dict:
+def _json(name: str) -> dict[str, Any]:
     return {"application/json": {"schema": _ref(name)}}
 
 
 # What a route names that is more than one JSON schema.
-MEDIA: dict[str, dict] = {
+MEDIA: dict[str, dict[str, Any]] = {
     "Inference": {"application/octet-stream": {"schema": BINARY}},
     "Image": IMAGES,
     "Html": {"text/html": {"schema": STRING}},
@@ -114,9 +114,9 @@ LENGTH_HEADER = {
 }
 
 
-def describe(routes: Iterable[Route]) -> dict:
+def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """The description of these routes as plain data."""
-    paths: dict[str, dict] = {}
+    paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for path in route.paths():
             paths.setdefault(re.sub(r"<(\w+)>", r"{\1}", path), {})[route.method.lower()] = _operation(route, path)
@@ -130,7 +130,7 @@ def describe(routes: Iterable[Route]) -> dict:
     }  # fmt: skip
 
 
-def _operation(route: Route, path: str) -> dict:
+def _operation(route: Route, path: str) -> dict[str, Any]:
     name = "".join(part.title() for part in route.view.__name__.split("_")) + ("Version" if "<version>" in path else "")
     responses = {"200": {"description": "The answer.", "content": REPLIES.get(route.reply) or _content(route.reply)}}
     for status in (*route.errors, 405):
@@ -147,11 +147,11 @@ def _operation(route: Route, path: str) -> dict:
     return operation
 
 
-def _content(name: str) -> dict:
+def _content(name: str) -> dict[str, Any]:
     return MEDIA.get(name) or _json(name)
 
 
-def _parameters(route: Route, path: str) -> Iterator[dict]:
+def _parameters(route: Route, path: str) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"<(\w+)>", path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
     if route.body == "Inference":

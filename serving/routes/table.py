@@ -37,7 +37,8 @@ class Route:
 
 def service() -> Service:
     """The service of the app that handles this request."""
-    return current_app.extensions["needle-serve"]
+    found: Service = current_app.extensions["needle-serve"]
+    return found
 
 
 def answer(content: Any, status: int = 200) -> Response:

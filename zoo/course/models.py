@@ -50,7 +50,8 @@ class ResNet9(nn.Module):
         )
 
     def forward(self, x: ndl.Tensor) -> ndl.Tensor:
-        return self.model(x)
+        y: ndl.Tensor = self.model(x)
+        return y
 
 
 class LanguageModel(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from needle.backend_ndarray.ndarray_backend_cpu import softmax_regression_epoch 
 from needle.data.datasets.mnist_dataset import read_pair
 
 
-def add(x, y):
+def add(x: Any, y: Any) -> Any:
     """x + y, for numbers and arrays."""
     return x + y
 
@@ -25,7 +26,7 @@ def softmax_loss(Z: np.ndarray, y: np.ndarray) -> float:
     """mean over rows of log sum exp(Z) - Z[y]; Z (n, classes) logits, y (n,) labels."""
     top = Z.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(Z - top).sum(axis=1)) + top[:, 0]
-    return (log_sum - Z[np.arange(len(y)), y]).mean()
+    return float((log_sum - Z[np.arange(len(y)), y]).mean())
 
 
 def softmax_regression_epoch(
@@ -62,7 +63,7 @@ def loss_err(h: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 def _error(Z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """softmax(Z) - onehot(y)."""
-    e = np.exp(Z - Z.max(axis=1, keepdims=True))
+    e: np.ndarray = np.exp(Z - Z.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
     e[np.arange(len(y)), y] -= 1
     return e

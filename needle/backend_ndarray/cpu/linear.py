@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from needle.backend_ndarray.ndarray import NDArray
 from needle.errors import ShapeError
 
 
-def _view(x: NDArray) -> tuple:
+def _view(x: NDArray) -> tuple[Any, ...]:
     return x._handle, x._shape, x._strides, x._offset
 
 
