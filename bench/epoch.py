@@ -17,18 +17,18 @@ from bench.timing import interleaved, report
 from bench.training import THREADS, torch_resnet9
 from needle import nn
 from zoo import entry
+from zoo.classify import EpochBatches, MuonRecipe
 from zoo.course.models import ResNet9
 from zoo.datasets import Split
-from zoo.train import Recipe, batches
 
-RECIPE = Recipe(batch=128)
+RECIPE = MuonRecipe(batch=128)
 
 
 def epoch(step: Callable[[Any, Any], None], data: Split) -> Callable[[], None]:
     """A function that runs `step` on every augmented batch of `data`."""
 
     def run() -> None:
-        for x, y in batches(data, RECIPE, entry("resnet9").card(), seed=0, epoch=0):
+        for x, y in EpochBatches(data, RECIPE, entry("resnet9").input.spec(), seed=0):
             step(x, y)
 
     return run
@@ -38,10 +38,9 @@ def needle_step() -> Callable[[Any, Any], None]:
     model, loss_fn = ResNet9(device=ndl.cpu()), nn.SoftmaxLoss()
     optimizer = ndl.optim.Adam(model.parameters(), lr=1e-3)
 
-    def step(x: ndl.NDArray, y: np.ndarray) -> None:
+    def step(x: ndl.Tensor, y: ndl.Tensor) -> None:
         optimizer.reset_grad()
-        inputs, labels = (ndl.Tensor(a, device=ndl.cpu(), requires_grad=False) for a in (x, y))
-        loss_fn(model(inputs), labels).backward()
+        loss_fn(model(x), y).backward()
         optimizer.step()
 
     return step
@@ -51,9 +50,9 @@ def torch_step() -> Callable[[Any, Any], None]:
     model = torch_resnet9()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    def step(x: ndl.NDArray, y: np.ndarray) -> None:
+    def step(x: ndl.Tensor, y: ndl.Tensor) -> None:
         optimizer.zero_grad()
-        F.cross_entropy(model(torch.from_numpy(x.numpy())), torch.from_numpy(y)).backward()
+        F.cross_entropy(model(torch.from_numpy(x.numpy())), torch.from_numpy(y.numpy().astype("int64"))).backward()
         optimizer.step()
 
     return step

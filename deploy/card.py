@@ -28,6 +28,10 @@ class Image:
             "mean": list(self.mean), "std": list(self.std),
         }  # fmt: skip
 
+    def __str__(self) -> str:
+        size = f"{self.channels} x {self.height} x {self.width}"
+        return f"image {size}, (pixels / 255 - mean) / std with mean {list(self.mean)}, std {list(self.std)}"
+
 
 def check_card(card: Any) -> dict[str, Any]:
     """The card, once its `input` and `labels`, if it has them, are what their readers need. Raises NdFormatError."""

@@ -6,6 +6,13 @@ from dataclasses import asdict
 
 from .registry import Entry
 
+FRACTIONS = {"top1", "top1_mirrored"}  # the metrics that people read as per cent
+
+
+def shown(metric: str, value: float) -> str:
+    """A metric's value as people read it: per cent for a fraction, four digits otherwise."""
+    return f"{100 * value:.2f} %" if metric in FRACTIONS else f"{value:.4g}"
+
 
 def render(entry: Entry) -> str:
     """The card of one model, generated from its record and its recorded runs."""
@@ -14,9 +21,8 @@ def render(entry: Entry) -> str:
         "",
         f"- **Task**: {entry.task}",
         f"- **Data**: {entry.data}",
-        f"- **Input**: {entry.input.channels} x {entry.input.height} x {entry.input.width}, "
-        f"(pixels / 255 - mean) / std with mean {list(entry.input.mean)}, std {list(entry.input.std)}",
-        f"- **Labels**: {', '.join(entry.labels)}",
+        f"- **Input**: {entry.input}",
+        f"- **Output**: {entry.output}",
         f"- **Licence**: {entry.licence}",
         f"- **Limits**: {entry.limits}",
         "",
@@ -31,13 +37,14 @@ def render(entry: Entry) -> str:
         return "\n".join([*lines, f"Not trained yet: `needle-zoo train {entry.name}`.", ""])
     for metric, number in entry.measured.items():
         lines.append(
-            f"- {metric}: **{100 * number.value:.2f} %** (mean of {number.seeds} seeds, "
-            f"standard deviation {100 * number.std:.2f}), recomputed by `{number.by}`"
+            f"- {metric}: **{shown(metric, number.value)}** (mean of {number.seeds} seeds, "
+            f"standard deviation {shown(metric, number.std)}), recomputed by `{number.by}`"
         )
     metrics = list(entry.runs[0].metrics)
-    lines += ["", f"| seed | {' | '.join(metrics)} | seconds | commit | weights | sha256 |"]
+    lines += ["", "| " + " | ".join(["seed", *metrics, "seconds", "commit", "weights", "sha256"]) + " |"]
     lines += ["|---" * (5 + len(metrics)) + "|"]
     for run in entry.runs:
-        values = " | ".join(f"{100 * run.metrics[metric]:.2f} %" for metric in metrics)
-        lines.append(f"| {run.seed} | {values} | {run.seconds:.0f} | {run.commit} | {run.weights} | `{run.sha256}` |")
+        values = [shown(metric, run.metrics[metric]) for metric in metrics]
+        cells = [str(run.seed), *values, f"{run.seconds:.0f}", run.commit, run.weights, f"`{run.sha256}`"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 
 from needle.errors import NeedleError
 
-from . import entry, load, names
-from .card import render
+from . import ZooError, entry, load, names
+from .card import render, shown
+from .vision import ImageClassifier
 
 
 def _list(args: argparse.Namespace) -> int:
     for name in names():
         record = entry(name)
-        numbers = ", ".join(f"{metric} {100 * number.value:.1f} %" for metric, number in record.measured.items())
-        print(f"{name:<12} {record.task}; {numbers or 'not trained yet'}")
+        numbers = ", ".join(f"{metric} {shown(metric, number.value)}" for metric, number in record.measured.items())
+        print(f"{name:<14} {record.task}; {numbers or 'not trained yet'}")
     return 0
 
 
@@ -28,8 +29,9 @@ def _card(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from .train import train
 
+    options = {key: getattr(args, key) for key in ("data", "folder", "record", "epochs", "tiny", "workers")}
     for seed in args.seeds:
-        train(entry(args.name), seed, data=args.data, folder=args.folder, record=args.record, epochs=args.epochs)
+        train(entry(args.name), seed, **options)
     return 0
 
 
@@ -40,7 +42,10 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    for label, probability in load(args.name, pretrained=True).predict(args.image, top=args.top):
+    model = load(args.name, pretrained=args.weights is None, weights=args.weights)
+    if not isinstance(model, ImageClassifier):
+        raise ZooError(f"[predict] {args.name} gives no labels: {entry(args.name).task}")
+    for label, probability in model.predict(args.image, top=args.top):
         print(f"{100 * probability:6.2f} %  {label}")
     return 0
 
@@ -65,8 +70,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training run for each (default: 0)")
     train.add_argument("--folder", default="runs", help="where checkpoints and logs go (default: runs)")
     train.add_argument("--epochs", type=int, help="train for fewer or more epochs than the recipe says")
+    train.add_argument("--tiny", action="store_true", help="the smallest configuration, on generated data, in seconds")
+    train.add_argument("--workers", type=int, default=0, help="processes that prepare batches; changes no byte of them")
     train.add_argument("--record", action="store_true", help="put the weights and the numbers into the package")
     predict.add_argument("image", help="an image file")
+    predict.add_argument("--weights", help="a file that `train` wrote (default: the weights inside the package)")
     predict.add_argument("--top", type=int, default=5, help="how many labels (default: 5)")
     return root
 

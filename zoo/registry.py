@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from deploy.card import Image
 from needle import Tensor, nn
 from needle.errors import NeedleError
-from needle.weights import load_safetensors
+from needle.weights import read_safetensors
+
+from .recipe import Recipe
+from .signature import Labels, Spec
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,13 +27,12 @@ class ZooError(NeedleError, LookupError):
 
 
 class Model(nn.Module):
-    """A module that carries its card and owns its preprocessing."""
+    """A module that carries its card and owns what lies between its arrays and the world.
+
+    Each family adds its own way of being used: `ImageClassifier.predict`, `LanguageModel.generate`, `DCGAN.sample`.
+    """
 
     card: dict[str, Any]
-
-    def predict(self, given: Any, top: int | None = None) -> list[tuple[str, float]]:
-        """(label, probability) pairs for what the model is about, the most probable first; the best `top` if given."""
-        raise NotImplementedError
 
     def example(self, batch: int = 1) -> Tensor:
         """An input of the right shape, all zeros: what `deploy.freeze` traces the model with."""
@@ -60,16 +62,25 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Tiny:
+    """The family at its smallest: arguments of the builder and settings of the recipe for seconds on generated data."""
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One model: how to build it, what it was trained on, by which recipe, and what it must not be used for."""
+    """One model: how to build it, what it takes and gives, by which recipe it is trained, and what it is not for."""
 
     name: str
     build: Callable[..., Model]
     task: str
     data: str
-    input: Image
-    labels: tuple[str, ...]
-    recipe: Any
+    input: Spec
+    output: Spec
+    recipe: Recipe
+    tiny: Tiny
     licence: str
     limits: str
 
@@ -94,9 +105,10 @@ class Entry:
 
     def card(self) -> dict[str, Any]:
         """The facts that travel with a model: plain data."""
+        labels = {"labels": list(self.output.names)} if isinstance(self.output, Labels) else {}
         return {
             "name": self.name, "task": self.task, "data": self.data, "input": self.input.spec(),
-            "labels": list(self.labels), "licence": self.licence, "limits": self.limits,
+            "output": self.output.spec(), **labels, "licence": self.licence, "limits": self.limits,
             "measured": {metric: vars(number) for metric, number in self.measured.items()},
         }  # fmt: skip
 
@@ -104,11 +116,12 @@ class Entry:
 _entries: dict[str, Entry] = {}
 
 
-def model(**record: Any) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
-    """Register the decorated builder under its name, with the other fields of its `Entry`."""
+def model(*, name: str | None = None, **record: Any) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
+    """Register the decorated builder under `name` (default: its own), with the other fields of its `Entry`."""
 
     def register(build: Callable[..., Model]) -> Callable[..., Model]:
-        _entries[build.__name__] = Entry(name=build.__name__, build=build, **record)
+        known = name or build.__name__
+        _entries[known] = Entry(name=known, build=build, **record)
         return build
 
     return register
@@ -126,20 +139,44 @@ def entry(name: str) -> Entry:
     return _entries[name]
 
 
-def load(name: str, pretrained: bool = False, *, seed: int | None = None, **config: Any) -> Model:
-    """The model `name`; with `pretrained` in evaluation mode with trained weights from inside the package.
+def load(
+    name: str,
+    pretrained: bool = False,
+    *,
+    seed: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    tiny: bool = False,
+    **config: Any,
+) -> Model:
+    """The model `name`: untrained, or in evaluation mode with trained weights.
 
-    `seed` chooses among the recorded training runs (default: the first). The other arguments go to the model's builder.
-    Works offline and leaves numpy's global generator as it was when `pretrained`. Raises ZooError for an unknown name
-    or seed, DataError if the weights are not the published ones.
+    `pretrained` takes the weights inside the package, `seed` choosing among the recorded runs (default: the first);
+    `weights` is a file that `needle-zoo train` wrote. `tiny` is the smallest configuration. The other arguments go to
+    the model's builder. Works offline; with trained weights numpy's global generator stays as it was. Raises ZooError
+    for an unknown name or seed, or the weights of another model, DataError if a file is not what was published.
     """
     record = entry(name)
-    if not pretrained:
-        return record.build(**config)
-    run = _run(record, seed)
-    arrays = load_safetensors(HERE / "weights" / run.weights, sha256=run.sha256)
+    if tiny:
+        config = {**record.tiny.model, **config}
+    if weights is not None:
+        return _trained(record, Path(weights), None, config)
+    if pretrained:
+        run = _run(record, seed)
+        return _trained(record, HERE / "weights" / run.weights, run.sha256, config)
+    return record.build(**config)
+
+
+def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, Any]) -> Model:
+    """The model in a file of weights, which says with what arguments it was built."""
+    arrays, facts = read_safetensors(path, sha256)
+    if facts.get("model") != record.name:
+        raise ZooError(f"[zoo] {path} holds weights of {facts.get('model')}, not of {record.name}")
+    try:
+        given = dict(json.loads(facts.get("config", "{}")))
+    except (ValueError, TypeError):
+        raise ZooError(f"[zoo] {path}: its config is not an object of JSON: {facts['config']!r:.200}") from None
     with _generator_kept():
-        built = record.build(**config)
+        built = record.build(**{**given, **config})
     built.load_state_dict(arrays)
     built.eval()
     return built

@@ -6,10 +6,11 @@ from typing import Any
 
 from deploy.card import Image
 
+from .classify import MuonRecipe
 from .course import models
 from .labels import CIFAR10
-from .registry import Model, entry, model
-from .train import Recipe
+from .registry import Model, Tiny, entry, model
+from .signature import Labels
 from .vision import ImageClassifier
 
 CIFAR10_INPUT = Image(3, 32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
@@ -19,8 +20,9 @@ CIFAR10_INPUT = Image(3, 32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2
     task="image classification: which of ten kinds of thing a 32 x 32 colour photograph shows",
     data="CIFAR-10 (Krizhevsky 2009): trained on the 50,000 training images, measured on the 10,000 test images",
     input=CIFAR10_INPUT,
-    labels=CIFAR10,
-    recipe=Recipe(),
+    output=Labels(CIFAR10),
+    recipe=MuonRecipe(),
+    tiny=Tiny(recipe={"epochs": 8, "batch": 32, "crop": 1, "flip": 0.0}),
     licence="MIT (code and weights); the data set publishes no licence, cite Krizhevsky 2009",
     limits="It knows ten classes and always answers with one of them. Trained on 32 x 32 thumbnails, to which larger "
     "photographs are reduced; small shifts can change the answer, for its first layer has stride 4. Not for decisions "

@@ -20,12 +20,14 @@ import deploy
 import zoo
 from deploy import interpreter
 from deploy.build import cache_folder, compiler, find
+from deploy.card import Image
 from deploy.passes import optimize
 from needle.backend_selection import array_api
 from needle.errors import NeedleError
 from needle.types import Dim, Type
 from serving.engine.errors import ServingError, Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
+from zoo.signature import Labels
 
 MAX_BATCH = 32
 PATIENCE = 3.0  # seconds to wait for a program from the cache before the graph is interpreted for the time being
@@ -36,8 +38,9 @@ log = logging.getLogger("serving")
 
 
 def names() -> list[str]:
-    """The models there are."""
-    return zoo.names()
+    """The models there are: those of the zoo that classify images and were trained."""
+    records = [zoo.entry(name) for name in zoo.names()]
+    return [x.name for x in records if isinstance(x.input, Image) and isinstance(x.output, Labels) and x.runs]
 
 
 def loader(engine: str = "auto") -> Callable[[str], Model]:

@@ -1,5 +1,7 @@
 """The zoo's records: loading, predicting, cards."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ import needle as ndl
 import zoo
 from needle.data.images import open_image, prepare
 from needle.errors import DataError
+from needle.weights import save_safetensors
 from zoo import card
-from zoo.registry import Measured
+from zoo.registry import HERE, Measured
 
 
 def drawing(size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -108,11 +111,32 @@ def test_every_model_has_a_card_with_its_recorded_numbers() -> None:
     for name in zoo.names():
         record = zoo.entry(name)
         text = card.render(record)
-        assert record.limits in text and record.runs, f"{name} was never trained"
+        assert record.limits in text and str(record.input) in text and str(record.output) in text
+        assert record.runs or f"needle-zoo train {name}" in text
         for metric, number in record.measured.items():
             assert f"{metric}: **{100 * number.value:.2f} %**" in text and number.by == f"needle-zoo evaluate {name}"
         for run in record.runs:
             assert run.sha256 in text
+
+
+def test_the_recorded_recipe_is_the_recipe() -> None:
+    for name in zoo.names():
+        path = HERE / "cards" / f"{name}.json"
+        if path.exists():
+            recorded = json.loads(path.read_text())["recipe"]
+            assert {key: asdict(zoo.entry(name).recipe)[key] for key in recorded} == recorded
+
+
+def test_weights_from_a_file_are_those_of_that_model(tmp_path: Path) -> None:
+    model = zoo.load("resnet9", tiny=True)
+    path = tmp_path / "weights.safetensors"
+    save_safetensors(path, model.state_dict(), {"model": "resnet9"})
+    loaded = zoo.load("resnet9", weights=path)
+    assert not loaded.training and loaded.predict(drawing()) == model.predict(drawing())
+    for facts, says in (({"model": "gpt"}, "of gpt, not of resnet9"), ({"model": "resnet9", "config": "[1"}, "JSON")):
+        save_safetensors(path, model.state_dict(), facts)
+        with pytest.raises(zoo.ZooError, match=says):
+            zoo.load("resnet9", weights=path)
 
 
 def test_a_number_without_its_command_cannot_be_constructed() -> None:

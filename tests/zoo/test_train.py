@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import zoo
+from needle import Tensor
 from needle.data.datasets.cifar10_dataset import read_cifar10
 from needle.errors import DataError
 from needle.weights import load_safetensors
-from zoo import evaluate, registry, train
+from zoo import classify, evaluate, registry, train
 from zoo.cli import main
 
 IMAGES = 512
@@ -78,17 +79,17 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     resnet9: registry.Entry, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "whole"))
-    step, stop_at = train.Trainer.step, 5 * (IMAGES // 64) + 3  # in the middle of the sixth epoch
+    step, stop_at = classify.MuonStep.__call__, 5 * (IMAGES // 64) + 3  # in the middle of the sixth epoch
 
-    def killed(self: train.Trainer, x: np.ndarray, y: np.ndarray) -> float:
+    def killed(self: classify.MuonStep, x: Tensor, y: Tensor) -> dict[str, float]:
         if self.done == stop_at:
             raise KeyboardInterrupt
         return step(self, x, y)
 
-    monkeypatch.setattr(train.Trainer, "step", killed)
+    monkeypatch.setattr(classify.MuonStep, "__call__", killed)
     with pytest.raises(KeyboardInterrupt):
         train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "cut"))
-    monkeypatch.setattr(train.Trainer, "step", step)
+    monkeypatch.setattr(classify.MuonStep, "__call__", step)
     resumed = train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "cut"))
     assert resumed.sha256 == whole.sha256 and resumed.metrics == whole.metrics
     log = (tmp_path / "cut" / "resnet9-seed2" / "log.csv").read_text().splitlines()
@@ -103,7 +104,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(resnet9: registry.Entry, data
 
 
 def test_the_schedule_rises_and_falls() -> None:
-    values = [train.triangle(step / 100, warmup=0.1) for step in range(101)]
+    values = [classify.triangle(step / 100, warmup=0.1) for step in range(101)]
     assert values[0] == 0 and values[100] == 0 and max(values) == values[10] == 1
 
 

@@ -1,0 +1,68 @@
+"""What a recipe is: settings, which go onto the card, and the answers to what training asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy
+
+if TYPE_CHECKING:
+    from .registry import Model
+
+
+class Data(NamedTuple):
+    """What a recipe trains on and measures on; `config` is what the model's builder must know of it.
+
+    `config` (such as a vocabulary) is plain JSON data, for it travels with the weights.
+    """
+
+    train: Any
+    test: Any
+    config: Mapping[str, Any] = {}
+
+
+class Step(Protocol):
+    """One update of a model on one batch, with a state: what `needle.fit` runs."""
+
+    def __call__(self, *batch: Any) -> dict[str, float]:
+        """The losses, by name, of the update just made."""
+        ...
+
+    def state_dict(self) -> dict[str, numpy.ndarray]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. The fields of a family's subclass are its settings, all of them plain data."""
+
+    epochs: int = 1
+    batch: int = 1
+    dataset: str = ""
+
+    def data(self, folder: str | None = None) -> Data:
+        """The data set, from `folder`, from NEEDLE_DATA or downloaded. Raises DataError if it cannot be had."""
+        raise NotImplementedError
+
+    def generated(self) -> Data:
+        """A little made-up data of the same kind, always the same: enough to see a loss fall in seconds."""
+        raise NotImplementedError
+
+    def loader(self, data: Data, model: Model, seed: int, workers: int = 0) -> Any:
+        """Batches for the step: a `needle.data.DataLoader`, or what has its `set_epoch` and `state_dict`."""
+        raise NotImplementedError
+
+    def step(self, model: Model, steps: int) -> Step:
+        """What makes one of `steps` updates."""
+        raise NotImplementedError
+
+    def evaluate(self, model: Model, data: Data) -> dict[str, float]:
+        """The model's metrics on `data.test`: the numbers on its card. May be empty."""
+        return {}
+
+    def sample(self, model: Model, folder: Path, epoch: int) -> None:
+        """Write into `folder` what the model makes after `epoch` epochs, where there is something to look at."""
