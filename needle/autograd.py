@@ -184,7 +184,7 @@ class Value:
 
 
 class TensorTuple(Value):
-    """A fixed-length tuple of tensors as one node of the graph."""
+    """A fixed-length tuple of tensors as one node of the graph. Adding tuples of other lengths raises ShapeError."""
 
     def __len__(self) -> int:
         return len(self.type if self.cached_data is None else self.cached_data)

@@ -82,7 +82,7 @@ class Tensor(Value):
     def backward(self, out_grad: Tensor | None = None) -> None:
         """d self / d x into `x.grad` of every x this tensor was computed from (overwriting what was there).
 
-        `out_grad` is the adjoint of this tensor, ones by default.
+        `out_grad` is the adjoint of this tensor, ones by default. Raises ShapeError if it has another shape.
         """
         if out_grad is None:
             out_grad = needle.init.ones(*self.shape, dtype=self.dtype, device=self.device)

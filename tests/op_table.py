@@ -12,6 +12,9 @@ from types import ModuleType
 from deploy.emit.calls import CALLS
 from deploy.emit.lower import Refused
 from needle import ops
+from needle.errors import NeedleError
+from needle.types import Type
+from tests.cases import REFUSALS
 
 PAGE = "docs/ops.md"
 HEAD = """# The ops
@@ -22,6 +25,11 @@ the value on arrays, `gradient` the adjoints of its inputs, in ops again; so eve
 needed. `tests/families/` holds samples of each; `tests/test_every_op.py` checks value, type, gradient, second gradient,
 `tests/deploy/test_programs.py` the compiled program of the ops that have one. The others are refused with a reason.
 """
+REFUSED = """## What they refuse
+
+An op that is given inputs it has no meaning for raises one of the exceptions of `needle.errors`, before anything is
+computed. Each line is a test.
+"""
 
 
 def markdown() -> str:
@@ -31,7 +39,18 @@ def markdown() -> str:
         parts.append(f"## {module.__name__}\n\n{(module.__doc__ or '').splitlines()[0]}\n")
         parts.append("| op | function | what it computes | compiled |\n|---|---|---|---|")
         parts.append("\n".join(rows(module)) + "\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, REFUSED, *refusals(), ""])
+
+
+def refusals() -> Iterator[str]:
+    """A line for each kind of input that an op refuses, with what it says."""
+    for op, shapes, _ in sorted(REFUSALS, key=lambda row: type(row[0]).__name__):
+        nested = [isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], tuple) for shape in shapes]
+        types = [tuple(map(Type, x)) if deep else Type(x) for x, deep in zip(shapes, nested, strict=True)]
+        try:
+            op.infer(*types)
+        except NeedleError as error:
+            yield f"- `{op}` on {', '.join(map(str, shapes))}: `{type(error).__name__}: {error}`"
 
 
 def modules() -> list[ModuleType]:

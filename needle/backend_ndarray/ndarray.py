@@ -89,6 +89,7 @@ class NDArray(Views, Arithmetic):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
         return self._shape
 
     @property
@@ -98,18 +99,22 @@ class NDArray(Views, Arithmetic):
 
     @property
     def device(self) -> BackendDevice:
+        """The device that holds the memory."""
         return self._device
 
     @property
     def dtype(self) -> str:
+        """The type of the elements, by name."""
         return "float32"
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self._shape)
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return prod(self._shape)
 
     @property

@@ -37,6 +37,7 @@ class DataLoader:
 
     The last batch may be smaller. With `shuffle` every new iteration draws one permutation from numpy's global
     generator. The Tensors live on the default device and require no gradient.
+    Raises ValueError for a batch size below 1.
     """
 
     def __init__(self, dataset: Dataset, batch_size: int | None = 1, shuffle: bool = False) -> None:

@@ -47,7 +47,10 @@ def _child_modules(value: object) -> list[Module]:
 
 
 class Module:
-    """A function with parameters: subclasses set attributes in `__init__` and write `forward`."""
+    """A function with parameters: subclasses set attributes in `__init__` and write `forward`.
+
+    `module(x)` is `forward(x)`; each module says which shapes it takes, and raises ShapeError for others.
+    """
 
     training: bool
 
@@ -152,7 +155,7 @@ class Sigmoid(Module):
 
 
 class Sequential(Module):
-    """y = f_n(... f_2(f_1(x))): the modules one after the other."""
+    """y = f_n(... f_2(f_1(x))): the modules one after the other; x of the shape that the first one takes."""
 
     def __init__(self, *modules: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -190,7 +193,10 @@ class SoftmaxLoss(Module):
 
 
 class Dropout(Module):
-    """y = x mask / (1 - p), mask = 1 with probability 1 - p, during training; y = x, and no draw, otherwise."""
+    """y = x mask / (1 - p), mask = 1 with probability 1 - p, during training; y = x, and no draw, otherwise.
+
+    x and y of any shape. Raises ValueError for p outside [0, 1).
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()

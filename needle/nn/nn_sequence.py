@@ -55,7 +55,10 @@ class _Cell(Module):
 
 
 class RNNCell(_Cell):
-    """h' = f(x W_ih + bias_ih + h W_hh + bias_hh), f tanh or relu; x (B, input_size), h and h' (B, hidden_size)."""
+    """h' = f(x W_ih + bias_ih + h W_hh + bias_hh), f tanh or relu; x (B, input_size), h and h' (B, hidden_size).
+
+    Raises NeedleError for another nonlinearity, ShapeError for sizes that do not fit.
+    """
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",

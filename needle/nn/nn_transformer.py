@@ -151,7 +151,7 @@ class Transformer(Module):
     """`num_layers` TransformerLayers over x plus a learned embedding of each position.
 
     x (T, B, embedding_size), or (B, T, embedding_size) with `batch_first`; T at most `sequence_len`. Returns y of the
-    same shape and, in the place of a recurrent state, zeros.
+    same shape and, in the place of a recurrent state, zeros. Raises ShapeError for a longer sequence.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ class WeightAverage:
     """a = decay a + (1 - decay) p for each tensor p, with a = p at first.
 
     Give it the running statistics along with the parameters where those are to be averaged too.
+    Raises ValueError for a decay outside [0, 1).
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
     """
 

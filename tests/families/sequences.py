@@ -115,6 +115,7 @@ TORCH: dict[type, Callable[..., Any]] = {
 
 REFUSALS: list[Refusal] = [
     (ops.Embed(), ((3,), (4,)), r"\[embed\] needs a weight \(n, d\), got \(4,\)"),
+    (ops.EmbedGradient(4), ((3, 2), (4,)), r"\[embed_gradient\] needs g of shape ids\.shape \+ \(d,\), got \(3, 2\)"),
     (ops.LSTM(), ((3, 2, 8), (2, 3), (2, 2), (2, 8)), r"\[lstm\] needs gates \(T, B, 4H\) with T > 0"),
     (ops.LSTM(), ((3, 2, 8), (2, 2), (2, 3), (2, 8)), r"\[lstm\] needs c0 of the shape of h0 \(2, 2\), got \(2, 3\)"),
     (ops.Attention(1.0), ((1, 1, 2, 3), (1, 1, 2, 4), (1, 1, 2, 4)), r"\[attention\] needs q \(B, H, Tq, D\)"),
