@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,7 +104,7 @@ def _rows(x: Any) -> bool:
     return isinstance(x, list) and all(isinstance(row, dict) and all(map(_number, row.values())) for row in x)
 
 
-CHECKS = {
+CHECKS: dict[str, Callable[[Any], bool]] = {
     "epoch": _count, "position": _count, "steps": _count, "sums": _sums, "rows": _rows,
     "loader": lambda x: x is None or isinstance(x, dict),
     "epoch_random": lambda x: x is None or (isinstance(x, list) and len(x) == 4),

@@ -91,9 +91,10 @@ class _Run:
     def _skip(self) -> Iterator[Any]:
         """The batches of the epoch from `position` on. A loader that draws from numpy's generator is replayed."""
         if self.keyed:
-            return iter(self.loader)
+            found: Iterator[Any] = iter(self.loader)
+            return found
         numpy.random.set_state(self.at.epoch_random)
-        batches = iter(self.loader)
+        batches: Iterator[Any] = iter(self.loader)
         for _ in range(self.at.position):
             next(batches, None)
         return batches
