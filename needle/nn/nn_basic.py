@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -96,7 +97,17 @@ def check_features(where: str, x: Tensor, features: int, axis: int = -1, ndim: i
     if ndim is not None and len(shape) != ndim:
         raise ShapeError(f"[{where}] needs an input of {ndim} axes, got shape {shape}")
     if len(shape) < max(-axis, axis + 1) or shape[axis] != features:
-        raise ShapeError(f"[{where}] needs {features} features on axis {axis} of the input, got shape {shape}")
+        needed = f"[{where}] needs {features} features on axis {axis} of the input, got shape {shape}"
+        raise ShapeError(needed + _hint(shape, features))
+
+
+def _hint(shape: tuple[int, ...], features: int) -> str:
+    """What usually is the cause when no axis, or another one, has the features."""
+    if features in shape[1:]:
+        return f": axis {shape.index(features, 1)} has {features}, is a permute missing?"
+    if math.prod(shape[1:]) == features:
+        return ": its axes after the first have as many elements together, is nn.Flatten() missing?"
+    return ""
 
 
 class Identity(Module):
