@@ -29,7 +29,9 @@ def _card(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from .train import train
 
-    options = {key: getattr(args, key) for key in ("data", "folder", "record", "epochs", "tiny", "workers")}
+    options = {
+        key: getattr(args, key) for key in ("data", "folder", "record", "epochs", "tiny", "workers", "save_every")
+    }
     for seed in args.seeds:
         train(entry(args.name), seed, **options)
     return 0
@@ -72,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--epochs", type=int, help="train for fewer or more epochs than the recipe says")
     train.add_argument("--tiny", action="store_true", help="the smallest configuration, on generated data, in seconds")
     train.add_argument("--workers", type=int, default=0, help="processes that prepare batches; changes no byte of them")
+    train.add_argument("--save-every", type=int, metavar="STEPS", help="steps between checkpoints (default: an epoch)")
     train.add_argument("--record", action="store_true", help="put the weights and the numbers into the package")
     predict.add_argument("image", help="an image file")
     predict.add_argument("--weights", help="a file that `train` wrote (default: the weights inside the package)")

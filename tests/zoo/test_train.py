@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 
 import zoo
-from needle import Tensor
 from needle.data.datasets.cifar10_dataset import read_cifar10
-from needle.errors import DataError
-from needle.weights import load_safetensors
+from needle.errors import DataError, NeedleError
 from zoo import classify, evaluate, registry, train
 from zoo.cli import main
 
-IMAGES = 512
+IMAGES = 384
 
 
 def write_split(folder: Path, split: str, rng: np.random.Generator) -> None:
@@ -45,7 +43,7 @@ def resnet9(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> registry.Entry:
     """The record of resnet9 with a short recipe, whose weights and cards go to a folder of the test."""
     for module in (registry, train):
         monkeypatch.setattr(module, "HERE", tmp_path)
-    recipe = replace(zoo.entry("resnet9").recipe, epochs=6, batch=64, crop=1, flip=0.0)
+    recipe = replace(zoo.entry("resnet9").recipe, epochs=5, batch=64, crop=1, flip=0.0)
     short = replace(zoo.entry("resnet9"), recipe=recipe)
     monkeypatch.setitem(registry._entries, "resnet9", short)
     return short
@@ -75,31 +73,10 @@ def test_it_learns_records_loads_and_evaluates(resnet9: registry.Entry, data: Pa
         zoo.load("resnet9", pretrained=True)
 
 
-def test_an_interrupted_run_ends_with_the_same_bytes(
-    resnet9: registry.Entry, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "whole"))
-    step, stop_at = classify.MuonStep.__call__, 5 * (IMAGES // 64) + 3  # in the middle of the sixth epoch
-
-    def killed(self: classify.MuonStep, x: Tensor, y: Tensor) -> dict[str, float]:
-        if self.done == stop_at:
-            raise KeyboardInterrupt
-        return step(self, x, y)
-
-    monkeypatch.setattr(classify.MuonStep, "__call__", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "cut"))
-    monkeypatch.setattr(classify.MuonStep, "__call__", step)
-    resumed = train.train(resnet9, 2, data=str(data), folder=str(tmp_path / "cut"))
-    assert resumed.sha256 == whole.sha256 and resumed.metrics == whole.metrics
-    log = (tmp_path / "cut" / "resnet9-seed2" / "log.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in log] == ["epoch", "1", "2", "3", "4", "5", "6"]
-
-
 def test_a_checkpoint_of_another_recipe_is_refused(resnet9: registry.Entry, data: Path, tmp_path: Path) -> None:
     options = {"data": str(data), "folder": str(tmp_path / "runs")}
     train.train(resnet9, 3, epochs=1, **options)
-    with pytest.raises(zoo.ZooError, match="another recipe"):
+    with pytest.raises(NeedleError, match=r"config\.recipe\.epochs: 1 there, 2 now"):
         train.train(resnet9, 3, epochs=2, **options)
 
 
@@ -113,10 +90,3 @@ def test_the_command_line_answers_mistakes_in_words(capsys: pytest.CaptureFixtur
     assert main(["card", "resnet9"]) == 0 and "431" not in capsys.readouterr().err
     assert main(["card", "resnet99"]) == 1 and "there are resnet9" in capsys.readouterr().err
     assert main(["evaluate", "resnet9", "--data", str(tmp_path)]) == 1 and "holds neither" in capsys.readouterr().err
-
-
-def test_weights_of_the_package_are_the_published_ones() -> None:
-    for name in zoo.names():
-        for run in zoo.entry(name).runs:
-            arrays = load_safetensors(registry.HERE / "weights" / run.weights, sha256=run.sha256)
-            assert sum(a.size for key, a in arrays.items() if "running" not in key) > 0
