@@ -1,8 +1,9 @@
 """Data sets, transforms of single images, augmentation of whole batches, and the loader that makes batches."""
 
-from .data_basic import DataLoader, Dataset
+from .data_basic import Dataset
 from .data_transforms import RandomCrop, RandomFlipHorizontal, Transform
 from .datasets import CIFAR10Dataset, Corpus, Dictionary, MNISTDataset, NDArrayDataset, batchify, get_batch
+from .loader import DataLoader
 
 __all__ = [
     "CIFAR10Dataset",

@@ -20,12 +20,17 @@ def random_crop(x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mod
     """
     if mode not in PADDINGS:
         raise ValueError(f"[random_crop] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
-    n, _, height, width = x.shape
-    top, left = rng.integers(0, 2 * padding + 1, size=(2, n))
+    top, left = rng.integers(0, 2 * padding + 1, size=(2, len(x)))
+    return moved(x, top, left, padding, mode)
+
+
+def moved(x: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, padding: int, mode: str) -> numpy.ndarray:
+    """The images out of their padded selves, from row top[i] and column left[i] on."""
+    _, _, height, width = x.shape
     sides = (padding, padding)
     padded = numpy.pad(x, ((0, 0), (0, 0), sides, sides), mode=PADDINGS[mode])  # type: ignore[call-overload]
     out = numpy.empty_like(x)
-    for i in range(n):
+    for i in range(len(x)):
         out[i] = padded[i, :, top[i] : top[i] + height, left[i] : left[i] + width]
     return out
 
@@ -48,15 +53,22 @@ def training_batch(
     if mode not in PADDINGS:
         raise ValueError(f"[training_batch] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
     if BACKEND == "np":
-        moved = random_flip(random_crop(pixels[chosen], crop, rng, mode), rng, flip).astype("float32")
-        return moved * scale[:, None, None] + shift[:, None, None]
+        changed = random_flip(random_crop(pixels[chosen], crop, rng, mode), rng, flip).astype("float32")
+        return changed * scale[:, None, None] + shift[:, None, None]
     top, left = rng.integers(0, 2 * crop + 1, size=(2, len(chosen)))
-    mirror = (rng.random(len(chosen)) < flip).astype("uint8")
+    mirror = rng.random(len(chosen)) < flip
+    return image_batch(pixels, numpy.asarray(chosen, dtype="int64"), top, left, mirror, crop, mode, scale, shift)
+
+
+def image_batch(
+    pixels: numpy.ndarray, chosen: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, mirror: numpy.ndarray,
+    padding: int, mode: str, scale: numpy.ndarray, shift: numpy.ndarray,
+) -> NDArray:  # fmt: skip
+    """moved(pixels[chosen]), where `mirror` mirrored left to right, times scale plus shift: one compiled pass."""
     batch = NDArray.make((len(chosen), *pixels.shape[1:]), device=cpu())
     ndarray_backend_cpu.image_batch(
-        pixels, numpy.asarray(chosen, dtype="int64"), top, left, mirror, crop, mode == "reflect", scale, shift,
-        batch._handle,
-    )  # fmt: skip
+        pixels, chosen, top, left, mirror.astype("uint8"), padding, mode == "reflect", scale, shift, batch._handle
+    )
     return batch
 
 
@@ -66,9 +78,14 @@ def cutout(x: numpy.ndarray, size: int, rng: numpy.random.Generator) -> numpy.nd
     Source: DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
     """
     n, _, height, width = x.shape
-    row, column = rng.integers(0, height, size=(n, 1)), rng.integers(0, width, size=(n, 1))
-    inside_rows = _around(row, size, height)[:, None, :, None]
-    inside_columns = _around(column, size, width)[:, None, None, :]
+    rows, columns = rng.integers(0, height, size=(n,)), rng.integers(0, width, size=(n,))
+    return covered(x, rows, columns, size)
+
+
+def covered(x: numpy.ndarray, rows: numpy.ndarray, columns: numpy.ndarray, size: int) -> numpy.ndarray:
+    """The images with zeros in the squares of `size` pixels around (rows[i], columns[i])."""
+    inside_rows = _around(rows[:, None], size, x.shape[2])[:, None, :, None]
+    inside_columns = _around(columns[:, None], size, x.shape[3])[:, None, None, :]
     return numpy.where(inside_rows & inside_columns, numpy.zeros((), dtype=x.dtype), x)
 
 

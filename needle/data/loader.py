@@ -1,0 +1,124 @@
+"""The loader: a data set in batches, shuffled, augmented and prepared ahead of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from ..autograd import Tensor
+from ..errors import DataError
+from .collate import check_numbers, fetch
+from .keyed import keyed_order, keyed_uniform
+from .transforms import Compose, Transform
+
+
+class DataLoader:
+    """Batches of a data set: iterating gives tuples of Tensors, one for each field of a sample.
+
+    The last batch may be smaller, unless `drop_last` leaves it out; `batch_size` None is the whole data set. The
+    Tensors live on `device` (None: the default one) and require no gradient.
+
+    Without `seed`, every new iteration with `shuffle` draws one permutation from numpy's global generator. With it,
+    the order is a function of (seed, epoch), and what `augment` (a transform of `needle.data.transforms`, or a sequence
+    of them, for the first field) does to a sample is a function of (seed, epoch, sample). Every new iteration is the
+    next epoch, unless `set_epoch` or `load_state_dict` say otherwise.
+
+    Raises DataError for arguments that make no sense and for samples that make no batch.
+    """
+
+    def __init__(
+        self, dataset: Any, batch_size: int | None = 1, shuffle: bool = False, *, seed: int | None = None,
+        drop_last: bool = False, augment: Transform | Sequence[Transform] | None = None, device: Any = None,
+    ) -> None:  # fmt: skip
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise DataError(f"[DataLoader] dataset needs __len__ and __getitem__, got {type(dataset).__name__}")
+        if batch_size is not None and batch_size < 1:
+            raise DataError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
+        self.dataset, self.shuffle, self.seed, self.drop_last, self.device = dataset, shuffle, seed, drop_last, device
+        self.batch_size = len(dataset) if batch_size is None else int(batch_size)
+        transforms = (augment,) if isinstance(augment, Transform) else augment
+        self.augment = None if transforms is None else Compose(*transforms)
+        if seed is None and self.augment is not None and self.augment.draws:
+            raise DataError(
+                "[DataLoader] a random augment needs a seed: its numbers are keyed by (seed, epoch, sample)"
+            )
+        self.epoch = 0  # of the next batch
+        self.position = 0  # the next batch's place in its epoch
+        self._fresh = True  # no batch since the epoch or the position was set: the next iteration begins here
+        self.ordering = self._batches(numpy.arange(len(dataset)))
+
+    def __len__(self) -> int:
+        return len(self.ordering)
+
+    def __iter__(self) -> DataLoader:
+        if not self._fresh:
+            self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
+        if self.shuffle:
+            self.ordering = self._batches(self._permutation())
+        return self
+
+    def __next__(self) -> tuple[Tensor, ...]:
+        if self.position >= len(self.ordering):
+            self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
+            raise StopIteration
+        arrays = self._load(self.epoch, self.position)
+        self.position, self._fresh = self.position + 1, False
+        return tuple(Tensor(array, device=self.device, requires_grad=False) for array in arrays)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration be of this epoch: from its start, or from where `load_state_dict` has put it."""
+        if not (self._fresh and epoch == self.epoch):
+            self.epoch, self.position, self._fresh = epoch, 0, True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the next batch is, {"epoch", "position"}, and the settings that its content depends on.
+
+        Raises DataError in the middle of an epoch whose order was drawn from numpy's generator: it needs a `seed`.
+        """
+        if self.seed is None and self.shuffle and self.position:
+            raise DataError("[DataLoader.state_dict] an order that can be resumed in mid-epoch needs a seed")
+        return {"epoch": self.epoch, "position": self.position, **self._settings()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration give the batches that were left when `state` was taken.
+
+        Raises DataError, naming the difference, for the state of a loader with other settings.
+        """
+        lacking = {"epoch", "position", *self._settings()} - set(state)
+        if lacking:
+            raise DataError(f"[DataLoader.load_state_dict] the state lacks {', '.join(sorted(lacking))}")
+        for name, ours in self._settings().items():
+            if state[name] != ours:
+                raise DataError(
+                    f"[DataLoader.load_state_dict] the state is of {name} {state[name]}, this loader's is {ours}"
+                )
+        if not (state["epoch"] >= 0 and 0 <= state["position"] <= len(self)):
+            raise DataError(f"[DataLoader.load_state_dict] batch {state['position']} of {len(self)} does not exist")
+        self.epoch, self.position, self._fresh = int(state["epoch"]), int(state["position"]), True
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {name: getattr(self, name) for name in ("batch_size", "shuffle", "seed", "drop_last")}
+        return settings | {"samples": len(self.dataset), "augment": repr(self.augment)}
+
+    def _permutation(self) -> numpy.ndarray:
+        if self.seed is None:
+            return numpy.random.permutation(len(self.dataset))
+        return keyed_order(self.seed, self.epoch, len(self.dataset))
+
+    def _batches(self, order: numpy.ndarray) -> list[numpy.ndarray]:
+        if len(order) == 0:
+            return []
+        batches = numpy.array_split(order, range(self.batch_size, len(order), self.batch_size))
+        return batches[:-1] if self.drop_last and len(batches[-1]) < self.batch_size else batches
+
+    def _load(self, epoch: int, position: int) -> list[Any]:
+        """The arrays of one batch."""
+        chosen = self.ordering[position]
+        fields = fetch(self.dataset, chosen)
+        if self.augment is not None:
+            u = keyed_uniform(self.seed or 0, epoch, chosen, self.augment.draws)
+            fields[0] = self.augment(fields[0], u)
+        check_numbers(fields)
+        return fields
