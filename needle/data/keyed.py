@@ -19,7 +19,8 @@ def keyed_uniform(seed: int, epoch: int, samples: numpy.ndarray, count: int) -> 
 
     `samples` (n,) are the places of the samples in their data set; seed and epoch are taken modulo 2**64.
     """
-    return (_bits(seed, epoch, samples, count, AUGMENTATION) >> numpy.uint64(11)) * 2.0**-53
+    u: numpy.ndarray = (_bits(seed, epoch, samples, count, AUGMENTATION) >> numpy.uint64(11)) * 2.0**-53
+    return u
 
 
 def keyed_order(seed: int, epoch: int, count: int) -> numpy.ndarray:
@@ -42,4 +43,5 @@ def _mixed(z: numpy.ndarray) -> numpy.ndarray:
     """SplitMix64's output function: a bijection of 64 bits in which every bit of z reaches every bit."""
     z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-    return z ^ (z >> numpy.uint64(31))
+    mixed: numpy.ndarray = z ^ (z >> numpy.uint64(31))
+    return mixed

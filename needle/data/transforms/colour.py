@@ -22,7 +22,8 @@ class Affine(Transform):
 
     def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> numpy.ndarray:
         scale, shift = self.coefficients(images.shape[1], images.dtype)
-        return images.astype("float32") * scale[:, None, None] + shift[:, None, None]
+        y: numpy.ndarray = images.astype("float32") * scale[:, None, None] + shift[:, None, None]
+        return y
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ class ColorJitter(Transform):
 
 
 def _blend(x: numpy.ndarray, other: numpy.ndarray, factor: numpy.ndarray, top: float) -> numpy.ndarray:
-    return (x * factor + other * (1 - factor)).clip(0, top)
+    return numpy.clip(x * factor + other * (1 - factor), 0, top)
 
 
 def _grey(x: numpy.ndarray) -> numpy.ndarray:
     """(n, 1, height, width): the brightness of each pixel."""
-    if x.shape[1] != 3:
-        return x.mean(axis=1, keepdims=True)
-    return numpy.einsum("nchw,c->nhw", x, GREY)[:, None]
+    weights = GREY if x.shape[1] == 3 else numpy.full(x.shape[1], 1 / x.shape[1], dtype="float32")
+    grey: numpy.ndarray = numpy.einsum("nchw,c->nhw", x, weights)[:, None]
+    return grey
