@@ -85,7 +85,8 @@ class ColorJitter(Transform):
 
 
 def _blend(x: numpy.ndarray, other: numpy.ndarray, factor: numpy.ndarray, top: float) -> numpy.ndarray:
-    return numpy.clip(x * factor + other * (1 - factor), 0, top)
+    blend: numpy.ndarray = (x * factor + other * (1 - factor)).clip(0, top)
+    return blend
 
 
 def _grey(x: numpy.ndarray) -> numpy.ndarray:
