@@ -52,6 +52,7 @@ Heads<float> Arguments::out(Array& array, const Sizes& shape, const Sizes& strid
 
 void bind_softmax(py::module_& m);
 void bind_norm(py::module_& m);
+void bind_recurrent(py::module_& m);
 void bind_sequence(py::module_& m);
 void bind_attention(py::module_& m);
 void bind_optim(py::module_& m);
@@ -59,6 +60,7 @@ void bind_optim(py::module_& m);
 void bind_fused(py::module_& m) {
     bind_softmax(m);
     bind_norm(m);
+    bind_recurrent(m);
     bind_sequence(m);
     bind_attention(m);
     bind_optim(m);

@@ -58,6 +58,19 @@ struct SequenceTable {
     int64_t (*lstm_gradient_scratch)(int64_t steps, int64_t batch, int64_t hidden, int threads);
     void (*lstm_gradient)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, const LstmGradientInputs&,
                           float* d_gates, float* dh0, float* dc0, float* dw_hh, float* scratch);
+    int64_t (*gru_scratch)(int64_t hidden);
+    void (*gru)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, const float* gates, const float* h0,
+                const float* w_hh, const float* bias_hh, float* out, float* act, float* scratch);
+    int64_t (*gru_gradient_scratch)(int64_t steps, int64_t batch, int64_t hidden, int threads);
+    void (*gru_gradient)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, const GruGradientInputs&,
+                         float* d_gates, float* dh0, float* dw_hh, float* dbias_hh, float* scratch);
+    int64_t (*rnn_scratch)(int64_t hidden);
+    void (*rnn)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, bool relu, const float* gates, const float* h0,
+                const float* w_hh, float* out, float* scratch);
+    int64_t (*rnn_gradient_scratch)(int64_t steps, int64_t batch, int64_t hidden, int threads);
+    void (*rnn_gradient)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, bool relu, const float* d_out,
+                         const float* out, const float* h0, const float* w_hh, float* d_gates, float* dh0, float* dw_hh,
+                         float* scratch);
     int64_t (*attention_scratch)(int64_t keys, int64_t depth, int threads);
     void (*attention)(const Executor&, const AttentionShape<>&, const Heads<const float>& q, const Heads<const float>& k,
                       const Heads<const float>& v, const Heads<float>& out, float* lse, float* scratch);

@@ -37,6 +37,10 @@ struct LstmGradientInputs {
     const float *d_out, *d_c_last, *out, *cells, *act, *h0, *c0, *w_hh;
 };
 
+struct GruGradientInputs {
+    const float *d_out, *out, *act, *h0, *w_hh;
+};
+
 struct AdamStep {
     float beta1, beta2, eps;
     float take1, take2;  // 1 - beta1 and 1 - beta2, rounded once

@@ -1,19 +1,8 @@
-// An LSTM over a whole sequence, forward and back through time. Rows of the batch never meet, so each thread takes a share
-// of them through all the steps without waiting for anybody. Gates lie in the order i, f, g, o; W_hh is (H, 4H).
+// An LSTM over a whole sequence, forward and back through time. Gates lie in the order i, f, g, o; W_hh is (H, 4H).
 #pragma once
-#include "arguments.h"
-#include "math.h"
-#include "product.h"
-#include "rows.h"
+#include "recurrent.h"
 
 namespace nd { namespace ND_ISA {
-
-// Calls f(first, end) for shares of the batch, one per thread.
-template <class F>
-ND_INLINE void parallel_batch(const Executor& executor, int64_t batch, F&& f) {
-    const int64_t step = max<int64_t>(1, ceil_div(batch, executor.threads));
-    parallel(executor, ceil_div(batch, step), [&](int64_t task) { f(task * step, min(batch, (task + 1) * step)); });
-}
 
 // c = sigmoid(f) c_before + sigmoid(i) tanh(g); h = sigmoid(o) tanh(c) for one row; `act` holds the gates and keeps them
 // activated.
@@ -45,8 +34,8 @@ void lstm(const Executor& executor, Steps steps, Batch batch, Hidden hidden, con
     parallel_batch(executor, batch, [&](int64_t first, int64_t end) {
         for (int64_t t = 0; t < steps; ++t) {
             const int64_t row = t * batch + first;
-            const float* h = t > 0 ? out + (row - batch) * hidden : h0 + first * hidden;
-            const float* c = t > 0 ? cells + (row - batch) * hidden : c0 + first * hidden;
+            const float* h = state_before(t, first, batch, hidden, out, h0);
+            const float* c = state_before(t, first, batch, hidden, cells, c0);
             std::memcpy(act + row * wide, gates + row * wide, sizeof(float) * (end - first) * wide);
             small_product(end - first, wide, hidden, {h, hidden, 1}, weights, act + row * wide, wide, true);
             for (int64_t b = 0; b < end - first; ++b)
@@ -94,8 +83,8 @@ void lstm_gradient(const Executor& executor, Steps steps, Batch batch, Hidden hi
         std::memcpy(dc, in.d_c_last + first * hidden, sizeof(float) * floats);
         for (int64_t t = steps - 1; t >= 0; --t) {
             const int64_t row = t * batch + first, at = row * hidden;
-            const float* c_before = t > 0 ? in.cells + at - batch * hidden : in.c0 + first * hidden;
-            const float* h = t > 0 ? in.out + at - batch * hidden : in.h0 + first * hidden;
+            const float* c_before = state_before(t, first, batch, hidden, in.cells, in.c0);
+            const float* h = state_before(t, first, batch, hidden, in.out, in.h0);
             std::memcpy(h_before + at, h, sizeof(float) * floats);
             for (int64_t b = 0; b < rows; ++b) {
                 const int64_t i = b * hidden;

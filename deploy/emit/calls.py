@@ -137,6 +137,8 @@ CALLS: dict[type, Row | Refused] = {
     ops.Attention: NOT_YET,
     ops.Embed: NOT_YET,
     ops.LSTM: NOT_YET,
+    ops.GRU: NOT_YET,
+    ops.RNN: NOT_YET,
     ops.Dilate: NOT_YET,
     ops.UnDilate: NOT_YET,
     ops.FusedAddScalars: NOT_YET,
@@ -151,5 +153,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.LayerNormGradient: TRAINING,
     ops.LogSoftmaxGradient: TRAINING,
     ops.LSTMGradient: TRAINING,
+    ops.GRUGradient: TRAINING,
+    ops.RNNGradient: TRAINING,
     ops.SoftmaxGradient: TRAINING,
 }

@@ -18,7 +18,8 @@ KERNELS = {
         "add add_scalar divide divide_scalar erf exp log max maximum multiply multiply_scalar negate power "
         "power_scalar relu relu_gradient sigmoid sigmoid_gradient sub sum tanh tanh_gradient"
     ),
-    "sequence": "attention attention_gradient embedding embedding_gradient lstm lstm_gradient",
+    "recurrent": "gru gru_gradient lstm lstm_gradient rnn rnn_gradient",
+    "sequence": "attention attention_gradient embedding embedding_gradient",
     "softmax": (
         "cross_entropy cross_entropy_gradient logsoftmax logsoftmax_gradient logsumexp softmax "
         "softmax_gradient"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
-from .nn_basic import Module, Parameter, check_features
+from .nn_basic import Dropout, Module, Parameter, check_features
 
-__all__ = ["LSTM", "RNN", "Embedding", "LSTMCell", "RNNCell"]
+__all__ = ["GRU", "LSTM", "RNN", "Embedding", "GRUCell", "LSTMCell", "RNNCell"]
 
 NONLINEARITIES = {"tanh": ops.tanh, "relu": ops.relu}
 
@@ -76,6 +77,10 @@ class RNNCell(_Cell):
         """h' from the projected input of one time step."""
         return NONLINEARITIES[self.nonlinearity](projected + ops.matmul(h, self.W_hh))
 
+    def over_time(self, projected: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """h of all steps (T, B, hidden_size) from their projected inputs, and the last h."""
+        return _with_last(ops.rnn(projected, h, self.W_hh, self.nonlinearity))
+
 
 class LSTMCell(_Cell):
     """i, f, g, o = x W_ih + bias_ih + h W_hh + bias_hh; c' = sig(f) c + sig(i) tanh(g); h' = sig(o) tanh(c').
@@ -98,68 +103,123 @@ class LSTMCell(_Cell):
         cell = ops.sigmoid(f) * cell + ops.sigmoid(i) * ops.tanh(g)
         return ops.sigmoid(o) * ops.tanh(cell), cell
 
+    def over_time(self, projected: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """h of all steps (T, B, hidden_size) from their projected inputs, and the last h and c."""
+        out, cell, *_ = ops.lstm(projected, h, c, self.W_hh)
+        return *_with_last(out), cell
 
-class RNN(Module):
+
+class GRUCell(_Cell):
+    """r, z = sig(x W_rz + h U_rz + biases); n = tanh(x W_n + bias_ih + r (h U_n + bias_hh)); h' = (1 - z) n + z h.
+
+    W_ih (input_size, 3 hidden_size) holds the W, W_hh the U, in the order r, z, n; x (B, input_size), state h
+    (B, hidden_size), zeros when None; returns h'. Source: Cho et al., "Learning phrase representations using RNN
+    encoder-decoder", 2014, with r applied after the product as in PyTorch.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = "float32"
+    ) -> None:
+        super().__init__(input_size, hidden_size, 3, bias, device, dtype)
+
+    def forward(self, X: Tensor, h: Tensor | None = None) -> Tensor:
+        gates = self.project(X)
+        return self.over_time(ops.reshape(gates, (1, *gates.shape)), self.state(h, X.shape[0]))[1]
+
+    def project(self, x: Tensor) -> Tensor:
+        """x W_ih + bias_ih: the inputs' share of r, z and n."""
+        check_features("GRUCell", x, self.input_size)
+        y = ops.matmul(x, self.W_ih)
+        return y if self.bias_ih is None else y + ops.broadcast_to(self.bias_ih, y.shape)
+
+    def over_time(self, projected: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """h of all steps (T, B, hidden_size) from their projected inputs, and the last h."""
+        width, like = 3 * self.hidden_size, {"device": self.W_hh.device, "dtype": self.W_hh.dtype}
+        bias = init.zeros(width, **like) if self.bias_hh is None else self.bias_hh
+        return _with_last(ops.gru(projected, h, self.W_hh, bias)[0])
+
+
+class _Layers(Module):
+    """Cells of one kind, each fed with the outputs over time of the one before, which dropout may thin out."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.dropout = Dropout(dropout) if dropout > 0 else None  # which would draw numbers to no effect
+        self._sizes = [input_size] + [hidden_size] * (num_layers - 1)
+
+    def _through(self, cells: Sequence[Any], X: Tensor, *states: Tensor | None) -> tuple[Tensor, ...]:
+        """The last layer's h of every step, and every layer's last states, stacked: one tensor for each of `states`."""
+        where = type(self).__name__
+        _, batch, _ = _sequence(where, X, self.input_size)
+        layers = [_layers(where, state, self.num_layers) for state in states]
+        ended = []
+        for number, cell in enumerate(cells):
+            if number and self.dropout is not None:
+                X = self.dropout(X)
+            X, *last = cell.over_time(cell.project(X), *(cell.state(layer[number], batch) for layer in layers))
+            ended.append(last)
+        return X, *(ops.stack(last, 0) for last in zip(*ended, strict=True))
+
+
+class RNN(_Layers):
     """`num_layers` RNNCells over time, each layer fed with the outputs of the one before.
 
-    X (T, B, input_size), h0 (num_layers, B, hidden_size) or None for zeros.
+    X (T, B, input_size), h0 (num_layers, B, hidden_size) or None for zeros. `dropout` acts between the layers.
     Returns the last layer's h of every step (T, B, hidden_size) and every layer's last h (num_layers, B, hidden_size).
     """
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, nonlinearity: str = "tanh",
-        device: Any = None, dtype: Any = "float32",
+        device: Any = None, dtype: Any = "float32", *, dropout: float = 0.0,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        self.rnn_cells = [RNNCell(size, hidden_size, bias, nonlinearity, device, dtype) for size in sizes]
+        super().__init__(input_size, hidden_size, num_layers, dropout)
+        self.rnn_cells = [RNNCell(size, hidden_size, bias, nonlinearity, device, dtype) for size in self._sizes]
 
     def forward(self, X: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        _, batch, _ = _sequence("RNN", X, self.input_size)
-        last = []
-        for cell, h in zip(self.rnn_cells, _layers("RNN", h0, self.num_layers), strict=True):
-            h = cell.state(h, batch)
-            outputs = []
-            for projected in ops.split(cell.project(X), 0):
-                h = cell.step(projected, h)
-                outputs.append(h)
-            X = ops.stack(outputs, 0)
-            last.append(h)
-        return X, ops.stack(last, 0)
+        out, last = self._through(self.rnn_cells, X, h0)
+        return out, last
 
 
-class LSTM(Module):
-    """`num_layers` LSTMCells over time, each layer fed with the outputs of the one before.
+class GRU(_Layers):
+    """`num_layers` GRUCells over time, each layer fed with the outputs of the one before.
 
-    X (T, B, input_size), state (h0, c0) of (num_layers, B, hidden_size) each, or None for zeros. Returns the last
-    layer's h of every step (T, B, hidden_size) and (h_n, c_n), every layer's last, (num_layers, B, hidden_size) each.
+    X (T, B, input_size), h0 (num_layers, B, hidden_size) or None for zeros. `dropout` acts between the layers.
+    Returns the last layer's h of every step (T, B, hidden_size) and every layer's last h (num_layers, B, hidden_size).
     """
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
-        device: Any = None, dtype: Any = "float32",
+        device: Any = None, dtype: Any = "float32", *, dropout: float = 0.0,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        self.lstm_cells = [LSTMCell(size, hidden_size, bias, device, dtype) for size in sizes]
+        super().__init__(input_size, hidden_size, num_layers, dropout)
+        self.gru_cells = [GRUCell(size, hidden_size, bias, device, dtype) for size in self._sizes]
+
+    def forward(self, X: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        out, last = self._through(self.gru_cells, X, h0)
+        return out, last
+
+
+class LSTM(_Layers):
+    """`num_layers` LSTMCells over time, each layer fed with the outputs of the one before.
+
+    X (T, B, input_size), state (h0, c0) of (num_layers, B, hidden_size) each, or None for zeros. `dropout` acts between
+    the layers. Returns the last layer's h of every step (T, B, hidden_size) and (h_n, c_n), every layer's last,
+    (num_layers, B, hidden_size) each.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+        device: Any = None, dtype: Any = "float32", *, dropout: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(input_size, hidden_size, num_layers, dropout)
+        self.lstm_cells = [LSTMCell(size, hidden_size, bias, device, dtype) for size in self._sizes]
 
     def forward(self, X: Tensor, h: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        steps, batch, _ = _sequence("LSTM", X, self.input_size)
-        h0, c0 = h if h is not None else (None, None)
-        befores, cells = (_layers("LSTM", state, self.num_layers) for state in (h0, c0))
-        last_h, last_c = [], []
-        for cell, before, c in zip(self.lstm_cells, befores, cells, strict=True):
-            states = ops.lstm(cell.project(X), cell.state(before, batch), cell.state(c, batch), cell.W_hh)
-            X = states[0]
-            last_h.append(ops.split(X, 0)[steps - 1])
-            last_c.append(states[1])
-        return X, (ops.stack(last_h, 0), ops.stack(last_c, 0))
+        out, h_n, c_n = self._through(self.lstm_cells, X, *(h if h is not None else (None, None)))
+        return out, (h_n, c_n)
 
 
 class Embedding(Module):
@@ -185,6 +245,11 @@ def _sequence(where: str, X: Tensor, features: int) -> tuple[int, int, int]:
         raise ShapeError(f"[{where}] needs at least one time step, got shape {tuple(X.shape)}")
     steps, batch, width = X.shape
     return steps, batch, width
+
+
+def _with_last(out: Tensor) -> tuple[Tensor, Tensor]:
+    """The outputs of all steps, and those of the last one."""
+    return out, ops.split(out, 0)[out.shape[0] - 1]
 
 
 def _layers(where: str, state: Tensor | None, num_layers: int) -> list[Tensor | None]:

@@ -1,4 +1,4 @@
-"""Ops on sequences: embedding, LSTM, attention."""
+"""Ops on sequences: embedding and attention."""
 
 from __future__ import annotations
 
@@ -13,23 +13,11 @@ from ..errors import ShapeError
 from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback, saved, wanted
-from .ops_activation import sigmoid, tanh
-from .ops_arrange import split, stack
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
-from .ops_shape import broadcast_to, reshape, transpose
+from .ops_shape import broadcast_to, transpose
 
-__all__ = [
-    "LSTM",
-    "Attention",
-    "AttentionGradient",
-    "Embed",
-    "EmbedGradient",
-    "LSTMGradient",
-    "attention",
-    "embed",
-    "lstm",
-]  # fmt: skip
+__all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "attention", "embed"]
 
 
 @dataclass(frozen=True)
@@ -68,63 +56,6 @@ class EmbedGradient(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return Embed()(node.inputs[1], out_grad), None
-
-
-@dataclass(frozen=True)
-class LSTM(TensorTupleOp):
-    """i, f, g, o = gates_t + h_{t-1} W; c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g); h_t = sigmoid(o) tanh(c_t)
-
-    gates (T, B, 4H) hold the inputs' share and the biases; h0, c0 (B, H), W (H, 4H). A tuple of h (T, B, H) of all
-    steps and c (B, H) of the last; then, counting as constants, c of all steps (T, B, H) and the activated gates.
-    """
-
-    def infer(self, gates: Type, h0: Type, c0: Type, W: Type) -> tuple[Type, ...]:
-        steps, batch, hidden = (*gates.shape[:2], *W.shape[:1]) if len(gates.shape) == 3 else (0, 0, 0)
-        state = (batch, hidden)
-        if not steps or gates.shape[2] != 4 * hidden or h0.shape != state or W.shape != (hidden, 4 * hidden):
-            given = f"{gates.shape}, {h0.shape}, {W.shape}"
-            raise ShapeError(f"[lstm] needs gates (T, B, 4H) with T > 0, h0 (B, H), W (H, 4H), got {given}")
-        if c0.shape != state:
-            raise ShapeError(f"[lstm] needs c0 of the shape of h0 {h0.shape}, got {c0.shape}")
-        cells = Type((steps, *state), gates.dtype)
-        return cells, Type(state, gates.dtype), cells, gates
-
-    def compute(self, gates: Any, h0: Any, c0: Any, W: Any) -> Any:
-        out, cells, act = kernels(gates).lstm(gates, h0, c0, W)
-        return out, arrays.copied(arrays.take(cells, 0, gates.shape[0] - 1)), cells, act
-
-    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        kept = [saved(node, i) for i in (0, 2, 3)]
-        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *kept), node.inputs)
-
-
-@dataclass(frozen=True)
-class LSTMGradient(TensorTupleOp):
-    """(dgates, dh0, dc0, dW): the adjoints of the inputs of `LSTM`, back through time"""
-
-    def infer(self, g: Type, d_cell: Type, gates: Type, h0: Type, c0: Type, W: Type, *_: Type) -> tuple[Type, ...]:
-        return gates, h0, c0, W
-
-    def compute(self, g: Any, d_cell: Any, gates: Any, h0: Any, c0: Any, W: Any, out: Any, cells: Any, act: Any) -> Any:
-        return kernels(g).lstm_gradient(g, d_cell, out, cells, act, h0, c0, W)
-
-    def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        def formula(g: Tensor, d_cell: Tensor, *inputs: Tensor) -> Any:
-            return pullback(lstm_in_ops, inputs[:4], [g, d_cell])
-
-        return gradient_of(formula, out_grad, node)
-
-
-def lstm_in_ops(gates: Tensor, h: Tensor, c: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
-    """The values of `LSTM`, made of simpler ops: h of all steps and c of the last."""
-    hidden = []
-    for step in split(gates, 0):
-        parts = reshape(step + matmul(h, W), (*h.shape[:1], 4, *h.shape[1:]))
-        i, f, g, o = split(parts, 1)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h = sigmoid(o) * tanh(c)
-        hidden.append(h)
-    return stack(hidden, 0), c
 
 
 @dataclass(frozen=True)
@@ -189,11 +120,6 @@ def attention_in_ops(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool
 def embed(ids: Tensor, weight: Tensor) -> Tensor:
     """weight[ids]: the row of `weight` (n, d) for each id."""
     return Embed()(ids, weight)
-
-
-def lstm(gates: Tensor, h0: Tensor, c0: Tensor, W_hh: Tensor) -> TensorTuple:
-    """(h of all steps, c of the last step, c of all steps, activated gates) of an LSTM; see `LSTM`."""
-    return LSTM()(gates, h0, c0, W_hh)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool = False) -> TensorTuple:

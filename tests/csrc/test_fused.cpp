@@ -2,10 +2,12 @@
 // sizes known when compiling.
 #include "../../csrc/nd/attention.h"
 #include "../../csrc/nd/embedding.h"
+#include "../../csrc/nd/gru.h"
 #include "../../csrc/nd/lstm.h"
 #include "../../csrc/nd/norm.h"
 #include "../../csrc/nd/optim.h"
 #include "../../csrc/nd/pool_impl.h"
+#include "../../csrc/nd/rnn.h"
 #include "../../csrc/nd/softmax.h"
 #include "check.h"
 
@@ -177,6 +179,68 @@ void lstms(int64_t steps, int64_t batch, int64_t hidden) {
     slope("dw_hh", w, dw);
 }
 
+// The sum of all outputs of a GRU (`parts` 3) or a plain network with tanh (1).
+double gated_sum(int64_t steps, int64_t batch, int64_t hidden, int64_t parts, const Floats& gates, Floats h, const Floats& w,
+                 const Floats& bias) {
+    double total = 0;
+    for (int64_t t = 0; t < steps; ++t) {
+        const Floats before = h;
+        for (int64_t b = 0; b < batch; ++b)
+            for (int64_t j = 0; j < hidden; ++j) {
+                double x[3], own[3];
+                for (int64_t part = 0; part < parts; ++part) {
+                    const int64_t column = part * hidden + j;
+                    x[part] = gates[(t * batch + b) * parts * hidden + column];
+                    own[part] = bias[column];
+                    for (int64_t i = 0; i < hidden; ++i) own[part] += double(before[b * hidden + i]) * w[i * parts * hidden + column];
+                }
+                double y = std::tanh(x[0] + own[0]);
+                if (parts == 3) {
+                    const double z = logistic(x[1] + own[1]), fresh = std::tanh(x[2] + logistic(x[0] + own[0]) * own[2]);
+                    y = (1 - z) * fresh + z * before[b * hidden + j];
+                }
+                h[b * hidden + j] = float(y);
+                total += y;
+            }
+    }
+    return total;
+}
+
+void gated(int64_t steps, int64_t batch, int64_t hidden, int64_t parts) {
+    const int64_t outputs = steps * batch * hidden, wide = parts * hidden;
+    Floats gates = random_floats(parts * outputs), h = random_floats(batch * hidden), w = random_floats(hidden * wide);
+    Floats bias = parts == 3 ? random_floats(wide) : Floats(wide), out(outputs), act(4 * outputs);
+    Floats scratch(nd::gru_gradient_scratch(steps, batch, hidden, 3));
+    Floats d_gates(gates.size()), dh(h.size()), dw(w.size()), dbias(wide);
+    const Floats ones(outputs, 1.0f);
+    if (parts == 3) {
+        nd::gru(three_threads(), steps, batch, hidden, gates.data(), h.data(), w.data(), bias.data(), out.data(), act.data(), scratch.data());
+        nd::gru_gradient(three_threads(), steps, batch, hidden, {ones.data(), out.data(), act.data(), h.data(), w.data()},
+                         d_gates.data(), dh.data(), dw.data(), dbias.data(), scratch.data());
+    } else {
+        nd::rnn(three_threads(), steps, batch, hidden, false, gates.data(), h.data(), w.data(), out.data(), scratch.data());
+        nd::rnn_gradient(three_threads(), steps, batch, hidden, false, ones.data(), out.data(), h.data(), w.data(), d_gates.data(),
+                         dh.data(), dw.data(), scratch.data());
+    }
+    double sum = 0;
+    for (float value : out) sum += value;
+    CHECK(std::fabs(sum - gated_sum(steps, batch, hidden, parts, gates, h, w, bias)) < 1e-4 * (1 + outputs), "gated %d", int(parts));
+    auto slope = [&](const char* what, Floats& x, const Floats& gradient) {
+        const std::size_t at = random_bits() % x.size();
+        const float kept = x[at];
+        x[at] = kept + 0.01f;
+        const double up = gated_sum(steps, batch, hidden, parts, gates, h, w, bias);
+        x[at] = kept - 0.01f;
+        const double expected = (up - gated_sum(steps, batch, hidden, parts, gates, h, w, bias)) / 0.02;
+        x[at] = kept;
+        CHECK(std::fabs(gradient[at] - expected) < 5e-3 * (1 + std::fabs(expected)), "%s: %g, not %g", what, gradient[at], expected);
+    };
+    slope("gated d_gates", gates, d_gates);
+    slope("gated dh0", h, dh);
+    slope("gated dw_hh", w, dw);
+    if (parts == 3) slope("gated dbias_hh", bias, dbias);
+}
+
 void attentions(int64_t heads, int64_t queries, int64_t keys, int64_t depth, bool causal) {
     const Floats q = random_floats(heads * queries * depth), k = random_floats(heads * keys * depth), v = random_floats(heads * keys * depth);
     const Floats g = random_floats(heads * queries * depth);
@@ -265,6 +329,8 @@ int main() {
     norms(nd::Const<37>{}, nd::Const<5>{});
     for (int64_t cols : {1, 7, 16, 33, 70}) norms(int64_t(1), cols), norms(int64_t(1100), cols), layer_norms(67, cols);
     for (int64_t hidden : {1, 5, 16, 21}) lstms(3, 1, hidden), lstms(4, 11, hidden);
+    for (int64_t parts : {1, 3})
+        for (int64_t hidden : {1, 5, 16, 21}) gated(3, 1, hidden, parts), gated(4, 11, hidden, parts);
     for (bool causal : {false, true})
         for (int64_t depth : {1, 5, 16, 35}) attentions(2, 1, 1, depth, causal), attentions(3, 33, 50, depth, causal), attentions(2, 70, 70, depth, causal);
     for (int64_t count : {1, 19, 40000}) optimizers(count);

@@ -164,6 +164,22 @@ def test_lstm(rng, sizes):
         check("lstm_gradient", d_out, d_c, *saved, h0, c0, W_hh, tolerance=2e-5, layout=layout)
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 1, 4), (2, 5, 3), (7, 20, 17), (4, 11, 32), (0, 2, 3)])
+def test_gru_and_rnn(rng, sizes):
+    steps, batch, hidden = sizes
+    gates, W_hh = rng.normal(size=(steps, batch, 3 * hidden)), rng.normal(size=(hidden, 3 * hidden)) * 0.5
+    h0, bias, d_out = (rng.normal(size=shape) for shape in ((batch, hidden), 3 * hidden, (steps, batch, hidden)))
+    saved = plain.gru(gates, h0, W_hh, bias)
+    for layout in (nd, strided) if steps else (nd,):
+        check("gru", gates, h0, W_hh, bias, tolerance=1e-5, layout=layout)
+        check("gru_gradient", d_out, *saved, h0, W_hh, tolerance=2e-5, layout=layout)
+        for relu in (False, True):
+            some, square = gates[..., :hidden], W_hh[:, :hidden]
+            check("rnn", some, h0, square, relu, tolerance=1e-5, layout=layout)
+            out = plain.rnn(some, h0, square, relu)
+            check("rnn_gradient", d_out, out, h0, square, relu, tolerance=2e-5, layout=layout)
+
+
 SIZES = [(1, 1, 1, 1, 1), (2, 3, 5, 5, 4), (1, 2, 33, 40, 16), (2, 1, 32, 70, 20), (1, 2, 99, 99, 64), (1, 1, 3, 97, 7)]
 
 
@@ -253,12 +269,16 @@ def everything(rng):
     z, middle, rstd = compiled.layer_norm(x, w, b)
     out, lse = compiled.attention(q, k, v, 0.2, True)
     saved = compiled.lstm(gates, h, c, W)
+    three, square, bias = gates[:, :, :60], W[:, :20], W[0, :60].compact().reshape((60,))
+    gated, plain_h = compiled.gru(three, h, W[:, :60], bias), compiled.rnn(gates[:, :, :20], h, square, False)
     results = [y, mean, var, z, middle, rstd, out, lse, *saved, compiled.softmax(x), compiled.logsumexp(x, 1)]
     results += [compiled.cross_entropy(x, labels, 0.1), compiled.cross_entropy_gradient(one, x, labels, 0.1)]
     results += compiled.batch_norm_gradient(g, x, w, mean, var)
     results += compiled.layer_norm_gradient(g, x, w, middle, rstd)
     results += compiled.attention_gradient(q, q, k, v, out, lse, 0.2, True)
     results += compiled.lstm_gradient(saved[0], c, *saved, h, c, W)
+    results += [*gated, *compiled.gru_gradient(gated[0], *gated, h, W[:, :60]), plain_h]
+    results += compiled.rnn_gradient(plain_h, plain_h, h, square, False)
     results += [compiled.embedding_gradient(g, labels, 100)]
     return [r.numpy().tobytes() for r in results]
 

@@ -46,6 +46,14 @@ def lstm_step(cell, x, h, c):
     return sigmoid(o) * np.tanh(c), c
 
 
+def gru_step(cell, x, h):
+    W_ih, W_hh, _ = weights(cell)
+    b_ih, b_hh = (0 if b is None else b.numpy().astype(float) for b in (cell.bias_ih, cell.bias_hh))
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = np.split(x @ W_ih + b_ih, 3, axis=1), np.split(h @ W_hh + b_hh, 3, axis=1)
+    z = sigmoid(x_z + h_z)
+    return (1 - z) * np.tanh(x_n + sigmoid(x_r + h_r) * h_n) + z * h
+
+
 def slopes_agree(loss, params, steps=1e-2, tolerance=2e-2):
     """d loss along a random direction of each parameter, by autograd and by a central difference."""
     loss().backward()
@@ -62,7 +70,7 @@ def slopes_agree(loss, params, steps=1e-2, tolerance=2e-2):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("module", "gates"), [(nn.RNNCell, 1), (nn.LSTMCell, 4)])
+@pytest.mark.parametrize(("module", "gates"), [(nn.RNNCell, 1), (nn.GRUCell, 3), (nn.LSTMCell, 4)])
 def test_cells_draw_input_weights_first(module, gates, bias):
     np.random.seed(3)
     cell = module(D, H, bias=bias)
@@ -97,15 +105,26 @@ def test_lstm_cell(state):
 
 
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("state", [True, False])
+def test_gru_cell(state, bias):
+    cell, x, h = nn.GRUCell(D, H, bias=bias), values(B, D), values(B, H, seed=1)
+    y = cell(tensor(x), tensor(h) if state else None)
+    close(y, gru_step(cell, x, h if state else 0 * h))
+    y.sum().backward()
+    assert all(param.grad is not None for param in cell.parameters())
+
+
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("state", [True, False])
-def test_rnn(layers, bias, state):
-    model = nn.RNN(D, H, num_layers=layers, bias=bias)
+@pytest.mark.parametrize(("kind", "step"), [(nn.RNN, rnn_step), (nn.GRU, gru_step)])
+def test_rnn_and_gru(kind, step, layers, bias, state):
+    model = kind(D, H, num_layers=layers, bias=bias)
     x, h0 = values(T, B, D), values(layers, B, H, seed=1) * state
     out, h_n = model(tensor(x), tensor(h0) if state else None)
     last = []
-    for cell, h in zip(model.rnn_cells, h0, strict=True):
-        x = np.stack([h := rnn_step(cell, row, h) for row in x])
+    for cell, h in zip(model.rnn_cells if kind is nn.RNN else model.gru_cells, h0, strict=True):
+        x = np.stack([h := step(cell, row, h) for row in x])
         last.append(h)
     close(out, x)
     close(h_n, np.stack(last))
@@ -131,7 +150,17 @@ def test_lstm(layers, bias, state):
     close(c_n, np.stack([c for _, c in last]))
 
 
-@pytest.mark.parametrize("model", [nn.RNN(D, H, 2), nn.LSTM(D, H, 2)], ids=["rnn", "lstm"])
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_dropout_acts_between_layers_in_training_only(kind):
+    x, model = tensor(values(T, B, D)), kind(D, H, 2, dropout=0.5)
+    assert not np.array_equal(model(x)[0].numpy(), model(x)[0].numpy())
+    model.eval()
+    assert np.array_equal(model(x)[0].numpy(), model(x)[0].numpy())
+    single = kind(D, H, 1, dropout=0.5)  # no place for dropout
+    assert np.array_equal(single(x)[0].numpy(), single(x)[0].numpy())
+
+
+@pytest.mark.parametrize("model", [nn.RNN(D, H, 2), nn.GRU(D, H, 2), nn.LSTM(D, H, 2)])
 def test_gradients_through_time(model):
     x = tensor(values(T, B, D))
     weight = tensor(values(T, B, H, seed=2), requires_grad=False)
@@ -160,6 +189,8 @@ def test_wrong_states_are_refused():
     for wrong in (values(2, B, H), values(B, H), values(1, B, H + 1)):
         with pytest.raises(ShapeError, match="state must have shape"):
             nn.RNN(D, H)(x, tensor(wrong))
+        with pytest.raises(ShapeError, match="state must have shape"):
+            nn.GRU(D, H)(x, tensor(wrong))
         with pytest.raises(ShapeError, match="state must have shape"):
             nn.LSTM(D, H)(x, (tensor(wrong), tensor(wrong)))
     with pytest.raises(ShapeError, match="time step"):

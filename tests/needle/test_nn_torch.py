@@ -48,10 +48,10 @@ def test_conv(size, cin, cout, k, stride, bias):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("name", ["RNN", "LSTM"])
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
 def test_recurrent(name, layers):
     ours, theirs = getattr(nn, name)(4, 6, layers), getattr(torch.nn, name)(4, 6, layers)
-    cells = ours.rnn_cells if name == "RNN" else ours.lstm_cells
+    cells = getattr(ours, f"{name.lower()}_cells")
     pairs = []
     for number, cell in enumerate(cells):
         for mine in ("W_ih", "W_hh", "bias_ih", "bias_hh"):

@@ -14,7 +14,7 @@ OPS = """
     Summation matmul MatMul negate Negate log Log exp Exp relu ReLU tanh Tanh logsoftmax LogSoftmax logsumexp LogSumExp
     stack Stack split Split flip Flip dilate Dilate undilate UnDilate conv Conv make_tuple MakeTensorTuple
     tuple_get_item TupleGetItem fused_add_scalars FusedAddScalars
-    permute softmax sigmoid cross_entropy batch_norm layer_norm lstm attention embed
+    permute softmax sigmoid cross_entropy batch_norm layer_norm lstm gru rnn attention embed
 """
 OTHERS = """
     Tensor TensorTuple ones zeros ones_like zeros_like cpu all_devices default_device Device array_api NDArray BACKEND

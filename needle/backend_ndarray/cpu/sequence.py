@@ -1,4 +1,4 @@
-"""LSTM, attention and embedding on NDArrays, by the compiled kernels; see the twins in `plain`."""
+"""Attention and embedding on NDArrays, by the compiled kernels; see the twins in `plain`."""
 
 from __future__ import annotations
 
@@ -11,47 +11,6 @@ from .. import ndarray_backend_cpu as kernels
 from ..layout import is_dense
 from ..ndarray import NDArray
 from ..plain.softmax import out_of_range
-
-
-def _make(like: NDArray, *shapes: tuple[int, ...]) -> list[NDArray]:
-    return [NDArray.make(shape, device=like.device) for shape in shapes]
-
-
-def _handles(*arrays: NDArray) -> list[Any]:
-    return [array.compact()._handle for array in arrays]
-
-
-def lstm(gates: NDArray, h0: NDArray, c0: NDArray, W_hh: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """i, f, g, o = gates_t + h W_hh; c = sigmoid(f) c + sigmoid(i) tanh(g); h = sigmoid(o) tanh(c), for t = 0..T-1.
-
-    gates (T, B, 4H) hold x W_ih and the biases; h0, c0 (B, H), W_hh (H, 4H). Returns h (T, B, H) and c (T, B, H) of
-    every step, and the gates after their activations (T, B, 4H).
-    """
-    (batch, hidden), steps = h0.shape, gates.shape[0]
-    if (gates.shape[1:], c0.shape, W_hh.shape) != ((batch, 4 * hidden), h0.shape, (hidden, 4 * hidden)):
-        raise ShapeError(
-            "[lstm] needs gates (T, B, 4H), h0 and c0 (B, H), W_hh (H, 4H), got "
-            f"{gates.shape}, {h0.shape}, {c0.shape}, {W_hh.shape}"
-        )
-    out, cells, act = _make(gates, (steps, batch, hidden), (steps, batch, hidden), gates.shape)
-    kernels.lstm(*_handles(gates, h0, c0, W_hh), *_handles(out, cells, act), steps, batch, hidden)
-    return out, cells, act
-
-
-def lstm_gradient(
-    d_out: NDArray, d_c_last: NDArray, out: NDArray, c_all: NDArray, act: NDArray, h0: NDArray, c0: NDArray,
-    W_hh: NDArray,
-) -> tuple[NDArray, NDArray, NDArray, NDArray]:  # fmt: skip
-    """The gradients of `lstm` back through time: d_gates (T, B, 4H), dh0, dc0 (B, H), dW_hh (H, 4H).
-
-    d_out (T, B, H) is the gradient of every step's h, d_c_last (B, H) that of the last c.
-    """
-    steps, batch, hidden = out.shape
-    made = _make(out, act.shape, h0.shape, c0.shape, W_hh.shape)
-    given = _handles(d_out, d_c_last, out, c_all, act, h0, c0, W_hh)
-    kernels.lstm_gradient(*given, *_handles(*made), steps, batch, hidden)
-    d_gates, dh0, dc0, dW_hh = made
-    return d_gates, dh0, dc0, dW_hh
 
 
 def _heads(x: NDArray) -> tuple[Any, tuple[int, ...], int]:

@@ -1,4 +1,4 @@
-"""LSTM, attention and embedding on numpy arrays of any float dtype."""
+"""Attention and embedding on numpy arrays of any float dtype."""
 
 from __future__ import annotations
 
@@ -6,57 +6,6 @@ import numpy as np
 
 from needle.backend_ndarray.plain.softmax import indices, logsumexp
 from needle.errors import ShapeError
-
-
-def lstm(
-    gates: np.ndarray, h0: np.ndarray, c0: np.ndarray, W_hh: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """i, f, g, o = gates_t + h W_hh; c = sigmoid(f) c + sigmoid(i) tanh(g); h = sigmoid(o) tanh(c), for t = 0..T-1.
-
-    gates (T, B, 4H) hold x W_ih and the biases; h0, c0 (B, H), W_hh (H, 4H). Returns h (T, B, H) and c (T, B, H) of
-    every step, and the gates after their activations (T, B, 4H).
-    """
-    steps, batch, hidden = gates.shape[0], *h0.shape
-    act = np.empty_like(gates)
-    out = np.empty((steps, batch, hidden), dtype=gates.dtype)
-    cells = np.empty_like(out)
-    h, c = h0, c0
-    for t in range(steps):
-        z = act[t]
-        z[...] = gates[t] + h @ W_hh
-        candidate = np.tanh(z[:, 2 * hidden : 3 * hidden])
-        z[...] = _sigmoid(z)
-        z[:, 2 * hidden : 3 * hidden] = candidate
-        i, f, g, o = np.split(z, 4, axis=1)
-        c = f * c + i * g
-        h = o * np.tanh(c)
-        out[t], cells[t] = h, c
-    return out, cells, act
-
-
-def lstm_gradient(
-    d_out: np.ndarray, d_c_last: np.ndarray, out: np.ndarray, c_all: np.ndarray, act: np.ndarray,
-    h0: np.ndarray, c0: np.ndarray, W_hh: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """The gradients of `lstm` back through time: d_gates (T, B, 4H), dh0, dc0 (B, H), dW_hh (H, 4H).
-
-    d_out (T, B, H) is the gradient of every step's h, d_c_last (B, H) that of the last c.
-    """
-    d_gates = np.empty_like(act)
-    dh, dc = np.zeros_like(h0), d_c_last
-    for t in reversed(range(len(out))):
-        i, f, g, o = np.split(act[t], 4, axis=1)
-        tanh_c = np.tanh(c_all[t])
-        dh = dh + d_out[t]
-        dc = dc + dh * o * (1 - tanh_c * tanh_c)
-        before = c_all[t - 1] if t else c0
-        parts = (dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g * g), dh * tanh_c * o * (1 - o))
-        d_gates[t] = np.concatenate(parts, axis=1)
-        dh = d_gates[t] @ W_hh.T
-        dc = dc * f
-    h_before = np.concatenate([h0[None], out[:-1]])[: len(out)]
-    dW_hh = np.tensordot(h_before, d_gates, axes=((0, 1), (0, 1)))
-    return d_gates, dh, dc.copy(), dW_hh
 
 
 def attention(
@@ -106,7 +55,3 @@ def _scores(q: np.ndarray, k: np.ndarray, scale: float, causal: bool) -> np.ndar
     if causal:
         scores[..., np.triu(np.ones((queries, keys), dtype=bool), k=keys - queries + 1)] = -np.inf
     return scores
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.tanh(x / 2) / 2 + np.asarray(0.5, dtype=x.dtype)
