@@ -3,6 +3,7 @@
 
 from typing import TYPE_CHECKING
 
+from .nn_attention import *
 from .nn_basic import *
 from .nn_conv import *
 from .nn_norm import *

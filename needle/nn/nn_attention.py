@@ -1,0 +1,99 @@
+"""Self-attention for language models, and the cache that makes decoding one token at a time cheap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import init, ops
+from ..autograd import Tensor
+from ..errors import NeedleError, ShapeError
+from .nn_basic import Linear, Module, check_features
+from .nn_transformer import MultiHeadAttention
+
+__all__ = ["KVCache", "SelfAttention"]
+
+
+class KVCache:
+    """The keys and values of the positions seen so far: memory for `max_len` of them, appended to in place.
+
+    For generation, not for training: what is cached counts as a constant. `length` is the number of positions held.
+    """
+
+    def __init__(
+        self, batch: int, heads: int, max_len: int, dim_head: int, device: Any = None, dtype: Any = "float32"
+    ) -> None:
+        if min(batch, heads, max_len, dim_head) < 1:
+            raise ShapeError(f"[KVCache] needs sizes of at least 1, got {(batch, heads, max_len, dim_head)}")
+        self.max_len = max_len
+        self.length = 0
+        self._shape = (batch, heads, dim_head)
+        self._keys, self._values = (
+            init.zeros(batch, heads, max_len, dim_head, device=device, dtype=dtype).realize_cached_data()
+            for _ in range(2)
+        )
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """All keys and values so far, those of k and v (batch, heads, T, dim_head) at the end: views of the cache.
+
+        Raises ShapeError for other sizes, NeedleError, changing nothing, when there is no room.
+        """
+        shapes = [tuple(x.shape) for x in (k, v)]
+        if any(len(s) != 4 or (*s[:2], s[3]) != self._shape for s in shapes) or shapes[0] != shapes[1]:
+            batch, heads, dim_head = self._shape
+            raise ShapeError(f"[KVCache] needs keys and values ({batch}, {heads}, T, {dim_head}), got {shapes}")
+        first, end = self.length, self.length + shapes[0][2]
+        if end > self.max_len:
+            raise NeedleError(
+                f"[KVCache] holds {first} of {self.max_len} positions, no room for {end - first} more: make the cache "
+                "longer (max_len), or reset() it and feed the positions that still matter"
+            )
+        for memory, new in ((self._keys, k), (self._values, v)):
+            memory[:, :, first:end, :] = new.realize_cached_data()
+        self.length = end
+        keys, values = (Tensor.make_const(memory[:, :, :end, :]) for memory in (self._keys, self._values))
+        return keys, values
+
+    def reset(self) -> None:
+        """Forget all positions; the memory is kept."""
+        self.length = 0
+
+
+class SelfAttention(Module):
+    """y = concat over heads of attention(q, k, v) W_o + b_o, with q, k, v = x W_qkv + b_qkv in one product.
+
+    x and y (B, T, width), each head has width / heads columns. `dropout` acts on the weights of the attention. With a
+    `cache` the keys and values of x join those of earlier calls: x holds the next positions only, and the result is
+    that of a call with all of them, up to rounding. Draws W_qkv, b_qkv, W_o, b_o, as Linear does. Raises ShapeError
+    where width is no multiple of heads, NeedleError for a cache without `causal` attention or in training mode.
+    """
+
+    def __init__(
+        self, width: int, heads: int, causal: bool = True, dropout: float = 0.0, bias: bool = True,
+        device: Any = None, dtype: Any = "float32",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise ShapeError(f"[SelfAttention] width must be a multiple of heads, got {width} and {heads}")
+        self.width = width
+        self.heads = heads
+        self.qkv = Linear(width, 3 * width, bias, device, dtype)
+        self.attention = MultiHeadAttention(dropout=dropout, causal=causal, device=device, dtype=dtype)
+        self.out = Linear(width, width, bias, device, dtype)
+
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        check_features("SelfAttention", x, self.width, ndim=3)
+        batch, steps, _ = x.shape
+        parts = ops.reshape(self.qkv(x), (batch, steps, 3, self.heads, self.width // self.heads))
+        q, k, v = (ops.transpose(part, (1, 2)) for part in ops.split(parts, 2))
+        if cache is not None:
+            if self.training or not self.attention.causal:
+                raise NeedleError("[SelfAttention] a cache is for generation: it needs eval mode and causal=True")
+            k, v = cache.append(k, v)
+        y = self.attention.attend(q, k, v)
+        joined: Tensor = self.out(ops.reshape(ops.transpose(y, (1, 2)), (batch, steps, self.width)))
+        return joined
+
+    def cache(self, batch: int, max_len: int) -> KVCache:
+        """An empty cache of the right sizes for `batch` sequences of up to `max_len` positions."""
+        weight = self.qkv.weight
+        return KVCache(batch, self.heads, max_len, self.width // self.heads, weight.device, weight.dtype)
