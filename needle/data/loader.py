@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy
 
 from ..autograd import Tensor
 from ..errors import DataError
-from .collate import check_numbers, fetch
-from .keyed import keyed_order, keyed_uniform
+from .data_transforms import RandomCrop, RandomFlipHorizontal
+from .keyed import keyed_order
+from .prefetch import Batches, Prefetch
 from .transforms import Compose, Transform
 
 
@@ -25,17 +27,24 @@ class DataLoader:
     of them, for the first field) does to a sample is a function of (seed, epoch, sample). Every new iteration is the
     next epoch, unless `set_epoch` or `load_state_dict` say otherwise.
 
+    `workers` threads prepare batches beside the training step, `prefetch` of them ahead each; the batches are the same
+    for any number of workers. What goes wrong in one is raised where its batch would have come. See `prefetch.py` for
+    what they can speed up.
+
     Raises DataError for arguments that make no sense and for samples that make no batch.
     """
 
     def __init__(
         self, dataset: Any, batch_size: int | None = 1, shuffle: bool = False, *, seed: int | None = None,
-        drop_last: bool = False, augment: Transform | Sequence[Transform] | None = None, device: Any = None,
+        workers: int = 0, prefetch: int = 2, drop_last: bool = False,
+        augment: Transform | Sequence[Transform] | None = None, device: Any = None,
     ) -> None:  # fmt: skip
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise DataError(f"[DataLoader] dataset needs __len__ and __getitem__, got {type(dataset).__name__}")
         if batch_size is not None and batch_size < 1:
             raise DataError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
+        if workers < 0 or prefetch < 1:
+            raise DataError(f"[DataLoader] needs workers >= 0 and prefetch >= 1, got {workers} and {prefetch}")
         self.dataset, self.shuffle, self.seed, self.drop_last, self.device = dataset, shuffle, seed, drop_last, device
         self.batch_size = len(dataset) if batch_size is None else int(batch_size)
         transforms = (augment,) if isinstance(augment, Transform) else augment
@@ -44,6 +53,10 @@ class DataLoader:
             raise DataError(
                 "[DataLoader] a random augment needs a seed: its numbers are keyed by (seed, epoch, sample)"
             )
+        if workers:
+            _refuse_shared_draws(dataset)
+        self.workers, self.prefetch = workers, prefetch
+        self._ahead: Prefetch | None = None
         self.epoch = 0  # of the next batch
         self.position = 0  # the next batch's place in its epoch
         self._fresh = True  # no batch since the epoch or the position was set: the next iteration begins here
@@ -53,6 +66,7 @@ class DataLoader:
         return len(self.ordering)
 
     def __iter__(self) -> DataLoader:
+        self._ahead = None
         if not self._fresh:
             self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
         if self.shuffle:
@@ -61,11 +75,11 @@ class DataLoader:
 
     def __next__(self) -> tuple[Tensor, ...]:
         if self.position >= len(self.ordering):
-            self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
+            self.epoch, self.position, self._fresh, self._ahead = self.epoch + 1, 0, True, None
             raise StopIteration
-        arrays = self._load(self.epoch, self.position)
+        batch = self._batch()
         self.position, self._fresh = self.position + 1, False
-        return tuple(Tensor(array, device=self.device, requires_grad=False) for array in arrays)
+        return batch
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be of this epoch: from its start, or from where `load_state_dict` has put it."""
@@ -113,12 +127,25 @@ class DataLoader:
         batches = numpy.array_split(order, range(self.batch_size, len(order), self.batch_size))
         return batches[:-1] if self.drop_last and len(batches[-1]) < self.batch_size else batches
 
-    def _load(self, epoch: int, position: int) -> list[Any]:
-        """The arrays of one batch."""
-        chosen = self.ordering[position]
-        fields = fetch(self.dataset, chosen)
-        if self.augment is not None:
-            u = keyed_uniform(self.seed or 0, epoch, chosen, self.augment.draws)
-            fields[0] = self.augment(fields[0], u)
-        check_numbers(fields)
-        return fields
+    def _batch(self) -> tuple[Tensor, ...]:
+        """The next batch, from the workers where there are any."""
+        batches = Batches(self.dataset, self.ordering, self.augment, self.seed, self.epoch, self.device)
+        if not self.workers:
+            return batches.make(self.position)
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead.process != os.getpid():
+            places = range(self.position, len(self))
+            ahead = Prefetch(batches, places, self.workers, self.workers * self.prefetch)
+        batch = ahead.next()
+        self._ahead = ahead  # unless that raised: then the next call starts afresh
+        return batch
+
+
+def _refuse_shared_draws(dataset: Any) -> None:
+    """Raise DataError if samples are drawn from numpy's global generator, which workers would share with the model."""
+    for transform in getattr(dataset, "transforms", None) or ():
+        if isinstance(transform, RandomCrop | RandomFlipHorizontal):
+            raise DataError(
+                f"[DataLoader] {type(transform).__name__} of the data set draws from numpy's global generator, in an "
+                "order that workers would change: use a seed and augment=[...] of needle.data.transforms instead"
+            )

@@ -264,7 +264,7 @@ def test_samples_that_make_no_batch(dataset, message):
 def test_the_sample_that_fails_is_named():
     with pytest.raises(ZeroDivisionError) as caught:
         next(iter(data.DataLoader(Broken([0, 1, 2, 3]), 4)))
-    assert caught.value.__notes__ == ["[DataLoader] while reading sample 2"]
+    assert caught.value.__notes__ == ["[DataLoader] while reading sample 2", "[DataLoader] in batch 0 of epoch 0"]
 
 
 def test_images_that_are_not_channels_first():
