@@ -18,6 +18,7 @@ KERNELS = {
         "add add_scalar divide divide_scalar erf exp log max maximum multiply multiply_scalar negate power "
         "power_scalar relu relu_gradient sigmoid sigmoid_gradient sub sum tanh tanh_gradient"
     ),
+    "pooling": "max_pool max_pool_gradient resample",
     "recurrent": "gru gru_gradient lstm lstm_gradient rnn rnn_gradient",
     "sequence": "attention attention_gradient embedding embedding_gradient",
     "softmax": (

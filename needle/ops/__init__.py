@@ -10,6 +10,7 @@ from .ops_logarithmic import *
 from .ops_mathematic import *
 from .ops_matmul import *
 from .ops_norm import *
+from .ops_pool import *
 from .ops_recurrent import *
 from .ops_sequence import *
 from .ops_shape import *

@@ -11,7 +11,7 @@ from ..errors import ShapeError
 from ..types import Type
 from .shapes import promoted
 
-__all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv"]
+__all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv", "conv_transpose"]
 
 
 @dataclass(frozen=True)
@@ -126,3 +126,18 @@ def _kernel(where: str, x: tuple[int, ...], w: tuple[int, ...], stride: int, pad
 def conv(a: Tensor, b: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
     """The convolution of a (N, H, W, C_in) with b (K, K, C_in, C_out), with `padding` zeros around each image."""
     return Conv(stride, padding)(a, b)
+
+
+def conv_transpose(a: Tensor, b: Tensor, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Tensor:
+    """The adjoint of a convolution with b (K, K, C_out, C_in), applied to a (N, H, W, C_in).
+
+    The result is (N, H', W', C_out) with H' = (H - 1) stride - 2 padding + K + output_padding, output_padding < stride.
+    """
+    if not 0 <= output_padding < max(stride, 1):
+        given = f"{output_padding} for stride {stride}"
+        raise ShapeError(f"[conv_transpose] output_padding must be 0 or more and less than the stride, got {given}")
+    kernel = _kernel("conv_transpose", a.shape, b.shape, stride, padding)
+    height, width = ((n - 1) * stride - 2 * padding + kernel + output_padding for n in a.shape[1:3])
+    if height < 1 or width < 1:
+        raise ShapeError(f"[conv_transpose] padding {padding} leaves nothing of {a.shape} with kernel {kernel}")
+    return ConvInputGradient(stride, padding, height, width)(a, b)

@@ -1,0 +1,7 @@
+#include "../pooling.h"
+
+namespace nd { namespace ND_ISA {
+
+extern const PoolingTable pooling_table = {resample, max_pool, max_pool_gradient};
+
+}}  // namespace nd::ND_ISA

@@ -1,0 +1,17 @@
+// Pooling and resampling as a table of plain functions.
+#pragma once
+#include "../nd/pooling.h"
+#include "select.h"
+
+namespace nd {
+
+struct PoolingTable {
+    void (*resample)(const Executor&, int64_t images, int64_t channels, const Bands& v, const Bands& h, const Pixels& x, float* y);
+    void (*max_pool)(const Executor&, int64_t images, int64_t channels, const Bands& v, const Bands& h, const Pixels& x,
+                     const Pixels& u, float* y);
+    void (*max_pool_gradient)(const Executor&, int64_t images, int64_t channels, const Bands& v, const Bands& h,
+                              const Pixels& g, const Pixels& x, float* dx);
+};
+
+}  // namespace nd
+ND_FAMILY(PoolingTable, pooling)

@@ -1,0 +1,153 @@
+"""Layers for images: values and gradients beside PyTorch's, draws, refusals, and where the numbers lie in memory."""
+
+import math
+
+import numpy as np
+import pytest
+
+import needle as ndl
+from needle import BACKEND, nn
+from needle.errors import ShapeError
+
+pytestmark = pytest.mark.both_modes
+
+
+def values(*shape, seed=0):
+    return np.random.RandomState(seed).randn(*shape).astype("float32")
+
+
+def close(got, meant, tolerance=1e-4):
+    np.testing.assert_allclose(got.numpy(), meant.detach().numpy(), rtol=tolerance, atol=tolerance)
+
+
+def beside(ours, theirs, x):
+    """Forward and backward of both layers on the same image."""
+    torch = pytest.importorskip("torch")
+    tx = torch.tensor(x, requires_grad=True)
+    x = ndl.Tensor(x, dtype="float32")
+    y, ty = ours(x), theirs(tx)
+    close(y, ty)
+    (y * y).sum().backward()
+    (ty * ty).sum().backward()
+    close(x.grad, tx.grad, 1e-3)
+
+
+def given(theirs, ours, permute):
+    """PyTorch's layer with the weight and bias of ours."""
+    torch = pytest.importorskip("torch")
+    theirs.weight.data = torch.tensor(np.ascontiguousarray(ours.weight.numpy().transpose(permute)))
+    if ours.bias is not None:
+        theirs.bias.data = torch.tensor(ours.bias.numpy())
+    return theirs
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"padding": 1}, {"stride": 2, "padding": 2}, {"stride": 3, "bias": False},
+])  # fmt: skip
+def test_conv2d_is_torchs(options):
+    torch = pytest.importorskip("torch")
+    ours = nn.Conv2d(4, 6, 3, **options)
+    theirs = given(torch.nn.Conv2d(4, 6, 3, **options), ours, (3, 2, 0, 1))
+    beside(ours, theirs, values(2, 4, 8, 7))
+    close(ours.weight.grad, theirs.weight.grad.permute(2, 3, 1, 0), 1e-3)
+    if ours.bias is not None:
+        close(ours.bias.grad, theirs.bias.grad, 1e-3)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"stride": 2}, {"stride": 2, "padding": 1}, {"stride": 2, "padding": 1, "output_padding": 1},
+    {"stride": 3, "padding": 2, "output_padding": 2, "bias": False},
+])  # fmt: skip
+@pytest.mark.parametrize(("size", "kernel"), [((4, 3), 4), ((1, 1), 5), ((5, 2), 3)])
+def test_conv_transpose2d_is_torchs(size, kernel, options):
+    torch = pytest.importorskip("torch")
+    ours = nn.ConvTranspose2d(3, 2, kernel, **options)
+    theirs = given(torch.nn.ConvTranspose2d(3, 2, kernel, **options), ours, (3, 2, 0, 1))
+    beside(ours, theirs, values(2, 3, *size))
+    close(ours.weight.grad, theirs.weight.grad.permute(2, 3, 1, 0), 1e-3)
+    if ours.bias is not None:
+        close(ours.bias.grad, theirs.bias.grad, 1e-3)
+
+
+@pytest.mark.parametrize(("name", "options", "size"), [
+    ("MaxPool2d", (2,), (6, 8)), ("MaxPool2d", (3, 2, 1), (7, 9)), ("MaxPool2d", ((2, 3), (1, 2)), (5, 7)),
+    ("AvgPool2d", (2,), (6, 9)), ("AvgPool2d", (3, 2, 1), (7, 9)),
+    ("AdaptiveAvgPool2d", (1,), (5, 6)), ("AdaptiveAvgPool2d", ((3, 4),), (5, 6)), ("AdaptiveMaxPool2d", (3,), (7, 5)),
+])  # fmt: skip
+def test_pooling_is_torchs(name, options, size):
+    torch = pytest.importorskip("torch")
+    beside(getattr(nn, name)(*options), getattr(torch.nn, name)(*options), values(2, 3, *size))
+
+
+def test_the_gradient_of_a_maximum_goes_to_the_first_of_equals():
+    x = ndl.Tensor(np.zeros((1, 1, 4, 4)), dtype="float32")
+    nn.MaxPool2d(2)(x).sum().backward()
+    expected = np.zeros((4, 4))
+    expected[::2, ::2] = 1
+    np.testing.assert_array_equal(x.grad.numpy()[0, 0], expected)
+
+
+def test_not_a_number_is_the_largest_and_padding_never_is():
+    x = -np.ones((1, 1, 4, 4), "float32")
+    x[0, 0, 1, 1] = np.nan
+    y = nn.MaxPool2d(2)(ndl.Tensor(x, dtype="float32")).numpy()[0, 0]
+    assert np.isnan(y[0, 0]) and (y[1] == -1).all()
+    y = nn.MaxPool2d(3, 2, 1)(ndl.Tensor(-np.ones((1, 2, 4, 4)), dtype="float32")).numpy()
+    assert (y == -1).all()
+
+
+def test_draws_are_those_of_conv():
+    np.random.seed(0)
+    course = nn.Conv(3, 5, 3)
+    np.random.seed(0)
+    layer = nn.Conv2d(3, 5, 3, padding=1)
+    np.testing.assert_array_equal(layer.weight.numpy(), course.weight.numpy())
+    np.testing.assert_array_equal(layer.bias.numpy(), course.bias.numpy())
+    np.random.seed(0)
+    layer = nn.ConvTranspose2d(3, 5, 4)
+    assert layer.weight.shape == (4, 4, 5, 3) and layer.bias.shape == (5,)
+    assert abs(layer.weight.numpy()).max() <= math.sqrt(6 / (3 * 16))
+    assert abs(layer.bias.numpy()).max() <= 1 / math.sqrt(3 * 16)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: nn.Conv2d(3, 4, (3, 5)), r"\[Conv2d\] kernel_size must be one positive size for both axes, got \(3, 5\)"),
+    (lambda: nn.Conv2d(3, 4, 3)(image(2, 4, 8, 8)), r"\[Conv2d\] needs 3 features on axis 1"),
+    (lambda: nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=2), r"\[ConvTranspose2d\] output_padding must be"),
+    (lambda: nn.ConvTranspose2d(3, 4, 2, padding=1)(image(2, 3, 1, 1)), r"\[conv_transpose\] padding 1 leaves nothing"),
+    (lambda: nn.MaxPool2d(2)(image(2, 8, 8)), r"\[MaxPool2d\] needs images \(B, C, H, W\), got shape \(2, 8, 8\)"),
+    (lambda: nn.MaxPool2d(3)(image(1, 1, 2, 8)), r"\[max_pool\] kernel \(3, 3\) does not fit"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused(make, message):
+    with pytest.raises(ShapeError, match=message):
+        make()
+
+
+def image(*shape):
+    return ndl.Tensor(values(*shape), dtype="float32")
+
+
+@pytest.mark.skipif(BACKEND == "np", reason="numpy's layers may copy as they like")
+def test_memory_stays_channels_last_from_layer_to_layer():
+    """From the first convolution on every layer leaves channels side by side, forward and backward."""
+    x = image(2, 3, 9, 8)
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(3, 1, 1),
+        nn.ConvTranspose2d(8, 5, 2, stride=2), nn.AdaptiveMaxPool2d(3), nn.AdaptiveAvgPool2d(2),
+    ]  # fmt: skip
+    maps = []
+    for layer in layers:
+        x = layer(x)
+        assert x.cached_data.strides == dense(x.shape), layer
+        maps.append(x)
+    x.sum().backward()
+    graded = [x for x in maps[:-1] if x.grad is not None]  # permuting back and forth leaves no node behind
+    assert len(graded) >= 2
+    for x in graded:
+        assert x.grad.cached_data.strides == dense(x.shape), x.shape
+
+
+def dense(shape):
+    """The strides of images (B, C, H, W) whose channels lie side by side."""
+    _, channels, height, width = shape
+    return channels * height * width, 1, channels * width, channels
