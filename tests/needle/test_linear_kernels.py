@@ -98,6 +98,29 @@ def test_conv_and_its_gradients(rng, sizes, layout, images):
     assert np.vdot(dw.astype(np.float64), w) == pytest.approx(inner, rel=1e-4, abs=1e-3)
 
 
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_minimal_filtering_is_as_accurate_as_it_says(rng, layout, padding):
+    """Large 3x3 convolutions go through Winograd's transforms: errors stay a few times those of the direct chain."""
+    x, w = floats(rng, 4, 15, 12, 64), floats(rng, 3, 3, 64, 48)
+    g = floats(rng, 4, 13 + 2 * padding, 10 + 2 * padding, 48)
+    wide, weight, grad = (a.astype(np.float64) for a in (x, w, g))
+    pairs = (
+        (compiled.conv(viewed(x, layout), viewed(w, layout), 1, padding), plain.conv(wide, weight, 1, padding)),
+        (
+            compiled.conv_input_gradient(viewed(g, layout), viewed(w, layout), 1, padding, 15, 12),
+            plain.conv_input_gradient(grad, weight, 1, padding, 15, 12),
+        ),
+        (
+            compiled.conv_weight_gradient(viewed(x, layout), viewed(g, layout), 1, padding, 3),
+            plain.conv_weight_gradient(wide, grad, 1, padding, 3),
+        ),
+    )
+    for got, expected in pairs:
+        error = got.numpy() - expected
+        assert error.std() < 2e-6 * expected.std() and np.abs(error).max() < 2e-5 * expected.std()
+
+
 def test_plain_kernels_keep_double_precision(rng):
     x, w = rng.standard_normal((2, 5, 5, 3)), rng.standard_normal((3, 3, 3, 4))
     y = plain.conv(x, w, 2, 1)
@@ -109,6 +132,7 @@ def test_plain_kernels_keep_double_precision(rng):
 def test_bits_do_not_depend_on_the_number_of_threads(rng):
     mod = cpu().mod
     x, w, a, b = (NDArray(floats(rng, *s), device=cpu()) for s in ((20, 9, 8, 5), (3, 3, 5, 18), (70, 600), (600, 130)))
+    maps, weight = (NDArray(floats(rng, *s), device=cpu()) for s in ((40, 8, 8, 16), (3, 3, 16, 48)))
     before, digests = mod.num_threads(), set()
     try:
         for threads in (1, 2, 4):
@@ -119,6 +143,9 @@ def test_bits_do_not_depend_on_the_number_of_threads(rng):
                 compiled.conv_input_gradient(y, w, 2, 1, 9, 8),
                 compiled.conv_weight_gradient(x, y, 2, 1, 3),
                 compiled.matmul(a, b),
+                large := compiled.conv(maps, weight),
+                compiled.conv_input_gradient(large, weight, 1, 1, 8, 8),
+                compiled.conv_weight_gradient(maps, large, 1, 1, 3),
             )
             digests.add(hashlib.sha256(b"".join(r.numpy().tobytes() for r in results)).hexdigest())
     finally:

@@ -1,30 +1,44 @@
 #include "../conv.h"
 #include "../../nd/conv_gradients.h"
+#include "../../nd/winograd_gradient.h"
 
 namespace nd { namespace ND_ISA {
 namespace {
 
 ConvShape<> shape_of(const ConvSizes& s) { return {s.height, s.width, s.in, s.out, s.kernel, s.stride, s.padding}; }
 
+bool fast(const ConvSizes& s) { return winograd_pays(shape_of(s), s.images); }
+
 int64_t scratch_size(const ConvSizes& s, int threads) {
+    if (fast(s)) return Winograd(shape_of(s), s.images).scratch(threads);
     return conv_packed_size(shape_of(s)) + conv_scratch(shape_of(s), s.images, threads);
 }
 
 void run(const Executor& executor, const ConvSizes& s, const Map& x, const float* w, float* y, float* scratch) {
     const ConvShape<> shape = shape_of(s);
+    if (fast(s)) return winograd(executor, shape, s.images, x.p, x.strides, w, y, scratch);
     conv_pack(executor, shape, w, scratch);
     conv(executor, shape, s.images, x.p, x.strides, scratch, y, scratch + conv_packed_size(shape));
 }
 
-int64_t input_gradient_scratch(const ConvSizes& s, int threads) { return InputGradient(shape_of(s), s.images).scratch(threads); }
+int64_t input_gradient_scratch(const ConvSizes& s, int threads) {
+    if (fast(s)) return Winograd(turned(shape_of(s)), s.images).scratch(threads);
+    return InputGradient(shape_of(s), s.images).scratch(threads);
+}
 
 void input_gradient(const Executor& executor, const ConvSizes& s, const Map& g, const float* w, float* dx, float* scratch) {
+    if (fast(s)) return winograd_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
     conv_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
 }
 
-int64_t weight_gradient_scratch(const ConvSizes& s, int) { return WeightGradient(shape_of(s), s.images).scratch(); }
+int64_t weight_gradient_scratch(const ConvSizes& s, int threads) {
+    if (fast(s)) return WinogradWeightGradient(shape_of(s), s.images).scratch(threads);
+    return WeightGradient(shape_of(s), s.images).scratch();
+}
 
 void weight_gradient(const Executor& executor, const ConvSizes& s, const Map& x, const Map& g, float* dw, float* scratch) {
+    if (fast(s))
+        return winograd_weight_gradient(executor, shape_of(s), s.images, x.p, x.strides, g.p, g.strides, dw, scratch);
     conv_weight_gradient(executor, shape_of(s), s.images, x.p, x.strides, g.p, g.strides, dw, scratch);
 }
 
