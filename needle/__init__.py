@@ -11,4 +11,5 @@ from .autograd import TensorTuple as TensorTuple
 from .backend_selection import *  # (which names there are depends on the backend)
 from .init import ones, ones_like, zeros, zeros_like
 from .ops import *  # (its __all__ lists them)
+from .optim import GradientAccumulator, clip_grad_norm
 from .training import TrainStep, fit

@@ -17,6 +17,10 @@ class BroadcastError(ShapeError, AssertionError):
     """A shape cannot be broadcast to the one asked for."""
 
 
+class SettingError(NeedleError, ValueError):
+    """A setting (a rate, a probability, a count) lies outside the range in which it means something."""
+
+
 class DTypeError(NeedleError, TypeError):
     """The element type given does not fit the operation."""
 

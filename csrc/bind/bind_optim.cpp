@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include "bindings.h"
 #include "fused.h"
@@ -44,6 +45,17 @@ void sgd_step(const Arrays& params, const Arrays& outs, const Arrays& grads, con
                                  float(1 - momentum), float(weight_decay));
 }
 
+void momentum_step(const Arrays& params, const Arrays& outs, const Arrays& grads, const Arrays& velocities, double lr,
+                   double momentum, double weight_decay, bool nesterov) {
+    const char* where = "momentum_step";
+    if (velocities.size() != params.size()) refuse(where, "needs the velocity of every parameter");
+    const std::vector<Part> parts = parts_of(where, params, outs, grads, velocities, {});
+    py::gil_scoped_release unlocked;
+    for (const Part& p : parts)
+        optim_kernels().momentum_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
+                                      float(weight_decay), nesterov);
+}
+
 void adam_step(const Arrays& params, const Arrays& outs, const Arrays& grads, const Arrays& m, const Arrays& v, int64_t t,
                double lr, double beta1, double beta2, float eps, double weight_decay, bool decoupled) {
     const char* where = "adam_step";
@@ -60,11 +72,30 @@ void adam_step(const Arrays& params, const Arrays& outs, const Arrays& grads, co
         optim_kernels().adam_step(threads(), p.count, p.param, p.out, p.grad, p.first, p.second, step);
 }
 
+// The sum of the squares of all elements of all arrays.
+double squared_norm(const Arrays& arrays) {
+    std::vector<std::pair<const float*, int64_t>> parts;
+    int64_t longest = 0;
+    for (Array* array : arrays) {
+        if (array == nullptr) refuse("squared_norm", "needs arrays, got None");
+        Arguments check("squared_norm");
+        parts.emplace_back(check.in(*array, array->size), array->size);
+        longest = std::max(longest, optim_kernels().squared_norm_scratch(array->size));
+    }
+    std::vector<float> scratch(longest);
+    py::gil_scoped_release unlocked;
+    double sum = 0;
+    for (const auto& [data, count] : parts) sum += optim_kernels().squared_norm(threads(), count, data, scratch.data());
+    return sum;
+}
+
 }  // namespace
 
 void bind_optim(py::module_& m) {
     m.def("sgd_step", &sgd_step);
+    m.def("momentum_step", &momentum_step);
     m.def("adam_step", &adam_step);
+    m.def("squared_norm", &squared_norm);
 }
 
 }  // namespace nd

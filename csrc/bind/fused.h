@@ -86,8 +86,12 @@ struct SequenceTable {
 struct OptimTable {
     void (*sgd_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* velocity,
                      float lr, float keep, float take, float decay);
+    void (*momentum_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* velocity,
+                          float lr, float momentum, float decay, bool nesterov);
     void (*adam_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* m, float* v,
                       const AdamStep&);
+    int64_t (*squared_norm_scratch)(int64_t count);
+    double (*squared_norm)(const Executor&, int64_t count, const float* x, float* scratch);
 };
 
 }  // namespace nd

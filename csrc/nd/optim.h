@@ -29,6 +29,19 @@ inline void sgd_step(const Executor& executor, int64_t count, const float* param
     });
 }
 
+// d = g + decay p; u = momentum u + d; out = p - lr u, or p - lr (d + momentum u) for Nesterov's.
+inline void momentum_step(const Executor& executor, int64_t count, const float* param, float* out, const float* grad,
+                          float* velocity, float lr, float momentum, float decay, bool nesterov) {
+    const Vec m = splat(momentum);
+    parallel_vectors(executor, count, [&](int64_t j, auto n) {
+        const Vec p = load_some(param + j, n);
+        const Vec d = fma(splat(decay), p, load_some(grad + j, n));
+        const Vec u = fma(m, load_some(velocity + j, n), d);
+        store_some(velocity + j, u, n);
+        store_some(out + j, fma(splat(-lr), nesterov ? fma(m, u, d) : u, p), n);
+    });
+}
+
 // m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; out = p - rate m / (sqrt(v correction) + eps).
 inline void adam_step(const Executor& executor, int64_t count, const float* param, float* out, const float* grad, float* m,
                       float* v, const AdamStep& step) {
@@ -44,6 +57,24 @@ inline void adam_step(const Executor& executor, int64_t count, const float* para
         store_some(v + j, second, n);
         store_some(out + j, p - rate * first / (square_root(second * correction) + eps), n);
     });
+}
+
+// How many floats of scratch `squared_norm` needs.
+inline int64_t squared_norm_scratch(int64_t count) { return ceil_div(count, kTaskElements); }
+
+// The sum of x^2: blocks of one length in floats, their sums in doubles, in order.
+inline double squared_norm(const Executor& executor, int64_t count, const float* x, float* scratch) {
+    const int64_t blocks = squared_norm_scratch(count);
+    parallel(executor, blocks, [&](int64_t block) {
+        const float* from = x + block * kTaskElements;
+        scratch[block] = sum_of(min(kTaskElements, count - block * kTaskElements), [&](int64_t j, auto n) {
+            const Vec v = load_some(from + j, n);
+            return v * v;
+        });
+    });
+    double sum = 0;
+    for (int64_t block = 0; block < blocks; ++block) sum += scratch[block];
+    return sum;
 }
 
 }}  // namespace nd::ND_ISA

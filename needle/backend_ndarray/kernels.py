@@ -13,7 +13,7 @@ import numpy as np
 KERNELS = {
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
     "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
-    "optim": "adam_step sgd_step",
+    "optim": "adam_step momentum_step sgd_step squared_norm",
     "pointwise": (
         "add add_scalar divide divide_scalar erf exp log max maximum multiply multiply_scalar negate power "
         "power_scalar relu relu_gradient sigmoid sigmoid_gradient sub sum tanh tanh_gradient"

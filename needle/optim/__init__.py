@@ -1,8 +1,38 @@
-"""Optimizers, learning-rate schedules and averages of weights."""
+"""Optimizers, learning-rate schedules, what is done to gradients between the two, and averages of weights."""
 
 from .average import WeightAverage
+from .gradients import GradientAccumulator, clip_grad_norm
 from .muon import Muon
 from .optimizers import SGD, Adam, AdamW, NesterovSGD, Optimizer
-from .schedules import cosine, one_cycle
+from .schedules import (
+    CosineSchedule,
+    LinearSchedule,
+    LinearWarmup,
+    OneCycle,
+    Schedule,
+    StepDecay,
+    cosine,
+    linear,
+    one_cycle,
+)
 
-__all__ = ["SGD", "Adam", "AdamW", "Muon", "NesterovSGD", "Optimizer", "WeightAverage", "cosine", "one_cycle"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CosineSchedule",
+    "GradientAccumulator",
+    "LinearSchedule",
+    "LinearWarmup",
+    "Muon",
+    "NesterovSGD",
+    "OneCycle",
+    "Optimizer",
+    "Schedule",
+    "StepDecay",
+    "WeightAverage",
+    "clip_grad_norm",
+    "cosine",
+    "linear",
+    "one_cycle",
+]

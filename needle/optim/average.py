@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ..autograd import Tensor
+from .optimizers import fraction
 
 
 class WeightAverage:
@@ -17,10 +18,8 @@ class WeightAverage:
     """
 
     def __init__(self, tensors: Iterable[Tensor], decay: float = 0.999) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"[WeightAverage] decay must lie in [0, 1), got {decay}")
         self.tensors = list(tensors)
-        self.decay = decay
+        (self.decay,) = fraction("WeightAverage", decay=decay)
         self.average = [tensor.data for tensor in self.tensors]
 
     def update(self) -> None:

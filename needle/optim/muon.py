@@ -10,7 +10,7 @@ import numpy
 
 from ..autograd import Tensor, cut_gradients
 from ..ops.arrays import constant
-from .optimizers import Optimizer
+from .optimizers import Optimizer, fraction, positive
 
 
 class Muon(Optimizer):
@@ -27,9 +27,8 @@ class Muon(Optimizer):
 
     def __init__(self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0) -> None:
         super().__init__(params)
-        self.lr = lr
-        self.momentum = momentum
-        self.decay = decay
+        (self.lr,) = positive("Muon", lr=lr)
+        self.momentum, self.decay = fraction("Muon", momentum=momentum, decay=decay)
         self.u: dict[Tensor, Any] = {}
 
     def step(self) -> None:

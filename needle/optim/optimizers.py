@@ -10,17 +10,23 @@ import numpy
 
 from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
-from ..errors import NeedleError
+from ..errors import NeedleError, SettingError
+from .gradients import clip_grad_norm
 
 
 class Optimizer:
-    """Updates `params` from their `grad`; parameters without a gradient are left alone."""
+    """Updates `params` from their `grad`; parameters without a gradient are left alone.
+
+    Raises NeedleError for an empty list, one that holds anything but Tensors or one of them twice, and SettingError for
+    a rate or decay that is negative or not finite, or a momentum outside [0, 1).
+    """
 
     kept: tuple[str, ...] = ()  # the attributes that hold one array for each parameter: its state between steps
     t = 0
+    lr: float
 
     def __init__(self, params: Iterable[Tensor]) -> None:
-        self.params = list(params)
+        self.params = _checked(type(self).__name__, params)
 
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
@@ -43,6 +49,8 @@ class Optimizer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken. Raises NeedleError when the state is that of another optimizer."""
+        if "t" not in state:
+            raise NeedleError(f"[{type(self).__name__}] the state lacks 't', its number of steps")
         names = {f"{name}.{i}": (name, param) for name in self.kept for i, param in enumerate(self.params)}
         for key, array in state.items():
             if key != "t" and (key not in names or tuple(names[key][1].shape) != numpy.shape(array)):
@@ -84,7 +92,10 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """u = momentum u + (1 - momentum) (g + weight_decay p); p = p - lr u, with u = 0 at first and no correction."""
+    """u = momentum u + (1 - momentum) (g + weight_decay p); p = p - lr u, with u = 0 at first and no correction.
+
+    This is the course's damped momentum; `NesterovSGD` has the undamped one that other libraries call SGD.
+    """
 
     kept = ("u",)
 
@@ -92,10 +103,9 @@ class SGD(Optimizer):
         self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params)
-        self.lr = lr
-        self.momentum = momentum
+        self.lr, self.weight_decay = positive("SGD", lr=lr, weight_decay=weight_decay)
+        (self.momentum,) = fraction("SGD", momentum=momentum)
         self.u: dict[Tensor, Any] = {}
-        self.weight_decay = weight_decay
 
     def step(self) -> None:
         for params, arrays, grads in self._groups():
@@ -103,14 +113,9 @@ class SGD(Optimizer):
             step = kernels(arrays[0]).sgd_step
             _assign(params, step(arrays, grads, velocities, self.lr, self.momentum, self.weight_decay))
 
-    def clip_grad_norm(self, max_norm: float = 0.25) -> None:
-        """g = g min(1, max_norm / (|g| + 1e-6)), |g| the Euclidean norm over all gradients together."""
-        grads = [param.grad for param in self.params if param.grad is not None]
-        norm = math.sqrt(sum(_squared_norm(grad.realize_cached_data()) for grad in grads))
-        scale = min(1.0, max_norm / (norm + 1e-6))
-        for param in self.params:
-            if param.grad is not None:
-                param.grad = param.grad.detach() * scale
+    def clip_grad_norm(self, max_norm: float = 0.25) -> float:
+        """`needle.clip_grad_norm` of this optimizer's parameters."""
+        return clip_grad_norm(self.params, max_norm)
 
 
 class Adam(Optimizer):
@@ -128,11 +133,9 @@ class Adam(Optimizer):
         eps: float = 1e-8, weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params)
-        self.lr = lr
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.eps = eps
-        self.weight_decay = weight_decay
+        where = type(self).__name__
+        self.lr, self.eps, self.weight_decay = positive(where, lr=lr, eps=eps, weight_decay=weight_decay)
+        self.beta1, self.beta2 = fraction(where, beta1=beta1, beta2=beta2)
         self.t = 0
         self.m: dict[Tensor, Any] = {}
         self.v: dict[Tensor, Any] = {}
@@ -157,25 +160,59 @@ class AdamW(Adam):
 class NesterovSGD(Optimizer):
     """d = g + weight_decay p; u = momentum u + d; p = p - lr (d + momentum u), with u = 0 at first.
 
+    With `nesterov=False` p = p - lr u: the plain, undamped momentum of Polyak's heavy ball.
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
     """
 
     kept = ("u",)
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0
-    ) -> None:
+        self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0,
+        nesterov: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(params)
-        self.lr = lr
-        self.momentum = momentum
-        self.weight_decay = weight_decay
+        self.lr, self.weight_decay = positive("NesterovSGD", lr=lr, weight_decay=weight_decay)
+        (self.momentum,) = fraction("NesterovSGD", momentum=momentum)
+        self.nesterov = nesterov
         self.u: dict[Tensor, Any] = {}
 
     def step(self) -> None:
-        for param, array, grad in self._pairs():
-            step = grad + array * self.weight_decay if self.weight_decay else grad
-            self.u[param] = self.u[param] * self.momentum + step if param in self.u else step
-            param.data = Tensor.make_const(array - (step + self.u[param] * self.momentum) * self.lr)
+        for params, arrays, grads in self._groups():
+            step, u = kernels(arrays[0]).momentum_step, _states(self.u, params, arrays)
+            _assign(params, step(arrays, grads, u, self.lr, self.momentum, self.weight_decay, self.nesterov))
+
+
+def _checked(where: str, params: Any) -> list[Tensor]:
+    """`params` as a list of different Tensors. Raises NeedleError."""
+    if not isinstance(params, Iterable) or isinstance(params, Tensor):
+        found = type(params).__name__
+        raise NeedleError(f"[{where}] needs a list of parameters, got a {found}: is it module.parameters() you want?")
+    tensors: list[Tensor] = list(params)
+    if not tensors:
+        raise NeedleError(f"[{where}] needs at least one parameter, got an empty list")
+    places: dict[Tensor, int] = {}
+    for i, param in enumerate(tensors):
+        if not isinstance(param, Tensor):
+            raise NeedleError(f"[{where}] needs Tensors as parameters, got a {type(param).__name__} at index {i}")
+        if places.setdefault(param, i) != i:
+            raise NeedleError(f"[{where}] the parameter at index {i} is the one at {places[param]} again")
+    return tensors
+
+
+def positive(where: str, **settings: float) -> list[float]:
+    """The values of the settings. Raises SettingError unless all are finite and none is negative."""
+    for name, value in settings.items():
+        if not 0 <= value < math.inf:
+            raise SettingError(f"[{where}] {name} must be a number from 0 on, got {value}")
+    return list(settings.values())
+
+
+def fraction(where: str, **settings: float) -> list[float]:
+    """The values of the settings. Raises SettingError unless all lie in [0, 1)."""
+    for name, value in settings.items():
+        if not 0 <= value < 1:
+            raise SettingError(f"[{where}] {name} must lie in [0, 1), got {value}")
+    return list(settings.values())
 
 
 def _states(states: dict[Tensor, Any], params: list[Tensor], arrays: list[Any]) -> list[Any]:
@@ -197,8 +234,3 @@ def _as_numpy(array: Any) -> numpy.ndarray:
 
 def _zeros(array: Any) -> Any:
     return numpy.zeros_like(array) if isinstance(array, numpy.ndarray) else array.device.full(array.shape, 0.0)
-
-
-def _squared_norm(array: Any) -> float:
-    total = (array * array).sum()
-    return float(total if isinstance(array, numpy.ndarray) else total.numpy().item())

@@ -1,8 +1,14 @@
-"""Learning rates as functions of the step: set `optimizer.lr` to the value before each step."""
+"""Learning rates as functions of the step, and as objects that set an optimizer's rate after each of its updates."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+
+from ..errors import NeedleError, SettingError
 
 
 def cosine(step: int, steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> float:
@@ -31,3 +37,130 @@ def one_cycle(
     else:
         low, progress = start / final_factor, min(1.0, (step - top) / max(1e-9, steps - 1 - top))
     return low + (peak - low) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def linear(step: int, steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> float:
+    """peak + (final - peak) t, t from 0 to 1 over the `steps`, after a linear rise over `warmup`; step from 0."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak + (final - peak) * min(1.0, (step - warmup) / max(1, steps - warmup))
+
+
+class Schedule:
+    """The learning rate of an optimizer's update number k is `rate(k)`, k = 0 ... steps - 1.
+
+    Making a schedule sets `optimizer.lr` to rate(0); `step()`, once after each update, sets it to that of the next.
+    `peak` is the rate that the optimizer has now unless it is given. Raises SettingError for impossible steps.
+    """
+
+    def __init__(self, optimizer: Any, steps: int, *, warmup: int = 0, peak: float | None = None) -> None:
+        where = type(self).__name__
+        if not hasattr(optimizer, "lr"):
+            raise NeedleError(f"[{where}] needs an optimizer first, got a {type(optimizer).__name__}")
+        if steps < 1 or not 0 <= warmup <= steps:
+            raise SettingError(f"[{where}] needs at least 1 step and a warmup within them, got {steps} and {warmup}")
+        self.optimizer = optimizer
+        self.steps = steps
+        self.warmup = warmup
+        self.peak: float = optimizer.lr if peak is None else peak
+        self.taken = 0
+        optimizer.lr = self.lr
+
+    def rate(self, step: int) -> float:
+        """The learning rate of update number `step`, counted from 0."""
+        raise NotImplementedError
+
+    @property
+    def lr(self) -> float:
+        """The rate of the coming update; after the last one, its rate."""
+        return self.rate(min(self.taken, self.steps - 1))
+
+    def step(self) -> None:
+        """An update was made: set the rate of the next. Raises NeedleError when that one was beyond the schedule."""
+        self.check()
+        self.taken += 1
+        self.optimizer.lr = self.lr
+
+    def check(self) -> None:
+        """Raise NeedleError unless the schedule covers another update."""
+        if self.taken >= self.steps:
+            raise NeedleError(
+                f"[{type(self).__name__}] the schedule ends after {self.steps} steps, this is step {self.taken + 1}: "
+                "give it as many steps as there are updates, epochs * len(loader) where each batch is one"
+            )
+
+    def state_dict(self) -> dict[str, numpy.ndarray]:
+        """How many updates were made, as a named numpy array."""
+        return {"taken": numpy.array(self.taken)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken. Raises NeedleError when the schedule is too short for that."""
+        if set(state) != {"taken"} or not 0 <= int(state["taken"]) <= self.steps:
+            where = type(self).__name__
+            raise NeedleError(f"[{where}] a schedule of {self.steps} steps cannot go on from the state {dict(state)}")
+        self.taken = int(state["taken"])
+        self.optimizer.lr = self.lr
+
+
+class CosineSchedule(Schedule):
+    """`cosine`: up to the peak over `warmup` steps, then down to `final` along half a cosine."""
+
+    def __init__(
+        self, optimizer: Any, steps: int, warmup: int = 0, final: float = 0.0, *, peak: float | None = None
+    ) -> None:
+        self.final = final
+        super().__init__(optimizer, steps, warmup=warmup, peak=peak)
+
+    def rate(self, step: int) -> float:
+        return cosine(step, self.steps, self.peak, self.final, self.warmup)
+
+
+class LinearSchedule(Schedule):
+    """`linear`: up to the peak over `warmup` steps, then down to `final` on a straight line."""
+
+    def __init__(
+        self, optimizer: Any, steps: int, warmup: int = 0, final: float = 0.0, *, peak: float | None = None
+    ) -> None:
+        self.final = final
+        super().__init__(optimizer, steps, warmup=warmup, peak=peak)
+
+    def rate(self, step: int) -> float:
+        return linear(step, self.steps, self.peak, self.final, self.warmup)
+
+
+class LinearWarmup(Schedule):
+    """peak (k + 1) / warmup over the first `warmup` steps, then the peak."""
+
+    def __init__(self, optimizer: Any, steps: int, warmup: int, *, peak: float | None = None) -> None:
+        super().__init__(optimizer, steps, warmup=warmup, peak=peak)
+
+    def rate(self, step: int) -> float:
+        return self.peak * min(1.0, (step + 1) / max(1, self.warmup))
+
+
+class OneCycle(Schedule):
+    """`one_cycle`: from peak / start_factor up over the first `rise` of the steps, then far down, along cosines."""
+
+    def __init__(
+        self, optimizer: Any, steps: int, rise: float = 0.3, start_factor: float = 25.0, final_factor: float = 1e4,
+        *, peak: float | None = None,
+    ) -> None:  # fmt: skip
+        self.shape = (rise, start_factor, final_factor)
+        super().__init__(optimizer, steps, peak=peak)
+
+    def rate(self, step: int) -> float:
+        return one_cycle(step, self.steps, self.peak, *self.shape)
+
+
+class StepDecay(Schedule):
+    """peak factor^n, n the number of milestones in `at` (steps, counted from 0) that are reached."""
+
+    def __init__(
+        self, optimizer: Any, steps: int, at: Sequence[int], factor: float = 0.1, *, peak: float | None = None
+    ) -> None:
+        self.at = sorted(at)
+        self.factor = factor
+        super().__init__(optimizer, steps, peak=peak)
+
+    def rate(self, step: int) -> float:
+        return self.peak * self.factor ** sum(step >= milestone for milestone in self.at)

@@ -8,18 +8,20 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor
-from ..errors import NeedleError
+from ..errors import NeedleError, SettingError
 from ..nn import Module
-from ..optim import Optimizer
+from ..optim import GradientAccumulator, Optimizer, clip_grad_norm
 
 State = dict[str, numpy.ndarray]
 
 
 class TrainStep:
-    """`step(*inputs, target)` makes one update on loss_fn(model(*inputs), target); {"loss": its value before it, ...}.
+    """`step(*inputs, target)` is one update on loss_fn(model(*inputs), target); {"loss": its value before it, ...}.
 
-    `optimizer` and `schedule` may be one each or sequences of them, stepped in order. A subclass that overrides
-    `loss(*batch)` trains on anything else. `state_dict` holds all that the next step depends on, as numpy arrays.
+    Gradients are clipped to the norm `clip_norm` where it is given ("grad_norm" joins the metrics). With `accumulate=n`
+    every call is a micro-batch, and every n-th makes an update with the mean of the n gradients: that of one large
+    batch, where the loss is a mean and the micro-batches are of one size. `optimizer` and `schedule` may be one each or
+    lists of them, stepped in order. A subclass that overrides `loss(*batch)` trains on anything else.
     """
 
     def __init__(
@@ -28,11 +30,18 @@ class TrainStep:
         loss_fn: Callable[[Any, Any], Tensor],
         optimizer: Optimizer | Sequence[Optimizer],
         schedule: Any = None,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
     ) -> None:
+        if accumulate < 1:
+            raise SettingError(f"[TrainStep] accumulate must be at least 1, got {accumulate}")
         self.model = model
         self.loss_fn = loss_fn
         self.optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
         self.schedules = list(schedule) if isinstance(schedule, list | tuple) else [schedule] if schedule else []
+        self.clip_norm = clip_norm
+        self.accumulate = accumulate
+        self.sums = GradientAccumulator(param for each in self.optimizers for param in each.params)
 
     def loss(self, *batch: Any) -> Tensor:
         """The loss of one batch, whose last field is the target: a Tensor of one element."""
@@ -40,16 +49,33 @@ class TrainStep:
         return self.loss_fn(self.model(*inputs), target)
 
     def __call__(self, *batch: Any) -> dict[str, float]:
+        for schedule in self.schedules:
+            schedule.check()
+        for optimizer in self.optimizers:
+            optimizer.reset_grad()
         loss = self.loss(*batch)
         value = loss.numpy()
         if value.size != 1:
             raise NeedleError(f"[TrainStep] the loss must be one number, got shape {value.shape}: take its mean")
         loss.backward()
+        metrics = {"loss": float(value.item())}
+        if self.accumulate > 1:
+            self.sums.add()
+            if self.sums.weight < self.accumulate:
+                return metrics
+            self.sums.assign()
+        return metrics | self._update()
+
+    def _update(self) -> dict[str, float]:
+        """Step the optimizers and schedules; the rate and, where they are clipped, the norm of the gradients."""
+        metrics = {"lr": self.optimizers[0].lr} if self.schedules else {}
+        if self.clip_norm is not None:
+            metrics["grad_norm"] = clip_grad_norm(self.sums.params, self.clip_norm)
         for optimizer in self.optimizers:
             optimizer.step()
         for schedule in self.schedules:
             schedule.step()
-        return {"loss": float(value.item())}
+        return metrics
 
     def train(self) -> None:
         """The model behaves as during training."""
@@ -63,10 +89,11 @@ class TrainStep:
         """What has a state of its own, by the prefix of its names."""
         parts: dict[str, Any] = {"model": self.model}
         parts |= {f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)}
-        return parts | {f"schedule{i}": schedule for i, schedule in enumerate(self.schedules)}
+        parts |= {f"schedule{i}": schedule for i, schedule in enumerate(self.schedules)}
+        return parts | ({"sums": self.sums} if self.accumulate > 1 else {})
 
     def state_dict(self) -> State:
-        """Copies of everything that the next step depends on: model, optimizers, schedules."""
+        """Copies of all that the next step depends on besides settings, as named arrays."""
         return {
             f"{prefix}.{name}": array
             for prefix, part in self._parts().items()
@@ -80,7 +107,7 @@ class TrainStep:
         for key, array in state.items():
             prefix, _, name = key.partition(".")
             if prefix not in parts:
-                raise NeedleError(f"[TrainStep] the state has {key!r}, this step has only {', '.join(parts)}")
+                raise NeedleError(f"[TrainStep] the state has {key!r}, but this step consists of {', '.join(parts)}")
             states[prefix][name] = array
         for prefix, part in parts.items():
             part.load_state_dict(states[prefix])

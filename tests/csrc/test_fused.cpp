@@ -304,16 +304,28 @@ void embeddings(int64_t count, int64_t rows, int64_t cols) {
 void optimizers(int64_t count) {
     const Floats g = random_floats(count);
     Floats p = random_floats(count), m = random_floats(count), v(count, 0.5f), u = m, q = p;
-    std::vector<double> ep(count), em(count), ev(count), eu(count), eq(count);
+    Floats r = p, w = m;
+    std::vector<double> ep(count), em(count), ev(count), eu(count), eq(count), ew(count), er(count);
+    double squares = 0;
     for (int64_t i = 0; i < count; ++i) {
         em[i] = 0.9 * m[i] + 0.1 * g[i];
         ev[i] = 0.99 * v[i] + 0.01 * g[i] * g[i];
         ep[i] = p[i] * 0.95 - 0.3 * em[i] / (std::sqrt(ev[i] * 2) + 1e-3);
         eu[i] = 0.9 * u[i] + 0.1 * (g[i] + 0.2 * q[i]);
         eq[i] = q[i] - 0.3 * eu[i];
+        const double d = g[i] + 0.2 * r[i];
+        ew[i] = 0.9 * w[i] + d;
+        er[i] = r[i] - 0.3 * (d + 0.9 * ew[i]);
+        squares += double(g[i]) * g[i];
     }
     nd::adam_step(three_threads(), count, p.data(), p.data(), g.data(), m.data(), v.data(), {0.9f, 0.99f, 1e-3f, 0.1f, 0.01f, 0, 0.95f, 0.3f, 2});
     nd::sgd_step(three_threads(), count, q.data(), q.data(), g.data(), u.data(), 0.3f, 0.9f, 0.1f, 0.2f);
+    nd::momentum_step(three_threads(), count, r.data(), r.data(), g.data(), w.data(), 0.3f, 0.9f, 0.2f, true);
+    Floats scratch(nd::squared_norm_scratch(count));
+    const double norm = nd::squared_norm(three_threads(), count, g.data(), scratch.data());
+    CHECK(std::fabs(norm - squares) <= 1e-6 * squares, "squared norm %g, not %g", norm, squares);
+    close("Nesterov p", r, er, 1e-6);
+    close("Nesterov u", w, ew, 1e-6);
     close("Adam p", p, ep, 1e-6);
     close("Adam m", m, em, 1e-6);
     close("Adam v", v, ev, 1e-6);

@@ -181,6 +181,7 @@ def use_everything(nd, numpy, ones):
     shifts, mirrored, factors = numpy.array([0, 2]), numpy.array([0, 1], "uint8"), numpy.ones(2, "float32")
     nd.cpu().image_batch(pixels, places, shifts, shifts, mirrored, 1, True, factors, factors, ones(120)._handle)
     k.sgd_step([ones(3)], [ones(3)], [ones(3)], 0.1, 0.9, 0.01), k.sgd_step([ones(3)], [ones(3)], [], 0.1, 0.0, 0.0)
+    k.momentum_step([ones(3)], [ones(3)], [ones(3)], 0.1, 0.9, 0.01, True), k.squared_norm([ones(3), ones(2, 2)])
     k.adam_step([ones(3)], [ones(3)], [ones(3)], [ones(3)], 1, 0.1, 0.9, 0.999, 1e-8, 0.01, True)
 
 

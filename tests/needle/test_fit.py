@@ -1,5 +1,6 @@
 """The training loop: what it calls, logs and draws; and that a run goes on from its checkpoint to the same bytes."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ from needle.data import DataLoader, Dataset
 from needle.errors import NeedleError
 
 pytestmark = pytest.mark.both_modes
-FILES = ("checkpoint.safetensors", "log.csv", "loss.svg")
+FILES = ("checkpoint.safetensors", "log.csv")
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """Drawing takes longer than training here; one test does it."""
+    if "picture" not in request.node.name:
+        monkeypatch.setattr("needle.training.history.History.plot", lambda self, path, title: None)
 
 
 class Points(Dataset):
@@ -161,6 +169,22 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr("time.monotonic", iter(range(10**6)).__next__)
     run(title="points")
     assert "\rpoints  epoch 1/3  [=====               ] 1/4  0:" in capsys.readouterr().out
+
+
+def test_the_picture_is_the_same_for_the_same_numbers(tmp_path):
+    pytest.importorskip("matplotlib")
+    run(tmp_path, evaluate=lambda: {"loss": 1.0}, title="points")
+    text = (tmp_path / "loss.svg").read_bytes()
+    assert text.startswith(b"<?xml") and b"val loss" in text and b"points" in text
+    (tmp_path / "loss.svg").unlink()
+    run(tmp_path, title="points")
+    assert (tmp_path / "loss.svg").read_bytes() == text
+
+
+def test_without_matplotlib_a_line_says_how_to_get_the_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    run(tmp_path)
+    assert "needs matplotlib: pip install 'needle-dl[plots]'" in capsys.readouterr().out
 
 
 def test_a_loss_of_many_numbers_is_refused():

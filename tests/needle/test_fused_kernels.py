@@ -235,6 +235,8 @@ def steps_agree(module, array, step):
 @pytest.mark.parametrize("step", [
     lambda k, p, g, m, v, t: k.sgd_step(p, g, [], 0.1, 0.0, 0.2),
     lambda k, p, g, m, v, t: k.sgd_step(p, g, m, 0.1, 0.9, 0.2),
+    lambda k, p, g, m, v, t: k.momentum_step(p, g, m, 0.1, 0.9, 0.2),
+    lambda k, p, g, m, v, t: k.momentum_step(p, g, m, 0.1, 0.9, 0.0, False),
     lambda k, p, g, m, v, t: k.adam_step(p, g, m, v, t, 0.1),
     lambda k, p, g, m, v, t: k.adam_step(p, g, m, v, t, 0.1, 0.8, 0.99, 1e-6, 0.3),
     lambda k, p, g, m, v, t: k.adam_step(p, g, m, v, t, 0.1, 0.8, 0.99, 1e-6, 0.3, True),
@@ -293,3 +295,13 @@ def test_threads_do_not_change_the_bits():
     finally:
         extension.set_num_threads(before)
     assert runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [1], [5, 100], [16384, 16385, 70001]])
+def test_squared_norm(rng, sizes):
+    arrays = [rng.normal(size=size) for size in sizes]
+    expected = sum((a * a).sum() for a in arrays)
+    assert compiled.squared_norm([nd(a) for a in arrays]) == pytest.approx(expected, rel=1e-6)
+    assert plain.squared_norm([a.astype("float32") for a in arrays]) == pytest.approx(expected, rel=1e-6)
+    whole = nd(rng.normal(size=(40, 50)))
+    assert compiled.squared_norm([whole.permute((1, 0))]) == pytest.approx((whole.numpy() ** 2).sum(), rel=1e-6)

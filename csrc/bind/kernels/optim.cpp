@@ -3,6 +3,6 @@
 
 namespace nd { namespace ND_ISA {
 
-extern const OptimTable optim_kernels_table = {sgd_step, adam_step};
+extern const OptimTable optim_kernels_table = {sgd_step, momentum_step, adam_step, squared_norm_scratch, squared_norm};
 
 }}  // namespace nd::ND_ISA

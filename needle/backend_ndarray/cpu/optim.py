@@ -41,6 +41,20 @@ def sgd_step(
     return outs
 
 
+def momentum_step(
+    params: Arrays, grads: Arrays, velocities: Arrays, lr: float, momentum: float = 0.9, weight_decay: float = 0.0,
+    nesterov: bool = True,
+) -> list[NDArray]:  # fmt: skip
+    """New p - lr (d + momentum u), or p - lr u without `nesterov`, for each p; u = momentum u + d in place.
+
+    d = g + weight_decay p.
+    """
+    outs = [NDArray.make(p.shape, device=p.device) for p in params]
+    p, g, u = _handles("momentum_step", params, [grads], [velocities])
+    kernels.momentum_step(p, [x._handle for x in outs], g, u, lr, momentum, weight_decay, nesterov)
+    return outs
+
+
 def adam_step(
     params: Arrays, grads: Arrays, m: Arrays, v: Arrays, t: int, lr: float, beta1: float = 0.9, beta2: float = 0.999,
     eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
@@ -55,3 +69,8 @@ def adam_step(
     out = [x._handle for x in outs]
     kernels.adam_step(p, out, g, first, second, t, lr, beta1, beta2, eps, weight_decay, decoupled)
     return outs
+
+
+def squared_norm(arrays: Arrays) -> float:
+    """The sum of the squares of all elements of all arrays."""
+    return kernels.squared_norm([x.compact()._handle for x in arrays])

@@ -23,6 +23,23 @@ def sgd_step(
     return [p - lr * u for p, u in zip(params, velocities or steps, strict=True)]
 
 
+def momentum_step(
+    params: Arrays, grads: Arrays, velocities: Arrays, lr: float, momentum: float = 0.9, weight_decay: float = 0.0,
+    nesterov: bool = True,
+) -> list[np.ndarray]:  # fmt: skip
+    """New p - lr (d + momentum u), or p - lr u without `nesterov`, for each p; u = momentum u + d in place.
+
+    d = g + weight_decay p.
+    """
+    outs = []
+    for p, g, u in zip(params, grads, velocities, strict=True):
+        d = g + weight_decay * p if weight_decay else g
+        u *= momentum
+        u += d
+        outs.append(p - lr * (d + momentum * u if nesterov else u))
+    return outs
+
+
 def adam_step(
     params: Arrays, grads: Arrays, m: Arrays, v: Arrays, t: int, lr: float, beta1: float = 0.9, beta2: float = 0.999,
     eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
@@ -44,3 +61,8 @@ def adam_step(
         second += (1 - beta2) * g * g
         outs.append(p - lr / (1 - beta1**t) * first / (np.sqrt(second / (1 - beta2**t)) + eps))
     return outs
+
+
+def squared_norm(arrays: Arrays) -> float:
+    """The sum of the squares of all elements of all arrays."""
+    return sum(float(np.sum(np.square(x), dtype=np.float64)) for x in arrays)

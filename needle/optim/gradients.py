@@ -1,0 +1,94 @@
+"""What is done to gradients between backward and an optimizer's step: clipping, and sums over several backwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy
+
+from ..autograd import Tensor
+from ..backend_ndarray.kernels import kernels
+from ..errors import NeedleError, SettingError
+
+
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
+    """g = g min(1, max_norm / (|g| + 1e-6)); |g|, the Euclidean norm over all gradients together, as it was before.
+
+    The sum has one fixed order, whatever the number of threads. Where the norm is not finite the gradients stay as they
+    are: the caller sees it in the result. Raises SettingError unless max_norm > 0.
+    """
+    if not max_norm > 0:
+        raise SettingError(f"[clip_grad_norm] max_norm must be greater than 0, got {max_norm}")
+    params = [param for param in params if param.grad is not None]
+    norm = math.sqrt(sum(_squared_norm(group) for group in _by_device([param.grad for param in params])))
+    if max_norm / (norm + 1e-6) < 1 and math.isfinite(norm):
+        for param in params:
+            param.grad = param.grad.detach() * (max_norm / (norm + 1e-6))
+    return norm
+
+
+class GradientAccumulator:
+    """g = sum of w_i g_i / sum of w_i over several backwards, each of which overwrites `.grad`.
+
+    For each micro-batch: backward, then `add(weight)`; at last `assign()` puts the mean into `.grad` of the parameters,
+    for the optimizer. With a loss that is a mean over its batch, and the sizes of the micro-batches as weights (or all
+    of one size), that is the gradient of one batch of them all. A parameter without a gradient counts as zero.
+    """
+
+    def __init__(self, params: Iterable[Tensor]) -> None:
+        self.params = list(params)
+        self.sums: dict[Tensor, Tensor] = {}
+        self.weight = 0.0
+
+    def add(self, weight: float = 1.0) -> None:
+        """Take in the gradients of one backward; `.grad` is None after it. Raises SettingError unless weight > 0."""
+        if not 0 < weight < math.inf:
+            raise SettingError(f"[GradientAccumulator] weight must be greater than 0, got {weight}")
+        for param in self.params:
+            if param.grad is not None:
+                grad = param.grad.detach() if weight == 1 else param.grad.detach() * weight
+                self.sums[param] = self.sums[param] + grad if param in self.sums else grad
+                param.grad = None
+        self.weight += weight
+
+    def assign(self) -> None:
+        """Put the means into `.grad` and start anew. Raises NeedleError when nothing was added."""
+        if not self.weight:
+            raise NeedleError("[GradientAccumulator] nothing to assign: call add() after each backward")
+        for param in self.params:
+            total = self.sums.get(param)
+            param.grad = total if total is None or self.weight == 1 else total * (1 / self.weight)
+        self.sums, self.weight = {}, 0.0
+
+    def state_dict(self) -> dict[str, numpy.ndarray]:
+        """What was added so far, as named numpy arrays."""
+        sums = {str(i): numpy.array(self.sums[p].numpy()) for i, p in enumerate(self.params) if p in self.sums}
+        return sums | {"weight": numpy.array(self.weight)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken. Raises NeedleError when the sums are those of other parameters."""
+        params = {str(i): param for i, param in enumerate(self.params)}
+        sums = {key: array for key, array in state.items() if key != "weight"}
+        for key, array in sums.items():
+            if key not in params or tuple(params[key].shape) != numpy.shape(array):
+                raise NeedleError(f"[GradientAccumulator] sum {key} of shape {numpy.shape(array)} fits no parameter")
+        self.weight = float(state["weight"])
+        self.sums = {params[key]: _like(params[key], array) for key, array in sums.items()}
+
+
+def _like(param: Tensor, array: Any) -> Tensor:
+    return Tensor(numpy.array(array), device=param.device, dtype=param.dtype, requires_grad=False)
+
+
+def _by_device(tensors: Sequence[Tensor]) -> list[list[Any]]:
+    """The arrays of the tensors, one list for each device."""
+    groups: dict[str, list[Any]] = {}
+    for tensor in tensors:
+        groups.setdefault(repr(tensor.device), []).append(tensor.realize_cached_data())
+    return list(groups.values())
+
+
+def _squared_norm(arrays: list[Any]) -> float:
+    return float(kernels(arrays[0]).squared_norm(arrays))
