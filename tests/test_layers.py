@@ -14,6 +14,7 @@ LAYERS = ["needle", "deploy", "zoo", "serving"]
 LIBRARIES = {
     "numpy": ["needle", "deploy", "zoo", "serving"],
     "matplotlib": ["needle/training"],
+    "tokenizers": ["needle/data/text.py"],
     "PIL": ["needle/data", "zoo", "deploy", "serving/engine"],
     "flask": ["serving/app.py", "serving/routes"],
     "werkzeug": ["serving/app.py", "serving/routes"],

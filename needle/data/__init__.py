@@ -2,11 +2,24 @@
 
 from .data_basic import Dataset
 from .data_transforms import RandomCrop, RandomFlipHorizontal, Transform
-from .datasets import CIFAR10Dataset, Corpus, Dictionary, MNISTDataset, NDArrayDataset, batchify, get_batch
+from .datasets import (
+    CIFAR10Dataset,
+    Corpus,
+    Dictionary,
+    MNISTDataset,
+    NDArrayDataset,
+    TextColumns,
+    TextDataset,
+    batchify,
+    get_batch,
+)
 from .loader import DataLoader
+from .text import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
 
 __all__ = [
+    "BPETokenizer",
     "CIFAR10Dataset",
+    "CharTokenizer",
     "Corpus",
     "DataLoader",
     "Dataset",
@@ -15,7 +28,11 @@ __all__ = [
     "NDArrayDataset",
     "RandomCrop",
     "RandomFlipHorizontal",
+    "TextColumns",
+    "TextDataset",
+    "Tokenizer",
     "Transform",
+    "WordTokenizer",
     "batchify",
     "get_batch",
 ]

@@ -1,0 +1,156 @@
+"""Tokenizers and data sets of text, on text made here."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from needle import data
+from needle.data.text import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from needle.errors import DataError, IndexRangeError, NeedleError
+
+pytestmark = pytest.mark.both_modes
+TEXT = "the cat sat on the mat\nthe dog sat on the log\n" * 20
+STRANGE = "naïve café, 深度学习 🙂🙂 e\u0301 \x00\t\r\n  \u2028 ½ 👩‍👩‍👧 " + TEXT[:30]
+
+
+def bpe(vocabulary: int = 300) -> BPETokenizer:
+    pytest.importorskip("tokenizers")
+    return BPETokenizer.train(TEXT, vocabulary)
+
+
+def test_characters() -> None:
+    tokenizer = CharTokenizer.train("hello world")
+    assert tokenizer.vocabulary == " dehlorw" and len(tokenizer) == 8
+    assert tokenizer.encode("hole") == [3, 5, 4, 2]
+    assert tokenizer.decode(tokenizer.encode("hello world")) == "hello world"
+    with pytest.raises(DataError, match=r"character 2 of the text is 'é' \(U\+00E9\), none of the 8 known"):
+        tokenizer.encode("heé")
+    with pytest.raises(DataError, match=r"each once; got 'aba', twice: \['a'\]"):
+        CharTokenizer("aba")
+
+
+def test_unknown_characters_share_an_id() -> None:
+    tokenizer = CharTokenizer.train("abc", unknown="\ufffd")
+    assert len(tokenizer) == 4 and tokenizer.encode("axcé") == [0, 3, 2, 3]
+    assert tokenizer.decode([0, 3]) == "a\ufffd"
+
+
+def test_words() -> None:
+    tokenizer = WordTokenizer.train("a b a <unk>\nb a c\n")
+    assert tokenizer.words == ("<unk>", "<eos>", "a", "b", "c")
+    ids = tokenizer.encode("a b\n z c")
+    assert ids == [2, 3, 1, 0, 4]
+    assert tokenizer.decode(ids) == " a b\n <unk> c"
+    assert tokenizer.encode(tokenizer.decode(ids)) == ids
+    assert WordTokenizer.train("a b a", 3).words == ("<unk>", "<eos>", "a")
+    with pytest.raises(DataError, match="'z' is none of the 1 known words"):
+        WordTokenizer(["a"]).encode("z")
+    with pytest.raises(DataError, match="without white space, each once"):
+        WordTokenizer(["a b"])
+
+
+def test_byte_pairs_give_back_any_text() -> None:
+    tokenizer = bpe()
+    for text in (TEXT, STRANGE, "", " ", "\n", "🙂"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer.encode(TEXT)) < len(TEXT) / 2 and len(tokenizer) <= 300
+    assert tokenizer.encode(STRANGE)[-1] < len(tokenizer)
+
+
+def test_byte_pairs_are_those_of_the_library() -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    library = tokenizers.ByteLevelBPETokenizer()
+    library.train_from_iterator([TEXT], vocab_size=300, show_progress=False)
+    ours = bpe()
+    assert ours.encode(STRANGE) == library.encode(STRANGE).ids
+    assert ours.decode(ours.encode(STRANGE)) == library.decode(library.encode(STRANGE).ids)
+
+
+def test_pieces_hold_back_half_characters() -> None:
+    tokenizer = bpe(256)
+    pieces = list(tokenizer.pieces(tokenizer.encode("a🙂b")))
+    assert pieces == ["a", "", "", "", "🙂", "b"]
+    assert list(tokenizer.pieces(tokenizer.encode("🙂")[:3])) == ["", "", "", "\ufffd"]
+
+
+@pytest.mark.parametrize("kind", ["characters", "unknown", "words", "bpe"])
+def test_specs_and_files_make_the_same_tokenizer(kind: str, tmp_path) -> None:
+    made = {
+        "characters": lambda: CharTokenizer.train(TEXT),
+        "unknown": lambda: CharTokenizer.train(TEXT, "?!"),
+        "words": lambda: WordTokenizer.train(TEXT),
+        "bpe": bpe,
+    }[kind]()
+    made.save(tmp_path / "tokenizer.json")
+    for again in (
+        Tokenizer.from_spec(json.loads(json.dumps(made.spec()))),
+        Tokenizer.load(tmp_path / "tokenizer.json"),
+        type(made).load(tmp_path / "tokenizer.json"),
+    ):
+        assert type(again) is type(made) and again.spec() == made.spec()
+        assert again.encode(TEXT) == made.encode(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "holds no JSON object"),
+        ("{", "is no tokenizer"),
+        ('{"kind": "pickle"}', "needs a spec of kind characters, words, bpe, got 'pickle'"),
+        ('{"kind": "characters", "letters": "ab"}', "malformed spec of kind characters"),
+        ('{"kind": "characters", "vocabulary": 3}', "malformed spec of kind characters"),
+        ('{"kind": "words", "words": [1]}', "malformed spec of kind words"),
+    ],
+)
+def test_files_that_are_no_tokenizer(content: str, message: str, tmp_path) -> None:
+    (tmp_path / "t.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        Tokenizer.load(tmp_path / "t.json")
+
+
+def test_what_byte_pairs_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="starts with 256 bytes, got vocabulary=100"):
+        BPETokenizer.train(TEXT, 100)
+    with pytest.raises(DataError, match="a merge joins two tokens that are known, got"):
+        BPETokenizer([("th", "e")])
+    with pytest.raises(DataError, match="half of a surrogate pair at position 1"):
+        bpe().encode("a\ud83d")
+    with pytest.raises(IndexRangeError, match=r"ids are in 0\.\.255, got 256"):
+        bpe(256).decode([256])
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(NeedleError, match=r"pip install 'needle-dl\[text\]'"):
+        BPETokenizer()
+
+
+def test_windows_and_what_follows_them() -> None:
+    windows = data.TextDataset(np.arange(10), context=3)
+    assert len(windows) == 3
+    x, y = windows[1]
+    assert x.tolist() == [3, 4, 5] and y.tolist() == [4, 5, 6]
+    x, y = windows[np.array([2, 0])]
+    assert x.tolist() == [[6, 7, 8], [0, 1, 2]] and y[0].tolist() == [7, 8, 9]
+    assert windows[:2][0].shape == (2, 3)
+    every = data.TextDataset(np.arange(10), context=3, stride=1)
+    assert len(every) == 7 and every[-1][1].tolist() == [7, 8, 9]
+    for wrong in ({"ids": np.arange(3), "context": 3}, {"ids": np.arange(9), "context": 0}):
+        with pytest.raises(DataError, match=r"\[TextDataset\] needs ids \(n,\) with n > context"):
+            data.TextDataset(**wrong)
+
+
+def test_windows_are_shuffled_by_the_loader() -> None:
+    loader = data.DataLoader(data.TextDataset(np.arange(100), 4), 5, shuffle=True, seed=3)
+    seen = np.concatenate([x.numpy() for x, _ in loader])
+    assert seen.shape == (24, 4) and sorted(seen[:, 0]) == list(range(0, 96, 4)) and seen[0, 0] + 1 == seen[0, 1]
+
+
+def test_columns_of_contiguous_text() -> None:
+    columns = data.TextColumns(np.arange(23), batch=2, steps=4)
+    batches = [(x.numpy(), y.numpy()) for x, y in columns]
+    assert len(columns) == len(batches) == 3
+    assert batches[0][0][:, 1].tolist() == [11, 12, 13, 14]
+    assert batches[0][1].reshape(4, 2)[:, 0].tolist() == [1, 2, 3, 4]
+    assert batches[-1][0].shape == (2, 2) and batches[-1][1].tolist() == [9, 20, 10, 21]
+    with pytest.raises(DataError, match="at least two ids for each column"):
+        data.TextColumns(np.arange(3), batch=2, steps=4)
