@@ -127,9 +127,15 @@ def _sizes(value: Any) -> bool:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A binary file that appears at `path` whole, when the block ends without an error, or not at all."""
+    """A binary file that appears at `path` whole, when the block ends without an error, or not at all.
+
+    Raises DataError where the folder does not exist or may not be written to.
+    """
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    except OSError as error:
+        raise DataError(f"[atomic_write] {path} cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -42,7 +42,8 @@ def methods(cls: type) -> Iterator[tuple[str, Any]]:
 
 NAMES = list(public())
 MODULES = [(name, found) for name, found in NAMES if inspect.isclass(found) and issubclass(found, nn.Module)]
-INHERITED = {"forward", "infer", "compute", "gradient", "step", "state_dict", "load_state_dict"}  # by the base class
+# Methods that the base class documents.
+INHERITED = {"forward", "infer", "compute", "gradient", "step", "rate", "state_dict", "load_state_dict"}
 
 
 def raised(function: Any) -> set[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any
 
 from .. import init, ops
 from ..autograd import Tensor
-from ..errors import ShapeError
+from ..errors import SettingError, ShapeError
+from ..weights import load_safetensors, save_safetensors
 from . import state
 
 __all__ = [
@@ -79,9 +81,24 @@ class Module:
         """Copies of the parameters and running statistics as numpy arrays, by dotted name."""
         return state.state_dict(self)
 
-    def load_state_dict(self, arrays: Mapping[str, Any]) -> None:
-        """Take over the arrays of a `state_dict`. Raises ShapeError, changing nothing, when names or shapes differ."""
-        state.load_state_dict(self, arrays)
+    def load_state_dict(self, arrays: Mapping[str, Any], strict: bool = True) -> state.StateDifference:
+        """Take over the arrays of a `state_dict`: all or none.
+
+        Raises ShapeError that lists what is missing, unexpected (with the nearest name), and of another shape or dtype.
+        With `strict=False` takes over what fits in name and shape, and returns the differences.
+        """
+        return state.load_state_dict(self, arrays, strict)
+
+    def save(self, path: str | PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+        """Write the `state_dict` to a safetensors file, whole or not at all. Raises DataError where it cannot be."""
+        save_safetensors(path, self.state_dict(), metadata)
+
+    def load(self, path: str | PathLike[str], strict: bool = True) -> state.StateDifference:
+        """`load_state_dict` from a safetensors file.
+
+        Raises DataError for a file that cannot be read or is malformed, ShapeError for one that does not fit.
+        """
+        return state.load_state_dict(self, load_safetensors(path), strict, where=str(path))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The value of this module; `module(x)` calls it."""
@@ -212,7 +229,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise ValueError(f"[Dropout] p must lie in [0, 1), got {p}")
+            raise SettingError(f"[Dropout] p must lie in [0, 1), got {p}")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

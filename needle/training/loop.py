@@ -122,7 +122,7 @@ class _Run:
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise NeedleError(
                 f"[fit] the loss is {metrics['loss']} at step {at.steps} (epoch {at.epoch + 1}, batch {at.position}): "
-                "try a smaller learning rate, a longer warm-up or clip_norm"
+                "are the inputs finite? Else try a smaller learning rate, a longer warm-up or clip_norm"
             )
         for name, value in metrics.items():
             total = at.sums.setdefault(name, [0.0, 0])

@@ -148,7 +148,7 @@ def test_another_config_is_refused_by_what_differs(tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run():
     step, loader = pieces()
     loader.dataset.x[20] = np.nan
-    with pytest.raises(NeedleError, match=r"\[fit\] the loss is nan at step \d \(epoch 1, batch \d\): try a smaller"):
+    with pytest.raises(NeedleError, match=r"\[fit\] the loss is nan at step \d \(epoch 1, batch \d\): are the inputs"):
         ndl.fit(step, loader, 2)
 
 
