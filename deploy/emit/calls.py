@@ -10,6 +10,7 @@ from needle import ops
 from ..fused_ops import FusedConv, FusedMatMul
 from ..ir import Node
 from .lower import Lowering, Refused, Value, nest
+from .pooling import max_pool, mean_pool
 from .products import conv, matmul
 from .reductions import batch_norm, layer_norm, log_sum_exp, rows, summation
 from .views import constant, literal, product
@@ -142,10 +143,10 @@ CALLS: dict[type, Row | Refused] = {
     ops.Dilate: NOT_YET,
     ops.UnDilate: NOT_YET,
     ops.FusedAddScalars: NOT_YET,
-    ops.MaxPool: NOT_YET,
-    ops.AvgPool: NOT_YET,
-    ops.AdaptiveMaxPool: NOT_YET,
-    ops.AdaptiveAvgPool: NOT_YET,
+    ops.MaxPool: max_pool,
+    ops.AvgPool: mean_pool,
+    ops.AdaptiveMaxPool: max_pool,
+    ops.AdaptiveAvgPool: mean_pool,
     ops.MaxPoolPick: TRAINING,
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,
