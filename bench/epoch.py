@@ -17,9 +17,9 @@ from bench.timing import interleaved, report
 from bench.training import THREADS, torch_resnet9
 from needle import nn
 from zoo import entry
-from zoo.classify import EpochBatches, MuonRecipe
 from zoo.course.models import ResNet9
 from zoo.datasets import Split
+from zoo.muon import EpochBatches, MuonRecipe
 
 RECIPE = MuonRecipe(batch=128)
 

@@ -73,7 +73,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--folder", default="runs", help="where checkpoints and logs go (default: runs)")
     train.add_argument("--epochs", type=int, help="train for fewer or more epochs than the recipe says")
     train.add_argument("--tiny", action="store_true", help="the smallest configuration, on generated data, in seconds")
-    train.add_argument("--workers", type=int, default=0, help="processes that prepare batches; changes no byte of them")
+    train.add_argument(
+        "--workers", type=int, default=0, help="threads that prepare batches ahead; the bytes are the same"
+    )
     train.add_argument("--save-every", type=int, metavar="STEPS", help="steps between checkpoints (default: an epoch)")
     train.add_argument("--record", action="store_true", help="put the weights and the numbers into the package")
     predict.add_argument("image", help="an image file")
