@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, tuple[int, tuple[str, ...], str]] = {
     "matmul": (1, ("numpy",), "Matrix product beside numpy's BLAS"),
     "training": (2, ("torch",), "Eager training steps beside PyTorch"),
     "epoch": (2, ("torch",), "One epoch of ResNet9 on CIFAR-10, augmentation included"),
+    "loader": (2, (), "A training step fed by the data loader beside the step alone"),
     "kernels": (2, ("torch",), "Fused kernels beside PyTorch"),
     "compiled": (1, ("onnx", "onnxruntime"), "Compiled models beside ONNX Runtime"),
 }
@@ -52,10 +53,15 @@ def duration(seconds: float | None) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The measurements as a Markdown table; the ratio is the peer's time over ours, above 1 where needle is faster."""
-    lines = ["| | needle | peer | peer / needle |", "|---|---|---|---|"]
+    """The measurements as a Markdown table.
+
+    The ratio is the peer's time over ours, above 1 where needle is faster; for costs, ours over the peer's.
+    """
+    cost = all(row.get("cost") for row in rows)
+    lines = [f"| | needle | peer | {'needle / peer' if cost else 'peer / needle'} |", "|---|---|---|---|"]
     for row in rows:
-        ratio = f"**{row['peer'] / row['ours']:.2f}x**" if row["peer"] else ""
+        over, under = (row["ours"], row["peer"]) if cost else (row["peer"], row["ours"])
+        ratio = f"**{over / under:.2f}x**" if row["peer"] else ""
         times = f"{duration(row['ours'])} | {duration(row['peer'])} {row['peer_name']}"
         lines.append(f"| {row['name']} | {times} | {ratio} |")
     return "\n".join(lines)

@@ -39,6 +39,10 @@ def _seconds(function: Callable[[], object], calls: int) -> float:
     return time.perf_counter() - start
 
 
-def report(name: str, ours: float, peer: float | None, peer_name: str) -> None:
-    """Print one measurement as a line of JSON, which `python -m bench` collects."""
-    print(json.dumps({"name": name, "ours": ours, "peer": peer, "peer_name": peer_name, "unit": "s"}), flush=True)
+def report(name: str, ours: float, peer: float | None, peer_name: str, cost: bool = False) -> None:
+    """Print one measurement as a line of JSON, which `python -m bench` collects.
+
+    `cost` says that the peer is what ours is made of, so that the ratio to show is ours over the peer's.
+    """
+    row = {"name": name, "ours": ours, "peer": peer, "peer_name": peer_name, "unit": "s", "cost": cost}
+    print(json.dumps(row), flush=True)

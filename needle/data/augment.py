@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -37,7 +37,7 @@ def moved(x: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, padding: in
 
 def random_flip(x: numpy.ndarray, rng: numpy.random.Generator, p: float = 0.5) -> numpy.ndarray:
     """Each image mirrored left to right with probability p; one draw for each image."""
-    return numpy.where((rng.random(len(x)) < p)[:, None, None, None], x[..., ::-1], x)
+    return mirrored(x, rng.random(len(x)) < p)
 
 
 def training_batch(
@@ -62,14 +62,27 @@ def training_batch(
 
 def image_batch(
     pixels: numpy.ndarray, chosen: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, mirror: numpy.ndarray,
-    padding: int, mode: str, scale: numpy.ndarray, shift: numpy.ndarray,
+    padding: int, mode: str, scale: numpy.ndarray, shift: numpy.ndarray, cut: Cut | None = None,
 ) -> NDArray:  # fmt: skip
-    """moved(pixels[chosen]), where `mirror` mirrored left to right, times scale plus shift: one compiled pass."""
+    """moved(pixels[chosen]), where `mirror` mirrored left to right, scale + shift, with `cut`: one compiled pass."""
     batch = NDArray.make((len(chosen), *pixels.shape[1:]), device=cpu())
+    if cut is None:
+        nothing = numpy.zeros(len(chosen), dtype="int64")
+        cut = Cut(nothing, nothing, 0, shift)
     ndarray_backend_cpu.image_batch(
-        pixels, chosen, top, left, mirror.astype("uint8"), padding, mode == "reflect", scale, shift, batch._handle
-    )
+        pixels, chosen, top, left, mirror.astype("uint8"), padding, mode == "reflect",
+        cut.rows - cut.size // 2, cut.columns - cut.size // 2, cut.size, scale, shift, cut.colour, batch._handle,
+    )  # fmt: skip
     return batch
+
+
+class Cut(NamedTuple):
+    """A square of `size` pixels around (rows[i], columns[i]) in `colour` (channels,), after normalisation."""
+
+    rows: numpy.ndarray
+    columns: numpy.ndarray
+    size: int
+    colour: numpy.ndarray
 
 
 def cutout(x: numpy.ndarray, size: int, rng: numpy.random.Generator) -> numpy.ndarray:
@@ -84,13 +97,14 @@ def cutout(x: numpy.ndarray, size: int, rng: numpy.random.Generator) -> numpy.nd
 
 def covered(x: numpy.ndarray, rows: numpy.ndarray, columns: numpy.ndarray, size: int) -> numpy.ndarray:
     """The images with zeros in the squares of `size` pixels around (rows[i], columns[i])."""
-    inside_rows = _around(rows[:, None], size, x.shape[2])[:, None, :, None]
-    inside_columns = _around(columns[:, None], size, x.shape[3])[:, None, None, :]
-    return numpy.where(inside_rows & inside_columns, numpy.zeros((), dtype=x.dtype), x)
+    out = x.copy()
+    for image, row, column in zip(out, (rows - size // 2).tolist(), (columns - size // 2).tolist(), strict=True):
+        image[:, max(row, 0) : max(row + size, 0), max(column, 0) : max(column + size, 0)] = 0
+    return out
 
 
-def _around(centre: numpy.ndarray, size: int, length: int) -> numpy.ndarray:
-    """Whether each of 0..length-1 lies in the `size` places around `centre` (n, 1): (n, length)."""
-    start = centre - size // 2
-    places = numpy.arange(length)
-    return (places >= start) & (places < start + size)
+def mirrored(x: numpy.ndarray, which: numpy.ndarray) -> numpy.ndarray:
+    """The images, those where `which` (n,) is true mirrored left to right."""
+    out = x.copy()
+    out[which] = x[which, :, :, ::-1]
+    return out

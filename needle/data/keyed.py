@@ -31,10 +31,10 @@ def keyed_order(seed: int, epoch: int, count: int) -> numpy.ndarray:
 
 def _bits(seed: int, epoch: int, samples: numpy.ndarray, count: int, purpose: int) -> numpy.ndarray:
     """uint64 (n, count): number j of the stream that starts from the hash of (purpose, seed, epoch, sample)."""
-    start = numpy.zeros(1, dtype="uint64")
+    start = 0
     for word in (purpose, seed, epoch):
-        start = _mixed(start + numpy.uint64(word * GAMMA & WORD))
-    states = _mixed(start + numpy.asarray(samples).astype("uint64") * numpy.uint64(GAMMA))
+        start = _mixed_word((start + word * GAMMA) & WORD)
+    states = _mixed(numpy.uint64(start) + numpy.asarray(samples).astype("uint64") * numpy.uint64(GAMMA))
     steps = numpy.arange(1, count + 1, dtype="uint64") * numpy.uint64(GAMMA)
     return _mixed(states[:, None] + steps)
 
@@ -45,3 +45,10 @@ def _mixed(z: numpy.ndarray) -> numpy.ndarray:
     z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
     mixed: numpy.ndarray = z ^ (z >> numpy.uint64(31))
     return mixed
+
+
+def _mixed_word(z: int) -> int:
+    """The same of one number."""
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & WORD
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & WORD
+    return z ^ (z >> 31)

@@ -5,9 +5,10 @@ namespace {
 
 void batch(const Executor& on, int64_t count, const uint8_t* pixels, const int64_t (&sizes)[3], const int64_t* index,
            const int64_t* top, const int64_t* left, const uint8_t* mirror, int64_t padding, bool reflect,
-           const float* scale, const float* shift, float* y) {
-    image_batch(on, count, {pixels, sizes[0], sizes[1], sizes[2]}, {index, top, left, mirror, padding, reflect}, scale,
-                shift, y);
+           const int64_t* row, const int64_t* column, int64_t size, const float* scale, const float* shift,
+           const float* cover, float* y) {
+    image_batch(on, count, {pixels, sizes[0], sizes[1], sizes[2]},
+                {index, top, left, mirror, padding, reflect, row, column, size}, {scale, shift, cover}, y);
 }
 
 }  // namespace

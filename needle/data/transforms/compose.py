@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import Any
 
 import numpy
 
 from ...backend_selection import BACKEND
 from ...errors import DataError
-from ..augment import image_batch
-from .colour import Affine
-from .geometry import RandomCrop, RandomFlip
+from ..augment import Cut, image_batch
+from .colour import Affine, Normalize, ToFloat
+from .geometry import Cutout, RandomCrop, RandomFlip
 from .transform import Transform
 
 
 class Compose(Transform):
     """The transforms in order; image i's numbers are dealt out to them in order.
 
-    Where they are a RandomCrop and a RandomFlip, either left out or in either order, then Normalize or ToFloat, and
-    the images are uint8, one compiled pass makes the batch (float32 NDArray on the cpu); otherwise each transform runs
-    by itself. The result is the same, bit for bit. Raises DataError if the images are not (n, channels, height,
-    width), or u is not (n, draws).
+    Where they are RandomCrop and RandomFlip, in either order or left out, then Normalize or ToFloat with or without a
+    Cutout before or after it, and the images are uint8, one compiled pass makes the batch (float32 NDArray on the
+    cpu); otherwise each transform runs by itself. The result is the same, bit for bit.
+
+    Raises DataError if the images are not (n, channels, height, width), or u is not (n, draws).
     """
 
     def __init__(self, *transforms: Transform) -> None:
@@ -29,7 +31,7 @@ class Compose(Transform):
                 raise DataError(f"[Compose] needs transforms of needle.data.transforms, got {each!r}")
         self.transforms = transforms
         self.draws = sum(each.draws for each in transforms)  # type: ignore[misc]
-        self._one_pass = BACKEND == "nd" and _Plan.of(transforms)
+        self._one_pass = OnePass.of(transforms) if BACKEND == "nd" else None
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, self.transforms))})"
@@ -39,8 +41,8 @@ class Compose(Transform):
             raise DataError(f"[Compose] images must be (n, channels, height, width), got shape {images.shape}")
         if u.shape != (len(images), self.draws):
             raise DataError(f"[Compose] needs numbers of shape {(len(images), self.draws)}, got {u.shape}")
-        if self._one_pass and self._one_pass.fits(images):
-            return self._one_pass.run(images, u)
+        if self._one_pass is not None and self._one_pass.fits(images):
+            return self._one_pass(images, u)
         used = 0
         for each in self.transforms:
             images = each(images, u[:, used : used + each.draws])
@@ -48,44 +50,50 @@ class Compose(Transform):
         return images
 
 
-class _Plan(NamedTuple):
-    """A pipeline that one pass can do: which transform plays which part, and where its numbers begin."""
+class OnePass:
+    """A pipeline as the arguments of one call of `image_batch`."""
 
-    crop: RandomCrop | None
-    crop_at: int
-    flip: RandomFlip | None
-    flip_at: int
-    affine: Affine
+    LETTERS = {RandomCrop: "m", RandomFlip: "f", Cutout: "c", Normalize: "a", ToFloat: "a"}  # noqa: RUF012
 
-    @staticmethod
-    def of(transforms: tuple[Transform, ...]) -> _Plan | None:
-        parts: dict[type, tuple[Any, int]] = {}
-        used = 0
-        for each in transforms:
-            kind = next((kind for kind in (RandomCrop, RandomFlip, Affine) if isinstance(each, kind)), None)
-            if kind is None or kind in parts or Affine in parts:
-                return None
-            parts[kind] = each, used
-            used += each.draws
-        if Affine not in parts:
-            return None
-        nothing = (None, 0)
-        return _Plan(*parts.get(RandomCrop, nothing), *parts.get(RandomFlip, nothing), parts[Affine][0])
+    def __init__(self, word: str, transforms: tuple[Any, ...]) -> None:
+        self.parts = dict(zip(word, transforms, strict=True))
+        self.starts = {letter: sum(each.draws for each in transforms[:k]) for k, letter in enumerate(word)}
+        self.flipped_first, self.covered_first = "fm" in word, "ca" in word
+        self.coefficients: dict[int, tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]] = {}
+
+    @classmethod
+    def of(cls, transforms: tuple[Transform, ...]) -> OnePass | None:
+        """The pass that does what the transforms do, if one pass can."""
+        word = "".join(cls.LETTERS.get(type(each), "?") for each in transforms)
+        return cls(word, transforms) if re.fullmatch("(m?f?|fm)(a|ca|ac)", word) else None
 
     def fits(self, images: numpy.ndarray) -> bool:
-        padding = self.crop.padding if self.crop else 0
+        """Whether it can do it to these images."""
+        padding = self.parts["m"].padding if "m" in self.parts else 0
         return images.dtype == "uint8" and padding < max(1, min(images.shape[2:]))
 
-    def run(self, images: numpy.ndarray, u: numpy.ndarray) -> Any:
-        n, padding = len(images), self.crop.padding if self.crop else 0
-        top, left = (
-            self.crop.shifts(u[:, self.crop_at : self.crop_at + 2]) if self.crop else numpy.zeros((2, n), "int64")
-        )
-        mirror = self.flip.mirrored(u[:, self.flip_at :]) if self.flip else numpy.zeros(n, dtype=bool)
-        if self.crop and self.flip and self.flip_at < self.crop_at:  # mirrored first: the crop's window is mirrored too
-            left = numpy.where(mirror, 2 * padding - left, left)
-        scale, shift = self.affine.coefficients(images.shape[1], images.dtype)
-        mode = self.crop.mode if self.crop else "zero"
+    def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> Any:
+        n, channels = images.shape[:2]
+        crop, flip, cutout = self.parts.get("m"), self.parts.get("f"), self.parts.get("c")
+        numbers = {letter: u[:, start:] for letter, start in self.starts.items()}
+        top, left = crop.shifts(numbers["m"][:, :2]) if crop else numpy.zeros((2, n), dtype="int64")
+        mirror = flip.mirrored(numbers["f"]) if flip else numpy.zeros(n, dtype=bool)
+        if crop and self.flipped_first:  # the crop's window is mirrored too
+            left = numpy.where(mirror, 2 * crop.padding - left, left)
+        scale, shift, colour = self._affine(channels)
+        cut = None
+        if cutout:
+            rows, columns = cutout.centres(images.shape, numbers["c"])
+            cut = Cut(rows, columns, cutout.size, colour)
         return image_batch(
-            numpy.ascontiguousarray(images), numpy.arange(n), top, left, mirror, padding, mode, scale, shift
-        )
+            numpy.ascontiguousarray(images), numpy.arange(n), top, left, mirror, crop.padding if crop else 0,
+            crop.mode if crop else "zero", scale, shift, cut,
+        )  # fmt: skip
+
+    def _affine(self, channels: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """(scale, shift, what a covered pixel becomes) for each channel."""
+        if channels not in self.coefficients:
+            affine: Affine = self.parts["a"]
+            scale, shift = affine.coefficients(channels, numpy.dtype("uint8"))
+            self.coefficients[channels] = scale, shift, shift if self.covered_first else numpy.zeros_like(shift)
+        return self.coefficients[channels]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy
 
-from ..augment import PADDINGS, covered, moved
+from ..augment import PADDINGS, covered, mirrored, moved
 from .transform import Transform, check, whole
 
 
@@ -52,7 +52,7 @@ class RandomFlip(Transform):
         return u[:, 0] < self.p
 
     def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> numpy.ndarray:
-        return numpy.where(self.mirrored(u)[:, None, None, None], images[..., ::-1], images)
+        return mirrored(images, self.mirrored(u))
 
 
 @dataclass(frozen=True)
