@@ -126,9 +126,10 @@ def _sizes(value: Any) -> bool:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that appears at `path` whole, when the block ends without an error, or not at all.
 
+    `durable`: even if the machine loses its power; that takes a write to the disk, which may last longer than a step.
     Raises DataError where the folder does not exist or may not be written to.
     """
     target = Path(path)
@@ -140,7 +141,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except BaseException:

@@ -46,7 +46,7 @@ class History:
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `csv()` to `path`, whole or not at all."""
-        with atomic_write(path) as file:
+        with atomic_write(path, durable=False) as file:
             file.write(self.csv().encode())
 
     def plot(self, path: str | os.PathLike[str], title: str = "") -> None:
@@ -70,7 +70,8 @@ class History:
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
-        with rc_context({"svg.hashsalt": "needle"}), atomic_write(path) as file:  # the same bytes for the same numbers
+        same = {"svg.hashsalt": "needle"}  # the same bytes for the same numbers
+        with rc_context(same), atomic_write(path, durable=False) as file:
             figure.savefig(file, format=os.path.splitext(path)[1][1:] or "svg", metadata={"Date": None})
 
 

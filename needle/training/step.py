@@ -49,8 +49,9 @@ class TrainStep:
         return self.loss_fn(self.model(*inputs), target)
 
     def __call__(self, *batch: Any) -> dict[str, float]:
-        for schedule in self.schedules:
-            schedule.check()
+        if self.sums.weight + 1 >= self.accumulate:
+            for schedule in self.schedules:
+                schedule.check()
         for optimizer in self.optimizers:
             optimizer.reset_grad()
         loss = self.loss(*batch)
