@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ..autograd import Tensor
-from .optimizers import fraction
+from .settings import fraction
 
 
 class WeightAverage:

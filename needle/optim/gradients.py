@@ -11,6 +11,7 @@ import numpy
 from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
+from .settings import stored
 
 
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
@@ -69,12 +70,13 @@ class GradientAccumulator:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken. Raises NeedleError when the sums are those of other parameters."""
+        weight = stored("GradientAccumulator", state, "weight")
         params = {str(i): param for i, param in enumerate(self.params)}
         sums = {key: array for key, array in state.items() if key != "weight"}
         for key, array in sums.items():
             if key not in params or tuple(params[key].shape) != numpy.shape(array):
                 raise NeedleError(f"[GradientAccumulator] sum {key} of shape {numpy.shape(array)} fits no parameter")
-        self.weight = float(state["weight"])
+        self.weight = weight
         self.sums = {params[key]: _like(params[key], array) for key, array in sums.items()}
 
 

@@ -10,7 +10,8 @@ import numpy
 
 from ..autograd import Tensor, cut_gradients
 from ..ops.arrays import constant
-from .optimizers import Optimizer, fraction, positive
+from .optimizers import Optimizer
+from .settings import fraction, positive
 
 
 class Muon(Optimizer):

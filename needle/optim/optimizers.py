@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,8 +9,9 @@ import numpy
 
 from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
-from ..errors import NeedleError, SettingError
+from ..errors import NeedleError
 from .gradients import clip_grad_norm
+from .settings import fraction, positive, stored
 
 
 class Optimizer:
@@ -49,15 +49,14 @@ class Optimizer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken. Raises NeedleError when the state is that of another optimizer."""
-        if "t" not in state:
-            raise NeedleError(f"[{type(self).__name__}] the state lacks 't', its number of steps")
+        steps = int(stored(type(self).__name__, state, "t"))
         names = {f"{name}.{i}": (name, param) for name in self.kept for i, param in enumerate(self.params)}
         for key, array in state.items():
             if key != "t" and (key not in names or tuple(names[key][1].shape) != numpy.shape(array)):
                 raise NeedleError(
                     f"[{type(self).__name__}] state {key} of shape {numpy.shape(array)} fits no parameter"
                 )
-        self.t = int(state["t"])
+        self.t = steps
         for name in self.kept:
             setattr(self, name, {})
         for key in state.keys() - {"t"}:
@@ -197,22 +196,6 @@ def _checked(where: str, params: Any) -> list[Tensor]:
         if places.setdefault(param, i) != i:
             raise NeedleError(f"[{where}] the parameter at index {i} is the one at {places[param]} again")
     return tensors
-
-
-def positive(where: str, **settings: float) -> list[float]:
-    """The values of the settings. Raises SettingError unless all are finite and none is negative."""
-    for name, value in settings.items():
-        if not 0 <= value < math.inf:
-            raise SettingError(f"[{where}] {name} must be a number from 0 on, got {value}")
-    return list(settings.values())
-
-
-def fraction(where: str, **settings: float) -> list[float]:
-    """The values of the settings. Raises SettingError unless all lie in [0, 1)."""
-    for name, value in settings.items():
-        if not 0 <= value < 1:
-            raise SettingError(f"[{where}] {name} must lie in [0, 1), got {value}")
-    return list(settings.values())
 
 
 def _states(states: dict[Tensor, Any], params: list[Tensor], arrays: list[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from ..errors import NeedleError, SettingError
+from .settings import stored
 
 
 def cosine(step: int, steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> float:
@@ -95,10 +96,11 @@ class Schedule:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken. Raises NeedleError when the schedule is too short for that."""
-        if set(state) != {"taken"} or not 0 <= int(state["taken"]) <= self.steps:
-            where = type(self).__name__
-            raise NeedleError(f"[{where}] a schedule of {self.steps} steps cannot go on from the state {dict(state)}")
-        self.taken = int(state["taken"])
+        where = type(self).__name__
+        taken = int(stored(where, state, "taken"))
+        if taken > self.steps:
+            raise NeedleError(f"[{where}] a schedule of {self.steps} steps cannot go on after step {taken}")
+        self.taken = taken
         self.optimizer.lr = self.lr
 
 

@@ -132,6 +132,6 @@ def _generator(path: Any, rest: list[Any], words: Any) -> Generator:
     state = (rest[0], words, *rest[1:])
     try:
         numpy.random.RandomState(0).set_state(state)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise DataError(f"[fit] {path}: the state of the random generator is malformed: {error}") from None
     return state

@@ -70,8 +70,8 @@ class History:
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
-        same = {"svg.hashsalt": "needle"}  # the same bytes for the same numbers
-        with rc_context(same), atomic_write(path, durable=False) as file:
+        with rc_context({"svg.hashsalt": "needle"}), atomic_write(path, durable=False) as file:
+            # (the salt and the missing date: the same bytes for the same numbers)
             figure.savefig(file, format=os.path.splitext(path)[1][1:] or "svg", metadata={"Date": None})
 
 

@@ -91,7 +91,7 @@ def test_going_on_from_a_state(make):
         first.step()
     second.load_state_dict(first.state_dict())
     assert second.optimizer.lr == second.lr == whole[7]
-    with pytest.raises(NeedleError, match="a schedule of 5 steps cannot go on from"):
+    with pytest.raises(NeedleError, match="a schedule of 5 steps cannot go on after step 7"):
         make(optimizer(), 5).load_state_dict(first.state_dict())
 
 

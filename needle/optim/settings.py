@@ -1,0 +1,37 @@
+"""Numbers that come from a caller or from a file, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+
+from ..errors import NeedleError, SettingError
+
+
+def positive(where: str, **settings: float) -> list[float]:
+    """The values of the settings. Raises SettingError unless all are finite and none is negative."""
+    for name, value in settings.items():
+        if not 0 <= value < math.inf:
+            raise SettingError(f"[{where}] {name} must be a number from 0 on, got {value}")
+    return list(settings.values())
+
+
+def fraction(where: str, **settings: float) -> list[float]:
+    """The values of the settings. Raises SettingError unless all lie in [0, 1)."""
+    for name, value in settings.items():
+        if not 0 <= value < 1:
+            raise SettingError(f"[{where}] {name} must lie in [0, 1), got {value}")
+    return list(settings.values())
+
+
+def stored(where: str, state: Mapping[str, Any], name: str) -> float:
+    """The number `name` of a state. Raises NeedleError unless it is there, one, finite and not negative."""
+    if name not in state:
+        raise NeedleError(f"[{where}] the state lacks {name!r}")
+    array = numpy.asarray(state[name])
+    if array.shape != () or array.dtype.kind not in "iuf" or not 0 <= array < math.inf:
+        raise NeedleError(f"[{where}] {name} of the state must be one number from 0 on, got {array}")
+    return float(array)
