@@ -64,13 +64,17 @@ def encode_op(op: Any) -> dict[str, Any]:
 
 
 def decode_op(cls: type, attributes: Any, sizes: Mapping[str, int], where: str) -> Any:
-    """An op of class `cls`. Raises NdFormatError for unknown or missing fields and for values of the wrong type."""
-    names = [f.name for f in dataclasses.fields(cls)]
-    if not isinstance(attributes, dict) or sorted(attributes) != sorted(names):
+    """An op of class `cls`; fields that a file leaves out, as one from before their time does, have their defaults.
+
+    Raises NdFormatError for unknown fields, for missing ones without a default and for values of the wrong type.
+    """
+    names = {f.name for f in dataclasses.fields(cls)}
+    needed = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
+    if not isinstance(attributes, dict) or not needed <= attributes.keys() <= names:
         given = sorted(attributes) if isinstance(attributes, dict) else attributes
         raise NdFormatError(f"{where}: {cls.__name__} has the attributes {sorted(names)}, got {given!r}")
     hints = typing.get_type_hints(cls)
-    values = {name: decode(attributes[name], sizes, f"{where}.{name}") for name in names}
+    values = {name: decode(attributes[name], sizes, f"{where}.{name}") for name in sorted(attributes)}
     for name, value in values.items():
         if not fits(value, hints[name]):
             raise NdFormatError(f"{where}.{name}: needs {hints[name]}, got {value!r}")

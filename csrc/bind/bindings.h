@@ -22,6 +22,7 @@ void bind_gemm(py::module_& m);       // matmul and its batched, transposed form
 void bind_conv(py::module_& m);       // convolution and its two gradients
 void bind_fused(py::module_& m);      // softmax, losses, normalisation, LSTM, attention, embedding, optimizer steps
 void bind_course(py::module_& m);     // softmax regression of the course's first homework
+void bind_depthwise(py::module_& m);  // convolution with a kernel for each channel, and its two gradients
 void bind_pooling(py::module_& m);    // maxima over windows, resampling
 void bind_images(py::module_& m);     // training batches out of a data set of images
 

@@ -9,6 +9,7 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     nd::bind_pointwise(m);
     nd::bind_gemm(m);
     nd::bind_conv(m);
+    nd::bind_depthwise(m);
     nd::bind_pooling(m);
     nd::bind_fused(m);
     nd::bind_course(m);

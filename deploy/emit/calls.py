@@ -133,7 +133,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
     FusedMatMul: matmul,
-    ops.Conv: Refused("the weights of a convolution must be constants"),
+    ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
     ops.MatMul: Refused("the right operand of a matrix product must be a constant matrix"),
     ops.Attention: NOT_YET,
     ops.Embed: NOT_YET,

@@ -17,7 +17,7 @@ from ..ir import Node, apply, array_of, constant
 def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
     """conv(x, w), x @ w  =>  the same with an empty epilogue, where w is constant; leading axes of x become one"""
     match node:
-        case Node(ops.Conv(stride, padding), (x, w)) if array_of(w) is not None:
+        case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if array_of(w) is not None:
             return apply(FusedConv(stride, padding), x, w)
         case Node(ops.MatMul(), (x, w)) if array_of(w) is not None and len(w.shape) == 2:
             if len(x.shape) == 2:

@@ -11,6 +11,7 @@ import numpy as np
 
 # Every kernel by the module that holds it, in `cpu` and in `plain` alike.
 KERNELS = {
+    "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
     "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
     "optim": "adam_step momentum_step sgd_step squared_norm",

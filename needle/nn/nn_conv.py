@@ -8,6 +8,7 @@ from typing import Any
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
+from ..ops.shapes import Pair, pair
 from .nn_basic import Module, Parameter, check_features
 
 __all__ = ["Conv", "Conv2d", "ConvTranspose2d"]
@@ -44,33 +45,39 @@ class Conv(Module):
 
 
 class Conv2d(Module):
-    """y[b, o, i, j] = bias[o] + sum over c, p, q of x[b, c, i s + p - padding, j s + q - padding] weight[p, q, c, o].
+    """y[b, o, i, j] = bias[o] + sum over c, p, q of x[b, c, i s + p d - P, j s + q d - P] weight[p, q, c, o].
 
-    x (B, in_channels, H, W), zero outside; y (B, out_channels, H', W') with H' = (H + 2 padding - k) // s + 1: `Conv`
-    with the padding given. weight (k, k, in_channels, out_channels) is drawn from kaiming_uniform, then bias
-    (out_channels,) from U(-b, b), b = 1 / sqrt(in_channels k^2). Raises ShapeError for sizes that do not fit.
+    For the stride s, the dilation d and the padding P, a number or (rows, columns); x (B, in_channels, H, W), zero
+    outside; y (B, out_channels, H', W') with H' = (H + 2 P - (k - 1) d - 1) // s + 1. In `groups`, each output sees the
+    channels of its group alone: groups = in_channels gives every channel a kernel of its own. weight (k, k,
+    in_channels / groups, out_channels) is drawn from kaiming_uniform, then bias (out_channels,) from U(-b, b) with
+    b = 1 / sqrt(in_channels / groups k^2). Raises ShapeError for sizes that do not fit.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0,
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int | Pair = 0,
         groups: int = 1, bias: bool = True, dilation: int = 1, device: Any = None, dtype: Any = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
-        if (groups, dilation) != (1, 1):
-            raise ShapeError(f"[Conv2d] groups and dilation other than 1 are not there yet, got {groups}, {dilation}")
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            given = f"{groups} for {in_channels} and {out_channels}"
+            raise ShapeError(f"[Conv2d] groups must divide in_channels and out_channels, got {given}")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = _one_size("kernel_size", kernel_size, "Conv2d")
         self.stride = _one_size("stride", stride, "Conv2d")
-        self.padding = padding
+        top, left = pair(padding)
+        self.padding = top if top == left else (top, left)
+        self.groups = groups
+        self.dilation = _one_size("dilation", dilation, "Conv2d")
         options = {"device": device, "dtype": dtype}
-        self.weight = _weight(self.kernel_size, in_channels, out_channels, options)
-        self.bias = _bias(self.kernel_size, in_channels, out_channels, options) if bias else None
+        self.weight = _weight(self.kernel_size, in_channels // groups, out_channels, options)
+        self.bias = _bias(self.kernel_size, in_channels // groups, out_channels, options) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         check_features("Conv2d", x, self.in_channels, axis=1, ndim=4)
-        y = ops.conv(ops.permute(x, (0, 2, 3, 1)), self.weight, stride=self.stride, padding=self.padding)
-        return _with_bias(y, self.bias)
+        options = self.stride, self.padding, self.groups, self.dilation
+        return _with_bias(ops.conv(ops.permute(x, (0, 2, 3, 1)), self.weight, *options), self.bias)
 
 
 class ConvTranspose2d(Module):

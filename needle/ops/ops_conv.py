@@ -9,7 +9,7 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .shapes import promoted
+from .shapes import Pair, pair, promoted
 
 __all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv", "conv_transpose"]
 
@@ -18,31 +18,41 @@ __all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv", "conv_tran
 class Conv(TensorOp):
     """y[n,i,j,o] = sum_{u,v,c} x[n, i stride + u - padding, j stride + v - padding, c] w[u,v,c,o], x being 0 outside
 
-    x (N, H, W, C_in), w (K, K, C_in, C_out), y (N, H', W', C_out) with H' = (H + 2 padding - K) // stride + 1.
+    x (N, H, W, C_in), w (K, K, C_in / groups, C_out), y (N, H', W', C_out) with H' = (H + 2 padding - K) // stride + 1.
+    Padding is a number or (rows, columns). In groups, each C_out / groups outputs in a row meet only the channels of
+    their group. The taps of a dilated kernel lie `dilation` apart.
     """
 
     stride: int = 1
-    padding: int = 0
+    padding: int | Pair = 0
+    groups: int = 1
+    dilation: int = 1
 
     def infer(self, x: Type, w: Type) -> Type:
-        kernel = _kernel("conv", x.shape, w.shape, self.stride, self.padding)
-        if x.shape[3] != w.shape[2]:
-            raise ShapeError(f"[conv] channels must agree, got x (N, H, W, C) {x.shape}, w (K, K, C, O) {w.shape}")
-        height, width = (_windows(n, kernel, self.stride, self.padding) for n in x.shape[1:3])
+        _check("conv", self, x.shape, w.shape)
+        if x.shape[3] != w.shape[2] * self.groups or w.shape[3] % self.groups:
+            share = "C" if self.groups == 1 else f"C / {self.groups}"
+            given = f"x (N, H, W, C) {x.shape}, w (K, K, {share}, O) {w.shape}, groups {self.groups}"
+            raise ShapeError(f"[conv] channels must agree, got {given}")
+        height, width = _windows(self, x.shape, w.shape[0])
         if height < 1 or width < 1:
-            raise ShapeError(f"[conv] kernel {kernel} does not fit {x.shape} with padding {self.padding}")
+            reach = _reach(self, w.shape[0])
+            raise ShapeError(f"[conv] kernel {reach} does not fit {x.shape} with padding {self.padding}")
         return Type((x.shape[0], height, width, w.shape[3]), promoted(x.dtype, w.dtype))
 
     def compute(self, x: Any, w: Any) -> Any:
-        return kernels(x).conv(x, w, self.stride, self.padding)
+        if _dense(self):
+            return kernels(x).conv(x, w, self.stride, self.padding)
+        return kernels(x).grouped_conv(x, w, self.stride, pair(self.padding), self.groups, self.dilation)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, w = node.inputs
         dx = dw = None
         if x.requires_grad:
-            dx = ConvInputGradient(self.stride, self.padding, x.shape[1], x.shape[2])(out_grad, w)
+            size = x.shape[1], x.shape[2]
+            dx = ConvInputGradient(self.stride, self.padding, *size, self.groups, self.dilation)(out_grad, w)
         if w.requires_grad:
-            dw = ConvWeightGradient(self.stride, self.padding, w.shape[0])(x, out_grad)
+            dw = ConvWeightGradient(self.stride, self.padding, w.shape[0], self.groups, self.dilation)(x, out_grad)
         return dx, dw
 
 
@@ -51,28 +61,36 @@ class ConvInputGradient(TensorOp):
     """dx[n,a,b,c] = sum_{i,j,o} g[n,i,j,o] w[a - i stride + padding, b - j stride + padding, c, o]
 
     The gradient of `Conv` for its input, which had `height` and `width`; also called transposed convolution.
-    g (N, H', W', C_out), w (K, K, C_in, C_out), dx (N, height, width, C_in).
+    g (N, H', W', C_out), w (K, K, C_in / groups, C_out), dx (N, height, width, C_in).
     """
 
     stride: int
-    padding: int
+    padding: int | Pair
     height: int
     width: int
+    groups: int = 1
+    dilation: int = 1
 
     def infer(self, g: Type, w: Type) -> Type:
-        kernel = _kernel("conv_input_gradient", g.shape, w.shape, self.stride, self.padding)
-        fits = tuple(_windows(n, kernel, self.stride, self.padding) for n in (self.height, self.width))
-        if g.shape[1:3] != fits or g.shape[3] != w.shape[3]:
+        _check("conv_input_gradient", self, g.shape, w.shape)
+        fits = _windows(self, (0, self.height, self.width, 0), w.shape[0])
+        if g.shape[1:3] != fits or g.shape[3] != w.shape[3] or w.shape[3] % self.groups:
             raise ShapeError(f"[conv_input_gradient] needs g (N, {fits[0]}, {fits[1]}, {w.shape[3]}), got {g.shape}")
-        return Type((g.shape[0], self.height, self.width, w.shape[2]), promoted(g.dtype, w.dtype))
+        return Type((g.shape[0], self.height, self.width, w.shape[2] * self.groups), promoted(g.dtype, w.dtype))
 
     def compute(self, g: Any, w: Any) -> Any:
-        return kernels(g).conv_input_gradient(g, w, self.stride, self.padding, self.height, self.width)
+        if _dense(self):
+            return kernels(g).conv_input_gradient(g, w, self.stride, self.padding, self.height, self.width)
+        size = pair(self.padding), self.height, self.width
+        return kernels(g).grouped_conv_input_gradient(g, w, self.stride, *size, self.groups, self.dilation)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         g, w = node.inputs
-        dg = Conv(self.stride, self.padding)(out_grad, w) if g.requires_grad else None
-        dw = ConvWeightGradient(self.stride, self.padding, w.shape[0])(out_grad, g) if w.requires_grad else None
+        dg = dw = None
+        if g.requires_grad:
+            dg = Conv(self.stride, self.padding, self.groups, self.dilation)(out_grad, w)
+        if w.requires_grad:
+            dw = ConvWeightGradient(self.stride, self.padding, w.shape[0], self.groups, self.dilation)(out_grad, g)
         return dg, dw
 
 
@@ -81,63 +99,94 @@ class ConvWeightGradient(TensorOp):
     """dw[u,v,c,o] = sum_{n,i,j} x[n, i stride + u - padding, j stride + v - padding, c] g[n,i,j,o]
 
     The gradient of `Conv` for its weight, which had a `kernel` x `kernel` window.
-    x (N, H, W, C_in), g (N, H', W', C_out), dw (kernel, kernel, C_in, C_out).
+    x (N, H, W, C_in), g (N, H', W', C_out), dw (kernel, kernel, C_in / groups, C_out).
     """
 
     stride: int
-    padding: int
+    padding: int | Pair
     kernel: int
+    groups: int = 1
+    dilation: int = 1
 
     def infer(self, x: Type, g: Type) -> Type:
-        window = (self.kernel, self.kernel, 1, 1)
-        kernel = _kernel("conv_weight_gradient", x.shape, window, self.stride, self.padding)
-        fits = (x.shape[0], *(_windows(n, kernel, self.stride, self.padding) for n in x.shape[1:3]))
-        if g.shape[:3] != fits or len(g.shape) != 4:
+        _check("conv_weight_gradient", self, x.shape, (self.kernel, self.kernel, 1, 1))
+        fits = (x.shape[0], *_windows(self, x.shape, self.kernel))
+        if g.shape[:3] != fits or len(g.shape) != 4 or x.shape[3] % self.groups or g.shape[3] % self.groups:
             raise ShapeError(f"[conv_weight_gradient] needs g ({', '.join(map(str, fits))}, C), got {g.shape}")
-        return Type((kernel, kernel, x.shape[3], g.shape[3]), promoted(x.dtype, g.dtype))
+        shape = (self.kernel, self.kernel, x.shape[3] // self.groups, g.shape[3])
+        return Type(shape, promoted(x.dtype, g.dtype))
 
     def compute(self, x: Any, g: Any) -> Any:
-        return kernels(x).conv_weight_gradient(x, g, self.stride, self.padding, self.kernel)
+        if _dense(self):
+            return kernels(x).conv_weight_gradient(x, g, self.stride, self.padding, self.kernel)
+        size = pair(self.padding), self.kernel
+        return kernels(x).grouped_conv_weight_gradient(x, g, self.stride, *size, self.groups, self.dilation)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, g = node.inputs
         dx = dg = None
         if x.requires_grad:
-            dx = ConvInputGradient(self.stride, self.padding, x.shape[1], x.shape[2])(g, out_grad)
+            size = x.shape[1], x.shape[2]
+            dx = ConvInputGradient(self.stride, self.padding, *size, self.groups, self.dilation)(g, out_grad)
         if g.requires_grad:
-            dg = Conv(self.stride, self.padding)(x, out_grad)
+            dg = Conv(self.stride, self.padding, self.groups, self.dilation)(x, out_grad)
         return dx, dg
 
 
-def _windows(size: int, kernel: int, stride: int, padding: int) -> int:
-    """How many windows of `kernel` fit into `size` with `padding` at both ends."""
-    return (size + 2 * padding - kernel) // stride + 1
+def _dense(op: Any) -> bool:
+    """Whether the kernels of plain convolution serve: one group, no dilation, one number for the padding."""
+    return op.groups == 1 and op.dilation == 1 and isinstance(op.padding, int)
 
 
-def _kernel(where: str, x: tuple[int, ...], w: tuple[int, ...], stride: int, padding: int) -> int:
-    """K, after checking what all three ops need."""
+def _reach(op: Any, kernel: int) -> Any:
+    """How many positions a kernel spans, those between its taps included."""
+    return (kernel - 1) * op.dilation + 1
+
+
+def _windows(op: Any, shape: tuple[int, ...], kernel: int) -> Pair:
+    """How many windows fit into the rows and columns of images (N, H, W, C), padded at both ends."""
+    top, left = pair(op.padding)
+    reach = _reach(op, kernel)
+    return (shape[1] + 2 * top - reach) // op.stride + 1, (shape[2] + 2 * left - reach) // op.stride + 1
+
+
+def _check(where: str, op: Any, x: tuple[int, ...], w: tuple[int, ...]) -> None:
+    """What all three ops need."""
     if len(x) != 4 or len(w) != 4 or w[0] != w[1]:
         raise ShapeError(f"[{where}] needs images (N, H, W, C) and a square weight (K, K, C, O), got {x} and {w}")
-    if stride < 1 or padding < 0 or w[0] < 1:
-        raise ShapeError(f"[{where}] needs kernel, stride >= 1, padding >= 0, got {w[0]}, {stride}, {padding}")
-    return w[0]
+    if op.stride < 1 or min(pair(op.padding)) < 0 or w[0] < 1:
+        given = f"{w[0]}, {op.stride}, {op.padding}"
+        raise ShapeError(f"[{where}] needs kernel, stride >= 1, padding >= 0, got {given}")
+    if op.groups < 1 or op.dilation < 1:
+        raise ShapeError(f"[{where}] needs groups and dilation of 1 or more, got {op.groups} and {op.dilation}")
 
 
-def conv(a: Tensor, b: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
-    """The convolution of a (N, H, W, C_in) with b (K, K, C_in, C_out), with `padding` zeros around each image."""
-    return Conv(stride, padding)(a, b)
+def conv(
+    a: Tensor, b: Tensor, stride: int = 1, padding: int | Pair = 1, groups: int = 1, dilation: int = 1
+) -> Tensor:
+    """The convolution of a (N, H, W, C_in) with b (K, K, C_in / groups, C_out), `padding` zeros around each image.
 
-
-def conv_transpose(a: Tensor, b: Tensor, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Tensor:
-    """The adjoint of a convolution with b (K, K, C_out, C_in), applied to a (N, H, W, C_in).
-
-    The result is (N, H', W', C_out) with H' = (H - 1) stride - 2 padding + K + output_padding, output_padding < stride.
+    See `Conv`. Raises ShapeError for sizes that do not fit.
     """
-    if not 0 <= output_padding < max(stride, 1):
+    return Conv(stride, padding, groups, dilation)(a, b)
+
+
+def conv_transpose(
+    a: Tensor, b: Tensor, stride: int = 1, padding: int | Pair = 0, output_padding: int = 0, groups: int = 1,
+    dilation: int = 1,
+) -> Tensor:  # fmt: skip
+    """The adjoint of a convolution with b (K, K, C_out / groups, C_in), applied to a (N, H, W, C_in).
+
+    The result is (N, H', W', C_out) with H' = (H - 1) stride - 2 padding + (K - 1) dilation + 1 + output_padding, where
+    0 <= output_padding < stride. Raises ShapeError for sizes that do not fit.
+    """
+    op = ConvInputGradient(stride, padding, 0, 0, groups, dilation)
+    _check("conv_transpose", op, a.shape, b.shape)
+    if not 0 <= output_padding < stride:
         given = f"{output_padding} for stride {stride}"
         raise ShapeError(f"[conv_transpose] output_padding must be 0 or more and less than the stride, got {given}")
-    kernel = _kernel("conv_transpose", a.shape, b.shape, stride, padding)
-    height, width = ((n - 1) * stride - 2 * padding + kernel + output_padding for n in a.shape[1:3])
+    spans = zip(a.shape[1:3], pair(padding), strict=True)
+    height, width = ((n - 1) * stride - 2 * p + _reach(op, b.shape[0]) + output_padding for n, p in spans)
     if height < 1 or width < 1:
-        raise ShapeError(f"[conv_transpose] padding {padding} leaves nothing of {a.shape} with kernel {kernel}")
-    return ConvInputGradient(stride, padding, height, width)(a, b)
+        raise ShapeError(f"[conv_transpose] padding {padding} leaves nothing of {a.shape} with kernel {b.shape[0]}")
+    return ConvInputGradient(stride, padding, height, width, groups, dilation)(a, b)

@@ -10,13 +10,12 @@ from ..backend_ndarray.bands import Bands, adaptive, sliding
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
+from .shapes import Pair, pair
 
 __all__ = [
     "AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "MaxPool", "MaxPoolGradient", "MaxPoolPick", "Resample",
     "adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool",
 ]  # fmt: skip
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -205,12 +204,6 @@ def _sliding(x: Any, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Bands, 
 def _adaptive(x: Any, size: Pair) -> tuple[Bands, Bands]:
     """The windows of the rows and of the columns of x (N, H, W, C)."""
     return adaptive(int(x.shape[1]), size[0]), adaptive(int(x.shape[2]), size[1])
-
-
-def pair(value: int | Pair) -> Pair:
-    """(rows, columns) of one number for both, or of two."""
-    rows, columns = value if isinstance(value, tuple) else (value, value)
-    return rows, columns
 
 
 def max_pool(x: Tensor, kernel: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Tensor:

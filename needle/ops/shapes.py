@@ -14,7 +14,16 @@ from ..errors import BroadcastError, DTypeError, ShapeError
 from ..types import Type
 
 Axes = int | tuple[int, ...] | None
+Pair = tuple[int, int]  # of the rows and of the columns of an image
 NUMBER: tuple[int, ...] = (1,) if BACKEND == "nd" else ()  # the shape of a sum over everything, as each backend has it
+
+
+def pair(value: int | Sequence[int]) -> Pair:
+    """(rows, columns) of one number for both, or of two; ShapeError for anything else."""
+    sizes = (value, value) if isinstance(value, int) else tuple(value)
+    if len(sizes) != 2 or not all(isinstance(n, int) for n in sizes):
+        raise ShapeError(f"[images] a size is one number, or two for rows and columns, got {value}")
+    return sizes[0], sizes[1]
 
 
 def axis_of(where: str, axis: int, ndim: int) -> int:

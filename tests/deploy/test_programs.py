@@ -113,7 +113,8 @@ def one_of_each() -> dict[str, tuple[Case, Node]]:
     found = {}
     for index, case in enumerate(CASES):
         product = isinstance(case.op, ops.Conv | ops.MatMul)
-        if isinstance(CALLS[type(case.op)], Refused) and not product:
+        held = dense(case.op) if isinstance(case.op, ops.Conv) else product
+        if isinstance(CALLS[type(case.op)], Refused) and not held:
             continue
         nodes = []
         for i, x in enumerate(case.inputs):
@@ -130,6 +131,11 @@ def one_of_each() -> dict[str, tuple[Case, Node]]:
         if not any(0 in shape for shape in sizes) and not (product and len(nodes[1].shape) == 3):
             found[f"c{index}"] = case, node
     return found
+
+
+def dense(op: ops.Conv) -> bool:
+    """Whether programs can hold the convolution."""
+    return (op.groups, op.dilation) == (1, 1) and isinstance(op.padding, int)
 
 
 def item(node: Node, k: int) -> Node:

@@ -42,13 +42,16 @@ def given(theirs, ours, permute):
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"padding": 1}, {"stride": 2, "padding": 2}, {"stride": 3, "bias": False},
+    {}, {"padding": 1}, {"stride": 2, "padding": 2}, {"stride": 3, "bias": False}, {"padding": (2, 1)}, {"dilation": 2},
+    {"groups": 2}, {"groups": 2, "stride": 2, "padding": (0, 1), "dilation": 3}, {"groups": 4, "padding": 1},
+    {"groups": 4, "out_channels": 4, "padding": 1}, {"groups": 4, "out_channels": 4, "stride": 2, "dilation": 2},
 ])  # fmt: skip
 def test_conv2d_is_torchs(options):
     torch = pytest.importorskip("torch")
-    ours = nn.Conv2d(4, 6, 3, **options)
-    theirs = given(torch.nn.Conv2d(4, 6, 3, **options), ours, (3, 2, 0, 1))
-    beside(ours, theirs, values(2, 4, 8, 7))
+    options = {"out_channels": 8, **options}
+    ours = nn.Conv2d(4, kernel_size=3, **options)
+    theirs = given(torch.nn.Conv2d(4, kernel_size=3, **options), ours, (3, 2, 0, 1))
+    beside(ours, theirs, values(2, 4, 8, 9))
     close(ours.weight.grad, theirs.weight.grad.permute(2, 3, 1, 0), 1e-3)
     if ours.bias is not None:
         close(ours.bias.grad, theirs.bias.grad, 1e-3)
@@ -112,6 +115,7 @@ def test_draws_are_those_of_conv():
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: nn.Conv2d(3, 4, (3, 5)), r"\[Conv2d\] kernel_size must be one positive size for both axes, got \(3, 5\)"),
+    (lambda: nn.Conv2d(3, 4, 3, groups=2), r"\[Conv2d\] groups must divide .*, got 2 for 3 and 4"),
     (lambda: nn.Conv2d(3, 4, 3)(image(2, 4, 8, 8)), r"\[Conv2d\] needs 3 features on axis 1"),
     (lambda: nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=2), r"\[ConvTranspose2d\] output_padding must be"),
     (lambda: nn.ConvTranspose2d(3, 4, 2, padding=1)(image(2, 3, 1, 1)), r"\[conv_transpose\] padding 1 leaves nothing"),
@@ -132,7 +136,8 @@ def test_memory_stays_channels_last_from_layer_to_layer():
     """From the first convolution on every layer leaves channels side by side, forward and backward."""
     x = image(2, 3, 9, 8)
     layers = [
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(3, 1, 1),
+        nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, groups=8, padding=1), nn.Conv2d(8, 8, 1, groups=2),
+        nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(3, 1, 1),
         nn.ConvTranspose2d(8, 5, 2, stride=2), nn.AdaptiveMaxPool2d(3), nn.AdaptiveAvgPool2d(2),
     ]  # fmt: skip
     maps = []

@@ -1,0 +1,244 @@
+// Depthwise convolution of NHWC maps: every channel has a kernel of its own, so vectors run over channels and each output is
+// one chain of multiply-adds over the taps that meet the map. The gradient for the input is the same gathering of taps.
+#pragma once
+#include "rows.h"
+
+namespace nd {
+
+// A map whose channels lie side by side, and the distances between its images, rows and pixels.
+struct Planes {
+    const float* p;
+    int64_t image, row, pixel;
+};
+
+// Output (i, j) of (N, rows, columns, C) reads the input (i stride + u dilation - top, j stride + v dilation - left) for
+// the taps u, v < kernel.
+struct DepthwiseShape {
+    int64_t images, height, width, channels, kernel, stride, top, left, dilation;
+
+    int64_t outputs(int64_t size, int64_t padding) const {
+        const int64_t reach = size + 2 * padding - (kernel - 1) * dilation - 1;
+        return reach < 0 ? 0 : reach / stride + 1;
+    }
+    int64_t rows() const { return outputs(height, top); }
+    int64_t columns() const { return outputs(width, left); }
+};
+
+namespace ND_ISA {
+
+// For every position of an axis the taps that reach it: source[i * kernel + t] and tap[i * kernel + t], t < count[i]. From
+// position i on, `run[i]` positions `period` apart have the same taps, their sources `step` apart.
+struct TapTable {
+    int64_t positions, kernel, period, step;
+    int64_t *count, *run, *source, *tap;
+
+    static int64_t words(int64_t positions, int64_t kernel) { return 2 * positions * (1 + kernel); }
+
+    TapTable(int64_t positions, int64_t kernel, int64_t period, int64_t step, int64_t* memory)
+        : positions(positions), kernel(kernel), period(period), step(step), count(memory), run(count + positions),
+          source(run + positions), tap(source + positions * kernel) {}
+
+    void add(int64_t i, int64_t from, int64_t t) {
+        source[i * kernel + count[i]] = from;
+        tap[i * kernel + count[i]++] = t;
+    }
+
+    void find_runs() {
+        for (int64_t i = positions - 1; i >= 0; --i) run[i] = i + period < positions && follows(i) ? run[i + period] + 1 : 1;
+    }
+
+    bool follows(int64_t i) const {
+        bool same = count[i] == count[i + period];
+        for (int64_t t = 0; same && t < count[i]; ++t) {
+            const int64_t here = i * kernel + t, there = (i + period) * kernel + t;
+            same = tap[here] == tap[there] && source[here] + step == source[there];
+        }
+        return same;
+    }
+};
+
+// The taps by which outputs read the input, and those by which the gradient of an input position reads outputs.
+ND_INLINE TapTable reading(int64_t outputs, int64_t size, int64_t padding, const DepthwiseShape& s, int64_t* memory) {
+    TapTable table(outputs, s.kernel, 1, s.stride, memory);
+    for (int64_t i = 0; i < outputs; ++i) {
+        table.count[i] = 0;
+        for (int64_t t = 0; t < s.kernel; ++t) {
+            const int64_t at = i * s.stride + t * s.dilation - padding;
+            if (at >= 0 && at < size) table.add(i, at, t);
+        }
+    }
+    table.find_runs();
+    return table;
+}
+
+ND_INLINE TapTable read_by(int64_t outputs, int64_t size, int64_t padding, const DepthwiseShape& s, int64_t* memory) {
+    TapTable table(size, s.kernel, s.stride, 1, memory);
+    for (int64_t i = 0; i < size; ++i) {
+        table.count[i] = 0;
+        for (int64_t t = 0; t < s.kernel; ++t) {
+            const int64_t at = i + padding - t * s.dilation;
+            if (at >= 0 && at % s.stride == 0 && at / s.stride < outputs) table.add(i, at / s.stride, t);
+        }
+    }
+    table.find_runs();
+    return table;
+}
+
+// P pixels `period` apart from column j on, one vector of channels.
+template <int P, class N>
+ND_INLINE void depthwise_pixels(const TapTable& v, const TapTable& h, int64_t i, int64_t j, const float* x, int64_t row,
+                                int64_t pixel, const float* w, int64_t channels, float* y, N count) {
+    Vec sum[P] = {};
+    for (int64_t a = i * v.kernel; a < i * v.kernel + v.count[i]; ++a)
+        for (int64_t b = j * h.kernel; b < j * h.kernel + h.count[j]; ++b) {
+            const Vec weight = load_some(w + (v.tap[a] * h.kernel + h.tap[b]) * channels, count);
+            const float* from = x + v.source[a] * row + h.source[b] * pixel;
+            for (int p = 0; p < P; ++p) sum[p] = fma(load_some(from + p * h.step * pixel, count), weight, sum[p]);
+        }
+    for (int p = 0; p < P; ++p) store_some(y + (j + p * h.period) * channels, sum[p], count);
+}
+
+// y (N, v.positions, h.positions, C) compact from x and w (kernel, kernel, C).
+inline void depthwise_gather(const Executor& executor, int64_t images, int64_t channels, const TapTable& v, const TapTable& h,
+                             const Planes& x, const float* w, float* y) {
+    constexpr int kPixels = 4;  // at a time: the weights are read once for all of them
+    const int64_t rows = images * v.positions, work = h.positions * channels * v.kernel * h.kernel;
+    parallel_rows(worthwhile(executor, rows * work), rows, work, [&](int64_t line) {
+        const int64_t i = line % v.positions;
+        const float* image = x.p + line / v.positions * x.image;
+        float* to = y + line * h.positions * channels;
+        each_vector(channels, [&](int64_t c, auto count) {
+            for (int64_t phase = 0; phase < h.period; ++phase)
+                for (int64_t j = phase; j < h.positions;) {
+                    if (h.run[j] >= kPixels) {
+                        depthwise_pixels<kPixels>(v, h, i, j, image + c, x.row, x.pixel, w + c, channels, to + c, count);
+                        j += kPixels * h.period;
+                    } else {
+                        depthwise_pixels<1>(v, h, i, j, image + c, x.row, x.pixel, w + c, channels, to + c, count);
+                        j += h.period;
+                    }
+                }
+        });
+    });
+}
+
+// Floats of scratch for the functions below.
+inline int64_t depthwise_scratch(const DepthwiseShape& s) {
+    const int64_t longest = TapTable::words(max(s.height, s.rows()), s.kernel) + TapTable::words(max(s.width, s.columns()), s.kernel);
+    return 2 * longest;
+}
+inline int64_t depthwise_weight_scratch(const DepthwiseShape& s) {
+    return chunk_count(s.images * s.rows()) * s.kernel * s.kernel * s.channels;
+}
+
+// y (N, rows, columns, C) compact, from x (N, H, W, C) and w (kernel, kernel, C).
+inline void depthwise(const Executor& executor, const DepthwiseShape& s, const Planes& x, const float* w, float* y, float* scratch) {
+    int64_t* memory = reinterpret_cast<int64_t*>(scratch);
+    const TapTable v = reading(s.rows(), s.height, s.top, s, memory);
+    const TapTable h = reading(s.columns(), s.width, s.left, s, memory + TapTable::words(s.rows(), s.kernel));
+    depthwise_gather(executor, s.images, s.channels, v, h, x, w, y);
+}
+
+// dx (N, H, W, C) compact, from g (N, rows, columns, C) and w.
+inline void depthwise_input_gradient(const Executor& executor, const DepthwiseShape& s, const Planes& g, const float* w,
+                                     float* dx, float* scratch) {
+    int64_t* memory = reinterpret_cast<int64_t*>(scratch);
+    const TapTable v = read_by(s.rows(), s.height, s.top, s, memory);
+    const TapTable h = read_by(s.columns(), s.width, s.left, s, memory + TapTable::words(s.height, s.kernel));
+    depthwise_gather(executor, s.images, s.channels, v, h, g, w, dx);
+}
+
+// The outputs first .. end - 1 of an axis whose tap t lies inside the map.
+struct Span {
+    int64_t first, end;
+    Span(int64_t outputs, int64_t size, int64_t padding, const DepthwiseShape& s, int64_t t) {
+        const int64_t shift = t * s.dilation - padding;  // output i reads i stride + shift
+        first = shift >= 0 ? 0 : ceil_div(-shift, s.stride);
+        end = size - shift <= 0 ? 0 : min(outputs, ceil_div(size - shift, s.stride));
+    }
+};
+
+// dw += sum over one row of outputs of x g, for the taps (u, v) .. (u, v + T - 1) and V vectors of channels. Output j of the
+// first tap reads x + at + j * step, that of the next one `reach` further.
+template <int T, int V, class N>
+ND_INLINE void depthwise_weight_row(const Span (&span)[T], const float* x, int64_t at, int64_t step, int64_t reach,
+                                    const float* g, int64_t pixel, float* dw, int64_t channels, N count) {
+    Vec sum[T][V];
+    for (int t = 0; t < T; ++t)
+        for (int k = 0; k < V; ++k) sum[t][k] = load_some(dw + t * channels + k * kLanes, count);
+    const auto add = [&](int64_t j, int from, int to) {
+        for (int k = 0; k < V; ++k) {
+            const Vec gradient = load_some(g + j * pixel + k * kLanes, count);
+            for (int t = from; t < to; ++t)
+                sum[t][k] = fma(load_some(x + (at + j * step + t * reach + k * kLanes), count), gradient, sum[t][k]);
+        }
+    };
+    int64_t first = span[0].first, end = span[0].end;  // the outputs that all taps share
+    for (int t = 1; t < T; ++t) {
+        first = max(first, span[t].first);
+        end = min(end, span[t].end);
+    }
+    if (first > end) first = end;
+    for (int64_t j = first; j < end; ++j) add(j, 0, T);
+    for (int t = 0; t < T; ++t) {
+        for (int64_t j = span[t].first; j < min(first, span[t].end); ++j) add(j, t, t + 1);
+        for (int64_t j = max(end, span[t].first); j < span[t].end; ++j) add(j, t, t + 1);
+    }
+    for (int t = 0; t < T; ++t)
+        for (int k = 0; k < V; ++k) store_some(dw + t * channels + k * kLanes, sum[t][k], count);
+}
+
+// The share of one row of outputs in dw (kernel, kernel, C): taps three at a time, channels two vectors at a time.
+inline void depthwise_weight_line(const DepthwiseShape& s, int64_t i, const float* x, const Planes& from, const float* g,
+                                  const Planes& gradient, float* dw) {
+    for (int64_t u = 0; u < s.kernel; ++u) {
+        const int64_t row = i * s.stride + u * s.dilation - s.top;
+        if (row < 0 || row >= s.height) continue;
+        const auto taps = [&](auto some, int64_t v) {
+            constexpr int T = decltype(some)::value;
+            const int64_t at = row * from.row + (v * s.dilation - s.left) * from.pixel;
+            float* to = dw + (u * s.kernel + v) * s.channels;
+            const auto part = [&](auto vectors, int64_t c, auto count) {
+                const auto span = [&](int64_t t) { return Span(s.columns(), s.width, s.left, s, v + t); };
+                const int64_t step = s.stride * from.pixel, reach = s.dilation * from.pixel;
+                constexpr int V = decltype(vectors)::value;
+                if constexpr (T == 3) {
+                    const Span spans[3] = {span(0), span(1), span(2)};
+                    depthwise_weight_row<3, V>(spans, x, at + c, step, reach, g + c, gradient.pixel, to + c, s.channels, count);
+                } else {
+                    const Span spans[1] = {span(0)};
+                    depthwise_weight_row<1, V>(spans, x, at + c, step, reach, g + c, gradient.pixel, to + c, s.channels, count);
+                }
+            };
+            int64_t c = 0;
+            for (; c + 2 * kLanes <= s.channels; c += 2 * kLanes) part(Const<2>{}, c, Const<kLanes>{});
+            for (; c + kLanes <= s.channels; c += kLanes) part(Const<1>{}, c, Const<kLanes>{});
+            if (c < s.channels) part(Const<1>{}, c, int64_t(s.channels - c));
+        };
+        int64_t v = 0;
+        for (; v + 3 <= s.kernel; v += 3) taps(Const<3>{}, v);
+        for (; v < s.kernel; ++v) taps(Const<1>{}, v);
+    }
+}
+
+// dw (kernel, kernel, C), from x (N, H, W, C) and g (N, rows, columns, C): rows of outputs in chunks with sums of their own,
+// added up in order.
+inline void depthwise_weight_gradient(const Executor& executor, const DepthwiseShape& s, const Planes& x, const Planes& g,
+                                      float* dw, float* scratch) {
+    const int64_t lines = s.images * s.rows(), size = s.kernel * s.kernel * s.channels;
+    std::memset(dw, 0, sizeof(float) * static_cast<std::size_t>(size));
+    if (lines == 0) return;
+    const int64_t step = chunk_rows(lines), chunks = chunk_count(lines);
+    parallel(worthwhile(executor, lines * s.columns() * size), chunks, [&](int64_t chunk) {
+        float* sums = scratch + chunk * size;
+        std::memset(sums, 0, sizeof(float) * static_cast<std::size_t>(size));
+        for (int64_t line = chunk * step; line < min(lines, (chunk + 1) * step); ++line) {
+            const int64_t n = line / s.rows(), i = line % s.rows();
+            depthwise_weight_line(s, i, x.p + n * x.image, x, g.p + n * g.image + i * g.row, g, sums);
+        }
+    });
+    for (int64_t chunk = 0; chunk < chunks; ++chunk)
+        for (int64_t k = 0; k < size; ++k) dw[k] += scratch[chunk * size + k];
+}
+
+}}  // namespace nd::ND_ISA
