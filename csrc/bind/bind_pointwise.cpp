@@ -38,52 +38,38 @@ void refuse_same(const std::string& where, const Array& out, const Array& x) {
     if (&out == &x) refuse(where.c_str(), "the output must not be an input");
 }
 
-void def_unary(py::module_& m, const std::string& name, int op) {
-    m.def(("ewise_" + name).c_str(), [name, op](Array& a, Array& out) {
-        check_equal("ewise_" + name, a.size, out.size);
+// One operand and, where the op has them, its numbers: `<flat>(a, numbers..., out)` and the same on views.
+template <class... Floats>
+void def_map1(py::module_& m, const std::string& flat, const std::string& strided, const Map1& (*map)(int), int op) {
+    m.def(flat.c_str(), [flat, map, op](Array& a, Floats... numbers, Array& out) {
+        check_equal(flat, a.size, out.size);
         py::gil_scoped_release unlocked;
-        pointwise().unary[op].flat(threads(), out.size, 0, out.ptr, a.ptr);
+        map(op).flat(threads(), out.size, {numbers...}, out.ptr, a.ptr);
     });
-    const std::string strided = "strided_" + name;
-    m.def(strided.c_str(), [strided, op](const Sizes& shape, Array& a, const Sizes& a_strides, int64_t a_offset, Array& out,
-                                         const Sizes& out_strides) {
+    m.def(strided.c_str(), [strided, map, op](const Sizes& shape, Array& a, const Sizes& a_strides, int64_t a_offset,
+                                              Floats... numbers, Array& out, const Sizes& out_strides) {
         const float* x = operand(strided, a, shape, a_strides, a_offset);
         float* y = dense_output(strided, out, shape, out_strides);
         refuse_same(strided, out, a);
-        const Loops loops{static_cast<int>(shape.size()), shape.data(), {out_strides.data(), a_strides.data(), nullptr}};
+        const Loops loops{static_cast<int>(shape.size()), shape.data(), {out_strides.data(), a_strides.data()}};
         py::gil_scoped_release unlocked;
-        pointwise().unary[op].strided(threads(), loops, 0, y, x);
+        map(op).strided(threads(), loops, {numbers...}, y, x);
     });
 }
 
-void def_scalar(py::module_& m, const std::string& name, int op) {
-    m.def(("scalar_" + name).c_str(), [name, op](Array& a, float value, Array& out) {
-        check_equal("scalar_" + name, a.size, out.size);
+// Two operands and the numbers.
+template <class... Floats>
+void def_map2(py::module_& m, const std::string& name, const Map2& (*map)(int), int op) {
+    const std::string flat = "ewise_" + name, strided = "strided_" + name;
+    m.def(flat.c_str(), [flat, map, op](Array& a, Array& b, Floats... numbers, Array& out) {
+        check_equal(flat, a.size, out.size);
+        check_equal(flat, b.size, out.size);
         py::gil_scoped_release unlocked;
-        pointwise().scalar[op].flat(threads(), out.size, value, out.ptr, a.ptr);
+        map(op).flat(threads(), out.size, {numbers...}, out.ptr, a.ptr, b.ptr);
     });
-    const std::string strided = "strided_scalar_" + name;
-    m.def(strided.c_str(), [strided, op](const Sizes& shape, Array& a, const Sizes& a_strides, int64_t a_offset, float value,
-                                         Array& out, const Sizes& out_strides) {
-        const float* x = operand(strided, a, shape, a_strides, a_offset);
-        float* y = dense_output(strided, out, shape, out_strides);
-        refuse_same(strided, out, a);
-        const Loops loops{static_cast<int>(shape.size()), shape.data(), {out_strides.data(), a_strides.data(), nullptr}};
-        py::gil_scoped_release unlocked;
-        pointwise().scalar[op].strided(threads(), loops, value, y, x);
-    });
-}
-
-void def_binary(py::module_& m, const std::string& name, int op) {
-    m.def(("ewise_" + name).c_str(), [name, op](Array& a, Array& b, Array& out) {
-        check_equal("ewise_" + name, a.size, out.size);
-        check_equal("ewise_" + name, b.size, out.size);
-        py::gil_scoped_release unlocked;
-        pointwise().binary[op].flat(threads(), out.size, out.ptr, a.ptr, b.ptr);
-    });
-    const std::string strided = "strided_" + name;
-    m.def(strided.c_str(), [strided, op](const Sizes& shape, Array& a, const Sizes& a_strides, int64_t a_offset, Array& b,
-                                         const Sizes& b_strides, int64_t b_offset, Array& out, const Sizes& out_strides) {
+    m.def(strided.c_str(), [strided, map, op](const Sizes& shape, Array& a, const Sizes& a_strides, int64_t a_offset,
+                                              Array& b, const Sizes& b_strides, int64_t b_offset, Floats... numbers,
+                                              Array& out, const Sizes& out_strides) {
         const float* first = operand(strided, a, shape, a_strides, a_offset);
         const float* second = operand(strided, b, shape, b_strides, b_offset);
         float* y = dense_output(strided, out, shape, out_strides);
@@ -92,7 +78,31 @@ void def_binary(py::module_& m, const std::string& name, int op) {
         const Loops loops{static_cast<int>(shape.size()), shape.data(),
                           {out_strides.data(), a_strides.data(), b_strides.data()}};
         py::gil_scoped_release unlocked;
-        pointwise().binary[op].strided(threads(), loops, y, first, second);
+        map(op).strided(threads(), loops, {numbers...}, y, first, second);
+    });
+}
+
+// Three operands. An array may be given more than once, but not as the output.
+void def_map3(py::module_& m, const std::string& name, const Map3& (*map)(int), int op) {
+    const std::string flat = "ewise_" + name, strided = "strided_" + name;
+    m.def(flat.c_str(), [flat, map, op](Array& a, Array& b, Array& c, Array& out) {
+        for (const Array* x : {&a, &b, &c}) check_equal(flat, x->size, out.size);
+        py::gil_scoped_release unlocked;
+        map(op).flat(threads(), out.size, out.ptr, a.ptr, b.ptr, c.ptr);
+    });
+    m.def(strided.c_str(), [strided, map, op](const Sizes& shape, Array& a, const Sizes& a_strides, int64_t a_offset,
+                                              Array& b, const Sizes& b_strides, int64_t b_offset, Array& c,
+                                              const Sizes& c_strides, int64_t c_offset, Array& out,
+                                              const Sizes& out_strides) {
+        const float* first = operand(strided, a, shape, a_strides, a_offset);
+        const float* second = operand(strided, b, shape, b_strides, b_offset);
+        const float* third = operand(strided, c, shape, c_strides, c_offset);
+        float* y = dense_output(strided, out, shape, out_strides);
+        for (const Array* x : {&a, &b, &c}) refuse_same(strided, out, *x);
+        const Loops loops{static_cast<int>(shape.size()), shape.data(),
+                          {out_strides.data(), a_strides.data(), b_strides.data(), c_strides.data()}};
+        py::gil_scoped_release unlocked;
+        map(op).strided(threads(), loops, y, first, second, third);
     });
 }
 
@@ -122,17 +132,35 @@ void def_reduction(py::module_& m, const std::string& name, Reduction PointwiseT
 }  // namespace
 
 void bind_pointwise(py::module_& m) {
+    const auto ewise = [](const char* name) { return std::string("ewise_") + name; };
+    const auto strided = [](const char* name) { return std::string("strided_") + name; };
     int op = 0;
-#define ND_UNARY(name, functor) def_unary(m, #name, op++);
+#define ND_UNARY(name, functor)                                                                             \
+    def_map1<>(m, ewise(#name), strided(#name), [](int i) -> const Map1& { return pointwise().unary[i]; }, op++);
     ND_UNARY_OPS(ND_UNARY)
     op = 0;
-#define ND_SCALAR(name, functor) def_scalar(m, #name, op++);
+#define ND_SCALAR(name, functor)                                                                            \
+    def_map1<float>(m, "scalar_" #name, "strided_scalar_" #name,                                            \
+                    [](int i) -> const Map1& { return pointwise().scalar[i]; }, op++);
     ND_SCALAR_OPS(ND_SCALAR)
     op = 0;
-#define ND_BINARY(name, functor) def_binary(m, #name, op++);
+#define ND_RANGE(name, functor)                                                                             \
+    def_map1<float, float>(m, ewise(#name), strided(#name),                                                 \
+                           [](int i) -> const Map1& { return pointwise().range[i]; }, op++);
+    ND_RANGE_OPS(ND_RANGE)
+    op = 0;
+#define ND_BINARY(name, functor) def_map2<>(m, #name, [](int i) -> const Map2& { return pointwise().binary[i]; }, op++);
     ND_BINARY_OPS(ND_BINARY)
+    op = 0;
+#define ND_BINARY_RANGE(name, functor)                                                                      \
+    def_map2<float, float>(m, #name, [](int i) -> const Map2& { return pointwise().binary_range[i]; }, op++);
+    ND_BINARY_RANGE_OPS(ND_BINARY_RANGE)
+    op = 0;
+#define ND_TERNARY(name, functor) def_map3(m, #name, [](int i) -> const Map3& { return pointwise().ternary[i]; }, op++);
+    ND_TERNARY_OPS(ND_TERNARY)
     def_reduction(m, "sum", &PointwiseTable::sum);
     def_reduction(m, "max", &PointwiseTable::max);
+    def_reduction(m, "min", &PointwiseTable::min);
 }
 
 }  // namespace nd

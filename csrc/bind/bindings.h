@@ -21,6 +21,7 @@ void bind_pointwise(py::module_& m);  // ewise_*, scalar_*, unary maps, reductio
 void bind_gemm(py::module_& m);       // matmul and its batched, transposed forms
 void bind_conv(py::module_& m);       // convolution and its two gradients
 void bind_fused(py::module_& m);      // softmax, losses, normalisation, LSTM, attention, embedding, optimizer steps
+void bind_gather(py::module_& m);     // slices and elements by number along an axis
 void bind_course(py::module_& m);     // softmax regression of the course's first homework
 void bind_depthwise(py::module_& m);  // convolution with a kernel for each channel, and its two gradients
 void bind_pooling(py::module_& m);    // maxima over windows, resampling

@@ -12,6 +12,7 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     nd::bind_depthwise(m);
     nd::bind_pooling(m);
     nd::bind_fused(m);
+    nd::bind_gather(m);
     nd::bind_course(m);
     nd::bind_images(m);
 }

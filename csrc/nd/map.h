@@ -80,4 +80,19 @@ inline void map(const Executor& executor, Nest<3> nest, F f, float* y, const flo
     });
 }
 
+// y = f(a, b, c) over a nest (y, a, b, c) in which y is dense.
+template <class F>
+inline void map(const Executor& executor, Nest<4> nest, F f, float* y, const float* a, const float* b, const float* c) {
+    simplify(nest);
+    const int64_t(&step)[4][kMaxDims] = nest.stride;
+    const int last = nest.dims - 1;
+    for_pieces(executor, nest, kGrain, [&](const int64_t (&at)[4], int64_t n) {
+        with_reader(a + at[1], step[1][last], [&](auto first) {
+            with_reader(b + at[2], step[2][last], [&](auto second) {
+                with_reader(c + at[3], step[3][last], [&](auto third) { sweep(n, f, y + at[0], first, second, third); });
+            });
+        });
+    });
+}
+
 }}  // namespace nd::ND_ISA

@@ -82,6 +82,15 @@ ND_INLINE Vec erf(Vec x) {
     return with_sign(select(a < 0.92f, small, large), x);
 }
 
+// The share of the standard normal distribution below x.
+ND_INLINE Vec normal_cdf(Vec x) { return 0.5f + 0.5f * erf(x * 0.707106781f); }
+
+// log(1 + e^x) = max(x, 0) + log(1 + e), e = e^-|x|. What rounds off 1 + e is made up for by e / ((1 + e) - 1).
+ND_INLINE Vec softplus(Vec x) {
+    const Vec e = exp(-magnitude(x)), sum = 1.0f + e;
+    return select(x > 0.0f, x, Vec{}) + select(sum == 1.0f, e, log(sum) * (e / (sum - 1.0f)));
+}
+
 // |x|^y = 2^(y log2 |x|) in double, whose rounding is far below a float's. Integers become doubles, and doubles integers,
 // by adding 1.5 * 2^52: most processors have no instruction for it.
 ND_INLINE void power_of_magnitude(const HalfVec& x, const HalfVec& y, HalfVec& result) {
@@ -140,6 +149,10 @@ ND_INLINE float log(float x) { return log(splat(x))[0]; }
 ND_INLINE float tanh(float x) { return tanh(splat(x))[0]; }
 ND_INLINE float sigmoid(float x) { return sigmoid(splat(x))[0]; }
 ND_INLINE float erf(float x) { return erf(splat(x))[0]; }
+ND_INLINE float normal_cdf(float x) { return normal_cdf(splat(x))[0]; }
+ND_INLINE float softplus(float x) { return softplus(splat(x))[0]; }
+ND_INLINE float square_root(float x) { return square_root(splat(x))[0]; }
+ND_INLINE float magnitude(float x) { return magnitude(splat(x))[0]; }
 ND_INLINE float pow(float x, float y) { return pow(splat(x), splat(y))[0]; }
 
 }}  // namespace nd::ND_ISA

@@ -1,4 +1,4 @@
-// Sums and maxima over one axis of a dense array seen as (outer, k, inner). Long axes are cut into blocks of fixed length
+// Sums, maxima and minima over one axis of a dense array seen as (outer, k, inner). Long axes are cut into blocks of fixed length
 // whose results are combined in order, so that the bits depend neither on threads nor on register width.
 #pragma once
 #include "scalar.h"
@@ -15,6 +15,12 @@ struct MaxFold {
     static constexpr float start = -__builtin_inff();
     static constexpr int lanes = 64;  // a longer chain than a sum's: more of them at once
     template <class T> static ND_INLINE T fold(T a, T x) { return Max{}(a, x); }
+};
+
+struct MinFold {
+    static constexpr float start = __builtin_inff();
+    static constexpr int lanes = 64;
+    template <class T> static ND_INLINE T fold(T a, T x) { return Min{}(a, x); }
 };
 
 constexpr int64_t kReduceRow = 4096;   // elements per block along memory

@@ -7,19 +7,6 @@ namespace nd { namespace ND_ISA {
 
 constexpr int kParts = kSumLanes / kLanes;  // vectors that make up the 16 logical lanes of a sum
 
-ND_INLINE Vec square_root(Vec x) {
-#if defined(__AVX512F__)
-    return (Vec)_mm512_maskz_sqrt_ps(__mmask16(-1), (__m512)x);
-#elif defined(__AVX2__)
-    return (Vec)_mm256_sqrt_ps((__m256)x);
-#elif defined(__SSE2__)
-    return (Vec)_mm_sqrt_ps((__m128)x);
-#else
-    for (int i = 0; i < kLanes; ++i) x[i] = std::sqrt(x[i]);
-    return x;
-#endif
-}
-
 // Whole vectors when the count is known to be kLanes, the first `count` lanes otherwise.
 ND_INLINE Vec load_some(const float* p, Const<kLanes>) { return load(p); }
 ND_INLINE Vec load_some(const float* p, int64_t count) { return load_first(p, count); }

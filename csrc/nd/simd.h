@@ -73,6 +73,19 @@ ND_INLINE float fma(float a, float b, float c) {
 #endif
 }
 
+ND_INLINE Vec square_root(Vec x) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_maskz_sqrt_ps(__mmask16(-1), (__m512)x);
+#elif defined(__AVX2__)
+    return (Vec)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+    return (Vec)_mm_sqrt_ps((__m128)x);
+#else
+    for (int i = 0; i < kLanes; ++i) x[i] = std::sqrt(x[i]);
+    return x;
+#endif
+}
+
 // Sums along memory use 16 logical lanes whatever the register width, added up in this one order, so that every
 // instruction set gives the same bits.
 constexpr int kSumLanes = 16;

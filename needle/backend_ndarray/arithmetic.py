@@ -184,8 +184,8 @@ class Arithmetic:
 def reduce(x: Any, name: str, axis: Axes, keepdims: bool) -> NDArray:
     """A reduction of the axes; the compiled backend works in the order of memory, and what remains keeps that order."""
     axis = as_axes(axis)
-    if name == "reduce_max" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
-        raise ShapeError(f"[max] needs at least one element to reduce, got {x._shape} over axes {axis}")
+    if name != "reduce_sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
+        raise ShapeError(f"[{name[-3:]}] needs at least one element to reduce, got {x._shape} over axes {axis}")
     by_axis = getattr(x._device.mod, name + "_axis", None)
     if by_axis is None:
         view, result = x.reduce_view_out(axis, keepdims)

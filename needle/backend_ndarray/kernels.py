@@ -12,15 +12,22 @@ import numpy as np
 # Every kernel by the module that holds it, in `cpu` and in `plain` alike.
 KERNELS = {
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
+    "activation": "gelu gelu_gradient leaky_relu leaky_relu_gradient silu silu_gradient softplus softplus_gradient",
+    "compare": (
+        "absolute clip clip_gradient equal greater greater_equal larger_share less less_equal logical_and "
+        "logical_not logical_or minimum not_equal sign sqrt where"
+    ),
+    "gather": "gather gather_gradient take take_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
     "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
     "optim": "adam_step momentum_step sgd_step squared_norm",
     "pointwise": (
-        "add add_scalar divide divide_scalar erf exp log max maximum multiply multiply_scalar negate power "
-        "power_scalar relu relu_gradient sigmoid sigmoid_gradient sub sum tanh tanh_gradient"
+        "add add_scalar divide divide_scalar erf exp log maximum multiply multiply_scalar negate power "
+        "power_scalar relu relu_gradient sigmoid sigmoid_gradient sub tanh tanh_gradient"
     ),
     "pooling": "max_pool max_pool_gradient resample",
     "recurrent": "gru gru_gradient lstm lstm_gradient rnn rnn_gradient",
+    "reduce": "extremum_gradient max mean min sum var",
     "sequence": "attention attention_gradient embedding embedding_gradient",
     "softmax": (
         "cross_entropy cross_entropy_gradient logsoftmax logsoftmax_gradient logsumexp softmax "

@@ -1,13 +1,10 @@
-"""Pointwise maps and reductions on numpy arrays of any float dtype."""
+"""Pointwise maps on numpy arrays of any float dtype."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-
-Axes = int | Sequence[int] | None
 
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -109,17 +106,3 @@ def tanh_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
 def sigmoid_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = g y (1 - y), y = sigmoid x"""
     return g * (y * (1 - y))
-
-
-def _axis(axes: Axes) -> int | tuple[int, ...] | None:
-    return axes if axes is None or isinstance(axes, int) else tuple(axes)
-
-
-def sum(x: np.ndarray, axes: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """y = the sum of x over the axes"""
-    return np.asarray(x.sum(axis=_axis(axes), keepdims=keepdims))
-
-
-def max(x: np.ndarray, axes: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """y = the maximum of x over the axes"""
-    return np.asarray(x.max(axis=_axis(axes), keepdims=keepdims))
