@@ -1,6 +1,9 @@
 """needle: a complete small deep-learning library."""
 # ruff: noqa: F401, F403  (this is the surface: names for others)
 
+import builtins
+from typing import TYPE_CHECKING
+
 # isort: off
 from . import ops  # first: everything else is made of ops
 from . import autograd, init, data, nn, optim, backend_selection, training
@@ -13,3 +16,6 @@ from .init import ones, ones_like, zeros, zeros_like
 from .ops import *  # (its __all__ lists them)
 from .optim import GradientAccumulator, clip_grad_norm
 from .training import TrainStep, fit
+
+if not TYPE_CHECKING:  # a star import leaves Python's own max, min and the like alone
+    __all__ = [name for name in globals() if not name.startswith("_") and not hasattr(builtins, name)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy
@@ -124,6 +124,40 @@ class Tensor(Value):
     def sum(self, axes: Any = None) -> Tensor:
         """The sum over `axes` (None: all; an int or a tuple)."""
         return needle.ops.Summation(axes)(self)
+
+    def mean(self, axes: Any = None, keepdims: bool = False) -> Tensor:
+        """The mean over `axes` (None: all; an int or a tuple)."""
+        return needle.ops.mean(self, axes, keepdims)
+
+    def var(self, axes: Any = None, keepdims: bool = False, correction: float = 0) -> Tensor:
+        """The variance over `axes` (None: all; an int or a tuple), divided by n - correction."""
+        return needle.ops.var(self, axes, keepdims, correction)
+
+    def max(self, axes: Any = None, keepdims: bool = False) -> Tensor:
+        """The maximum over `axes` (None: all; an int or a tuple)."""
+        return needle.ops.max(self, axes, keepdims)
+
+    def min(self, axes: Any = None, keepdims: bool = False) -> Tensor:
+        """The minimum over `axes` (None: all; an int or a tuple)."""
+        return needle.ops.min(self, axes, keepdims)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return needle.ops.getitem(self, index)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(needle.ops.split(self, 0))
+
+    def __lt__(self, other: Any) -> Tensor:
+        return needle.ops.less(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return needle.ops.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return needle.ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return needle.ops.greater_equal(self, other)
 
     def broadcast_to(self, shape: Sequence[int]) -> Tensor:
         """This tensor repeated to `shape` by numpy's rules."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from needle import ops
@@ -16,6 +17,11 @@ from .reductions import batch_norm, layer_norm, log_sum_exp, rows, summation
 from .views import constant, literal, product
 
 Row = Callable[[Lowering, Node], Value]
+
+def bounds(op: Any) -> str:
+    """The two bounds of a clip; infinite where there is none."""
+    return f"{literal(-inf if op.low is None else op.low)}, {literal(inf if op.high is None else op.high)}"
+
 
 # The functor of csrc/nd/scalar.h that each pointwise op is, given the op.
 POINTWISE: dict[type, Callable[[Any], str]] = {
@@ -36,6 +42,23 @@ POINTWISE: dict[type, Callable[[Any], str]] = {
     ops.ReLUGradient: lambda op: "ReluGradient{}",
     ops.TanhGradient: lambda op: "TanhGradient{}",
     ops.SigmoidGradient: lambda op: "SigmoidGradient{}",
+    ops.GELU: lambda op: "GeluTanh{}" if op.approximate else "Gelu{}",
+    ops.GELUGradient: lambda op: "GeluTanhGradient{}" if op.approximate else "GeluGradient{}",
+    ops.SiLU: lambda op: "Silu{}",
+    ops.SiLUGradient: lambda op: "SiluGradient{}",
+    ops.Softplus: lambda op: "Softplus{}",
+    ops.SoftplusGradient: lambda op: "SoftplusGradient{}",
+    ops.LeakyReLU: lambda op: f"LeakyRelu{{{literal(op.slope)}}}",
+    ops.LeakyReLUGradient: lambda op: f"LeakyReluGradient{{{literal(op.slope)}}}",
+    ops.Erf: lambda op: "Erf{}",
+    ops.Abs: lambda op: "Abs{}",
+    ops.Sign: lambda op: "Sign{}",
+    ops.Sqrt: lambda op: "Sqrt{}",
+    ops.Clip: lambda op: f"Clip{{{bounds(op)}}}",
+    ops.ClipGradient: lambda op: f"ClipGradient{{{bounds(op)}}}",
+    ops.Maximum: lambda op: "Max{}",
+    ops.Minimum: lambda op: "Min{}",
+    ops.LargerShare: lambda op: "LargerShare{}",
 }
 
 
@@ -112,6 +135,7 @@ def stack(low: Lowering, node: Node) -> Value:
 
 
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
+NO_BOOL = Refused("programs hold float32 only")
 NOT_YET = Refused("programs cannot hold this op yet")
 
 CALLS: dict[type, Row | Refused] = {
@@ -150,6 +174,10 @@ CALLS: dict[type, Row | Refused] = {
     ops.MaxPoolPick: TRAINING,
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,
+    **dict.fromkeys((ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual), NO_BOOL),
+    **dict.fromkeys((ops.LogicalAnd, ops.LogicalOr, ops.LogicalNot, ops.Where), NO_BOOL),
+    **dict.fromkeys((ops.Mean, ops.Var, ops.Max, ops.Min, ops.Concat, ops.GetItem, ops.Take, ops.Gather), NOT_YET),
+    **dict.fromkeys((ops.ExtremumGradient, ops.GetItemGradient, ops.TakeGradient, ops.GatherGradient), TRAINING),
     ops.CrossEntropy: TRAINING,
     ops.BatchNorm: TRAINING,
     ops.ConvInputGradient: TRAINING,

@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING
 
 from .ops_activation import *
 from .ops_arrange import *
+from .ops_compare import *
 from .ops_conv import *
+from .ops_elementary import *
+from .ops_gather import *
+from .ops_index import *
 from .ops_logarithmic import *
 from .ops_mathematic import *
 from .ops_matmul import *
 from .ops_norm import *
 from .ops_pool import *
 from .ops_recurrent import *
+from .ops_reduce import *
 from .ops_sequence import *
 from .ops_shape import *
 from .ops_tuple import *

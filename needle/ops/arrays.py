@@ -10,8 +10,9 @@ import numpy
 
 from ..backend_ndarray.kernels import kernels
 from ..backend_ndarray.ndarray import NDArray
+from ..backend_selection import BACKEND
 from ..errors import DeviceError
-from .shapes import NUMBER, broadcast_shape, number
+from .shapes import NUMBER, broadcast_shape, number, replaced
 
 
 def permute(x: Any, order: Sequence[int]) -> Any:
@@ -49,8 +50,7 @@ def take(x: Any, axis: int, index: int) -> Any:
         return x[(slice(None),) * axis + (index,)]
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     strides = x.strides[:axis] + x.strides[axis + 1 :]
-    offset = x._offset + index * x.strides[axis]
-    return NDArray.make(shape, strides=strides, device=x.device, handle=x._handle, offset=offset)
+    return view(x, shape, strides, index * x.strides[axis])
 
 
 def stack(parts: Sequence[Any], axis: int) -> Any:
@@ -64,6 +64,40 @@ def stack(parts: Sequence[Any], axis: int) -> Any:
     for i, part in enumerate(parts):
         out[(*everything[:axis], slice(i, i + 1), *everything[axis + 1 :])] = part
     return out
+
+
+TRUTH = "bool" if BACKEND == "np" else "float32"  # the dtype of comparisons
+
+
+def truth(x: Any) -> Any:
+    """x, zeros and ones, as an array of the dtype of comparisons."""
+    return x.astype(TRUTH)
+
+
+def concat(parts: Sequence[Any], axis: int) -> Any:
+    """The arrays one after the other along an axis."""
+    first = parts[0]
+    if isinstance(first, numpy.ndarray):
+        return numpy.concatenate(parts, axis)
+    out = NDArray.make(replaced(first.shape, axis, sum(part.shape[axis] for part in parts)), device=first.device)
+    start, everything = 0, [slice(None)] * len(first.shape)
+    for part in parts:
+        out[(*everything[:axis], slice(start, start + part.shape[axis]), *everything[axis + 1 :])] = part
+        start += part.shape[axis]
+    return out
+
+
+def view(x: NDArray, shape: Sequence[int], strides: Sequence[int], offset: int) -> NDArray:
+    """The memory of x from its element `offset` on, seen with another shape and strides."""
+    return NDArray.make(shape, strides=strides, device=x.device, handle=x._handle, offset=x._offset + offset)
+
+
+def write(to: Any, values: Any) -> None:
+    """Every element of `to`, a view, becomes that of `values`."""
+    if isinstance(to, numpy.ndarray):
+        to[...] = values
+    else:
+        to._write(values)
 
 
 def filled(like: Any, shape: Sequence[int], value: float = 0.0) -> Any:

@@ -1,4 +1,4 @@
-"""Ops that take tensors apart and put them together: stack, split, flip, dilate."""
+"""Ops that take tensors apart and put them together: stack, concat, split, flip, dilate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
+from .ops_index import GetItem, Part
 from .ops_tuple import make_tuple
-from .shapes import Axes, TupleFields, axes_of, axis_of, promoted, without
+from .shapes import Axes, TupleFields, axes_of, axis_of, promoted, replaced, without
 
-__all__ = ["Dilate", "Flip", "Split", "Stack", "UnDilate", "dilate", "flip", "split", "stack", "undilate"]
+__all__ = [
+    "Concat", "Dilate", "Flip", "Split", "Stack", "UnDilate", "concat", "dilate", "flip", "split", "stack", "undilate",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,37 @@ class Stack(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return split(out_grad, self.axis)
+
+
+@dataclass(frozen=True)
+class Concat(TensorOp):
+    """y = the tensors of a tuple one after the other along an axis that they have"""
+
+    axis: int
+
+    def infer(self, parts: tuple[Type, ...]) -> Type:
+        if not parts:
+            raise ShapeError("[concat] needs at least one tensor, got an empty tuple")
+        (shape, dtype), total = parts[0], 0
+        axis = axis_of("concat", self.axis, len(shape))
+        for part in parts:
+            if len(part.shape) != len(shape) or replaced(part.shape, axis, 0) != replaced(shape, axis, 0):
+                raise ShapeError(f"[concat] shapes must agree but along axis {axis}, got {shape} and {part.shape}")
+            total, dtype = total + part.shape[axis], promoted(dtype, part.dtype)
+        return Type(replaced(shape, axis, parts[0].shape[axis] if len(parts) == 1 else total), dtype)
+
+    def compute(self, parts: Any) -> Any:
+        return arrays.concat(parts, axis_of("concat", self.axis, len(parts[0].shape)))
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        shapes = [part.shape for part in node.inputs[0].type]
+        axis, start, found = axis_of("concat", self.axis, len(shapes[0])), 0, []
+        for shape in shapes:
+            index: list[Part] = [(None, None, 1)] * len(shape)
+            index[axis] = (start, start + int(shape[axis]), 1)
+            found.append(GetItem(tuple(index))(out_grad))
+            start += int(shape[axis])
+        return make_tuple(*found)
 
 
 @dataclass(frozen=True)
@@ -136,6 +170,11 @@ def _every(op: Dilate | UnDilate, ndim: int) -> tuple[slice, ...]:
 def stack(args: Sequence[Tensor], axis: int) -> Tensor:
     """The tensors, all of one shape, along a new axis."""
     return Stack(axis)(make_tuple(*args))
+
+
+def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """The tensors, of one shape but along `axis`, one after the other along it."""
+    return Concat(axis)(make_tuple(*tensors))
 
 
 def split(a: Tensor, axis: int) -> TensorTuple:

@@ -56,6 +56,11 @@ def kept(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
+def replaced(shape: Sequence[int], axis: int, size: int) -> tuple[int, ...]:
+    """The shape with another size of one axis."""
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
 @lru_cache(maxsize=1024)
 def swapped(where: str, axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """The permutation that exchanges two axes, the last two by default."""
