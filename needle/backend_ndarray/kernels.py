@@ -11,13 +11,13 @@ import numpy as np
 
 # Every kernel by the module that holds it, in `cpu` and in `plain` alike.
 KERNELS = {
-    "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "activation": "gelu gelu_gradient leaky_relu leaky_relu_gradient silu silu_gradient softplus softplus_gradient",
     "compare": (
         "absolute clip clip_gradient equal greater greater_equal larger_share less less_equal logical_and "
         "logical_not logical_or minimum not_equal sign sqrt where"
     ),
     "gather": "gather gather_gradient take take_gradient",
+    "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
     "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
     "optim": "adam_step momentum_step sgd_step squared_norm",
