@@ -20,6 +20,7 @@ from .errors import DeviceError, NeedleError, ShapeError
 from .types import Type
 
 LAZY_MODE = False  # True: record ops now, compute when the data is asked for
+RECOMPUTING = False  # True while `recompute` runs a function again: running statistics have taken in its batch before
 LARGE = 4096  # elements of a leaf from which on its gradient is cut off from the graph after an optimizer's step
 TENSOR_COUNTER = 0  # how many Values are alive; stays bounded over training
 

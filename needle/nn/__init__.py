@@ -8,6 +8,7 @@ from .nn_basic import *
 from .nn_conv import *
 from .nn_norm import *
 from .nn_pool import *
+from .nn_recompute import *
 from .nn_sequence import *
 from .nn_transformer import *
 

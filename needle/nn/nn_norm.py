@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import init, ops
+from .. import autograd, init, ops
 from ..autograd import Tensor
 from .nn_basic import Module, Parameter, check_features
 
@@ -40,8 +40,9 @@ class BatchNorm1d(Module):
             statistics = self.running_mean, self.running_var
             return ops.BatchNormInference(self.eps)(x, self.weight, self.bias, *statistics)
         y, mean, var = ops.batch_norm(x, self.weight, self.bias, self.eps)
-        self._update(self.running_mean, mean)
-        self._update(self.running_var, var)
+        if not autograd.RECOMPUTING:
+            self._update(self.running_mean, mean)
+            self._update(self.running_var, var)
         return y
 
     def _update(self, running: Tensor, batch: Tensor) -> None:
