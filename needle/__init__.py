@@ -12,11 +12,11 @@ from . import backend_ndarray
 from .autograd import Tensor as Tensor
 from .autograd import TensorTuple as TensorTuple
 from .backend_selection import *  # (which names there are depends on the backend)
+from .checkpointing import recompute
 from .init import ones, ones_like, zeros, zeros_like
 from .ops import *  # (its __all__ lists them)
 from .optim import GradientAccumulator, clip_grad_norm
-from .recompute import recompute
-from .training import TrainStep, fit
+from .training import TrainStep, check_gradients, fit, summary
 
 if not TYPE_CHECKING:  # a star import leaves Python's own max, min and the like alone
     __all__ = [name for name in globals() if not name.startswith("_") and not hasattr(builtins, name)]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import needle
-from needle import autograd, data, errors, init, nn, ops, optim, weights
+from needle import autograd, data, errors, init, nn, ops, optim, training, weights
 from tests.cases import REFUSALS
 
-SURFACE: list[ModuleType] = [needle, nn, ops, optim, init, data, errors, weights]
+SURFACE: list[ModuleType] = [needle, nn, ops, optim, init, data, training, errors, weights]
 SHAPE = re.compile(r"\([^()]*[,*][^()]*\)|elementwise|any shape|each element|scalar|shape")
 
 

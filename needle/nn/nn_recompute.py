@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..recompute import recompute
+from ..checkpointing import recompute
 from .nn_basic import Module
 
 __all__ = ["Recompute"]

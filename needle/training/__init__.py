@@ -1,7 +1,9 @@
 """Training: one step, the loop around it, its log, and the checkpoint of a whole run."""
 
+from .gradient_check import check_gradients
 from .history import History
 from .loop import fit
 from .step import TrainStep
+from .summary import Summary, summary
 
-__all__ = ["History", "TrainStep", "fit"]
+__all__ = ["History", "Summary", "TrainStep", "check_gradients", "fit", "summary"]
