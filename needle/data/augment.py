@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -56,33 +56,13 @@ def training_batch(
         changed = random_flip(random_crop(pixels[chosen], crop, rng, mode), rng, flip).astype("float32")
         return changed * scale[:, None, None] + shift[:, None, None]
     top, left = rng.integers(0, 2 * crop + 1, size=(2, len(chosen)))
-    mirror = rng.random(len(chosen)) < flip
-    return image_batch(pixels, numpy.asarray(chosen, dtype="int64"), top, left, mirror, crop, mode, scale, shift)
-
-
-def image_batch(
-    pixels: numpy.ndarray, chosen: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, mirror: numpy.ndarray,
-    padding: int, mode: str, scale: numpy.ndarray, shift: numpy.ndarray, cut: Cut | None = None,
-) -> NDArray:  # fmt: skip
-    """moved(pixels[chosen]), where `mirror` mirrored left to right, scale + shift, with `cut`: one compiled pass."""
+    mirror = (rng.random(len(chosen)) < flip).astype("uint8")
     batch = NDArray.make((len(chosen), *pixels.shape[1:]), device=cpu())
-    if cut is None:
-        nothing = numpy.zeros(len(chosen), dtype="int64")
-        cut = Cut(nothing, nothing, 0, shift)
+    places = numpy.asarray(chosen, dtype="int64")
     ndarray_backend_cpu.image_batch(
-        pixels, chosen, top, left, mirror.astype("uint8"), padding, mode == "reflect",
-        cut.rows - cut.size // 2, cut.columns - cut.size // 2, cut.size, scale, shift, cut.colour, batch._handle,
-    )  # fmt: skip
+        pixels, places, top, left, mirror, crop, mode == "reflect", scale, shift, batch._handle
+    )
     return batch
-
-
-class Cut(NamedTuple):
-    """A square of `size` pixels around (rows[i], columns[i]) in `colour` (channels,), after normalisation."""
-
-    rows: numpy.ndarray
-    columns: numpy.ndarray
-    size: int
-    colour: numpy.ndarray
 
 
 def cutout(x: numpy.ndarray, size: int, rng: numpy.random.Generator) -> numpy.ndarray:

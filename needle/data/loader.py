@@ -135,7 +135,7 @@ class DataLoader:
         ahead, self._ahead = self._ahead, None
         if ahead is None or ahead.process != os.getpid():
             places = range(self.position, len(self))
-            ahead = Prefetch(batches, places, self.workers, self.workers * self.prefetch)
+            ahead = Prefetch(batches, places, self.workers, self.prefetch)
         batch = ahead.next()
         self._ahead = ahead  # unless that raised: then the next call starts afresh
         return batch

@@ -8,16 +8,18 @@ that can die or be left behind. Work in pure Python, on the other hand, shares t
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy
 
 from ..autograd import Tensor
 from .collate import check_numbers, fetch
+from .datasets import NDArrayDataset
 from .keyed import keyed_uniform
 from .transforms import Compose
 
@@ -36,10 +38,7 @@ class Batches(NamedTuple):
         """The Tensors of one batch. What the data set raises gets a note with the batch."""
         chosen = self.ordering[place]
         try:
-            fields = fetch(self.dataset, chosen)
-            if self.augment is not None:
-                u = keyed_uniform(self.seed or 0, self.epoch, chosen, self.augment.draws)
-                fields[0] = self.augment(fields[0], u)
+            fields = self._numbers(chosen)
             check_numbers(fields)
             return tuple(Tensor(field, device=self.device, requires_grad=False) for field in fields)
         except Exception as error:
@@ -49,27 +48,78 @@ class Batches(NamedTuple):
             raise
 
 
-class Prefetch:
-    """The batches at `places`, in order, made by `workers` threads that are at most `depth` batches ahead.
+    def _numbers(self, chosen: numpy.ndarray) -> list[Any]:
+        """The fields of the samples `chosen` (n,), the first one augmented."""
+        if self.augment is None:
+            return fetch(self.dataset, chosen)
+        u = keyed_uniform(self.seed or 0, self.epoch, chosen, self.augment.draws)
+        if type(self.dataset) is NDArrayDataset and isinstance(self.dataset.arrays[0], numpy.ndarray):
+            images, *others = self.dataset.arrays
+            return [self.augment.chosen(images, chosen, u), *(each[chosen] for each in others)]
+        images, *others = fetch(self.dataset, chosen)
+        return [self.augment(images, u), *others]
 
-    The threads end with this object, after the batch that they are at.
+
+class Prefetch:
+    """The batches at `places`, in order, made by `workers` threads that are at most `ahead` batches ahead each.
+
+    The threads end with this object, or with the program, after the batch that they are at.
     """
 
-    def __init__(self, batches: Batches, places: Iterable[int], workers: int, depth: int) -> None:
+    def __init__(self, batches: Batches, places: Iterable[int], workers: int, ahead: int) -> None:
         self.process = os.getpid()  # a forked child has the object, but not the threads
-        self._batches, self._places = batches, iter(places)
-        self._pending: deque[Future[tuple[Tensor, ...]]] = deque()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="needle-loader")
-        weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
-        for _ in range(depth):
-            self._submit()
+        self._places = iter(places)
+        self._workers = [_Worker(batches, number) for number in range(workers)]
+        self._turn = 0  # of the worker that has the next batch
+        weakref.finalize(self, _end, self._workers)
+        for k in range(workers * ahead):
+            self._order(self._workers[k % workers])
 
     def next(self) -> tuple[Tensor, ...]:
         """The next batch, waited for if need be; what went wrong in making it is raised here."""
-        self._submit()
-        return self._pending.popleft().result()
+        worker = self._workers[self._turn]
+        self._turn = (self._turn + 1) % len(self._workers)
+        batch = worker.batches.get()
+        self._order(worker)
+        if isinstance(batch, BaseException):
+            try:
+                raise batch
+            finally:
+                del batch  # or its traceback would hold it, and it its traceback
+        return batch
 
-    def _submit(self) -> None:
+    def _order(self, worker: _Worker) -> None:
         place = next(self._places, None)
         if place is not None:
-            self._pending.append(self._pool.submit(self._batches.make, place))
+            worker.orders.put(place)
+
+
+class _Worker:
+    """A thread that makes the batches whose places are put into `orders`, until it finds None there."""
+
+    def __init__(self, batches: Batches, number: int) -> None:
+        self.orders: SimpleQueue[int | None] = SimpleQueue()
+        self.batches: SimpleQueue[tuple[Tensor, ...] | BaseException] = SimpleQueue()
+        work = (batches, self.orders, self.batches)
+        self.thread = threading.Thread(target=_work, args=work, name=f"needle-loader-{number}", daemon=True)
+        self.thread.start()
+
+
+def _work(batches: Batches, orders: SimpleQueue[int | None], made: SimpleQueue[Any]) -> None:
+    while (place := orders.get()) is not None:
+        try:
+            made.put(batches.make(place))
+        except BaseException as error:  # whatever it is, it belongs to whoever waits for the batch
+            made.put(error)
+
+
+def _end(workers: list[_Worker]) -> None:
+    """Take back what the workers have not begun, and wait for the rest."""
+    for worker in workers:
+        with suppress(Empty):
+            while True:
+                worker.orders.get_nowait()
+        worker.orders.put(None)
+    for worker in workers:
+        if worker.thread is not threading.current_thread():  # which may be the one that collects the garbage
+            worker.thread.join()

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy
 
-from ...backend_selection import BACKEND
+from ...backend_ndarray import NDArray, ndarray_backend_cpu
+from ...backend_selection import BACKEND, cpu
 from ...errors import DataError
-from ..augment import Cut, image_batch
-from .colour import Affine, Normalize, ToFloat
+from .colour import Normalize, ToFloat
 from .geometry import Cutout, RandomCrop, RandomFlip
 from .transform import Transform
 
@@ -42,23 +42,36 @@ class Compose(Transform):
         if u.shape != (len(images), self.draws):
             raise DataError(f"[Compose] needs numbers of shape {(len(images), self.draws)}, got {u.shape}")
         if self._one_pass is not None and self._one_pass.fits(images):
-            return self._one_pass(images, u)
+            images, u = numpy.ascontiguousarray(images), numpy.ascontiguousarray(u)
+            return self._one_pass(images, numpy.arange(len(images)), u)
         used = 0
         for each in self.transforms:
             images = each(images, u[:, used : used + each.draws])
             used += each.draws
         return images
 
+    def chosen(self, pixels: numpy.ndarray, chosen: numpy.ndarray, u: numpy.ndarray) -> Any:
+        """self(pixels[chosen], u), without making that copy where one pass does it: chosen (n,) are int64 places."""
+        if self._one_pass is not None and self._one_pass.fits(pixels) and pixels.flags.c_contiguous:
+            return self._one_pass(pixels, chosen, u)
+        return self(pixels[chosen], u)
+
 
 class OnePass:
-    """A pipeline as the arguments of one call of `image_batch`."""
+    """A pipeline as the arguments of one call of the compiled kernel."""
 
     LETTERS = {RandomCrop: "m", RandomFlip: "f", Cutout: "c", Normalize: "a", ToFloat: "a"}  # noqa: RUF012
 
     def __init__(self, word: str, transforms: tuple[Any, ...]) -> None:
-        self.parts = dict(zip(word, transforms, strict=True))
-        self.starts = {letter: sum(each.draws for each in transforms[:k]) for k, letter in enumerate(word)}
-        self.flipped_first, self.covered_first = "fm" in word, "ca" in word
+        parts = dict(zip(word, transforms, strict=True))
+        starts = {letter: sum(each.draws for each in transforms[:k]) for k, letter in enumerate(word)}
+        crop, flip, cutout = parts.get("m", RandomCrop(0)), parts.get("f", RandomFlip(0)), parts.get("c", Cutout(0))
+        self.padding, self.affine = crop.padding, parts["a"]
+        self.arguments = (
+            starts.get("m", -1), crop.padding, crop.mode == "reflect",
+            starts.get("f", -1), flip.p, "fm" in word, starts.get("c", -1), cutout.size,
+        )  # fmt: skip
+        self.covered_first = "ca" in word
         self.coefficients: dict[int, tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]] = {}
 
     @classmethod
@@ -69,31 +82,19 @@ class OnePass:
 
     def fits(self, images: numpy.ndarray) -> bool:
         """Whether it can do it to these images."""
-        padding = self.parts["m"].padding if "m" in self.parts else 0
-        return images.dtype == "uint8" and padding < max(1, min(images.shape[2:]))
+        usual = images.dtype == "uint8" and images.ndim == 4
+        return usual and self.padding < max(1, min(images.shape[2:]))
 
-    def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> Any:
-        n, channels = images.shape[:2]
-        crop, flip, cutout = self.parts.get("m"), self.parts.get("f"), self.parts.get("c")
-        numbers = {letter: u[:, start:] for letter, start in self.starts.items()}
-        top, left = crop.shifts(numbers["m"][:, :2]) if crop else numpy.zeros((2, n), dtype="int64")
-        mirror = flip.mirrored(numbers["f"]) if flip else numpy.zeros(n, dtype=bool)
-        if crop and self.flipped_first:  # the crop's window is mirrored too
-            left = numpy.where(mirror, 2 * crop.padding - left, left)
-        scale, shift, colour = self._affine(channels)
-        cut = None
-        if cutout:
-            rows, columns = cutout.centres(images.shape, numbers["c"])
-            cut = Cut(rows, columns, cutout.size, colour)
-        return image_batch(
-            numpy.ascontiguousarray(images), numpy.arange(n), top, left, mirror, crop.padding if crop else 0,
-            crop.mode if crop else "zero", scale, shift, cut,
-        )  # fmt: skip
+    def __call__(self, pixels: numpy.ndarray, chosen: numpy.ndarray, u: numpy.ndarray) -> NDArray:
+        """The batch of the images `chosen` (n,) among `pixels`."""
+        batch = NDArray.make((len(chosen), *pixels.shape[1:]), device=cpu())
+        scale, shift, colour = self._affine(pixels.shape[1])
+        ndarray_backend_cpu.drawn_image_batch(pixels, chosen, u, *self.arguments, scale, shift, colour, batch._handle)
+        return batch
 
     def _affine(self, channels: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """(scale, shift, what a covered pixel becomes) for each channel."""
         if channels not in self.coefficients:
-            affine: Affine = self.parts["a"]
-            scale, shift = affine.coefficients(channels, numpy.dtype("uint8"))
+            scale, shift = self.affine.coefficients(channels, numpy.dtype("uint8"))
             self.coefficients[channels] = scale, shift, shift if self.covered_first else numpy.zeros_like(shift)
         return self.coefficients[channels]
