@@ -1,4 +1,4 @@
-"""Self-attention for language models, and the cache that makes decoding one token at a time cheap."""
+"""Self-attention for language models, its block, and the cache that makes decoding one token at a time cheap."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
-from .nn_basic import Linear, Module, check_features
+from .nn_basic import Dropout, Linear, Module, check_features
+from .nn_norm import LayerNorm1d
 from .nn_transformer import MultiHeadAttention
 
-__all__ = ["KVCache", "SelfAttention"]
+__all__ = ["KVCache", "SelfAttention", "TransformerBlock"]
 
 
 class KVCache:
@@ -97,3 +98,33 @@ class SelfAttention(Module):
         """An empty cache of the right sizes for `batch` sequences of up to `max_len` positions."""
         weight = self.qkv.weight
         return KVCache(batch, self.heads, max_len, self.width // self.heads, weight.device, weight.dtype)
+
+
+class TransformerBlock(Module):
+    """h = x + dropout(attention(norm_1(x))); y = h + dropout(W_2 gelu(W_1 norm_2(h) + b_1) + b_2); x, y (B, T, width).
+
+    `hidden` is the number of columns between W_1 and W_2, 4 width when None. `attention_dropout` acts on the weights of
+    the attention, which are then held in memory. A `cache` is as in SelfAttention. Raises ShapeError, NeedleError as
+    that does.
+    Source: Radford et al., "Language models are unsupervised multitask learners" (GPT-2), 2019.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int | None = None, *, causal: bool = True, dropout: float = 0.0,
+        attention_dropout: float = 0.0, bias: bool = True, device: Any = None, dtype: Any = "float32",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        hidden = 4 * width if hidden is None else hidden
+        self.norm_1 = LayerNorm1d(width, device=device, dtype=dtype)
+        self.attention = SelfAttention(width, heads, causal, attention_dropout, bias, device, dtype)
+        self.norm_2 = LayerNorm1d(width, device=device, dtype=dtype)
+        self.up = Linear(width, hidden, bias, device, dtype)
+        self.down = Linear(hidden, width, bias, device, dtype)
+        self.dropout = Dropout(dropout) if dropout > 0 else None  # which would draw numbers to no effect
+
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        h = x + self._dropped(self.attention(self.norm_1(x), cache))
+        return h + self._dropped(self.down(ops.gelu(self.up(self.norm_2(h)))))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return x if self.dropout is None else self.dropout(x)

@@ -47,8 +47,9 @@ class _Cell(Module):
 
     def state(self, h: Tensor | None, batch: int) -> Tensor:
         """`h`, checked, or zeros of shape (batch, hidden_size) on the device of the weights."""
-        if h is None:
-            return init.zeros(batch, self.hidden_size, device=self.W_hh.device, dtype=self.W_hh.dtype)
+        if h is None:  # one row, repeated: a frozen graph keeps its batch symbolic
+            zeros = init.zeros(1, self.hidden_size, device=self.W_hh.device, dtype=self.W_hh.dtype)
+            return ops.broadcast_to(zeros, (batch, self.hidden_size))
         if tuple(h.shape) != (batch, self.hidden_size):
             needed = (batch, self.hidden_size)
             raise ShapeError(f"[{type(self).__name__}] the state must have shape {needed}, got {tuple(h.shape)}")

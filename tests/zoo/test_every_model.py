@@ -17,6 +17,7 @@ from deploy import freeze, interpreter
 from needle.weights import load_safetensors
 from zoo import Entry, card
 from zoo.registry import HERE
+from zoo.text import LanguageModel
 from zoo.train import train
 from zoo.vision import ImageClassifier
 
@@ -99,6 +100,8 @@ def test_it_can_be_used(model: zoo.Model) -> None:
         case ImageClassifier():
             answer = model.predict(Image.new("RGB", (40, 30), "red"), top=3)
             assert len(answer) == 3 and answer == sorted(answer, key=lambda pair: -pair[1])
+        case LanguageModel():
+            assert len(model.generate("the", 12)) >= 12 and len(model.predict("the cat", top=3)) == 3
         case _:
             raise AssertionError(f"say here how a {type(model).__name__} is used")
 
@@ -116,7 +119,9 @@ def test_the_card_renders_and_says_what_was_measured(entry: Entry) -> None:
 
 def test_it_freezes_and_the_graph_means_what_the_model_computes(model: zoo.Model) -> None:
     example = model.example(2)
-    x = np.random.default_rng(0).standard_normal(example.shape).astype("float32")
+    rng = np.random.default_rng(0)
+    draw = rng.integers(0, len(model.tokenizer), example.shape) if isinstance(model, LanguageModel) else None
+    x = np.asarray(rng.standard_normal(example.shape) if draw is None else draw, dtype="float32")
     graph = freeze(model, example)
     found = interpreter.run(graph, {graph.inputs[0].op.name: x})
     expected = model(ndl.Tensor(x, requires_grad=False)).numpy()

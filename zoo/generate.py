@@ -1,0 +1,99 @@
+"""Text from a language model: how the next token is drawn, and when to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy
+
+from needle.errors import NeedleError
+
+
+class GenerationError(NeedleError, ValueError):
+    """What was asked of a language model's `generate` makes no sense."""
+
+
+class Reader(Protocol):
+    """What reads tokens in order and remembers what matters for the next one."""
+
+    def read(self, ids: Sequence[int]) -> numpy.ndarray:
+        """The logits (vocabulary,) of the token that follows all that was read so far, `ids` (at least one) last."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """p = softmax(logits / temperature), cut to the `top_k` largest, then to the fewest whose sum reaches `top_p`.
+
+    Temperature 0 takes the most probable token, of several the first. Raises GenerationError for a temperature that is
+    negative or not finite, top_k below 1 or top_p outside (0, 1].
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise GenerationError(f"[generate] temperature must be 0 or a positive number, got {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise GenerationError(f"[generate] top_k must be at least 1, or None for all tokens, got {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise GenerationError(f"[generate] top_p must be in (0, 1], or None, got {self.top_p}")
+
+    def probabilities(self, logits: numpy.ndarray) -> numpy.ndarray:
+        """The distribution (vocabulary,) that the next token is drawn from, in float64."""
+        logits = logits.astype("float64")
+        if self.temperature == 0:
+            best: numpy.ndarray = (numpy.arange(len(logits)) == logits.argmax()).astype("float64")
+            return best
+        p: numpy.ndarray = numpy.exp((logits - logits.max()) / self.temperature)
+        order = numpy.argsort(-p, kind="stable")
+        if self.top_k is not None:
+            p[order[self.top_k :]] = 0
+        p /= p.sum()
+        if self.top_p is not None:
+            before = numpy.cumsum(p[order]) - p[order]  # the sum of all that are more probable
+            p[order[before >= self.top_p]] = 0
+            p /= p.sum()
+        return p
+
+    def draw(self, logits: numpy.ndarray, rng: numpy.random.Generator) -> int:
+        """A token. Every draw takes one number from `rng`, at temperature 0 too."""
+        total = numpy.cumsum(self.probabilities(logits))
+        return int(numpy.searchsorted(total, rng.random() * total[-1], side="right"))
+
+
+def tokens(reader: Reader, ids: Sequence[int], count: int, sampling: Sampling, seed: int) -> Iterator[int]:
+    """`count` tokens that follow `ids`, each drawn given all before it; the same for the same seed."""
+    rng = numpy.random.default_rng(seed)
+    for _ in range(count):
+        token = sampling.draw(reader.read(ids), rng)
+        yield token
+        ids = [token]
+
+
+def until(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
+    """The pieces up to the first place where their joined text holds one of `stop`, as soon as they are certain."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        found = [place for place in (held.find(each) for each in stop) if place >= 0]
+        if found:
+            held = held[: min(found)]
+            break
+        open_end = max((_overlap(held, each) for each in stop), default=0)
+        if len(held) > open_end:
+            yield held[: len(held) - open_end]
+            held = held[len(held) - open_end :]
+    if held:
+        yield held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that `stop` begins with."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if stop.startswith(text[-n:])), 0)

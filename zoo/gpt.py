@@ -1,0 +1,148 @@
+"""GPT: a Transformer that reads from left to right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+
+import needle as ndl
+from needle import nn, ops
+from needle.data.text import BPETokenizer, CharTokenizer, Tokenizer
+from needle.errors import ShapeError
+
+from .corpora import SHAKESPEARE, SHAKESPEARE_DATA, SHAKESPEARE_LICENCE
+from .language import WindowRecipe
+from .registry import Model, Tiny, entry, model
+from .signature import Text
+from .text import LanguageModel, ids_tensor, redraw
+
+
+class GPT(LanguageModel):
+    """logits = norm(blocks(token embedding + position embedding)) times the token embedding, or a head of its own.
+
+    Weights are drawn from N(0, 0.02^2), those that end a residual branch from N(0, 0.02^2 / (2 layers)), biases are 0.
+    Beyond `context` tokens `generate` goes on with a window that moves by half of it: the model then sees the last
+    context / 2 tokens, and those that follow until it is full again; the same for longer prompts.
+    Source: Radford et al., "Language models are unsupervised multitask learners" (GPT-2), 2019.
+    """
+
+    context: int
+
+    def __init__(
+        self, tokenizer: Tokenizer | Mapping[str, Any], card: dict[str, Any], *, context: int = 256, width: int = 384,
+        layers: int = 6, heads: int = 6, dropout: float = 0.0, tied: bool = True, device: Any = None,
+        dtype: str = "float32",
+    ) -> None:  # fmt: skip
+        super().__init__(tokenizer, card, context, device)
+        options = {"device": device, "dtype": dtype}
+        self.embedding = nn.Embedding(len(self.tokenizer), width, **options)
+        self.positions = nn.Embedding(context, width, **options)
+        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
+        self.blocks = [nn.TransformerBlock(width, heads, dropout=dropout, **options) for _ in range(layers)]
+        self.norm = nn.LayerNorm1d(width, **options)
+        self.head = None if tied else nn.Linear(width, len(self.tokenizer), bias=False, **options)
+        self._draw()
+
+    def _draw(self) -> None:
+        std = 0.02
+        for module in (self.embedding, self.positions, self.head):
+            if module is not None:
+                redraw(module, std)
+        for block in self.blocks:
+            for module in (block.attention.qkv, block.up):
+                redraw(module, std)
+            for module in (block.attention.out, block.down):
+                redraw(module, std / math.sqrt(2 * len(self.blocks)))
+
+    def forward(self, ids: ndl.Tensor, caches: Sequence[nn.KVCache] | None = None) -> ndl.Tensor:
+        first = caches[0].length if caches else 0
+        steps = ids.shape[1]
+        if first + steps > self.context:
+            raise ShapeError(f"[GPT] takes at most {self.context} tokens, got {first + steps}")
+        x = self.embedding(ids)
+        x = x + ops.broadcast_to(self.positions(ids_tensor(numpy.arange(first, first + steps), self.device)), x.shape)
+        x = self.dropout(x)
+        for number, block in enumerate(self.blocks):
+            x = block(x, caches[number] if caches else None)
+        x = self.norm(x)
+        return ops.matmul(x, ops.transpose(self.embedding.weight)) if self.head is None else self.head(x)
+
+    def reader(self) -> _CachedReader:
+        return _CachedReader(self)
+
+
+class _CachedReader:
+    """Reads through the caches of every block; when the context is full, it starts anew with the last half of it."""
+
+    def __init__(self, gpt: GPT) -> None:
+        self.gpt = gpt
+        self.caches = [block.attention.cache(1, gpt.context) for block in gpt.blocks]
+        self.window: list[int] = []
+
+    def read(self, ids: Sequence[int]) -> numpy.ndarray:
+        self.window += ids
+        if len(self.window) > self.gpt.context:
+            ids = self.window = self.window[-max(1, self.gpt.context // 2) :]
+            for cache in self.caches:
+                cache.reset()
+        last: numpy.ndarray = self.gpt(ids_tensor([ids], self.gpt.device), self.caches).numpy()[0, -1]
+        return last
+
+
+TINY = {"context": 16, "width": 32, "layers": 2, "heads": 2, "dropout": 0.1}
+LIMITS = (
+    "A small model of one author's plays: it imitates their look, not their sense, and knows nothing else. What it "
+    "writes is made up. It repeats whatever attitudes the plays express."
+)
+
+
+@model(
+    name="gpt-char",
+    task="language modelling: writes on in the manner of Shakespeare's plays, character by character",
+    data=SHAKESPEARE_DATA,
+    input=Text("characters", len(SHAKESPEARE), 128),
+    output=Text("characters", len(SHAKESPEARE)),
+    recipe=WindowRecipe(epochs=12, batch=64, stride=64, lr=2e-3, final_lr=2e-4, warmup=100, weight_decay=0.1),
+    tiny=Tiny(model=TINY, recipe={"epochs": 4, "batch": 32, "stride": 4, "lr": 1e-2, "warmup": 4}),
+    licence=SHAKESPEARE_LICENCE,
+    limits=LIMITS,
+)
+def gpt_char(
+    tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
+    context: int = 128, width: int = 192, layers: int = 4, heads: int = 6, dropout: float = 0.1, tied: bool = True,
+) -> Model:  # fmt: skip
+    """A GPT of characters: 1.8 million parameters. `tokenizer` None: that of Tiny Shakespeare's 65 characters."""
+    return GPT(
+        tokenizer or CharTokenizer(SHAKESPEARE), entry("gpt-char").card(), context=context, width=width, layers=layers,
+        heads=heads, dropout=dropout, tied=tied, device=device, dtype=dtype,
+    )  # fmt: skip
+
+
+@model(
+    name="gpt-bpe",
+    task="language modelling: writes on in the manner of Shakespeare's plays, by byte pairs",
+    data=SHAKESPEARE_DATA,
+    input=Text("byte pairs", 1024, 128),
+    output=Text("byte pairs", 1024),
+    recipe=WindowRecipe(
+        epochs=12, batch=32, tokens="bpe", vocabulary=1024, stride=32, lr=2e-3, final_lr=2e-4, warmup=100,
+        weight_decay=0.1,
+    ),
+    tiny=Tiny(
+        model=TINY, recipe={"epochs": 4, "batch": 16, "vocabulary": 300, "stride": 2, "lr": 1e-2, "warmup": 4}
+    ),
+    licence=SHAKESPEARE_LICENCE,
+    limits=LIMITS,
+)  # fmt: skip
+def gpt_bpe(
+    tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
+    context: int = 128, width: int = 192, layers: int = 4, heads: int = 6, dropout: float = 0.2, tied: bool = True,
+) -> Model:  # fmt: skip
+    """A GPT of byte pairs: 2 million parameters with 1024 tokens. `tokenizer` None: bytes, without any pairs."""
+    return GPT(
+        tokenizer or BPETokenizer(), entry("gpt-bpe").card(), context=context, width=width, layers=layers,
+        heads=heads, dropout=dropout, tied=tied, device=device, dtype=dtype,
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Language models that own their tokenizer: text in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy
+
+import needle as ndl
+from needle import nn
+from needle.data.text import Tokenizer
+
+from .generate import GenerationError, Reader, Sampling, tokens, until
+from .registry import Model
+
+
+class LanguageModel(Model):
+    """The probability of the next token given those before it, with what it takes to write text: `generate`.
+
+    `forward` takes ids (batch, time), whole numbers, and gives logits (batch, time, vocabulary): those at t are of what
+    follows the ids up to t. `context` is the most ids that `forward` takes, None if there is no such bound.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer | Mapping[str, Any], card: dict[str, Any], context: int | None, device: Any
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.from_spec(tokenizer)
+        self.card, self.context, self.device = card, context, device
+
+    def reader(self) -> Reader:
+        """What reads one sequence token by token without going over the earlier ones again; it needs eval mode."""
+        raise NotImplementedError
+
+    def example(self, batch: int = 1) -> ndl.Tensor:
+        return ndl.init.zeros(batch, self.context or 16, device=self.device)
+
+    def generate(
+        self, prompt: str = "\n", max_tokens: int = 200, *, temperature: float = 1.0, top_k: int | None = None,
+        top_p: float | None = None, seed: int = 0, stop: str | Sequence[str] | None = None,
+    ) -> str:  # fmt: skip
+        """Text that goes on from `prompt`, without it: at most `max_tokens` tokens, ending before any of `stop`.
+
+        `temperature`, `top_k` and `top_p` are those of `Sampling`; the same seed gives the same text. Leaves numpy's
+        global generator alone. Raises GenerationError for arguments that make no sense, DataError for a prompt that the
+        tokenizer cannot express.
+        """
+        return "".join(
+            self.stream(
+                prompt, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
+            )
+        )  # fmt: skip
+
+    def stream(
+        self, prompt: str = "\n", max_tokens: int = 200, *, temperature: float = 1.0, top_k: int | None = None,
+        top_p: float | None = None, seed: int = 0, stop: str | Sequence[str] | None = None,
+    ) -> Iterator[str]:  # fmt: skip
+        """The text of `generate`, piece by piece as soon as it is certain."""
+        sampling = Sampling(temperature, top_k, top_p)
+        stops = [stop] if isinstance(stop, str) else list(stop or ())
+        ids = self.tokenizer.encode(prompt)
+        if not ids:
+            raise GenerationError("[generate] needs a prompt of at least one token, such as '\\n'")
+        if max_tokens < 0 or seed < 0 or "" in stops:
+            given = f"max_tokens={max_tokens}, seed={seed}, stop={stop!r}"
+            raise GenerationError(f"[generate] needs max_tokens >= 0, seed >= 0 and no empty stop, got {given}")
+        found = tokens(_InEval(self), ids, max_tokens, sampling, seed)
+        return until(self.tokenizer.pieces(found), stops)
+
+    def predict(self, text: str, top: int | None = None) -> list[tuple[str, float]]:
+        """(token, probability) pairs for what follows `text`, the most probable first; the best `top` if given.
+
+        Raises GenerationError for text without tokens, DataError for text that the tokenizer cannot express.
+        """
+        ids = self.tokenizer.encode(text)
+        if not ids:
+            raise GenerationError("[predict] needs text of at least one token")
+        p = Sampling().probabilities(_InEval(self).read(ids))
+        order = numpy.argsort(-p, kind="stable")[:top]
+        return [(self.tokenizer.decode([i]), float(p[i])) for i in order.tolist()]
+
+
+class _InEval:
+    """A model's reader that puts the model into eval mode while it reads, and back afterwards."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model, self.inner = model, model.reader()
+
+    def read(self, ids: Sequence[int]) -> numpy.ndarray:
+        was_training = self.model.training
+        if was_training:
+            self.model.eval()
+        try:
+            return self.inner.read(ids)
+        finally:
+            if was_training:
+                self.model.train()
+
+
+def ids_tensor(ids: Any, device: Any) -> ndl.Tensor:
+    """Ids as a tensor that requires no gradient."""
+    return ndl.Tensor(numpy.asarray(ids, dtype="float32"), device=device, requires_grad=False)
+
+
+def redraw(module: nn.Module, std: float) -> None:
+    """Draw the weight of a Linear or an Embedding anew from N(0, std^2); a Linear's bias becomes 0."""
+    weight: Any = getattr(module, "weight")  # noqa: B009  (a Module declares none)
+    options = {"device": weight.device, "dtype": weight.dtype}
+    weight.data = ndl.init.randn(*weight.shape, std=std, **options)
+    bias: Any = getattr(module, "bias", None)
+    if bias is not None:
+        bias.data = ndl.init.zeros(*bias.shape, **options)
