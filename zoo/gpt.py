@@ -106,7 +106,7 @@ LIMITS = (
     input=Text("characters", len(SHAKESPEARE), 128),
     output=Text("characters", len(SHAKESPEARE)),
     recipe=WindowRecipe(epochs=12, batch=64, stride=64, lr=2e-3, final_lr=2e-4, warmup=100, weight_decay=0.1),
-    tiny=Tiny(model=TINY, recipe={"epochs": 4, "batch": 32, "stride": 4, "lr": 1e-2, "warmup": 4}),
+    tiny=Tiny(model=TINY, recipe={"epochs": 3, "batch": 32, "stride": 16, "lr": 1e-2, "warmup": 4}),
     licence=SHAKESPEARE_LICENCE,
     limits=LIMITS,
 )
@@ -132,7 +132,7 @@ def gpt_char(
         weight_decay=0.1,
     ),
     tiny=Tiny(
-        model=TINY, recipe={"epochs": 4, "batch": 16, "vocabulary": 300, "stride": 2, "lr": 1e-2, "warmup": 4}
+        model=TINY, recipe={"epochs": 3, "batch": 16, "vocabulary": 300, "stride": 8, "lr": 1e-2, "warmup": 4}
     ),
     licence=SHAKESPEARE_LICENCE,
     limits=LIMITS,

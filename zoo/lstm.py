@@ -80,7 +80,7 @@ class _StatefulReader:
     recipe=ColumnRecipe(epochs=20, batch=32, rows=100, lr=3e-3, final_lr=3e-4, weight_decay=0.01),
     tiny=Tiny(
         model={"width": 16, "hidden": 24, "layers": 2, "dropout": 0.1},
-        recipe={"epochs": 6, "batch": 8, "rows": 32, "lr": 2e-2, "warmup": 4},
+        recipe={"epochs": 3, "batch": 8, "rows": 48, "lr": 3e-2, "warmup": 4},
     ),
     licence=SHAKESPEARE_LICENCE,
     limits="A small model of one author's plays: it imitates their look, not their sense, and knows nothing else.",
@@ -108,7 +108,7 @@ def lstm_char(
     ),
     tiny=Tiny(
         model={"width": 24, "hidden": 24, "layers": 2, "dropout": 0.1},
-        recipe={"epochs": 8, "batch": 4, "rows": 16, "lr": 3e-2, "warmup": 4},
+        recipe={"epochs": 3, "batch": 4, "rows": 24, "lr": 5e-2, "warmup": 4},
     ),
     licence="MIT (code); the text has no open licence, so no weights are published: train it where you have the text",
     limits="It knows 10,000 lower-case words of old business news and writes <unk> for all others.",

@@ -121,3 +121,26 @@ def test_dropout_of_the_weights_is_drawn_in_training_only():
     layer.eval()
     assert np.array_equal(layer(x).numpy(), layer(x).numpy())
     close(layer(x).numpy(), loops(layer, x.numpy().astype(float), True))
+
+
+@pytest.mark.parametrize("chunks", [[T], [5, 4], [1] * T])
+def test_a_block_decodes_step_by_step(chunks):
+    block, x = nn.TransformerBlock(WIDTH, HEADS, 20), tensor(B, T, WIDTH)
+    block.eval()
+    cache, first, parts = block.attention.cache(B, T), 0, []
+    for size in chunks:
+        parts.append(block(ndl.Tensor(x.numpy()[:, first : first + size]), cache).numpy())
+        first += size
+    close(np.concatenate(parts, axis=1), block(x).numpy())
+
+
+def test_a_block_is_its_formula():
+    block, x = nn.TransformerBlock(WIDTH, HEADS), tensor(B, T, WIDTH)
+    h = x + block.attention(block.norm_1(x))
+    y = h + block.down(ndl.ops.gelu(block.up(block.norm_2(h))))
+    close(block(x).numpy(), y.numpy())
+    assert block.up.weight.shape == (WIDTH, 4 * WIDTH)
+    dropping = nn.TransformerBlock(WIDTH, HEADS, dropout=0.5, attention_dropout=0.5)
+    assert not np.allclose(dropping(x).numpy(), dropping(x).numpy())
+    dropping.eval()
+    close(dropping(x).numpy(), dropping(x).numpy())
