@@ -60,6 +60,19 @@ def rgb(image: Image) -> Image:
     return image.convert("RGB")
 
 
+def fitted(image: Image, height: int, width: int) -> Image:
+    """The image as height x width pixels: cropped around its centre to their aspect ratio, then scaled, antialiased."""
+    from PIL import Image as Images
+
+    if image.size == (width, height):
+        return image
+    scale = min(image.width / width, image.height / height)
+    crop_width, crop_height = width * scale, height * scale
+    left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
+    box = (left, top, left + crop_width, top + crop_height)
+    return image.resize((width, height), Images.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+
+
 def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndarray:
     """(pixels / 255 - mean) / std as float32 (channels, height, width), after a centre crop and an antialiased resize.
 
@@ -73,14 +86,7 @@ def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndar
         if image.dtype != numpy.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise DataError(f"[prepare] needs uint8 (height, width, 3), got {image.dtype} {image.shape}")
         image = Images.fromarray(image)
-    image = rgb(image)
-    height, width = spec["height"], spec["width"]
-    if image.size != (width, height):
-        scale = min(image.width / width, image.height / height)
-        crop_width, crop_height = width * scale, height * scale
-        left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
-        box = (left, top, left + crop_width, top + crop_height)
-        image = image.resize((width, height), Images.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    image = fitted(rgb(image), spec["height"], spec["width"])
     pixels = numpy.asarray(image, dtype="float32") / numpy.float32(255)
     mean, std = numpy.asarray(spec["mean"], dtype="float32"), numpy.asarray(spec["std"], dtype="float32")
     return numpy.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
