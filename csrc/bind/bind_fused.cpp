@@ -52,6 +52,7 @@ Heads<float> Arguments::out(Array& array, const Sizes& shape, const Sizes& strid
 
 void bind_softmax(py::module_& m);
 void bind_norm(py::module_& m);
+void bind_group_norm(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_sequence(py::module_& m);
 void bind_attention(py::module_& m);
@@ -60,6 +61,7 @@ void bind_optim(py::module_& m);
 void bind_fused(py::module_& m) {
     bind_softmax(m);
     bind_norm(m);
+    bind_group_norm(m);
     bind_recurrent(m);
     bind_sequence(m);
     bind_attention(m);

@@ -41,6 +41,12 @@ struct GruGradientInputs {
     const float *d_out, *out, *act, *h0, *w_hh;
 };
 
+// x (images, pixels, channels), each `width()` neighbouring channels a group.
+struct GroupShape {
+    int64_t images, pixels, channels, groups;
+    int64_t width() const { return channels / groups; }
+};
+
 struct AdamStep {
     float beta1, beta2, eps;
     float take1, take2;  // 1 - beta1 and 1 - beta2, rounded once

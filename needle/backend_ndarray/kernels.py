@@ -17,6 +17,7 @@ KERNELS = {
         "logical_not logical_or minimum not_equal sign sqrt where"
     ),
     "gather": "gather gather_gradient take take_gradient",
+    "group_norm": "group_norm group_norm_gradient rms_norm rms_norm_gradient",
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
     "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",

@@ -1,4 +1,4 @@
-"""Normalisation over the batch or over the features."""
+"""Normalisation over the batch, over groups of channels or over the features."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 from .. import autograd, init, ops
 from ..autograd import Tensor
+from ..errors import ShapeError
 from .nn_basic import Module, Parameter, check_features
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm1d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm", "LayerNorm1d", "RMSNorm"]
 
 
 class BatchNorm1d(Module):
@@ -58,6 +59,60 @@ class BatchNorm2d(BatchNorm1d):
         return ops.permute(self._normalize(ops.permute(x, (0, 2, 3, 1))), (0, 3, 1, 2))
 
 
+class GroupNorm(Module):
+    """y = (x - mean) / sqrt(var + eps) weight + bias, mean and biased var of each group of channels of each image.
+
+    x (B, channels, ...), weight and bias (channels,); a group is channels / groups neighbouring channels, all pixels.
+    Raises ShapeError unless `groups` divides the channels. Source: Wu and He, "Group normalization", 2018.
+    """
+
+    def __init__(
+        self, groups: int, channels: int, eps: float = 1e-5, device: Any = None, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        if groups < 1 or channels % groups:
+            raise ShapeError(f"[GroupNorm] groups must divide the channels, got {groups} for {channels}")
+        self.groups = groups
+        self.channels = channels
+        self.eps = eps
+        self.weight = Parameter(init.ones(channels, device=device, dtype=dtype))
+        self.bias = Parameter(init.zeros(channels, device=device, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features(type(self).__name__, x, self.channels, axis=1)
+        axes = range(len(x.shape))
+        last = ops.permute(x, (0, *axes[2:], 1))
+        y = ops.group_norm(last, self.weight, self.bias, self.groups, self.eps)[0]
+        return ops.permute(y, (0, axes[-1], *axes[1:-1]))
+
+
+class InstanceNorm2d(GroupNorm):
+    """GroupNorm with one channel to a group: each channel of each image by itself; x (B, channels, H, W).
+
+    Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization", 2016.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5, device: Any = None, dtype: Any = "float32") -> None:
+        super().__init__(channels, channels, eps, device, dtype)
+
+
+class RMSNorm(Module):
+    """y = x / sqrt(mean(x^2) + eps) weight, the mean over each row; x (..., dim), weight (dim,).
+
+    Source: Zhang and Sennrich, "Root mean square layer normalization", 2019.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-5, device: Any = None, dtype: Any = "float32") -> None:
+        super().__init__()
+        self.dim = dim
+        self.eps = eps
+        self.weight = Parameter(init.ones(dim, device=device, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_features("RMSNorm", x, self.dim)
+        return ops.rms_norm(x, self.weight, self.eps)[0]
+
+
 class LayerNorm1d(Module):
     """y = (x - mean) / sqrt(var + eps) weight + bias, mean and biased var of each row; x (..., dim).
 
@@ -74,3 +129,6 @@ class LayerNorm1d(Module):
     def forward(self, x: Tensor) -> Tensor:
         check_features("LayerNorm1d", x, self.dim)
         return ops.layer_norm(x, self.weight, self.bias, self.eps)[0]
+
+
+LayerNorm = LayerNorm1d  # which takes rows of any number of axes

@@ -9,6 +9,7 @@ from .ops_compare import *
 from .ops_conv import *
 from .ops_elementary import *
 from .ops_gather import *
+from .ops_group_norm import *
 from .ops_index import *
 from .ops_logarithmic import *
 from .ops_mathematic import *

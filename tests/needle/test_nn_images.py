@@ -82,6 +82,24 @@ def test_pooling_is_torchs(name, options, size):
     beside(getattr(nn, name)(*options), getattr(torch.nn, name)(*options), values(2, 3, *size))
 
 
+@pytest.mark.parametrize(("ours", "theirs", "shape"), [
+    (lambda: nn.GroupNorm(2, 6), lambda torch: torch.nn.GroupNorm(2, 6), (3, 6, 4, 5)),
+    (lambda: nn.GroupNorm(3, 6), lambda torch: torch.nn.GroupNorm(3, 6), (3, 6)),
+    (lambda: nn.InstanceNorm2d(4), lambda torch: torch.nn.InstanceNorm2d(4, affine=True), (2, 4, 5, 3)),
+    (lambda: nn.RMSNorm(6), lambda torch: torch.nn.RMSNorm(6, eps=1e-5), (3, 4, 6)),
+    (lambda: nn.LayerNorm(6), lambda torch: torch.nn.LayerNorm(6), (3, 4, 6)),
+])  # fmt: skip
+def test_normalisations_are_torchs(ours, theirs, shape):
+    torch = pytest.importorskip("torch")
+    ours, theirs = ours(), theirs(torch)
+    for i, (mine, their) in enumerate(zip(ours.parameters(), theirs.parameters(), strict=True)):
+        mine.data = image(*mine.shape, seed=i + 1)
+        their.data = torch.tensor(mine.numpy())
+    beside(ours, theirs, values(*shape))
+    for mine, their in zip(ours.parameters(), theirs.parameters(), strict=True):
+        close(mine.grad, their.grad, 1e-3)
+
+
 def test_the_gradient_of_a_maximum_goes_to_the_first_of_equals():
     x = ndl.Tensor(np.zeros((1, 1, 4, 4)), dtype="float32")
     nn.MaxPool2d(2)(x).sum().backward()
@@ -119,6 +137,8 @@ def test_draws_are_those_of_conv():
     (lambda: nn.Conv2d(3, 4, 3)(image(2, 4, 8, 8)), r"\[Conv2d\] needs 3 features on axis 1"),
     (lambda: nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=2), r"\[ConvTranspose2d\] output_padding must be"),
     (lambda: nn.ConvTranspose2d(3, 4, 2, padding=1)(image(2, 3, 1, 1)), r"\[conv_transpose\] padding 1 leaves nothing"),
+    (lambda: nn.GroupNorm(3, 4), r"\[GroupNorm\] groups must divide the channels, got 3 for 4"),
+    (lambda: nn.InstanceNorm2d(3)(image(2, 4, 8, 8)), r"\[InstanceNorm2d\] needs 3 features on axis 1"),
     (lambda: nn.MaxPool2d(2)(image(2, 8, 8)), r"\[MaxPool2d\] needs images \(B, C, H, W\), got shape \(2, 8, 8\)"),
     (lambda: nn.MaxPool2d(3)(image(1, 1, 2, 8)), r"\[max_pool\] kernel \(3, 3\) does not fit"),
 ])  # fmt: skip
@@ -127,8 +147,8 @@ def test_what_does_not_fit_is_refused(make, message):
         make()
 
 
-def image(*shape):
-    return ndl.Tensor(values(*shape), dtype="float32")
+def image(*shape, seed=0):
+    return ndl.Tensor(values(*shape, seed=seed), dtype="float32")
 
 
 @pytest.mark.skipif(BACKEND == "np", reason="numpy's layers may copy as they like")
@@ -137,7 +157,7 @@ def test_memory_stays_channels_last_from_layer_to_layer():
     x = image(2, 3, 9, 8)
     layers = [
         nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, groups=8, padding=1), nn.Conv2d(8, 8, 1, groups=2),
-        nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(3, 1, 1),
+        nn.BatchNorm2d(8), nn.GroupNorm(4, 8), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(3, 1, 1),
         nn.ConvTranspose2d(8, 5, 2, stride=2), nn.AdaptiveMaxPool2d(3), nn.AdaptiveAvgPool2d(2),
     ]  # fmt: skip
     maps = []
