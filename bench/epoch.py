@@ -13,8 +13,9 @@ import torch
 from torch.nn import functional as F
 
 import needle as ndl
+from bench.models import torch_resnet9
 from bench.timing import interleaved, report
-from bench.training import THREADS, torch_resnet9
+from bench.training import THREADS
 from needle import nn
 from zoo import entry
 from zoo.course.models import ResNet9

@@ -11,6 +11,7 @@ from torch import nn as tnn
 from torch.nn import functional as F
 
 import needle as ndl
+from bench.models import GPT, TorchGPT, TorchLSTM, TorchResidual, dawn_resnet9, dcgan, torch_resnet9
 from bench.timing import interleaved, report
 from needle import nn
 from needle.backend_ndarray import ndarray_backend_cpu
@@ -18,85 +19,6 @@ from zoo.course.models import LanguageModel, ResNet9
 
 THREADS = ndarray_backend_cpu.num_threads()
 Step = Callable[[], Any]
-
-
-class ConvBN(tnn.Sequential):
-    def __init__(self, i: int, o: int, k: int, s: int) -> None:
-        super().__init__(tnn.Conv2d(i, o, k, s, k // 2), tnn.BatchNorm2d(o), tnn.ReLU())
-
-
-class Residual(tnn.Sequential):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x) + x
-
-
-def torch_resnet9() -> tnn.Module:
-    return tnn.Sequential(
-        ConvBN(3, 16, 7, 4), ConvBN(16, 32, 3, 2), Residual(ConvBN(32, 32, 3, 1), ConvBN(32, 32, 3, 1)),
-        ConvBN(32, 64, 3, 2), ConvBN(64, 128, 3, 2), Residual(ConvBN(128, 128, 3, 1), ConvBN(128, 128, 3, 1)),
-        tnn.Flatten(), tnn.Linear(128, 128), tnn.ReLU(), tnn.Linear(128, 10),
-    )  # fmt: skip
-
-
-class TorchLSTM(tnn.Module):
-    def __init__(self, vocabulary: int, width: int) -> None:
-        super().__init__()
-        self.embedding = tnn.Embedding(vocabulary, width)
-        self.lstm = tnn.LSTM(width, width, num_layers=2)
-        self.linear = tnn.Linear(width, vocabulary)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.linear(self.lstm(self.embedding(ids))[0]).flatten(0, 1)
-
-
-class TorchBlock(tnn.Module):
-    """needle's TransformerLayer: queries, keys and values normalised apart, projected without biases."""
-
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norms = tnn.ModuleList(tnn.LayerNorm(width) for _ in range(3))
-        self.projections = tnn.ModuleList(tnn.Linear(width, width, bias=False) for _ in range(4))
-        layers = tnn.LayerNorm(width), tnn.Linear(width, hidden), tnn.ReLU(), tnn.Linear(hidden, width)
-        self.feed = tnn.Sequential(*layers)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        batch, time, width = x.shape
-        q, k, v = (
-            project(norm(x)).view(batch, time, self.heads, -1).transpose(1, 2)
-            for project, norm in zip(list(self.projections)[:3], self.norms, strict=True)
-        )
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.projections[3](mixed.transpose(1, 2).reshape(batch, time, width))
-        return x + self.feed(x)
-
-
-class TorchGPT(tnn.Module):
-    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, hidden: int, time: int) -> None:
-        super().__init__()
-        self.embedding, self.positions = tnn.Embedding(vocabulary, width), tnn.Embedding(time, width)
-        self.blocks = tnn.Sequential(*[TorchBlock(width, heads, hidden) for _ in range(layers)])
-        self.linear = tnn.Linear(width, vocabulary)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:  # (time, batch), as needle's language models take them
-        x = self.embedding(ids.T) + self.positions(torch.arange(len(ids)))
-        return self.linear(self.blocks(x).transpose(0, 1)).flatten(0, 1)
-
-
-class GPT(nn.Module):
-    """Embedding, needle's Transformer with learned positions, linear head."""
-
-    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, hidden: int, time: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary, width)
-        self.transformer = nn.Transformer(
-            width, hidden, layers, num_head=heads, dim_head=width // heads, sequence_len=time
-        )
-        self.linear = nn.Linear(width, vocabulary)
-
-    def forward(self, ids: ndl.Tensor) -> tuple[ndl.Tensor, None]:
-        x, _ = self.transformer(self.embedding(ids))
-        return self.linear(x.reshape((x.shape[0] * x.shape[1], x.shape[2]))), None
 
 
 def needle_step(model: nn.Module, optimizer: Any, x: np.ndarray, y: np.ndarray) -> Step:
@@ -112,8 +34,12 @@ def needle_step(model: nn.Module, optimizer: Any, x: np.ndarray, y: np.ndarray) 
     return step
 
 
-def torch_step(model: tnn.Module, optimizer: Any, x: np.ndarray, y: np.ndarray) -> Step:
+def torch_step(model: tnn.Module, optimizer: Any, x: np.ndarray, y: np.ndarray, last: bool = False) -> Step:
+    """With `last`, the model and its inputs are in torch's channels-last memory format."""
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
+    if last:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def step() -> None:
         optimizer.zero_grad()
@@ -130,6 +56,59 @@ def resnet9(batch: int = 128) -> tuple[Step, Step]:
     return (
         needle_step(ours, ndl.optim.Adam(ours.parameters(), lr=1e-3), x, y),
         torch_step(peer, torch.optim.Adam(peer.parameters(), lr=1e-3), x, y),
+    )
+
+
+def dawn(batch: int = 32, last: bool = True) -> tuple[Step, Step]:
+    """The ResNet-9 of DAWNBench, SGD with Nesterov momentum; PyTorch in channels-last format, its faster one here."""
+    x, y = np.random.randn(batch, 3, 32, 32).astype("float32"), np.random.randint(0, 10, batch)
+    ours, peer = dawn_resnet9(nn, nn.Residual), dawn_resnet9(tnn, TorchResidual)
+    settings = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4}
+    return (
+        needle_step(ours, ndl.optim.NesterovSGD(ours.parameters(), **settings), x, y),
+        torch_step(peer, torch.optim.SGD(peer.parameters(), nesterov=True, **settings), x, y, last),
+    )
+
+
+def gan_step(lib: Any, make: Callable[[np.ndarray], Any], optimizers: Any, models: Any, batch: int) -> Step:
+    """Discriminator on real images and on fakes, then generator: written once, both libraries have these names."""
+    generator, discriminator = models
+    images, noise = make(np.random.randn(batch, 3, 32, 32)), make(np.random.randn(batch, 100, 1, 1))
+    ones, zeros, loss_fn = make(np.ones((batch, 1))), make(np.zeros((batch, 1))), lib.BCEWithLogitsLoss()
+
+    def update(optimizer: Any, *losses: Any) -> None:
+        for loss in losses:
+            loss.backward()
+        optimizer.step()
+
+    def step() -> None:
+        g_optimizer, d_optimizer, reset = optimizers
+        reset(d_optimizer)
+        fakes = generator(noise)
+        real, fake = (loss_fn(discriminator(x), y) for x, y in ((images, ones), (fakes.detach(), zeros)))
+        update(d_optimizer, real, fake)
+        reset(g_optimizer)
+        update(g_optimizer, loss_fn(discriminator(fakes), ones))
+
+    return step
+
+
+def gan(batch: int = 64, last: bool = True) -> tuple[Step, Step]:
+    """DCGAN: one step of the discriminator and one of the generator, Adam."""
+    ours, peer = dcgan(nn), dcgan(tnn)
+    own = [ndl.optim.Adam(m.parameters(), lr=2e-4, beta1=0.5) for m in ours]
+    others = [torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999)) for m in peer]
+    layout = torch.channels_last if last else torch.contiguous_format
+
+    def tensor(x: np.ndarray) -> torch.Tensor:
+        y = torch.from_numpy(x.astype("float32"))
+        return y.contiguous(memory_format=layout) if y.ndim == 4 else y
+
+    for model in peer:
+        model.to(memory_format=layout)
+    return (
+        gan_step(nn, lambda x: ndl.Tensor(x, requires_grad=False), (*own, lambda o: o.reset_grad()), ours, batch),
+        gan_step(tnn, tensor, (*others, lambda o: o.zero_grad()), peer, batch),
     )
 
 
@@ -158,6 +137,8 @@ def gpt(
 
 CASES = {
     "ResNet9, batch 128": (resnet9, 25),
+    "DAWN ResNet-9, batch 32": (dawn, 7),
+    "DCGAN 32 x 32, batch 64": (gan, 9),
     "LSTM 2x200, vocabulary 10,000, batch 20, time 35": (lstm, 9),
     "GPT 6 layers, width 384, batch 8, time 256": (gpt, 3),
 }
