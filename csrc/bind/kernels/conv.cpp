@@ -1,6 +1,6 @@
 #include "../conv.h"
 #include "../../nd/conv_gradients.h"
-#include "../../nd/winograd_gradient.h"
+#include "../../nd/winograd_gradients.h"
 
 namespace nd { namespace ND_ISA {
 namespace {
@@ -10,7 +10,7 @@ ConvShape<> shape_of(const ConvSizes& s) { return {s.height, s.width, s.in, s.ou
 bool fast(const ConvSizes& s) { return winograd_pays(shape_of(s), s.images); }
 
 int64_t scratch_size(const ConvSizes& s, int threads) {
-    if (fast(s)) return Winograd(shape_of(s), s.images).scratch(threads);
+    if (fast(s)) return winograd_scratch(shape_of(s), s.images, threads);
     return conv_packed_size(shape_of(s)) + conv_scratch(shape_of(s), s.images, threads);
 }
 
@@ -22,7 +22,7 @@ void run(const Executor& executor, const ConvSizes& s, const Map& x, const float
 }
 
 int64_t input_gradient_scratch(const ConvSizes& s, int threads) {
-    if (fast(s)) return Winograd(turned(shape_of(s)), s.images).scratch(threads);
+    if (fast(s)) return winograd_input_gradient_scratch(shape_of(s), s.images, threads);
     return InputGradient(shape_of(s), s.images).scratch(threads);
 }
 
@@ -32,7 +32,7 @@ void input_gradient(const Executor& executor, const ConvSizes& s, const Map& g, 
 }
 
 int64_t weight_gradient_scratch(const ConvSizes& s, int threads) {
-    if (fast(s)) return WinogradWeightGradient(shape_of(s), s.images).scratch(threads);
+    if (fast(s)) return winograd_weight_gradient_scratch(shape_of(s), s.images, threads);
     return WeightGradient(shape_of(s), s.images).scratch();
 }
 
