@@ -16,7 +16,7 @@ ND_INLINE auto with_filter(const ConvShape<>& s, const F& f) {
 }
 
 // Whether this is a convolution for the functions below, and one that they speed up: maps that fill the tiles, channels that
-// fill vectors, and enough tiles for each weight that is taken to the points.
+// fill vectors, and enough tiles for each weight that is taken to the points. The transforms cost less than 3/4 of the products.
 inline bool winograd_pays(const ConvShape<>& s, int64_t images) {
     if ((s.kernel != 3 * s.stride && s.kernel != 2 * s.stride) || s.in % kBlock != 0 || s.out % kBlock != 0) return false;
     const auto meetings = [](const Line& line) {  // of outputs and taps
@@ -27,7 +27,7 @@ inline bool winograd_pays(const ConvShape<>& s, int64_t images) {
     const Line v = conv_rows(s), h = conv_columns(s);
     const int64_t tiles = ceil_div(v.outputs, kTileOutputs) * ceil_div(h.outputs, kTileOutputs);
     const int64_t side = s.stride * with_filter(s, [](auto filter) { return filter.points; });
-    return images * tiles >= 8 && meetings(v) * meetings(h) >= 2 * side * side * tiles;
+    return images * tiles >= 8 && 4 * meetings(v) * meetings(h) >= 7 * side * side * tiles;
 }
 
 constexpr int64_t kPanelBlocks = 2, kPanel = kPanelBlocks * kBlock;  // columns that one task takes to the points and back
