@@ -15,7 +15,7 @@ from .backend_selection import *  # (which names there are depends on the backen
 from .checkpointing import recompute
 from .init import ones, ones_like, zeros, zeros_like
 from .ops import *  # (its __all__ lists them)
-from .optim import GradientAccumulator, clip_grad_norm
+from .optim import GradientAccumulator, clip_grad_norm, clip_grad_value
 from .training import TrainStep, check_gradients, fit, summary
 
 if not TYPE_CHECKING:  # a star import leaves Python's own max, min and the like alone

@@ -1,7 +1,7 @@
 """Optimizers, learning-rate schedules, what is done to gradients between the two, and averages of weights."""
 
 from .average import WeightAverage
-from .gradients import GradientAccumulator, clip_grad_norm
+from .gradients import GradientAccumulator, clip_grad_norm, clip_grad_value
 from .muon import Muon
 from .optimizers import SGD, Adam, AdamW, NesterovSGD, Optimizer
 from .schedules import (
@@ -32,6 +32,7 @@ __all__ = [
     "StepDecay",
     "WeightAverage",
     "clip_grad_norm",
+    "clip_grad_value",
     "cosine",
     "linear",
     "one_cycle",

@@ -11,6 +11,7 @@ import numpy
 from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
+from ..ops import clip
 from .settings import stored
 
 
@@ -28,6 +29,15 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
         for param in params:
             param.grad = param.grad.detach() * (max_norm / (norm + 1e-6))
     return norm
+
+
+def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
+    """g = min(max(g, -max_value), max_value), elementwise. Raises SettingError unless max_value > 0."""
+    if not max_value > 0:
+        raise SettingError(f"[clip_grad_value] max_value must be greater than 0, got {max_value}")
+    for param in params:
+        if param.grad is not None:
+            param.grad = clip(param.grad.detach(), -max_value, max_value)
 
 
 class GradientAccumulator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,17 @@ def fit(
             raise NeedleError(f"[fit] {name} counts steps, from 1 on, got {value}")
     if run.resume():
         run.say(f"goes on after epoch {run.at.epoch}, batch {run.at.position} of the next")
-    while run.at.epoch < epochs:
-        for metrics in run.batches():
-            run.take(metrics)
-            if log_every and run.at.steps % log_every == 0:
-                run.log()
-            if save_every and run.at.steps % save_every == 0:
+    with run.progress:
+        while run.at.epoch < epochs:
+            for metrics in run.batches():
+                run.take(metrics)
+                if log_every and run.at.steps % log_every == 0:
+                    run.log()
+                if save_every and run.at.steps % save_every == 0:
+                    run.save()
+            run.end_epoch(evaluate, on_epoch)
+            if save_every is None or run.at.epoch == epochs:
                 run.save()
-        run.end_epoch(evaluate, on_epoch)
-        if save_every is None or run.at.epoch == epochs:
-            run.save()
     run.plot()
     return History(run.at.rows)
 
@@ -75,8 +77,9 @@ class _Run:
         if self.folder is None:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob("*.part"):  # of a process that was killed while it wrote
-            left.unlink(missing_ok=True)
+        for name in (CHECKPOINT, "log.csv", "loss.svg"):
+            for left in self.folder.glob(f"{name}*.part"):  # of a process that was killed while it wrote
+                left.unlink(missing_ok=True)
         if not (self.folder / CHECKPOINT).exists():
             return False
         self.at = load_run(self.folder / CHECKPOINT, self.step, self.config)
@@ -116,15 +119,17 @@ class _Run:
             raise NeedleError(f"[fit] no batches in epoch {self.at.epoch + 1}: can the loader be iterated again?")
 
     def take(self, metrics: Row) -> None:
-        """Count a step. Raises NeedleError when its loss is not finite."""
+        """Count a step. Raises NeedleError when a loss is not finite, or the metrics are no numbers by name."""
         at = self.at
         at.position, at.steps = at.position + 1, at.steps + 1
-        if not math.isfinite(metrics.get("loss", 0.0)):
-            raise NeedleError(
-                f"[fit] the loss is {metrics['loss']} at step {at.steps} (epoch {at.epoch + 1}, batch {at.position}): "
-                "are the inputs finite? Else try a smaller learning rate, a longer warm-up or clip_norm"
-            )
+        if not isinstance(metrics, dict) or not all(isinstance(value, Real) for value in metrics.values()):
+            raise NeedleError(f"[fit] a step must return numbers by name, as {{'loss': 0.5}}, got {metrics!r:.100}")
         for name, value in metrics.items():
+            if "loss" in name and not math.isfinite(value):
+                raise NeedleError(
+                    f"[fit] the {name} is {value} at step {at.steps} (epoch {at.epoch + 1}, batch {at.position}): "
+                    "are the inputs finite? Else try a smaller learning rate, a longer warm-up or clip_norm"
+                )
             total = at.sums.setdefault(name, [0.0, 0])
             at.sums[name] = [total[0] + float(value), total[1] + 1]
         self.progress.batch(at.epoch, at.position, metrics)

@@ -20,6 +20,14 @@ class Progress:
         self.terminal = sys.stdout.isatty()
         self.began = self.drawn = time.monotonic()
         self.first = 0
+        self.open = False  # a bar stands on the last line
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.open:
+            print(flush=True)  # whatever comes next, an error too, begins a line
 
     def start(self, position: int) -> None:
         """An epoch begins, or goes on at batch `position`."""
@@ -51,6 +59,7 @@ class Progress:
         """A line that stays."""
         self._show(message)
         print(flush=True)
+        self.open = False
 
     def _head(self, epoch: int) -> str:
         return f"{self.title}epoch {epoch + 1}/{self.epochs}"
@@ -59,6 +68,7 @@ class Progress:
         if self.terminal:
             width = shutil.get_terminal_size().columns - 1
             print(f"\r{message[:width]:<{width}}", end="", flush=True)
+            self.open = True
         else:
             print(message, end="")
 

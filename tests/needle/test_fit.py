@@ -152,6 +152,22 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ndl.fit(step, loader, 2)
 
 
+@pytest.mark.parametrize("answer", [None, 0.5, {"loss": "low"}, {"loss": ndl.Tensor([1.0])}])
+def test_a_step_that_returns_no_numbers_is_refused(answer):
+    step, loader = pieces()
+    step.__class__ = type("Odd", (Interrupted,), {"__call__": lambda self, *batch: answer})
+    with pytest.raises(NeedleError, match=r"\[fit\] a step must return numbers by name, as {'loss': 0.5}, got"):
+        ndl.fit(step, loader, 1)
+
+
+def test_an_error_begins_a_line_of_its_own(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("time.monotonic", iter(range(10**6)).__next__)
+    with pytest.raises(Stop):
+        run(stop_at=2)
+    assert capsys.readouterr().out.endswith(" \n")
+
+
 def test_a_loader_that_is_used_up_is_refused():
     step, loader = pieces()
     with pytest.raises(NeedleError, match="no batches in epoch 2: can the loader be iterated again"):

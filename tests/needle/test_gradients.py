@@ -48,6 +48,14 @@ def test_clipping_nothing_and_by_nothing():
         ndl.clip_grad_norm(graded([1.0]), 0)
 
 
+def test_clipping_each_element():
+    params = graded([1.0, -3.0, 0.5], None)
+    ndl.clip_grad_value(params, 0.75)
+    assert params[0].grad.numpy().tolist() == [0.75, -0.75, 0.5] and params[1].grad is None
+    with pytest.raises(SettingError, match=r"\[clip_grad_value\] max_value must be greater than 0, got -1"):
+        ndl.clip_grad_value(params, -1)
+
+
 def model_and_data():
     np.random.seed(3)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
