@@ -173,6 +173,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.AvgPool: mean_pool,
     ops.AdaptiveMaxPool: max_pool,
     ops.AdaptiveAvgPool: mean_pool,
+    ops.Upsample: NOT_YET,
     ops.MaxPoolPick: TRAINING,
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,

@@ -70,5 +70,24 @@ def adaptive(size: int, outputs: int) -> Bands:
     return _bands(size, [(low, [1 / (high - low)] * (high - low)) for low, high in spans])
 
 
+@lru_cache(maxsize=1024)
+def nearest(size: int, outputs: int, scale: float | None = None) -> Bands:
+    """Output i reads position floor(i / scale), for scale = outputs / size unless it is given."""
+    at = [i * size // outputs if scale is None else int(i / scale) for i in range(outputs)]
+    return _bands(size, [(min(k, size - 1), [1.0]) for k in at])
+
+
+@lru_cache(maxsize=1024)
+def linear(size: int, outputs: int, scale: float | None = None) -> Bands:
+    """Output i lies at (i + 1/2) / scale - 1/2, between two positions; scale = outputs / size unless it is given."""
+    step, rows = size / outputs if scale is None else 1 / scale, []
+    for i in range(outputs):
+        at = max((i + 0.5) * step - 0.5, 0.0)
+        low = min(int(at), size - 1)
+        share = min(at - low, 1.0)
+        rows.append((low, [1 - share, share] if low + 1 < size and share > 0 else [1.0]))
+    return _bands(size, rows)
+
+
 def _bands(size: int, rows: list[tuple[int, list[float]]]) -> Bands:
     return Bands(size, tuple(first for first, _ in rows), tuple(tuple(weights) for _, weights in rows))

@@ -1,4 +1,7 @@
-"""Pooling of images (B, C, H, W). Memory stays channels-last: the layers permute views, nothing is copied."""
+"""Pooling and upsampling of images (B, C, H, W).
+
+Memory stays channels-last: the layers permute views, nothing is copied.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from ..errors import ShapeError
 from ..ops.shapes import Pair
 from .nn_basic import Module
 
-__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d", "Upsample"]
 
 
 class MaxPool2d(Module):
@@ -70,6 +73,28 @@ class AdaptiveAvgPool2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return channels_last("AdaptiveAvgPool2d", x, lambda x: ops.adaptive_avg_pool(x, self.size))
+
+
+class Upsample(Module):
+    """Images `scale` times as large (rounded down) or of the given `size`; x (B, C, H, W), y (B, C, H', W').
+
+    Each pixel is the nearest one of x, or with mode "bilinear" lies between the four around it, edges held (PyTorch's
+    align_corners=False). Scale and size are a number or (rows, columns). Raises ShapeError unless one of them is given.
+    """
+
+    def __init__(
+        self, scale: float | tuple[float, float] | None = None, mode: str = "nearest", size: int | Pair | None = None
+    ) -> None:
+        super().__init__()
+        if (scale is None) == (size is None) or mode not in ("nearest", "bilinear"):
+            needs = "either a scale or a size, and a mode of nearest or bilinear"
+            raise ShapeError(f"[Upsample] needs {needs}, got {scale}, {size} and {mode!r}")
+        self.scale = scale
+        self.mode = mode
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return channels_last("Upsample", x, lambda x: ops.upsample(x, self.scale, self.mode, self.size))
 
 
 def channels_last(where: str, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:

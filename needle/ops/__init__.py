@@ -21,6 +21,7 @@ from .ops_reduce import *
 from .ops_sequence import *
 from .ops_shape import *
 from .ops_tuple import *
+from .ops_upsample import *
 
 if not TYPE_CHECKING:  # a type checker follows the stars by itself
     __all__ = [name for key, module in sorted(vars().items()) if key.startswith("ops_") for name in module.__all__]

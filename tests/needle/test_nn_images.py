@@ -100,6 +100,16 @@ def test_normalisations_are_torchs(ours, theirs, shape):
         close(mine.grad, their.grad, 1e-3)
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize("option", [
+    {"scale": 2}, {"scale": 1.7}, {"scale": (3, 0.6)}, {"size": 11}, {"size": (3, 9)}, {"size": (1, 1)},
+])  # fmt: skip
+def test_upsampling_is_torchs(mode, option):
+    torch = pytest.importorskip("torch")
+    theirs = {{"scale": "scale_factor"}.get(name, name): value for name, value in option.items()}
+    beside(nn.Upsample(mode=mode, **option), torch.nn.Upsample(mode=mode, **theirs), values(2, 3, 5, 7))
+
+
 def test_the_gradient_of_a_maximum_goes_to_the_first_of_equals():
     x = ndl.Tensor(np.zeros((1, 1, 4, 4)), dtype="float32")
     nn.MaxPool2d(2)(x).sum().backward()
@@ -139,6 +149,9 @@ def test_draws_are_those_of_conv():
     (lambda: nn.ConvTranspose2d(3, 4, 2, padding=1)(image(2, 3, 1, 1)), r"\[conv_transpose\] padding 1 leaves nothing"),
     (lambda: nn.GroupNorm(3, 4), r"\[GroupNorm\] groups must divide the channels, got 3 for 4"),
     (lambda: nn.InstanceNorm2d(3)(image(2, 4, 8, 8)), r"\[InstanceNorm2d\] needs 3 features on axis 1"),
+    (lambda: nn.Upsample(2, size=3), r"\[Upsample\] needs either a scale or a size, .* got 2, 3 and 'nearest'"),
+    (lambda: nn.Upsample(2, "cubic"), r"\[Upsample\] needs .* a mode of nearest or bilinear, got 2, None and 'cubic'"),
+    (lambda: nn.Upsample(0.1)(image(2, 3, 8, 8)), r"\[upsample\] needs a size of 1 or more each way"),
     (lambda: nn.MaxPool2d(2)(image(2, 8, 8)), r"\[MaxPool2d\] needs images \(B, C, H, W\), got shape \(2, 8, 8\)"),
     (lambda: nn.MaxPool2d(3)(image(1, 1, 2, 8)), r"\[max_pool\] kernel \(3, 3\) does not fit"),
 ])  # fmt: skip
@@ -159,6 +172,7 @@ def test_memory_stays_channels_last_from_layer_to_layer():
         nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, groups=8, padding=1), nn.Conv2d(8, 8, 1, groups=2),
         nn.BatchNorm2d(8), nn.GroupNorm(4, 8), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(3, 1, 1),
         nn.ConvTranspose2d(8, 5, 2, stride=2), nn.AdaptiveMaxPool2d(3), nn.AdaptiveAvgPool2d(2),
+        nn.Upsample(2), nn.Upsample(1.5, "bilinear"),
     ]  # fmt: skip
     maps = []
     for layer in layers:
