@@ -126,7 +126,8 @@ class Value:
             return self._type
         data = self.realize_cached_data()
         if isinstance(data, tuple | list):
-            return tuple(Type(x.shape, str(x.dtype)) for x in data)
+            self._type = tuple(Type(x.shape, str(x.dtype)) for x in data)
+            return self._type
         return Type(data.shape, str(data.dtype))
 
     def is_leaf(self) -> bool:

@@ -250,7 +250,7 @@ def _sequence(where: str, X: Tensor, features: int) -> tuple[int, int, int]:
 
 def _with_last(out: Tensor) -> tuple[Tensor, Tensor]:
     """The outputs of all steps, and those of the last one."""
-    return out, ops.split(out, 0)[out.shape[0] - 1]
+    return out, out[out.shape[0] - 1]
 
 
 def _layers(where: str, state: Tensor | None, num_layers: int) -> list[Tensor | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -63,6 +64,45 @@ class MakeTensorTuple(TensorTupleOp):
         return tuple(out_grad)
 
 
+class Items(TensorTuple):
+    """A tuple that is 0 besides a few `items`, by number: the adjoint of a tuple some of whose items were used.
+
+    Adding two costs nothing for the items that are 0, so that the gradient of a loop over T slices takes T steps.
+    """
+
+    items: dict[int, Tensor]
+    like: Tensor
+    _all: Sequence[Value] = ()
+
+    @classmethod
+    def of(cls, type: tuple[Type, ...], items: dict[int, Tensor], like: Tensor, requires_grad: bool) -> Items:
+        """Of a type, in the kind of array and on the device of `like`."""
+        value = cls.__new__(cls)
+        value.items, value.like = items, like
+        value._init(MakeTensorTuple(), (), requires_grad=requires_grad, type=type)
+        return value
+
+    @property
+    def inputs(self) -> Sequence[Value]:
+        """Every item, the zeros too, made when somebody asks."""
+        if not self._all:
+            zeros = {type: Zeros.of(type, self.like) for type in set(self.type)}
+            self._all = [self.items.get(i, zeros[type]) for i, type in enumerate(self.type)]
+        return self._all
+
+    @inputs.setter
+    def inputs(self, value: Sequence[Value]) -> None:
+        self._all = value
+
+    def __add__(self, other: TensorTuple) -> TensorTuple:
+        if not isinstance(other, Items):
+            return super().__add__(other)
+        items = dict(self.items)
+        for i, item in other.items.items():
+            items[i] = items[i] + item if i in items else item
+        return Items.of(self.type, items, self.like, self.requires_grad or other.requires_grad)
+
+
 @dataclass(frozen=True)
 class TupleGetItem(TensorOp):
     """y = x[index], one tensor of a tuple"""
@@ -87,9 +127,7 @@ class TupleGetItem(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         like = out_grad if out_grad.cached_data is None else out_grad.detach()  # which leads back to no node
-        parts: list[Tensor] = [Zeros.of(item, like) for item in node.inputs[0].type]
-        parts[self.index] = out_grad
-        return make_tuple(*parts)
+        return Items.of(node.inputs[0].type, {self.index: out_grad}, like, out_grad.requires_grad)
 
 
 @dataclass(frozen=True)

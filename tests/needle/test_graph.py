@@ -176,3 +176,28 @@ def test_data_is_the_same_memory_without_the_graph() -> None:
     np.testing.assert_allclose(x.numpy(), [5.0, 6.0])
     with pytest.raises(TypeError, match="needs a Tensor"):
         x.data = np.ones(2)  # type: ignore[assignment]
+
+
+def test_the_gradient_of_a_loop_over_slices_takes_as_many_nodes_as_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, init = [], autograd.Value._init
+    monkeypatch.setattr(autograd.Value, "_init", lambda *args, **options: made.append(init(*args, **options)))
+
+    def nodes(steps: int) -> int:
+        x = ndl.Tensor(np.ones((steps, 2)))
+        h = ndl.Tensor(np.zeros(2), requires_grad=False)
+        for part in ops.split(x, 0):
+            h = h * 0.5 + part * part
+        h.sum().backward()
+        np.testing.assert_allclose(x.grad.numpy()[:, 0], [2 * 0.5**k for k in reversed(range(steps))], rtol=1e-5)
+        count = len(made)
+        made.clear()
+        return count
+
+    assert nodes(80) < 2.1 * nodes(40)
+
+
+def test_items_of_a_tuple_add_up_with_each_other_and_with_whole_tuples() -> None:
+    x = ndl.Tensor(np.arange(6.0).reshape(3, 2))
+    parts = ops.split(x, 0)
+    ((parts[0] * 2 + parts[2] * 3 + parts[0]) + ops.stack(list(parts), 0).sum((0,))).sum().backward()
+    assert x.grad.numpy().tolist() == [[4, 4], [1, 1], [4, 4]]
