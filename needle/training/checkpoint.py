@@ -29,6 +29,7 @@ class RunState:
     epoch: int = 0  # counted from 0
     position: int = 0  # batches done in this epoch
     steps: int = 0  # batches done in all epochs
+    batches: int | None = None  # in an epoch
     sums: dict[str, list[float]] = field(default_factory=dict)  # metric -> [sum, count] since the last row of the log
     rows: list[dict[str, float]] = field(default_factory=list)  # the log
     loader: dict[str, Any] | None = None  # what loader.state_dict() said
@@ -105,7 +106,8 @@ def _rows(x: Any) -> bool:
 
 
 CHECKS: dict[str, Callable[[Any], bool]] = {
-    "epoch": _count, "position": _count, "steps": _count, "sums": _sums, "rows": _rows,
+    "epoch": _count, "position": _count, "steps": _count, "batches": lambda x: x is None or _count(x),
+    "sums": _sums, "rows": _rows,
     "loader": lambda x: x is None or isinstance(x, dict),
     "epoch_random": lambda x: x is None or (isinstance(x, list) and len(x) == 4),
     "random": lambda x: isinstance(x, list) and len(x) == 4,

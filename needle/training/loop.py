@@ -44,8 +44,7 @@ def fit(
     for name, value in (("save_every", save_every), ("log_every", log_every)):
         if value is not None and value < 1:
             raise NeedleError(f"[fit] {name} counts steps, from 1 on, got {value}")
-    if run.resume():
-        run.say(f"goes on after epoch {run.at.epoch}, batch {run.at.position} of the next")
+    run.resume()
     with run.progress:
         while run.at.epoch < epochs:
             for metrics in run.batches():
@@ -66,30 +65,35 @@ class _Run:
 
     def __init__(self, step: Any, loader: Any, epochs: int, folder: Path | None, config: Any, title: str) -> None:
         self.step, self.loader, self.folder, self.config, self.title = step, loader, folder, config, title
-        self.at = RunState()
+        batches = len(loader) if hasattr(loader, "__len__") else None
+        self.at = RunState(batches=batches)
         self.keyed = getattr(loader, "seed", None) is not None and hasattr(loader, "load_state_dict")
         self.waiting: Iterator[Any] | None = None  # the batches that remain of an epoch that goes on
-        self.progress = Progress(title, epochs, len(loader) if hasattr(loader, "__len__") else None)
-        self.say = self.progress.line
+        self.progress = Progress(title, epochs, batches)
 
-    def resume(self) -> bool:
-        """Go on from the checkpoint in the folder; False where there is none."""
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder, if there is one."""
         if self.folder is None:
-            return False
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in (CHECKPOINT, "log.csv", "loss.svg"):
             for left in self.folder.glob(f"{name}*.part"):  # of a process that was killed while it wrote
                 left.unlink(missing_ok=True)
         if not (self.folder / CHECKPOINT).exists():
-            return False
-        self.at = load_run(self.folder / CHECKPOINT, self.step, self.config)
+            return
+        batches, self.at = self.at.batches, load_run(self.folder / CHECKPOINT, self.step, self.config)
+        if batches != self.at.batches:
+            raise NeedleError(
+                f"[fit] {self.folder / CHECKPOINT} was made with a loader of {self.at.batches} batches, "
+                f"this one has {batches}"
+            )
         if self.keyed:
             self.loader.load_state_dict((self.at.loader or {}) | {"epoch": self.at.epoch, "position": self.at.position})
         if self.at.position:
             self.waiting = self._skip()
         numpy.random.set_state(self.at.random)
         History(self.at.rows).write_csv(self.folder / "log.csv")  # rows after the checkpoint are made again
-        return True
+        self.progress.resumed(self.at.epoch, self.at.position)
 
     def _skip(self) -> Iterator[Any]:
         """The batches of the epoch from `position` on. A loader that draws from numpy's generator is replayed."""
@@ -137,7 +141,7 @@ class _Run:
     def log(self, extra: Row | None = None) -> None:
         """A row of the log: the means since the last one, and `extra`, which joins the last row if that is of now."""
         at = self.at
-        if at.sums or not at.rows:
+        if at.sums or not at.rows or at.rows[-1]["step"] != at.steps:
             means = {name: total / count for name, (total, count) in at.sums.items()}
             at.rows.append({"epoch": at.epoch + 1, "step": at.steps} | means)
             at.sums = {}
@@ -176,4 +180,4 @@ class _Run:
             try:
                 History(self.at.rows).plot(self.folder / "loss.svg", self.title)
             except NeedleError as error:
-                self.say(str(error))
+                self.progress.line(str(error))

@@ -39,8 +39,8 @@ class Progress:
         return time.monotonic() - self.began
 
     def batch(self, epoch: int, position: int, metrics: Row) -> None:
-        """Batch number `position` of the epoch is done; redraws the bar ten times a second at most."""
-        if not self.terminal or time.monotonic() - self.drawn < 0.1:
+        """Batch number `position` of the epoch is done: the bar ten times a second at most, else a line each minute."""
+        if time.monotonic() - self.drawn < (0.1 if self.terminal else 60):
             return
         self.drawn = time.monotonic()
         rate = (position - self.first) / max(self.seconds, 1e-9)
@@ -49,11 +49,19 @@ class Progress:
             filled = round(20 * min(1.0, position / self.batches))
             left = max(0, self.batches - position) / max(rate, 1e-9)
             place = f"[{'=' * filled}{' ' * (20 - filled)}] {position}/{self.batches}  {clock(left)} left"
-        self._show(f"{self._head(epoch)}  {place}  {numbers(metrics)}  {rate:.3g} steps/s")
+        show = self._show if self.terminal else self.line
+        show(f"{self._head(epoch)}  {place}  {numbers(metrics)}  {rate:.3g} steps/s")
 
     def epoch(self, epoch: int, row: Row) -> None:
         """The epoch is done; its row of the log stays on the screen."""
         self.line(f"{self._head(epoch)}  {numbers(row)}  {clock(self.seconds)}")
+
+    def resumed(self, epoch: int, position: int) -> None:
+        """The run goes on from its checkpoint."""
+        if epoch >= self.epochs:
+            self.line(f"{self.title}all {epoch} epochs are done")
+        else:
+            self.line(f"{self._head(epoch)}  goes on" + (f" after batch {position}" if position else ""))
 
     def line(self, message: str) -> None:
         """A line that stays."""

@@ -180,6 +180,44 @@ def test_plain_lines_when_not_on_a_terminal(capsys):
     assert len(lines) == 3 and lines[0].startswith("points  epoch 1/3  loss 0.") and "\r" not in lines[0]
 
 
+def test_a_line_each_minute_of_a_long_epoch(capsys, monkeypatch):
+    monkeypatch.setattr("time.monotonic", iter(range(0, 10**6, 25)).__next__)
+    run(title="points")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3 and any(line.startswith("points  epoch 1/3  [") and " steps/s" in line for line in lines)
+
+
+def test_a_resumed_run_says_so(tmp_path, capsys):
+    with pytest.raises(Stop):
+        run(tmp_path, stop_at=7, save_every=2)
+    capsys.readouterr()
+    run(tmp_path, title="points")
+    assert capsys.readouterr().out.startswith("points  epoch 2/3  goes on after batch 2\npoints  epoch 2/3  loss ")
+    run(tmp_path)
+    assert capsys.readouterr().out == "all 3 epochs are done\n"
+
+
+def test_a_loader_of_another_length_is_refused(tmp_path):
+    run(tmp_path, epochs=1)
+    step, _ = pieces()
+    with pytest.raises(NeedleError, match=r"was made with a loader of 4 batches, this one has 7"):
+        ndl.fit(step, DataLoader(Points(), batch_size=5), 3, folder=tmp_path, config={"lr": 0.01, "layers": [6, 8, 2]})
+
+
+def test_a_step_without_metrics_has_rows_too(tmp_path):
+    class Silent:
+        def __call__(self, x):
+            return {}
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state): ...
+
+    history = ndl.fit(Silent(), [1, 2], 2, folder=tmp_path, evaluate=lambda: {"accuracy": 1})
+    assert history.rows == [{"epoch": 1, "step": 2, "accuracy": 1.0}, {"epoch": 2, "step": 4, "accuracy": 1.0}]
+
+
 def test_a_bar_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr("time.monotonic", iter(range(10**6)).__next__)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from needle import backend_ndarray as nd
+from needle.backend_ndarray.kernels import kernels
 
 mod = nd.cpu().mod
 LARGE = np.random.default_rng(0).standard_normal((700, 300)).astype("float32")
@@ -22,10 +23,10 @@ def same_threads_afterwards():
 
 
 def work() -> list[np.ndarray]:
-    """Kernels that share their work: maps, reductions both ways, a transposing copy, a matrix product."""
+    """Kernels that share their work: maps, reductions both ways, a transposing copy, a matrix product, a norm."""
     x = nd.array(LARGE, device=nd.cpu())
     results = [x.tanh() * x, x.sum(0), x.sum(1), x.sum(), x.max(), x.permute((1, 0)).compact(), x @ x.permute((1, 0))]
-    return [result.numpy() for result in results]
+    return [result.numpy() for result in results] + [np.array(kernels(x).squared_norm([x, x]))]
 
 
 def test_same_bits_for_every_number_of_threads():
