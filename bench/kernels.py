@@ -68,6 +68,80 @@ def cross_entropy(rows: int, classes: int) -> Pair:
     return ours, lambda: torch.autograd.grad(F.cross_entropy(tx, tlabels), tx)
 
 
+def ignoring_cross_entropy(rows: int, classes: int) -> Pair:
+    """A third of the rows is ignored."""
+    (x, tx), (labels, tlabels), one = both(rows, classes), whole_numbers(classes, rows), NDArray([1.0], device=cpu())
+    tlabels[::3] = -100
+    labels = NDArray(tlabels.numpy(), device=cpu())
+
+    def ours() -> None:
+        k.cross_entropy(x, labels, 0.0, -100)
+        k.cross_entropy_gradient(one, x, labels, 0.0, -100)
+
+    return ours, lambda: torch.autograd.grad(F.cross_entropy(tx, tlabels), tx)
+
+
+def activation(name: str, *shape: int) -> Pair:
+    (x, tx), (g, tg), forward, backward = both(*shape), both(*shape), getattr(k, name), getattr(k, name + "_gradient")
+    theirs, tg, options = getattr(F, name), tg.detach(), (0.01,) if name == "leaky_relu" else ()
+
+    def ours() -> None:
+        forward(x, *options)
+        backward(g, x, *options)
+
+    return ours, lambda: torch.autograd.grad(theirs(tx), tx, tg)
+
+
+def reduction(name: str, axis: int, *shape: int) -> Pair:
+    """One reduction over an axis, without its gradient."""
+    x, tx = both(*shape)
+    ours, theirs, tx = getattr(k, name), getattr(torch, {"max": "amax"}.get(name, name)), tx.detach()
+    return lambda: ours(x, (axis,), False), lambda: theirs(tx, axis)
+
+
+def maximum_gradient(axis: int, *shape: int) -> Pair:
+    x, tx = both(*shape)
+    y = k.max(x, (axis,), True)
+    g, tg = NDArray(np.ones(y.shape), device=cpu()), torch.ones(y.shape)
+
+    def ours() -> None:
+        k.max(x, (axis,), True)
+        k.extremum_gradient(g, x, y, (axis,))
+
+    return ours, lambda: torch.autograd.grad(torch.amax(tx, axis, True), tx, tg)
+
+
+def squared_error(*shape: int) -> Pair:
+    (x, tx), (y, ty), one = both(*shape), both(*shape), NDArray([1e-3], device=cpu())
+    ty = ty.detach()
+
+    def ours() -> None:
+        k.mean(k.squared_difference(x, y))
+        k.squared_difference_gradient(one.broadcast_to(x.shape), x, y)
+
+    return ours, lambda: torch.autograd.grad(F.mse_loss(tx, ty), tx)
+
+
+def where(*shape: int) -> Pair:
+    (a, ta), (b, tb) = both(*shape), both(*shape)
+    mask = torch.from_numpy(rng.random(shape) < 0.5)
+    ours, ta, tb = NDArray(mask.numpy(), device=cpu()), ta.detach(), tb.detach()
+    return lambda: k.where(ours, a, b), lambda: torch.where(mask, ta, tb)
+
+
+def gather(rows: int, cols: int) -> Pair:
+    """One element of each row."""
+    (x, tx), (ids, tids) = both(rows, cols), whole_numbers(cols, rows, 1)
+    (g, tg), tids = both(rows, 1), tids.long()
+    tg = tg.detach()
+
+    def ours() -> None:
+        k.gather(x, ids, 1)
+        k.gather_gradient(g, ids, 1, cols)
+
+    return ours, lambda: torch.autograd.grad(torch.gather(tx, 1, tids), tx, tg)
+
+
 def softmax(rows: int, cols: int) -> Pair:
     (x, tx), (g, tg) = both(rows, cols), both(rows, cols)
     tg = tg.detach()
@@ -133,6 +207,19 @@ CASES: dict[str, Callable[[], Pair]] = {
     "layer norm 2048x384": lambda: layer_norm(2048, 384),
     "cross entropy 128x10": lambda: cross_entropy(128, 10),
     "cross entropy 700x10000": lambda: cross_entropy(700, 10000),
+    "cross entropy 4096x1000, a third ignored": lambda: ignoring_cross_entropy(4096, 1000),
+    "GELU 2048x1536": lambda: activation("gelu", 2048, 1536),
+    "SiLU 2048x1536": lambda: activation("silu", 2048, 1536),
+    "leaky ReLU 2048x1536": lambda: activation("leaky_relu", 2048, 1536),
+    "mean 2048x1536, last axis": lambda: reduction("mean", 1, 2048, 1536),
+    "mean 2048x1536, first axis": lambda: reduction("mean", 0, 2048, 1536),
+    "max 2048x1536, last axis": lambda: reduction("max", 1, 2048, 1536),
+    "max 2048x1536, first axis": lambda: reduction("max", 0, 2048, 1536),
+    "variance 2048x1536, last axis": lambda: reduction("var", 1, 2048, 1536),
+    "max and its gradient 2048x1536": lambda: maximum_gradient(1, 2048, 1536),
+    "squared error 2048x1536": lambda: squared_error(2048, 1536),
+    "where 2048x1536": lambda: where(2048, 1536),
+    "gather 8192x512": lambda: gather(8192, 512),
     "softmax 2048x256": lambda: softmax(2048, 256),
     "LSTM T=35 B=20 H=200": lambda: lstm(35, 20, 200),
     "causal attention B=8 H=6 T=256 D=64": lambda: attention(8, 6, 256, 64),

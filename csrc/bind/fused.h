@@ -29,10 +29,12 @@ struct SoftmaxTable {
     using Gradient = void (*)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* y, float* dx);
     Map softmax, logsoftmax, logsumexp;
     Gradient softmax_gradient, logsoftmax_gradient;
-    void (*cross_entropy)(const Executor&, int64_t rows, int64_t cols, const float* x, const float* labels, float smoothing,
-                          float* losses, float* loss);
-    void (*cross_entropy_gradient)(const Executor&, int64_t rows, int64_t cols, float g, const float* x, const float* labels,
-                                   float smoothing, float* dx);
+    int64_t (*first_bad_label)(int64_t rows, int64_t cols, const Labels&);
+    int64_t (*counted)(int64_t rows, const Labels&);
+    void (*cross_entropy)(const Executor&, int64_t rows, int64_t cols, const float* x, const Labels&, float* losses);
+    float (*total_loss)(int64_t rows, const float* losses, float divisor);
+    void (*cross_entropy_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, int64_t step, float divisor,
+                                   const float* x, const Labels&, float* dx);
 };
 
 struct NormTable {

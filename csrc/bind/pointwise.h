@@ -20,7 +20,7 @@ namespace nd {
     X(softplus_gradient, SoftplusGradient) X(silu_gradient, SiluGradient)                                    \
     X(gelu_gradient, GeluGradient) X(gelu_tanh_gradient, GeluTanhGradient)
 #define ND_BINARY_RANGE_OPS(X) X(leaky_relu_gradient, LeakyReluGradient) X(clip_gradient, ClipGradient)
-#define ND_TERNARY_OPS(X) X(where, Where)
+#define ND_TERNARY_OPS(X) X(where, Where) X(squared_difference_gradient, SquaredDifferenceGradient)
 
 #define ND_COUNT(name, functor) +1
 constexpr int kUnaryOps = 0 ND_UNARY_OPS(ND_COUNT);

@@ -24,6 +24,13 @@ struct AttentionShape {
     bool causal;
 };
 
+// What the rows of a cross entropy are compared with: whole numbers in 0..cols-1, of which `smoothing` is spread over all
+// columns. Rows with the label `ignored` do not count; NaN ignores none.
+struct Labels {
+    const float* at;
+    float smoothing, ignored;
+};
+
 struct AttentionGradientInputs {
     Heads<const float> g, q, k, v, out;
     const float* lse;

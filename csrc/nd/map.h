@@ -27,6 +27,16 @@ struct Strided {
         return load(lane);
     }
 };
+struct AnyStep {  // whichever of the three it is, found out at every vector
+    const float* p;
+    int64_t stride;
+    ND_INLINE Vec at(int64_t i) const {
+        return stride == 1 ? load(p + i) : stride == 0 ? splat(*p) : Strided{p, stride}.at(i);
+    }
+    ND_INLINE Vec first(int64_t i, int64_t count) const {
+        return stride == 1 ? load_first(p + i, count) : stride == 0 ? splat(*p) : Strided{p, stride}.first(i, count);
+    }
+};
 
 template <class N, class F, class... Readers>
 ND_INLINE void sweep(N n, F f, float* y, Readers... x) {
@@ -80,18 +90,17 @@ inline void map(const Executor& executor, Nest<3> nest, F f, float* y, const flo
     });
 }
 
-// y = f(a, b, c) over a nest (y, a, b, c) in which y is dense.
+// y = f(a, b, c) over a nest (y, a, b, c) in which y is dense. Two loops, not one for each of 27 combinations of strides.
 template <class F>
 inline void map(const Executor& executor, Nest<4> nest, F f, float* y, const float* a, const float* b, const float* c) {
     simplify(nest);
-    const int64_t(&step)[4][kMaxDims] = nest.stride;
     const int last = nest.dims - 1;
+    const int64_t a_step = nest.stride[1][last], b_step = nest.stride[2][last], c_step = nest.stride[3][last];
+    const bool dense = a_step == 1 && b_step == 1 && c_step == 1;
     for_pieces(executor, nest, kGrain, [&](const int64_t (&at)[4], int64_t n) {
-        with_reader(a + at[1], step[1][last], [&](auto first) {
-            with_reader(b + at[2], step[2][last], [&](auto second) {
-                with_reader(c + at[3], step[3][last], [&](auto third) { sweep(n, f, y + at[0], first, second, third); });
-            });
-        });
+        const float *pa = a + at[1], *pb = b + at[2], *pc = c + at[3];
+        if (dense) sweep(n, f, y + at[0], Contiguous{pa}, Contiguous{pb}, Contiguous{pc});
+        else sweep(n, f, y + at[0], AnyStep{pa, a_step}, AnyStep{pb, b_step}, AnyStep{pc, c_step});
     });
 }
 

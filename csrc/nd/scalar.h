@@ -79,6 +79,9 @@ struct Clip {
 // Three operands: the first says, by being 0 or not, which of the others.
 struct Where { template <class T> ND_FN T operator()(T m, T x, T y) const { return select(m == constant<T>(0), y, x); } };
 
+// What a gets of the adjoint g of (a - b)^2.
+struct SquaredDifferenceGradient { template <class T> ND_FN T operator()(T g, T x, T y) const { return g * constant<T>(2) * (x - y); } };
+
 // Gradients: the incoming one first, then the operand (x) or the result (y) of the function.
 struct ReluGradient {
     template <class T> ND_FN T operator()(T g, T x) const { return select(x > constant<T>(0), g, constant<T>(0)); }

@@ -1,6 +1,7 @@
 // Softmax, log-softmax, log-sum-exp and cross entropy along rows of memory, each with its gradient. x is (rows, cols);
 // rows are independent of each other, so any number of threads gives the same bits. cols >= 1.
 #pragma once
+#include "arguments.h"
 #include "math.h"
 #include "rows.h"
 
@@ -95,37 +96,61 @@ void logsumexp(const Executor& executor, Rows rows, Cols cols, const float* x, f
     parallel_rows(executor, rows, cols, [&](int64_t row) { y[row] = logsumexp_row(cols, x + row * cols); });
 }
 
-// loss = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x). Labels are whole numbers in 0..cols-1.
-// `losses` is scratch for `rows` floats.
+// The first row whose label is neither ignored nor a whole number in 0..cols-1, or -1. The other functions rely on it.
+ND_INLINE int64_t first_bad_label(int64_t rows, int64_t cols, const Labels& labels) {
+    for (int64_t row = 0; row < rows; ++row) {
+        const float label = labels.at[row];
+        const bool whole = label >= 0 && double(label) < double(cols) && float(int64_t(label)) == label;
+        if (!whole && label != labels.ignored) return row;
+    }
+    return -1;
+}
+
+// How many rows count.
+ND_INLINE int64_t counted(int64_t rows, const Labels& labels) {
+    int64_t count = 0;
+    for (int64_t row = 0; row < rows; ++row) count += labels.at[row] != labels.ignored;
+    return count;
+}
+
+// losses[row] = log sum exp(x) - (1 - s) x[label] - s mean(x), s being the smoothing; 0 for rows that do not count.
 template <class Rows, class Cols>
-void cross_entropy(const Executor& executor, Rows rows, Cols cols, const float* x, const float* labels, float smoothing,
-                   float* losses, float* loss) {
+void cross_entropy(const Executor& executor, Rows rows, Cols cols, const float* x, const Labels& labels, float* losses) {
     parallel_rows(executor, rows, cols, [&](int64_t row) {
+        if (labels.at[row] == labels.ignored) { losses[row] = 0; return; }
         const float* from = x + row * cols;
         const float top = max_of(cols, from);
         const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp_below_zero(load_some(from + j, n) - splat(top)); });
-        float one = log_of(sum) - (1 - smoothing) * (from[int64_t(labels[row])] - top);
-        if (smoothing != 0) {
+        float one = log_of(sum) - (1 - labels.smoothing) * (from[int64_t(labels.at[row])] - top);
+        if (labels.smoothing != 0) {
             const float shifted = sum_of(cols, [&](int64_t j, auto n) { return load_some(from + j, n) - splat(top); });
-            one -= smoothing / float(cols) * shifted;
+            one -= labels.smoothing / float(cols) * shifted;
         }
         losses[row] = one;
     });
-    *loss = sum_of(rows, [&](int64_t j, auto n) { return load_some(losses + j, n); }) / float(rows);
 }
 
-// dx = g / rows (softmax(x) - s / cols - (1 - s) [j = label]).
+// The sum of the losses / divisor.
+ND_INLINE float total_loss(int64_t rows, const float* losses, float divisor) {
+    return sum_of(rows, [&](int64_t j, auto n) { return load_some(losses + j, n); }) / divisor;
+}
+
+// dx = g / divisor (softmax(x) - s / cols - (1 - s) [j = label]), g being g[row * step]; 0 for rows that do not count.
 template <class Rows, class Cols>
-void cross_entropy_gradient(const Executor& executor, Rows rows, Cols cols, float g, const float* x, const float* labels,
-                            float smoothing, float* dx) {
-    const float each = g / float(rows);
-    const Vec base = splat(-each * smoothing / float(cols));
+void cross_entropy_gradient(const Executor& executor, Rows rows, Cols cols, const float* g, int64_t step, float divisor,
+                            const float* x, const Labels& labels, float* dx) {
     parallel_rows(executor, rows, cols, [&](int64_t row) {
         const float* from = x + row * cols;
         float* to = dx + row * cols;
+        if (labels.at[row] == labels.ignored) {
+            std::memset(to, 0, sizeof(float) * static_cast<std::size_t>(cols));
+            return;
+        }
+        const float each = g[row * step] / divisor;
+        const Vec base = splat(-each * labels.smoothing / float(cols));
         const Vec scale = splat(each / exp_row(cols, from, max_of(cols, from), to));
         each_vector(cols, [&](int64_t j, auto n) { store_some(to + j, fma(load_some(to + j, n), scale, base), n); });
-        to[int64_t(labels[row])] -= each * (1 - smoothing);
+        to[int64_t(labels.at[row])] -= each * (1 - labels.smoothing);
     });
 }
 

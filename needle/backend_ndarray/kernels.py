@@ -20,6 +20,7 @@ KERNELS = {
     "group_norm": "group_norm group_norm_gradient rms_norm rms_norm_gradient",
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
+    "loss": "squared_difference squared_difference_gradient",
     "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
     "optim": "adam_step momentum_step sgd_step squared_norm",
     "pointwise": (

@@ -3,9 +3,11 @@
 
 from typing import TYPE_CHECKING
 
+from .nn_activation import *
 from .nn_attention import *
 from .nn_basic import *
 from .nn_conv import *
+from .nn_loss import *
 from .nn_norm import *
 from .nn_pool import *
 from .nn_recompute import *

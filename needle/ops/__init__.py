@@ -12,6 +12,7 @@ from .ops_gather import *
 from .ops_group_norm import *
 from .ops_index import *
 from .ops_logarithmic import *
+from .ops_loss import *
 from .ops_mathematic import *
 from .ops_matmul import *
 from .ops_norm import *

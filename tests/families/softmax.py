@@ -1,4 +1,4 @@
-"""Samples, meaning, PyTorch counterpart and refusals of the ops of softmax and cross entropy."""
+"""Samples, meaning, PyTorch counterpart and refusals of softmax and its relatives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from needle import ops
-from tests.case import Array, Case, Refusal, axes_of, by_differences, ids, normal, torch
+from tests.case import Array, Case, Refusal, axes_of, normal, torch
 
 
 def log_sum_exp(op: Any, x: Array) -> Array:
@@ -35,20 +35,6 @@ def logsoftmax_gradient(_: Any, g: Array, y: Array) -> Array:
     return out
 
 
-def cross_entropy(op: Any, logits: Array, labels: Array) -> Array:
-    probability, classes = softmax(op, logits), logits.shape[1]
-    loss = 0.0
-    for row, label in zip(probability, labels, strict=True):
-        for k in range(classes):
-            target = (1 - op.smoothing) * (k == label) + op.smoothing / classes
-            loss -= target * np.log(row[k]) / len(labels)
-    return np.asarray(loss)
-
-
-def cross_entropy_gradient(op: Any, g: Array, logits: Array, labels: Array) -> Array:
-    return by_differences(lambda x: cross_entropy(op, x, labels), (g.reshape(()),), (logits,))[0]
-
-
 def reduced(function: Callable[..., Any]) -> Callable[..., Any]:
     """A reduction over the op's axes; over all of them where it names none."""
     return lambda op, x: function(x, tuple(range(x.ndim)) if op.axes is None else op.axes)
@@ -61,8 +47,6 @@ CASES: list[Case] = [
     *(Case(op(), (normal(*s),)) for op in (ops.Softmax, ops.LogSoftmax) for s in ((3, 4), (2, 3, 5), (4,), (0, 3))),
     *(Case(ops.SoftmaxGradient(), (normal(*s), softmax(None, normal(*s)))) for s in ((3, 4), (2, 2, 3), (0, 2))),
     *(Case(ops.LogSoftmaxGradient(), (normal(*s), np.log(softmax(None, normal(*s))))) for s in ((3, 4), (2, 2, 3))),
-    *(Case(ops.CrossEntropy(s), (normal(4, 3), ids(3, 4)), fixed=(1,)) for s in (0.0, 0.1)),
-    *(Case(ops.CrossEntropyGradient(s), (normal(1), normal(4, 3), ids(3, 4)), fixed=(2,)) for s in (0.0, 0.1)),
 ]
 
 MEANING: dict[type, Callable[..., Any]] = {
@@ -71,22 +55,16 @@ MEANING: dict[type, Callable[..., Any]] = {
     ops.SoftmaxGradient: softmax_gradient,
     ops.LogSoftmax: lambda op, x: np.log(softmax(op, x)),
     ops.LogSoftmaxGradient: logsoftmax_gradient,
-    ops.CrossEntropy: cross_entropy,
-    ops.CrossEntropyGradient: cross_entropy_gradient,
 }
 
 TORCH: dict[type, Callable[..., Any]] = {
     ops.LogSumExp: reduced(lambda x, axes: x.logsumexp(axes) if axes != () else x * 1),
     ops.Softmax: lambda op, x: torch.softmax(x, -1),
     ops.LogSoftmax: lambda op, x: torch.log_softmax(x, -1),
-    ops.CrossEntropy: lambda op, x, labels: torch.nn.functional.cross_entropy(
-        x, labels.long(), label_smoothing=op.smoothing
-    ),
 }
 
 REFUSALS: list[Refusal] = [
     (ops.LogSumExp((1,)), ((2, 0),), r"\[logsumexp\] needs at least one element along axes \(1,\), got \(2, 0\)"),
     (ops.Softmax(), ((),), r"\[softmax\] needs at least one element along the last axis, got \(\)"),
     (ops.LogSoftmax(), ((3, 0),), r"\[logsoftmax\] needs at least one element along the last axis, got \(3, 0\)"),
-    (ops.CrossEntropy(), ((3, 4), (4,)), r"\[cross_entropy\] needs logits \(N, C\), labels \(N,\), got \(3, 4\)"),
 ]  # fmt: skip

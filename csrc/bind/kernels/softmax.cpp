@@ -6,7 +6,7 @@ namespace nd { namespace ND_ISA {
 extern const SoftmaxTable softmax_kernels_table = {
     softmax<int64_t, int64_t>, logsoftmax<int64_t, int64_t>, logsumexp<int64_t, int64_t>,
     softmax_gradient<int64_t, int64_t>, logsoftmax_gradient<int64_t, int64_t>,
-    cross_entropy<int64_t, int64_t>, cross_entropy_gradient<int64_t, int64_t>,
+    first_bad_label, counted, cross_entropy<int64_t, int64_t>, total_loss, cross_entropy_gradient<int64_t, int64_t>,
 };
 
 }}  // namespace nd::ND_ISA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import prod
 
@@ -69,27 +70,38 @@ def logsumexp(x: NDArray, axes: int | tuple[int, ...] | None = None) -> NDArray:
     return y
 
 
-def cross_entropy(logits: NDArray, labels: NDArray, smoothing: float = 0.0) -> NDArray:
-    """loss = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x).
+def cross_entropy(
+    logits: NDArray, labels: NDArray, smoothing: float = 0.0, ignored: float | None = None, reduction: str = "mean"
+) -> NDArray:
+    """loss = log sum exp(x) - (1 - s) x[label] - s mean(x) of each row, and 0 where the label is `ignored`.
 
-    logits (N, C), labels (N,) whole numbers; s is the label smoothing. The result has shape (1,). Raises
-    IndexRangeError for a label outside 0..C-1.
+    logits (N, C), labels (N,) whole numbers; s is the label smoothing. The result has shape (1,), or (N,) with the
+    reduction "none"; "mean" is over the rows that are not ignored, 0 if all are. Raises IndexRangeError for any other
+    label outside 0..C-1.
     """
     rows, cols = _check(logits, labels)
-    labels, loss = labels.compact(), NDArray.make((1,), device=logits.device)
-    bad = kernels.cross_entropy(logits.compact()._handle, labels._handle, loss._handle, rows, cols, smoothing)
+    labels = labels.compact()
+    loss = NDArray.make((rows,) if reduction == "none" else (1,), device=logits.device)
+    options = (smoothing, math.nan if ignored is None else ignored, reduction == "mean")
+    bad = kernels.cross_entropy(logits.compact()._handle, labels._handle, loss._handle, rows, cols, *options)
     if bad >= 0:
         raise out_of_range("cross_entropy", "labels", cols, labels.numpy()[bad], "row", bad)
     return loss
 
 
-def cross_entropy_gradient(g: NDArray, logits: NDArray, labels: NDArray, smoothing: float = 0.0) -> NDArray:
-    """dlogits = g / N (softmax(x) - (1 - s) onehot(label) - s / C); g is the gradient of the loss, one number."""
+def cross_entropy_gradient(
+    g: NDArray, logits: NDArray, labels: NDArray, smoothing: float = 0.0, ignored: float | None = None,
+    reduction: str = "mean",
+) -> NDArray:  # fmt: skip
+    """dlogits = g / N (softmax(x) - (1 - s) onehot(label) - s / C), and 0 in the rows that are ignored.
+
+    g is the gradient of the loss; N is 1 unless the reduction is "mean".
+    """
     rows, cols = _check(logits, labels)
     labels, dx = labels.compact(), NDArray.make(logits.shape, device=logits.device)
-    bad = kernels.cross_entropy_gradient(
-        g.compact()._handle, logits.compact()._handle, labels._handle, dx._handle, rows, cols, smoothing
-    )
+    options = (smoothing, math.nan if ignored is None else ignored, reduction == "mean")
+    given = (g.compact()._handle, logits.compact()._handle, labels._handle)
+    bad = kernels.cross_entropy_gradient(*given, dx._handle, rows, cols, *options)
     if bad >= 0:
         raise out_of_range("cross_entropy", "labels", cols, labels.numpy()[bad], "row", bad)
     return dx

@@ -40,36 +40,52 @@ def logsumexp(x: np.ndarray, axes: int | tuple[int, ...] | None = None) -> np.nd
     return np.asarray(np.squeeze(total, axis=axes))
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
-    """loss = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x).
+def cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0, ignored: float | None = None,
+    reduction: str = "mean",
+) -> np.ndarray:  # fmt: skip
+    """loss = log sum exp(x) - (1 - s) x[label] - s mean(x) of each row, and 0 where the label is `ignored`.
 
-    logits (N, C), labels (N,) whole numbers; s is the label smoothing. The result has shape (). Raises
-    IndexRangeError for a label outside 0..C-1.
+    logits (N, C), labels (N,) whole numbers; s is the label smoothing. The result has shape (), or (N,) with the
+    reduction "none"; "mean" is over the rows that are not ignored, 0 if all are. Raises IndexRangeError for any other
+    label outside 0..C-1.
     """
-    chosen = _labels(labels, logits)
+    chosen, counts = _labels(labels, logits, ignored)
     loss = logsumexp(logits, 1) - (1 - smoothing) * logits[np.arange(len(chosen)), chosen]
     if smoothing:
         loss = loss - smoothing * logits.mean(axis=1)
-    return np.asarray(loss.mean())
+    loss = np.where(counts, loss, loss.dtype.type(0))
+    if reduction == "none":
+        return loss
+    return np.asarray(loss.sum() / (max(1, int(counts.sum())) if reduction == "mean" else 1), dtype=loss.dtype)
 
 
 def cross_entropy_gradient(
-    g: np.ndarray, logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0
-) -> np.ndarray:
-    """dlogits = g / N (softmax(x) - (1 - s) onehot(label) - s / C); g is the gradient of the loss, one number."""
+    g: np.ndarray, logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0, ignored: float | None = None,
+    reduction: str = "mean",
+) -> np.ndarray:  # fmt: skip
+    """dlogits = g / N (softmax(x) - (1 - s) onehot(label) - s / C), and 0 in the rows that are ignored.
+
+    g is the gradient of the loss; N is 1 unless the reduction is "mean".
+    """
     rows, classes = logits.shape
+    chosen, counts = _labels(labels, logits, ignored)
     out = softmax(logits) - np.asarray(smoothing / classes, dtype=logits.dtype)
-    out[np.arange(rows), _labels(labels, logits)] -= 1 - smoothing
-    return out * (np.reshape(g, ()) / rows).astype(logits.dtype)
+    out[np.arange(rows), chosen] -= 1 - smoothing
+    share = counts / (max(1, int(counts.sum())) if reduction == "mean" else 1)
+    return np.where(counts[:, None], out, out.dtype.type(0)) * (np.reshape(g, -1) * share).astype(logits.dtype)[:, None]
 
 
-def _labels(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def _labels(labels: np.ndarray, logits: np.ndarray, ignored: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """The labels as integers, and which of them count; those that do not are 0."""
     rows, classes = logits.shape
     if rows == 0:
         raise ShapeError(f"[cross_entropy] needs at least one row, got logits of shape {logits.shape}")
     if labels.shape != (rows,):
         raise ShapeError(f"[cross_entropy] labels must have shape ({rows},), got {labels.shape}")
-    return indices("cross_entropy", "labels", labels, classes, "row")
+    counts = np.ones(rows, dtype=bool) if ignored is None else labels != ignored
+    known = np.where(counts, labels, labels.dtype.type(0))
+    return indices("cross_entropy", "labels", known, classes, "row"), counts
 
 
 def indices(where: str, what: str, values: np.ndarray, count: int, place: str) -> np.ndarray:

@@ -1,0 +1,142 @@
+"""Losses with kernels of their own: cross entropy and the squared difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from ..autograd import Tensor, TensorOp
+from ..backend_ndarray.kernels import kernels
+from ..errors import NeedleError, ShapeError
+from ..types import Type
+from . import arrays
+from .composite import gradient_of, pullback
+from .ops_logarithmic import LogSumExp
+from .ops_shape import reshape, sum_to, summation
+from .shapes import NUMBER, elementwise
+
+__all__ = [
+    "CrossEntropy", "CrossEntropyGradient", "SquaredDifference", "SquaredDifferenceGradient", "cross_entropy",
+    "squared_difference",
+]  # fmt: skip
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+@dataclass(frozen=True)
+class CrossEntropy(TensorOp):
+    """y = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x)
+
+    Logits x (N, C), labels (N,) whole numbers in 0..C-1, s = `smoothing`. Rows with the label `ignore_index` count for
+    nothing; where all are ignored y is 0. y has shape (), of NDArrays (1,). The `reduction` may be "sum" instead of
+    "mean", or "none": y (N,) then holds a loss for each row, 0 for those ignored.
+    """
+
+    smoothing: float = 0.0
+    ignore_index: int | None = None
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.reduction not in REDUCTIONS:
+            raise NeedleError(f"[cross_entropy] reduction must be one of {REDUCTIONS}, got {self.reduction!r}")
+
+    def infer(self, logits: Type, labels: Type) -> Type:
+        if len(logits.shape) != 2 or labels.shape != logits.shape[:1]:
+            raise ShapeError(f"[cross_entropy] needs logits (N, C), labels (N,), got {logits.shape}, {labels.shape}")
+        return Type(self._shape(logits.shape), logits.dtype)
+
+    def compute(self, logits: Any, labels: Any) -> Any:
+        options = (self.smoothing, self.ignore_index, self.reduction)
+        return arrays.shaped(kernels(logits).cross_entropy(logits, labels, *options), self._shape(logits.shape))
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        logits, labels = node.inputs
+        options = (self.smoothing, self.ignore_index, self.reduction)
+        return CrossEntropyGradient(*options)(out_grad, logits, labels), None
+
+    def _shape(self, logits: tuple[int, ...]) -> tuple[int, ...]:
+        return logits[:1] if self.reduction == "none" else NUMBER
+
+
+@dataclass(frozen=True)
+class CrossEntropyGradient(TensorOp):
+    """dx = g / N (softmax(x) - (1 - s) onehot(label) - s / C), N counting the rows that are not ignored"""
+
+    smoothing: float = 0.0
+    ignore_index: int | None = None
+    reduction: str = "mean"
+
+    def infer(self, g: Type, logits: Type, labels: Type) -> Type:
+        return logits
+
+    def compute(self, g: Any, logits: Any, labels: Any) -> Any:
+        options = (self.smoothing, self.ignore_index, self.reduction)
+        return kernels(logits).cross_entropy_gradient(g, logits, labels, *options)
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        def formula(g: Tensor, logits: Tensor, labels: Tensor) -> Any:
+            return pullback(lambda x: cross_entropy_in_ops(self, x, labels, g.shape), [logits], [g])
+
+        return gradient_of(formula, out_grad, node)
+
+
+def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The value of `CrossEntropy` in `shape`, made of simpler ops."""
+    (_, classes), like, chosen = x.shape, x.realize_cached_data(), labels.numpy()
+    counts = chosen != op.ignore_index  # all of them, where it is None
+    share = (1 - op.smoothing) * (chosen[:, None] == numpy.arange(classes)) + op.smoothing / classes
+    target = Tensor.make_const(arrays.constant(like, share))
+    divisor = max(1, int(counts.sum())) if op.reduction == "mean" else 1
+    weight = Tensor.make_const(arrays.constant(like, counts / divisor))
+    losses = (LogSumExp((1,))(x) - summation(x * target, (1,))) * weight
+    return losses if op.reduction == "none" else reshape(summation(losses, (0,)), shape)
+
+
+@dataclass(frozen=True)
+class SquaredDifference(TensorOp):
+    """y = (a - b)^2"""
+
+    def infer(self, a: Type, b: Type) -> Type:
+        return elementwise("squared_difference", a, b)
+
+    def compute(self, a: Any, b: Any) -> Any:
+        return kernels(a).squared_difference(*arrays.aligned(a, b))
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        a, b = node.inputs
+        slope = SquaredDifferenceGradient()(out_grad, a, b)
+        return sum_to(slope, a), sum_to(-slope, b) if b.requires_grad else None
+
+
+@dataclass(frozen=True)
+class SquaredDifferenceGradient(TensorOp):
+    """da = 2 g (a - b)"""
+
+    def infer(self, g: Type, a: Type, b: Type) -> Type:
+        return elementwise("squared_difference_gradient", g, elementwise("squared_difference_gradient", a, b))
+
+    def compute(self, g: Any, a: Any, b: Any) -> Any:
+        a, b = arrays.aligned(a, b)
+        return kernels(a).squared_difference_gradient(g, a, b)
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        g, a, b = node.inputs
+        both = out_grad * g * 2
+        return SquaredDifferenceGradient()(out_grad, a, b), sum_to(both, a), sum_to(-both, b)
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, smoothing: float = 0.0, ignore_index: int | None = None, reduction: str = "mean"
+) -> Tensor:
+    """The mean over rows of -log softmax(logits)[label]; `smoothing` of each label is spread over all.
+
+    Rows with the label `ignore_index` count for nothing. See `CrossEntropy`.
+    """
+    return CrossEntropy(smoothing, ignore_index, reduction)(logits, labels)
+
+
+def squared_difference(a: Tensor, b: Tensor) -> Tensor:
+    """(a - b)^2, elementwise."""
+    return SquaredDifference()(a, b)
