@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from ..errors import NeedleError
+from ..errors import NeedleError, SettingError
 from .checkpoint import RunState, load_run, save_run
 from .history import History, Row
 from .progress import Progress
@@ -37,13 +37,13 @@ def fit(
     it, to the same bytes as if it had not been interrupted. `config` is anything that JSON can say; it is kept in the
     checkpoint, and a run with another one is refused.
 
-    Raises NeedleError for a checkpoint of another config, a loss that is not finite, and a loader without batches;
-    DataError for a checkpoint that is damaged.
+    Raises NeedleError for a checkpoint of another config, a loss that is not finite, or a loader without batches;
+    DataError for a checkpoint that is damaged; SettingError for a count below 1.
     """
     run = _Run(step, loader, epochs, None if folder is None else Path(folder), config, title)
     for name, value in (("save_every", save_every), ("log_every", log_every)):
         if value is not None and value < 1:
-            raise NeedleError(f"[fit] {name} counts steps, from 1 on, got {value}")
+            raise SettingError(f"[fit] {name} counts steps, from 1 on, got {value}")
     run.resume()
     with run.progress:
         while run.at.epoch < epochs:

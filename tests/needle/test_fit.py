@@ -9,7 +9,7 @@ import pytest
 import needle as ndl
 from needle import nn, optim
 from needle.data import DataLoader, Dataset
-from needle.errors import NeedleError
+from needle.errors import NeedleError, SettingError
 
 pytestmark = pytest.mark.both_modes
 FILES = ("checkpoint.safetensors", "log.csv")
@@ -166,6 +166,12 @@ def test_an_error_begins_a_line_of_its_own(capsys, monkeypatch):
     with pytest.raises(Stop):
         run(stop_at=2)
     assert capsys.readouterr().out.endswith(" \n")
+
+
+@pytest.mark.parametrize("name", ["save_every", "log_every"])
+def test_counts_below_one_are_refused(name):
+    with pytest.raises(SettingError, match=rf"\[fit\] {name} counts steps, from 1 on, got 0"):
+        run(**{name: 0})
 
 
 def test_a_loader_that_is_used_up_is_refused():
