@@ -67,9 +67,8 @@ def uncached(model: Any, prompt: str, count: int, limit: int | None, sampling: S
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 1.0}, {"temperature": 0.7, "top_k": 4}])
-@pytest.mark.parametrize("prompt", ["\n", "abc h", "a bad egg had fed a big cab, no".replace(", no", "")])
+@pytest.mark.parametrize("prompt", ["\n", "abc h", "a bad egg had fed a bad cab"])
 def test_cached_text_is_uncached_text_beyond_the_context_too(options: dict[str, Any], prompt: str) -> None:
-    prompt = prompt.replace("i", "a")
     sampling = Sampling(**options)
     for model, limit in ((gpt(), CONTEXT), (gpt(tied=False), CONTEXT), (lstm(), None), (lstm(tied=True), None)):
         assert model.generate(prompt, 40, **options) == uncached(model, prompt, 40, limit, sampling)
@@ -122,7 +121,6 @@ def test_what_models_refuse() -> None:
 
 
 def test_the_state_is_carried_within_an_epoch() -> None:
-    model = lstm()
     recipe = ColumnRecipe(batch=2, rows=3)
     sets = recipe.generated()
     model = RecurrentLM(sets.config["tokenizer"], {}, width=8, hidden=8, layers=1)
@@ -135,13 +133,11 @@ def test_the_state_is_carried_within_an_epoch() -> None:
         loss = step.loss(x, y)
         part = ndl.Tensor(whole.numpy()[3 * number : 3 * number + 3])
         assert float(loss.numpy().item()) == pytest.approx(float(next_token_loss(part, y).numpy().item()), rel=1e-5)
-    saved = step.state_dict()
     fresh = recipe.step(model, 10)
-    fresh.load_state_dict(saved)
-    assert [float(each.loss(*batches[2]).numpy().item()) for each in (step, fresh)] == pytest.approx(
-        [float(step.loss(*batches[2]).numpy().item())] * 2, abs=1
-    )
-    step.eval()
+    fresh.load_state_dict(step.state_dict())
+    losses = [float(each.loss(*batches[2]).numpy().item()) for each in (step, fresh)]
+    assert losses[0] == losses[1]
+    step.eval()  # the end of an epoch
     assert step.carried.state is None
 
 
@@ -167,6 +163,14 @@ def test_the_metric_is_the_mean_over_the_text(recipe: Any) -> None:
     found = recipe.evaluate(model, sets._replace(test=ids))
     assert found["loss"] == pytest.approx(expected, rel=1e-5)
     assert found["perplexity"] == pytest.approx(np.exp(expected), rel=1e-5)
+
+
+def test_samples_are_written_and_leave_the_generator_alone(tmp_path: Any) -> None:
+    model, before = gpt(), np.random.get_state()[1].tolist()
+    WindowRecipe().sample(model, tmp_path, epoch=3)
+    text = (tmp_path / "samples" / "epoch-003.txt").read_text()
+    assert text == model.generate("\n", 400, temperature=0.8, seed=3) and len(text) == 400
+    assert np.random.get_state()[1].tolist() == before
 
 
 def test_texts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
