@@ -11,6 +11,7 @@ from needle.errors import DataError
 from zoo.generate import GenerationError, Sampling, until
 from zoo.text import LanguageModel
 
+pytestmark = pytest.mark.both_modes
 LOGITS = np.log(np.array([0.5, 0.2, 0.2, 0.06, 0.04]))
 
 

@@ -16,6 +16,7 @@ from zoo.language import CarryingStep, ColumnRecipe, WindowRecipe, next_token_lo
 from zoo.lstm import RecurrentLM
 from zoo.text import ids_tensor
 
+pytestmark = pytest.mark.both_modes
 TOKENIZER = CharTokenizer("\n abcdefgh")
 CONTEXT = 12
 
