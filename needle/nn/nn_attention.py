@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
@@ -11,7 +13,7 @@ from .nn_basic import Dropout, Linear, Module, check_features
 from .nn_norm import LayerNorm1d
 from .nn_transformer import MultiHeadAttention
 
-__all__ = ["KVCache", "SelfAttention", "TransformerBlock"]
+__all__ = ["KVCache", "RotaryEmbedding", "SelfAttention", "TransformerBlock"]
 
 
 class KVCache:
@@ -59,18 +61,46 @@ class KVCache:
         self.length = 0
 
 
+class RotaryEmbedding(Module):
+    """(y_i, y_{i + D/2}) = (x_i, x_{i + D/2}) turned by the angle p / base^(2i / D) at position p; x, y (B, H, T, D).
+
+    Products of queries and keys so turned depend on how far apart they are, not on where. The first position is
+    `first`. Raises ShapeError for odd D.
+    Source: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
+    """
+
+    def __init__(self, dim_head: int, base: float = 10_000.0) -> None:
+        super().__init__()
+        if dim_head < 2 or dim_head % 2:
+            raise ShapeError(f"[RotaryEmbedding] needs an even number of columns for each head, got {dim_head}")
+        self.dim_head = dim_head
+        self.base = base
+
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        check_features("RotaryEmbedding", x, self.dim_head, ndim=4)
+        half, steps = self.dim_head // 2, x.shape[2]
+        angles = numpy.outer(numpy.arange(first, first + steps), self.base ** -(numpy.arange(half) / half))
+        a, b = x[..., :half], x[..., half:]
+        cos, sin = (
+            ops.broadcast_to(Tensor(turn, device=x.device, dtype=x.dtype, requires_grad=False), a.shape)
+            for turn in (numpy.cos(angles), numpy.sin(angles))
+        )
+        return ops.concat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
 class SelfAttention(Module):
     """y = concat over heads of attention(q, k, v) W_o + b_o, with q, k, v = x W_qkv + b_qkv in one product.
 
     x and y (B, T, width), each head has width / heads columns. `dropout` acts on the weights of the attention. With a
     `cache` the keys and values of x join those of earlier calls: x holds the next positions only, and the result is
-    that of a call with all of them, up to rounding. Draws W_qkv, b_qkv, W_o, b_o, as Linear does. Raises ShapeError
-    where width is no multiple of heads, NeedleError for a cache without `causal` attention or in training mode.
+    that of a call with all of them, up to rounding. With `rotary` q and k are turned by a RotaryEmbedding. Draws W_qkv,
+    b_qkv, W_o, b_o, as Linear does. Raises ShapeError where width is no multiple of heads, NeedleError for a cache
+    without `causal` attention or in training mode.
     """
 
     def __init__(
         self, width: int, heads: int, causal: bool = True, dropout: float = 0.0, bias: bool = True,
-        device: Any = None, dtype: Any = "float32",
+        device: Any = None, dtype: Any = "float32", *, rotary: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if heads < 1 or width % heads:
@@ -78,6 +108,7 @@ class SelfAttention(Module):
         self.width = width
         self.heads = heads
         self.qkv = Linear(width, 3 * width, bias, device, dtype)
+        self.rotary = RotaryEmbedding(width // heads) if rotary else None
         self.attention = MultiHeadAttention(dropout=dropout, causal=causal, device=device, dtype=dtype)
         self.out = Linear(width, width, bias, device, dtype)
 
@@ -86,6 +117,9 @@ class SelfAttention(Module):
         batch, steps, _ = x.shape
         parts = ops.reshape(self.qkv(x), (batch, steps, 3, self.heads, self.width // self.heads))
         q, k, v = (ops.transpose(part, (1, 2)) for part in ops.split(parts, 2))
+        if self.rotary is not None:
+            first = cache.length if cache is not None else 0
+            q, k = self.rotary(q, first), self.rotary(k, first)
         if cache is not None:
             if self.training or not self.attention.causal:
                 raise NeedleError("[SelfAttention] a cache is for generation: it needs eval mode and causal=True")
@@ -104,19 +138,20 @@ class TransformerBlock(Module):
     """h = x + dropout(attention(norm_1(x))); y = h + dropout(W_2 gelu(W_1 norm_2(h) + b_1) + b_2); x, y (B, T, width).
 
     `hidden` is the number of columns between W_1 and W_2, 4 width when None. `attention_dropout` acts on the weights of
-    the attention, which are then held in memory. A `cache` is as in SelfAttention. Raises ShapeError, NeedleError as
-    that does.
+    the attention, which are then held in memory. `rotary` and a `cache` are as in SelfAttention. Raises ShapeError,
+    NeedleError as that does.
     Source: Radford et al., "Language models are unsupervised multitask learners" (GPT-2), 2019.
     """
 
     def __init__(
         self, width: int, heads: int, hidden: int | None = None, *, causal: bool = True, dropout: float = 0.0,
-        attention_dropout: float = 0.0, bias: bool = True, device: Any = None, dtype: Any = "float32",
+        attention_dropout: float = 0.0, bias: bool = True, rotary: bool = False, device: Any = None,
+        dtype: Any = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
         hidden = 4 * width if hidden is None else hidden
         self.norm_1 = LayerNorm1d(width, device=device, dtype=dtype)
-        self.attention = SelfAttention(width, heads, causal, attention_dropout, bias, device, dtype)
+        self.attention = SelfAttention(width, heads, causal, attention_dropout, bias, device, dtype, rotary=rotary)
         self.norm_2 = LayerNorm1d(width, device=device, dtype=dtype)
         self.up = Linear(width, hidden, bias, device, dtype)
         self.down = Linear(hidden, width, bias, device, dtype)

@@ -71,8 +71,9 @@ def test_gradients_are_those_of_differences():
 
 
 @pytest.mark.parametrize("chunks", [[1] * T, [T], [4, 5], [4, 1, 1, 3], [8, 1]])
-def test_cached_decoding_equals_one_call(chunks):
-    layer, x = attention(), tensor(B, T, WIDTH)
+@pytest.mark.parametrize("rotary", [False, True])
+def test_cached_decoding_equals_one_call(chunks, rotary):
+    layer, x = attention(rotary=rotary), tensor(B, T, WIDTH)
     whole, cache, first, parts = layer(x).numpy(), layer.cache(B, T), 0, []
     for size in chunks:
         parts.append(layer(ndl.Tensor(x.numpy()[:, first : first + size]), cache).numpy())
@@ -144,3 +145,20 @@ def test_a_block_is_its_formula():
     assert not np.allclose(dropping(x).numpy(), dropping(x).numpy())
     dropping.eval()
     close(dropping(x).numpy(), dropping(x).numpy())
+
+
+def test_rotary_embedding_multiplies_complex_numbers():
+    x = tensor(B, HEADS, T, 8)
+    values = x.numpy()[..., :4] + 1j * x.numpy()[..., 4:]
+    turned = values * np.exp(1j * np.outer(np.arange(3, 3 + T), 10_000.0 ** -np.array([0, 0.25, 0.5, 0.75])))
+    close(nn.RotaryEmbedding(8)(x, first=3).numpy(), np.concatenate([turned.real, turned.imag], -1))
+    with pytest.raises(ShapeError, match="even number of columns for each head, got 3"):
+        nn.RotaryEmbedding(3)
+
+
+def test_rotary_scores_depend_on_the_distance_alone():
+    rotary, q, k = nn.RotaryEmbedding(8), tensor(1, 1, 1, 8), tensor(1, 1, 1, 8, seed=1)
+    score = [float((rotary(q, p + 5) * rotary(k, p)).sum().numpy().item()) for p in (0, 1, 40)]
+    assert score == pytest.approx([score[0]] * 3, abs=1e-4)
+    other = float((rotary(q, 6) * rotary(k, 0)).sum().numpy().item())
+    assert abs(other - score[0]) > 1e-3
