@@ -165,6 +165,23 @@ def lstm(steps: int, batch: int, hidden: int) -> Pair:
     return ours, lambda: torch.autograd.grad(layer(sequence)[0], weights, tg)
 
 
+def gru(steps: int, batch: int, hidden: int) -> Pair:
+    """The whole layer, its input's product included on both sides."""
+    (x, tx), (w_ih, _), (w_hh, _) = both(steps * batch, hidden), *(both(hidden, 3 * hidden, scale=0.05) for _ in "ih")
+    (g, tg), bias, h0 = both(steps, batch, hidden), *(NDArray(np.zeros(s)) for s in (3 * hidden, (batch, hidden)))
+    layer, sequence, tg = torch.nn.GRU(hidden, hidden), tx.detach().reshape(steps, batch, hidden), tg.detach()
+    weights = list(layer.parameters())
+
+    def ours() -> None:
+        gates = k.matmul(x, w_ih)
+        saved = k.gru(gates.reshape((steps, batch, 3 * hidden)), h0, w_hh, bias)
+        d_gates = k.gru_gradient(g, *saved, h0, w_hh)[0].reshape((steps * batch, 3 * hidden))
+        k.matmul(x.permute((1, 0)), d_gates)
+        k.sum(d_gates, 0)
+
+    return ours, lambda: torch.autograd.grad(layer(sequence)[0], weights, tg)
+
+
 def attention(batch: int, heads: int, length: int, depth: int) -> Pair:
     shape = (batch, heads, length, depth)
     (q, tq), (key, tk), (v, tv), (g, tg) = both(*shape), both(*shape), both(*shape), both(*shape)
@@ -222,6 +239,7 @@ CASES: dict[str, Callable[[], Pair]] = {
     "gather 8192x512": lambda: gather(8192, 512),
     "softmax 2048x256": lambda: softmax(2048, 256),
     "LSTM T=35 B=20 H=200": lambda: lstm(35, 20, 200),
+    "GRU T=35 B=20 H=200": lambda: gru(35, 20, 200),
     "causal attention B=8 H=6 T=256 D=64": lambda: attention(8, 6, 256, 64),
     "embedding 700 of 10000x200": lambda: embedding(700, 10000, 200),
     "Adam 10 M": lambda: adam(10_000_000),

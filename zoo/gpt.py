@@ -61,7 +61,7 @@ class GPT(LanguageModel):
         first = caches[0].length if caches else 0
         steps = ids.shape[1]
         if first + steps > self.context:
-            raise ShapeError(f"[GPT] takes at most {self.context} tokens, got {first + steps}")
+            raise ShapeError(f"[GPT] takes at most {self.context} tokens at once, got {first + steps}: see `context`")
         x = self.embedding(ids)
         x = x + ops.broadcast_to(self.positions(ids_tensor(numpy.arange(first, first + steps), self.device)), x.shape)
         x = self.dropout(x)

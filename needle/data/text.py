@@ -117,7 +117,8 @@ class CharTokenizer(Tokenizer):
             character = error.args[0]
             raise DataError(
                 f"[CharTokenizer] character {text.index(character)} of the text is {character!r} "
-                f"(U+{ord(character):04X}), none of the {len(self)} known: train on text that has it, or with unknown="
+                f"(U+{ord(character):04X}), none of the {len(self)} known: train on text that has it, or give "
+                "unknown='?'"
             ) from None
 
     def spec(self) -> dict[str, Any]:

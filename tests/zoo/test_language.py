@@ -115,7 +115,7 @@ def test_gpt_is_causal() -> None:
 
 
 def test_what_models_refuse() -> None:
-    with pytest.raises(ShapeError, match="takes at most 12 tokens, got 13"):
+    with pytest.raises(ShapeError, match="takes at most 12 tokens at once, got 13"):
         gpt()(ids_tensor(np.zeros((1, 13)), None))
     with pytest.raises(NeedleError, match="tied weights need width == hidden, got 8 and 16"):
         lstm(width=8, tied=True)
