@@ -1,15 +1,18 @@
-"""`needle-zoo list | train NAME | evaluate NAME | card NAME | predict NAME IMAGE`."""
+"""`needle-zoo list | card | train | evaluate | predict | sample | generate`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from needle.errors import NeedleError
 
 from . import ZooError, entry, load, names
 from .card import render, shown
+from .dcgan import DCGAN
+from .pictures import save_grid
+from .text import LanguageModel
 from .vision import ImageClassifier
 
 
@@ -52,36 +55,76 @@ def _predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sample(args: argparse.Namespace) -> int:
+    model = load(args.name, pretrained=args.weights is None, weights=args.weights)
+    if not isinstance(model, DCGAN):
+        raise ZooError(f"[sample] {args.name} makes no pictures: {entry(args.name).task}")
+    save_grid(args.output, model.sample(args.count, seed=args.seed))
+    print(args.output)
+    return 0
+
+
+def _generate(args: argparse.Namespace) -> int:
+    model = load(args.name, pretrained=args.weights is None, weights=args.weights)
+    if not isinstance(model, LanguageModel):
+        raise ZooError(f"[generate] {args.name} writes no text: {entry(args.name).task}")
+    sampling = {key: getattr(args, key) for key in ("temperature", "top_k", "top_p", "seed")}
+    print(args.prompt, end="")
+    for piece in model.stream(args.prompt, args.tokens, **sampling):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     root = argparse.ArgumentParser(prog="needle-zoo", description="Models that were really trained with needle.")
     commands = root.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the models and their measured numbers").set_defaults(run=_list)
-    for name, run, about in (
-        ("card", _card, "print a model's card"),
-        ("train", _train, "train a model by its recipe, resumable"),
-        ("evaluate", _evaluate, "recompute the numbers on a model's card; fails on drift"),
-        ("predict", _predict, "the most probable labels of an image"),
-    ):
-        command = commands.add_parser(name, help=about)
-        command.add_argument("name", metavar="NAME", help="a model of `needle-zoo list`")
-        command.set_defaults(run=run)
-    train, evaluate, predict = (commands.choices[name] for name in ("train", "evaluate", "predict"))
-    for command in (train, evaluate):
-        command.add_argument("--data", help="folder of the data set (default: found in NEEDLE_DATA, or downloaded)")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about)
+        added.add_argument("name", metavar="NAME", help="a model of `needle-zoo list`")
+        added.set_defaults(run=run)
+        return added
+
+    command("card", _card, "print a model's card")
+    train = command("train", _train, "train a model by its recipe, resumable")
+    evaluate = command("evaluate", _evaluate, "recompute the numbers on a model's card; fails on drift")
+    predict = command("predict", _predict, "the most probable labels of an image")
+    sample = command("sample", _sample, "a sheet of pictures that a model makes")
+    generate = command("generate", _generate, "text that a language model writes")
+    for each in (train, evaluate):
+        each.add_argument("--data", help="folder of the data set (default: found in NEEDLE_DATA, or downloaded)")
+    for each in (predict, sample, generate):
+        each.add_argument("--weights", help="a file that `train` wrote (default: the weights inside the package)")
+    _training_options(train)
+    predict.add_argument("image", help="an image file")
+    predict.add_argument("--top", type=int, default=5, help="how many labels (default: 5)")
+    sample.add_argument("--output", default="sample.png", help="the PNG file to write (default: sample.png)")
+    sample.add_argument("--count", type=int, default=64, help="how many pictures (default: 64)")
+    _text_options(generate)
+    for each in (sample, generate):
+        each.add_argument("--seed", type=int, default=0, help="the same seed makes the same (default: 0)")
+    return root
+
+
+def _training_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training run for each (default: 0)")
     train.add_argument("--folder", default="runs", help="where checkpoints and logs go (default: runs)")
     train.add_argument("--epochs", type=int, help="train for fewer or more epochs than the recipe says")
     train.add_argument("--tiny", action="store_true", help="the smallest configuration, on generated data, in seconds")
-    train.add_argument(
-        "--workers", type=int, default=0, help="threads that prepare batches ahead; the bytes are the same"
-    )
+    train.add_argument("--workers", type=int, default=0, help="threads that prepare batches; the bytes stay the same")
     train.add_argument("--save-every", type=int, metavar="STEPS", help="steps between checkpoints (default: an epoch)")
     train.add_argument("--record", action="store_true", help="put the weights and the numbers into the package")
-    predict.add_argument("image", help="an image file")
-    predict.add_argument("--weights", help="a file that `train` wrote (default: the weights inside the package)")
-    predict.add_argument("--top", type=int, default=5, help="how many labels (default: 5)")
-    return root
+
+
+def _text_options(generate: argparse.ArgumentParser) -> None:
+    generate.add_argument("--prompt", default="\n", help="the text to go on from (default: the end of a line)")
+    generate.add_argument("--tokens", type=int, default=200, help="how many at most (default: 200)")
+    generate.add_argument("--temperature", type=float, default=0.8, help="0 takes the most probable (default: 0.8)")
+    generate.add_argument("--top-k", type=int, help="draw from the k most probable alone")
+    generate.add_argument("--top-p", type=float, help="draw from the fewest whose probabilities sum to this alone")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

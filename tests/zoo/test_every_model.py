@@ -13,15 +13,21 @@ from PIL import Image
 
 import needle as ndl
 import zoo
-from deploy import freeze, interpreter
+from deploy import EmitError, freeze, interpreter
+from deploy.emit.calls import CALLS
+from deploy.emit.emit import emit
+from deploy.emit.lower import Refused
+from deploy.passes import optimize
 from needle.weights import load_safetensors
 from zoo import Entry, card
+from zoo.dcgan import DCGAN
 from zoo.registry import HERE
 from zoo.text import LanguageModel
 from zoo.train import train
 from zoo.vision import ImageClassifier
 
 SEED = 3
+REASONS = tuple(row.reason for row in CALLS.values() if isinstance(row, Refused))
 
 
 @pytest.fixture(scope="module", params=zoo.names())
@@ -95,13 +101,16 @@ def test_weights_make_the_same_round_trip(entry: Entry, folder: Path, model: zoo
     assert not model.training
 
 
-def test_it_can_be_used(model: zoo.Model) -> None:
+def test_it_can_be_used(model: zoo.Model, folder: Path) -> None:
     match model:
         case ImageClassifier():
             answer = model.predict(Image.new("RGB", (40, 30), "red"), top=3)
             assert len(answer) == 3 and answer == sorted(answer, key=lambda pair: -pair[1])
         case LanguageModel():
             assert len(model.generate("the", 12)) >= 12 and len(model.predict("the cat", top=3)) == 3
+        case DCGAN():
+            assert model.sample(2, seed=0).shape == (2, 32, 32, 1)
+            assert len(list(folder.glob("samples/epoch-*.png"))) > 1
         case _:
             raise AssertionError(f"say here how a {type(model).__name__} is used")
 
@@ -126,3 +135,10 @@ def test_it_freezes_and_the_graph_means_what_the_model_computes(model: zoo.Model
     found = interpreter.run(graph, {graph.inputs[0].op.name: x})
     expected = model(ndl.Tensor(x, requires_grad=False)).numpy()
     np.testing.assert_allclose(found[graph.outputs[0][0]], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_it_compiles_or_says_why_not(entry: Entry, model: zoo.Model) -> None:
+    try:
+        emit(optimize(freeze(model, model.example())), "tiny")
+    except EmitError as refusal:
+        assert not isinstance(model, ImageClassifier) and str(refusal).endswith(REASONS)

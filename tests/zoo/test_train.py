@@ -11,7 +11,6 @@ import zoo
 from needle.data.datasets.cifar10_dataset import read_cifar10
 from needle.errors import DataError, NeedleError
 from zoo import evaluate, muon, registry, train
-from zoo.cli import main
 
 IMAGES = 384
 
@@ -83,10 +82,3 @@ def test_a_checkpoint_of_another_recipe_is_refused(resnet9: registry.Entry, data
 def test_the_schedule_rises_and_falls() -> None:
     values = [muon.triangle(step / 100, warmup=0.1) for step in range(101)]
     assert values[0] == 0 and values[100] == 0 and max(values) == values[10] == 1
-
-
-def test_the_command_line_answers_mistakes_in_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["list"]) == 0 and "resnet9" in capsys.readouterr().out
-    assert main(["card", "resnet9"]) == 0 and "431" not in capsys.readouterr().err
-    assert main(["card", "resnet99"]) == 1 and "there are " in capsys.readouterr().err
-    assert main(["evaluate", "resnet9", "--data", str(tmp_path)]) == 1 and "holds neither" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""The command line: what it lists, trains and makes, and what it says to mistakes."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import zoo
+from zoo.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_the_list_shows_what_is_trained_and_what_is_not(capsys: Capture) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == zoo.names()
+    for line, name in zip(lines, zoo.names(), strict=True):
+        assert ("not trained yet" in line) == (not zoo.entry(name).runs)
+
+
+def test_training_at_the_smallest_leaves_weights_that_make_pictures(capsys: Capture, tmp_path: Path) -> None:
+    assert main(["train", "dcgan", "--tiny", "--epochs", "1", "--seeds", "4", "--folder", str(tmp_path)]) == 0
+    assert "dcgan seed 4  epoch 1/1  loss_d" in capsys.readouterr().out
+    home = tmp_path / "dcgan-tiny-seed4"
+    assert {"log.csv", "checkpoint.safetensors", "run.json", "samples"} <= {path.name for path in home.iterdir()}
+    weights, sheet = home / "dcgan-tiny-seed4.safetensors", tmp_path / "sheet.png"
+    assert main(["sample", "dcgan", "--weights", str(weights), "--count", "8", "--output", str(sheet)]) == 0
+    with Image.open(sheet) as image:
+        assert image.size == (8 * 34 + 2, 34 + 2)
+
+
+def test_a_language_model_writes_on(capsys: Capture, tmp_path: Path) -> None:
+    assert main(["train", "gpt-char", "--tiny", "--epochs", "1", "--folder", str(tmp_path)]) == 0
+    weights = str(next((tmp_path / "gpt-char-tiny-seed0").glob("gpt-char-*.safetensors")))
+    texts = []
+    for seed in ("1", "1", "2"):
+        capsys.readouterr()
+        options = ["--weights", weights, "--prompt", "the ", "--tokens", "20", "--seed", seed]
+        assert main(["generate", "gpt-char", *options]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != texts[2] and texts[0].startswith("the ") and len(texts[0]) == 25
+
+
+MISTAKES = {
+    "card resnet99": "no model 'resnet99'; there are ",
+    "evaluate resnet9 --data FOLDER": "holds neither",
+    "evaluate dcgan": "dcgan has no recorded runs: needle-zoo train dcgan --record",
+    "predict dcgan FOLDER/x.png": "dcgan has no trained weights; train it with: needle-zoo train dcgan",
+    "predict resnet9 FOLDER/x.png": "x.png] cannot be read",
+    "sample resnet9": "resnet9 makes no pictures",
+    "generate resnet9": "resnet9 writes no text",
+    "sample resnet9 --weights FOLDER/none": "none cannot be read",
+    "train dcgan --tiny --record": "leave out --tiny or --record",
+    "train dcgan --data FOLDER": "does not exist",
+}
+
+
+@pytest.mark.parametrize(("command", "says"), MISTAKES.items(), ids=MISTAKES)
+def test_mistakes_are_answered_in_a_line(command: str, says: str, capsys: Capture, tmp_path: Path) -> None:
+    folder = ["--folder", str(tmp_path)] if command.startswith("train") else []
+    assert main([*command.replace("FOLDER", str(tmp_path)).split(), *folder]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("needle-zoo: [") and says in said and said.count("\n") == 1

@@ -1,0 +1,131 @@
+"""Training of generative adversarial networks: the step that alternates between both, and its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import needle as ndl
+from needle import init, nn, optim
+from needle.data import DataLoader, NDArrayDataset
+from needle.data.transforms import Normalize
+
+from .datasets import bars, images
+from .pictures import save_grid
+from .recipe import Data, Recipe
+from .registry import Model
+
+
+class AdversarialStep:
+    """One update of the discriminator D, then one of the generator G.
+
+    D descends bce(D(x), 1) + bce(D(G(z)), 0) on images x and z drawn from N(0, 1) by numpy's global generator, G then
+    bce(D(G(z)), 1). Returns both losses and the mean probabilities that D gave to real and to generated images. The
+    model has the two as `discriminator` and `generator`, whose `latent` is the size of z.
+    Source: Goodfellow et al., "Generative adversarial networks", 2014, with the generator's loss of its section 3.
+    """
+
+    def __init__(self, model: Any, recipe: AdversarialRecipe) -> None:
+        self.model, self.bce = model, nn.BCEWithLogitsLoss()
+        self.optimizers = {
+            name: optim.Adam(net.parameters(), lr=recipe.lr, beta1=recipe.beta1)
+            for name, net in (("generator", model.generator), ("discriminator", model.discriminator))
+        }
+
+    def __call__(self, x: ndl.Tensor, *labels: ndl.Tensor) -> dict[str, float]:
+        generator, discriminator = self.model.generator, self.model.discriminator
+        fake = generator(init.randn(x.shape[0], generator.latent, device=x.device))
+        real_logits, fake_logits = discriminator(x), discriminator(fake.detach())
+        real, generated = init.ones_like(real_logits), init.zeros_like(fake_logits)
+        loss_d = self.bce(real_logits, real) + self.bce(fake_logits, generated)
+        self._update("discriminator", loss_d)
+        with held(discriminator):
+            loss_g = self.bce(discriminator(fake), real)
+            self._update("generator", loss_g)
+        return {
+            "loss_d": float(loss_d.numpy().item()), "loss_g": float(loss_g.numpy().item()),
+            "d_real": probability(real_logits), "d_fake": probability(fake_logits),
+        }  # fmt: skip
+
+    def _update(self, name: str, loss: ndl.Tensor) -> None:
+        self.optimizers[name].reset_grad()
+        loss.backward()
+        self.optimizers[name].step()
+
+    def train(self) -> None:
+        self.model.train()
+
+    def eval(self) -> None:
+        self.model.eval()
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, **self.optimizers}
+
+    def state_dict(self) -> dict[str, numpy.ndarray]:
+        """Everything that the next step depends on but the images and numpy's generator, as named arrays."""
+        return {
+            f"{part}.{name}": array
+            for part, owner in self._parts().items()
+            for name, array in owner.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        for part, owner in self._parts().items():
+            prefix = f"{part}."
+            owner.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+
+
+def probability(logits: ndl.Tensor) -> float:
+    """The mean of sigmoid(logits)."""
+    return float(numpy.mean(1 / (1 + numpy.exp(-logits.numpy().astype("float64")))))
+
+
+@contextmanager
+def held(net: nn.Module) -> Iterator[None]:
+    """Inside the block `backward` computes no gradients of the parameters of `net`: only those of its input."""
+    for parameter in net.parameters():
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in net.parameters():
+            parameter.requires_grad = True
+
+
+@dataclass(frozen=True)
+class AdversarialRecipe(Recipe):
+    """Adam with a low first momentum for both networks; images scaled to [-1, 1], nothing else done to them."""
+
+    epochs: int = 25
+    batch: int = 128
+    dataset: str = "fashion-mnist"
+    lr: float = 2e-4
+    beta1: float = 0.5
+
+    def data(self, folder: str | None = None) -> Data:
+        return Data(images(self.dataset, True, folder), images(self.dataset, False, folder))
+
+    def generated(self) -> Data:
+        return Data(bars(self.dataset, 128, seed=0), bars(self.dataset, 64, seed=1))
+
+    def loader(self, data: Data, model: Model, seed: int, workers: int = 0) -> DataLoader:
+        spec = model.card["output"]
+        return DataLoader(
+            NDArrayDataset(*data.train), self.batch, shuffle=True, drop_last=True,
+            seed=seed, augment=Normalize(spec["mean"], spec["std"]), workers=workers,
+        )  # fmt: skip
+
+    def step(self, model: Model, steps: int) -> AdversarialStep:
+        return AdversarialStep(model, self)
+
+    def sample(self, model: Any, folder: Path, epoch: int) -> None:
+        """Write samples/epoch-NNN.png: what the model makes of the same 64 latent vectors each time."""
+        target = folder / "samples" / f"epoch-{epoch:03}.png"
+        target.parent.mkdir(exist_ok=True)
+        save_grid(target, model.sample(64, seed=0))
