@@ -60,8 +60,10 @@ class LanguageRecipe(Recipe):
 
     def optimizers(self, model: Model, steps: int) -> tuple[list[Any], list[Any]]:
         """AdamW for matrices and one without decay for the rest, and the schedule of each."""
-        parameters = model.parameters()
-        groups = [[p for p in parameters if len(p.shape) > 1], [p for p in parameters if len(p.shape) < 2]]
+        groups: tuple[list[Any], list[Any]] = [], []
+        for parameter in model.parameters():
+            matrix = sum(size > 1 for size in parameter.shape) > 1  # biases may be (1, n)
+            groups[0 if matrix else 1].append(parameter)
         made = [
             optim.AdamW(group, self.lr, 0.9, self.beta2, weight_decay=decay)
             for group, decay in zip(groups, (self.weight_decay, 0.0), strict=True)

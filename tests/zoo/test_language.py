@@ -9,6 +9,7 @@ import needle as ndl
 from needle import data
 from needle.data.text import CharTokenizer
 from needle.errors import DataError, NeedleError, ShapeError
+from needle.nn.state import named_tensors
 from zoo.corpora import SHAKESPEARE, made_up, texts, tokenizer_of
 from zoo.generate import Sampling
 from zoo.gpt import GPT
@@ -164,6 +165,15 @@ def test_the_metric_is_the_mean_over_the_text(recipe: Any) -> None:
     found = recipe.evaluate(model, sets._replace(test=ids))
     assert found["loss"] == pytest.approx(expected, rel=1e-5)
     assert found["perplexity"] == pytest.approx(np.exp(expected), rel=1e-5)
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    model = gpt()
+    (decaying, others), schedules = WindowRecipe(weight_decay=0.3).optimizers(model, steps=7)
+    assert decaying.weight_decay == 0.3 and others.weight_decay == 0 and len(schedules) == 2
+    names = {id(parameter): name for name, parameter in named_tensors(model)}
+    assert all("bias" not in names[id(p)] and "norm" not in names[id(p)] for p in decaying.params)
+    assert len(decaying.params) + len(others.params) == len(model.parameters())
 
 
 def test_samples_are_written_and_leave_the_generator_alone(tmp_path: Any) -> None:
