@@ -68,7 +68,7 @@ def _generate(args: argparse.Namespace) -> int:
     model = load(args.name, pretrained=args.weights is None, weights=args.weights)
     if not isinstance(model, LanguageModel):
         raise ZooError(f"[generate] {args.name} writes no text: {entry(args.name).task}")
-    sampling = {key: getattr(args, key) for key in ("temperature", "top_k", "top_p", "seed")}
+    sampling = {key: getattr(args, key) for key in ("temperature", "top_k", "top_p", "seed", "stop")}
     print(args.prompt, end="")
     for piece in model.stream(args.prompt, args.tokens, **sampling):
         print(piece, end="", flush=True)
@@ -124,6 +124,7 @@ def _text_options(generate: argparse.ArgumentParser) -> None:
     generate.add_argument("--tokens", type=int, default=200, help="how many at most (default: 200)")
     generate.add_argument("--temperature", type=float, default=0.8, help="0 takes the most probable (default: 0.8)")
     generate.add_argument("--top-k", type=int, help="draw from the k most probable alone")
+    generate.add_argument("--stop", action="append", help="end before this text; may be given several times")
     generate.add_argument("--top-p", type=float, help="draw from the fewest whose probabilities sum to this alone")
 
 

@@ -39,6 +39,8 @@ def test_a_language_model_writes_on(capsys: Capture, tmp_path: Path) -> None:
         options = ["--weights", weights, "--prompt", "the ", "--tokens", "20", "--seed", seed]
         assert main(["generate", "gpt-char", *options]) == 0
         texts.append(capsys.readouterr().out)
+    assert main(["generate", "gpt-char", *options, "--stop", texts[2][8], "--stop", "!"]) == 0
+    assert capsys.readouterr().out == texts[2][: texts[2].index(texts[2][8], 4)] + "\n"
     assert texts[0] == texts[1] != texts[2] and texts[0].startswith("the ") and len(texts[0]) == 25
 
 
