@@ -17,6 +17,7 @@ ND_INLINE int64_t place(float id, int64_t n) { return int64_t(id) + (id < 0 ? n 
 // y (outer, count, inner): y[o][i] = x[o][ids[i]], x (outer, n, inner).
 inline void take(const Executor& executor, int64_t outer, int64_t n, int64_t count, int64_t inner, const float* x,
                  const float* ids, float* y) {
+    if (inner == 0) return;
     parallel_ranges(executor, outer * count, inner, [&](int64_t first, int64_t end) {
         for (int64_t row = first; row < end; ++row) {
             const float* from = x + (row / count * n + place(ids[row % count], n)) * inner;
@@ -30,6 +31,7 @@ inline void take(const Executor& executor, int64_t outer, int64_t n, int64_t cou
 // slices of dx and goes through all the ids, so no two tasks add to the same one.
 inline void take_gradient(const Executor& executor, int64_t outer, int64_t n, int64_t count, int64_t inner, const float* g,
                           const float* ids, float* dx) {
+    if (n * inner == 0) return;
     const int64_t parts = outer >= 16 ? 1 : max<int64_t>(1, min<int64_t>(16, n * inner / (4 * kTaskElements)));
     const int64_t step = ceil_div(n, parts);
     parallel_ranges(executor, outer * parts, (step + count) * inner, [&](int64_t first_task, int64_t end_task) {
@@ -66,8 +68,9 @@ inline void gather_gradient(const Executor& executor, int64_t outer, int64_t n, 
     parallel_rows(executor, outer * strips, (n + count) * wide, [&](int64_t task) {
         const int64_t o = task / strips, first = task % strips * wide, end = min(inner, first + wide);
         float* to = dx + o * n * inner;
-        for (int64_t m = 0; m < n; ++m)
-            std::memset(to + m * inner + first, 0, sizeof(float) * static_cast<std::size_t>(end - first));
+        const int64_t pieces = strips == 1 ? 1 : n, length = strips == 1 ? n * inner : end - first;
+        for (int64_t m = 0; m < pieces; ++m)
+            std::memset(to + m * inner + first, 0, sizeof(float) * static_cast<std::size_t>(length));
         for (int64_t j = 0; j < count; ++j)
             for (int64_t i = first, row = (o * count + j) * inner; i < end; ++i)
                 to[place(index[row + i], n) * inner + i] += g[row + i];

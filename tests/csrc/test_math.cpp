@@ -61,6 +61,9 @@ int main(int argc, char** argv) {
     sweep("tanh", 1.5, [](nd::Vec x) { return nd::tanh(x); }, [](double x) { return std::tanh(x); }, step);
     sweep("sigmoid", 2.5, [](nd::Vec x) { return nd::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, step);
     sweep("erf", 1.5, [](nd::Vec x) { return nd::erf(x); }, [](double x) { return std::erf(x); }, step);
+    sweep("softplus", 3, [](nd::Vec x) { return nd::softplus(x); },
+          [](double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }, step);
+    sweep("sqrt", 0.5, [](nd::Vec x) { return nd::square_root(x); }, [](double x) { return std::sqrt(x); }, step);
     powers();
     for (float x : {0.3f, -1.7f, 20.0f}) CHECK(same_bits(nd::exp(x), nd::exp(nd::splat(x))[0]), "a float and a lane differ");
     return finish("test_math");

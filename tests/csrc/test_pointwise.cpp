@@ -80,16 +80,23 @@ void nests(const nd::Executor& executor, int64_t largest) {
     std::vector<float> y(static_cast<std::size_t>(total)), scattered(static_cast<std::size_t>(to.span), 7.0f), sum = y;
     nd::Nest<2> gather, scatter;
     nd::Nest<3> add;
+    nd::Nest<4> choose;
+    std::vector<float> chosen = y;
     for (int d = 0; d < dims; ++d) {
         gather.push(size[d], {dense[d], from.stride[d]});
         scatter.push(size[d], {to.stride[d], dense[d]});
         add.push(size[d], {dense[d], from.stride[d], other.stride[d]});
+        choose.push(size[d], {dense[d], dense[d], from.stride[d], other.stride[d]});
     }
     nd::copy_strided(executor, gather, y.data(), x.data() + from.offset);
     nd::copy_strided(executor, scatter, scattered.data() + to.offset, y.data());
     nd::map(executor, add, nd::Add{}, sum.data(), x.data() + from.offset, z.data() + other.offset);
+    for (int64_t i = 0; i < total; i += 3) y[i] = 0;
+    nd::map(executor, choose, nd::Where{}, chosen.data(), y.data(), x.data() + from.offset, z.data() + other.offset);
     for (int64_t i = 0; i < total; ++i) {
         const float a = x[element(from, i)], b = z[element(other, i)];
+        CHECK(chosen[i] == (y[i] != 0 ? a : b), "element %d of a choice of %d", int(i), int(total));
+        if (i % 3 == 0) y[i] = a;
         CHECK(y[i] == a, "gathered element %d of %d", int(i), int(total));
         CHECK(scattered[element(to, i)] == a, "scattered element %d of %d", int(i), int(total));
         CHECK(sum[i] == a + b, "element %d of a strided sum of %d", int(i), int(total));
@@ -112,18 +119,21 @@ void reductions() {
         const std::vector<float> x = random_floats(outer * k * inner);
         const std::vector<float> one = reduced<nd::SumFold>({}, outer, k, inner, x);
         const std::vector<float> most = reduced<nd::MaxFold>({}, outer, k, inner, x);
+        const std::vector<float> least = reduced<nd::MinFold>(three_threads(), outer, k, inner, x);
         const std::vector<float> three = reduced<nd::SumFold>(three_threads(), outer, k, inner, x);
         for (int64_t o = 0; o < outer; ++o)
             for (int64_t i = 0; i < inner; ++i) {
                 double sum = 0;
-                float top = -std::numeric_limits<float>::infinity();
+                float top = -std::numeric_limits<float>::infinity(), bottom = -top;
                 for (int64_t j = 0; j < k; ++j) {
                     sum += x[(o * k + j) * inner + i];
                     top = std::max(top, x[(o * k + j) * inner + i]);
+                    bottom = std::min(bottom, x[(o * k + j) * inner + i]);
                 }
                 const std::size_t at = static_cast<std::size_t>(o * inner + i);
                 CHECK(std::fabs(one[at] - sum) <= 1e-6 * (1 + std::sqrt(double(k)) * 4), "sum %g, wanted %g", one[at], sum);
                 CHECK(most[at] == top, "maximum %g, wanted %g", most[at], top);
+                CHECK(least[at] == bottom, "minimum %g, wanted %g", least[at], bottom);
                 CHECK(same_bits(one[at], three[at]), "one thread gives %.9g, three give %.9g", one[at], three[at]);
             }
     }
@@ -136,6 +146,11 @@ void special_values() {
         CHECK(std::isnan(nd::Max{}(nd::splat(nan), nd::splat(other))[0]), "the maximum of NaN and %g, as vectors", other);
     }
     CHECK(std::isnan(nd::Relu{}(nan)), "relu of NaN");
+    CHECK(std::isnan(nd::Min{}(nan, 1.0f)) && std::isnan(nd::Min{}(1.0f, nan)), "the minimum of NaN");
+    CHECK(std::isnan(nd::Sign{}(nan)) && std::isnan(nd::Clip{0, 1}(nan)) && std::isnan(nd::Abs{}(nan)), "NaN stays");
+    CHECK(nd::Sign{}(-3.0f) == -1 && nd::Sign{}(0.0f) == 0 && nd::Sign{}(inf) == 1, "signs");
+    CHECK(nd::LargerShare{}(2.0f, 1.0f) == 1 && nd::LargerShare{}(1.0f, 1.0f) == 0.5f && nd::LargerShare{}(1.0f, 2.0f) == 0, "shares");
+    CHECK(nd::Softplus{}(-inf) == 0 && nd::Softplus{}(inf) == inf && nd::Gelu{}(inf) == inf, "at infinity");
     CHECK(nd::ReluGradient{}(inf, -1.0f) == 0, "no gradient flows where x <= 0");
     std::vector<float> x(100, 1.0f);
     x[37] = nan;
@@ -164,8 +179,14 @@ void same_bits_everywhere() {
     mix(y);
     mix(reduced<nd::SumFold>({}, 1, 5000, 1, x));
     mix(reduced<nd::SumFold>({}, 1, 500, 10, x));
+    nd::map(int64_t(5000), nd::Gelu{}, y.data(), x.data());
+    mix(y);
+    nd::map(int64_t(5000), nd::GeluTanhGradient{}, y.data(), x.data(), x.data());
+    mix(y);
+    nd::map(int64_t(5000), nd::Softplus{}, y.data(), x.data());
+    mix(y);
 #if defined(__FMA__) || defined(__ARM_NEON)
-    CHECK(hash == 0xb9d8544fff8bddc5u, "the hash is 0x%llxu", static_cast<unsigned long long>(hash));
+    CHECK(hash == 0xf77e13cca000af14u, "the hash is 0x%llxu", static_cast<unsigned long long>(hash));
 #endif
 }
 

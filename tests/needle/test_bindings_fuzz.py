@@ -165,6 +165,13 @@ def use_everything(nd, numpy, ones):
     y = k.max_pool(image, image, rows, columns)
     k.max_pool_gradient(y, image, rows, columns), k.resample(image, rows, columns)
     k.cross_entropy(x, label, 0.1), k.cross_entropy_gradient(ones(1), x, label, 0.1)
+    k.cross_entropy(x, label, 0.1, 1, "none"), k.cross_entropy_gradient(ones(2), x, label, 0.0, 1, "none")
+    k.take(x, label, 1), k.take_gradient(x, label, 0, 3), k.gather(x, ones(2, 1), 1)
+    k.gather_gradient(ones(2, 1), ones(2, 1), 1, 3)
+    for a, b in ((x, ones(2, 3)), (ones(3, 4)[0:2, ::2], ones(2, 2))):
+        k.where(a, b, b), k.clip(a, 0.0, 1.0), k.clip_gradient(a, b, 0.0, 1.0), k.leaky_relu(a, 0.1)
+        k.leaky_relu_gradient(a, b, 0.1), k.squared_difference_gradient(a, b, b)
+    k.min(x, 1)
     weight = ones(3)
     _, mean, var = k.batch_norm(image, weight, weight, 1e-5)
     k.batch_norm_gradient(image, image, weight, mean, var, 1e-5)
