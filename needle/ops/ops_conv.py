@@ -111,6 +111,8 @@ class ConvWeightGradient(TensorOp):
     def infer(self, x: Type, g: Type) -> Type:
         _check("conv_weight_gradient", self, x.shape, (self.kernel, self.kernel, 1, 1))
         fits = (x.shape[0], *_windows(self, x.shape, self.kernel))
+        if min(fits[1:]) < 1:
+            raise ShapeError(f"[conv_weight_gradient] kernel {self.kernel} does not fit {x.shape}")
         if g.shape[:3] != fits or len(g.shape) != 4 or x.shape[3] % self.groups or g.shape[3] % self.groups:
             raise ShapeError(f"[conv_weight_gradient] needs g ({', '.join(map(str, fits))}, C), got {g.shape}")
         shape = (self.kernel, self.kernel, x.shape[3] // self.groups, g.shape[3])

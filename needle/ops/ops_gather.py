@@ -47,7 +47,7 @@ class TakeGradient(TensorOp):
 
     def infer(self, g: Type, ids: Type) -> Type:
         end = self.axis + len(ids.shape)
-        if g.shape[self.axis : end] != ids.shape:
+        if len(g.shape) < end or self.axis > len(g.shape) or g.shape[self.axis : end] != ids.shape:
             raise ShapeError(f"[take_gradient] needs the shape of ids {ids.shape} at axis {self.axis}, got {g.shape}")
         return Type((*g.shape[: self.axis], self.size, *g.shape[end:]), g.dtype)
 
@@ -92,6 +92,7 @@ class GatherGradient(TensorOp):
     def infer(self, g: Type, index: Type) -> Type:
         if g.shape != index.shape:
             raise ShapeError(f"[gather_gradient] g and index must have one shape, got {g.shape} and {index.shape}")
+        axis_of("gather_gradient", self.axis, len(g.shape))
         return Type(replaced(g.shape, self.axis, self.size), g.dtype)
 
     def compute(self, g: Any, index: Any) -> Any:

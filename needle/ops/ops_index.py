@@ -48,6 +48,9 @@ class GetItemGradient(TupleFields, TensorOp):
     shape: tuple[int, ...]
 
     def infer(self, g: Type) -> Type:
+        needed = GetItem(self.index).infer(Type(self.shape)).shape
+        if g.shape != needed:
+            raise ShapeError(f"[getitem_gradient] needs g {needed}, got {g.shape}")
         return Type(self.shape, g.dtype)
 
     def compute(self, g: Any) -> Any:

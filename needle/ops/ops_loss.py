@@ -43,8 +43,7 @@ class CrossEntropy(TensorOp):
             raise NeedleError(f"[cross_entropy] reduction must be one of {REDUCTIONS}, got {self.reduction!r}")
 
     def infer(self, logits: Type, labels: Type) -> Type:
-        if len(logits.shape) != 2 or labels.shape != logits.shape[:1]:
-            raise ShapeError(f"[cross_entropy] needs logits (N, C), labels (N,), got {logits.shape}, {labels.shape}")
+        _check("cross_entropy", logits, labels)
         return Type(self._shape(logits.shape), logits.dtype)
 
     def compute(self, logits: Any, labels: Any) -> Any:
@@ -69,6 +68,9 @@ class CrossEntropyGradient(TensorOp):
     reduction: str = "mean"
 
     def infer(self, g: Type, logits: Type, labels: Type) -> Type:
+        _check("cross_entropy_gradient", logits, labels)
+        if g.shape not in ([labels.shape] if self.reduction == "none" else [(), (1,)]):
+            raise ShapeError(f"[cross_entropy_gradient] needs g of the shape of the loss, got {g.shape}")
         return logits
 
     def compute(self, g: Any, logits: Any, labels: Any) -> Any:
@@ -80,6 +82,14 @@ class CrossEntropyGradient(TensorOp):
             return pullback(lambda x: cross_entropy_in_ops(self, x, labels, g.shape), [logits], [g])
 
         return gradient_of(formula, out_grad, node)
+
+
+def _check(where: str, logits: Type, labels: Type) -> None:
+    """Raise ShapeError unless these are logits of at least one row and one class, and a label for each row."""
+    if len(logits.shape) != 2 or labels.shape != logits.shape[:1]:
+        raise ShapeError(f"[{where}] needs logits (N, C), labels (N,), got {logits.shape}, {labels.shape}")
+    if 0 in logits.shape:
+        raise ShapeError(f"[{where}] needs at least one row and one class, got {logits.shape}")
 
 
 def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -47,7 +47,7 @@ class EmbedGradient(TensorOp):
     n: int
 
     def infer(self, g: Type, ids: Type) -> Type:
-        if g.shape[:-1] != ids.shape:
+        if not g.shape or g.shape[:-1] != ids.shape:
             raise ShapeError(f"[embed_gradient] needs g of shape ids.shape + (d,), got {g.shape} for {ids.shape}")
         return Type((self.n, g.shape[-1]), g.dtype)
 
@@ -74,8 +74,9 @@ class Attention(TensorTupleOp):
         if not same or len(k.shape) != 4:
             given = f"{q.shape}, {k.shape}, {v.shape}"
             raise ShapeError(f"[attention] needs q (B, H, Tq, D), k and v (B, H, Tk, D), got {given}")
-        if k.shape[2] == 0 or (self.causal and q.shape[2] > k.shape[2]):
-            raise ShapeError(f"[attention] needs a key for every query, got {q.shape[2]} queries, {k.shape[2]} keys")
+        if 0 in k.shape[2:] or (self.causal and q.shape[2] > k.shape[2]):
+            given = f"{q.shape[2]} queries, {k.shape[2]} keys of depth {k.shape[3]}"
+            raise ShapeError(f"[attention] needs a key for every query, got {given}")
         return q, Type(q.shape[:3], q.dtype)
 
     def compute(self, q: Any, k: Any, v: Any) -> Any:

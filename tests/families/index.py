@@ -150,5 +150,6 @@ REFUSALS: list[Refusal] = [
     (ops.Take(2), ((2, 3), (4,)), r"\[take\] axis must be in -2\.\.1 for 2 axes, got 2"),
     (ops.Gather(1), ((2, 3), (3, 1)), r"\[gather\] shapes must agree but along axis 1, got \(2, 3\) and \(3, 1\)"),
     (ops.TakeGradient(0, 4), ((3, 2), (4,)), r"\[take_gradient\] needs the shape of ids \(4,\) at axis 0, got"),
+    (ops.GetItemGradient((0,), (4, 3)), ((4,),), r"\[getitem_gradient\] needs g \(3,\), got \(4,\)"),
     (ops.GatherGradient(0, 4), ((3, 2), (3,)), r"\[gather_gradient\] g and index must have one shape"),
 ]

@@ -74,6 +74,8 @@ TORCH: dict[type, Callable[..., Any]] = {
 }
 
 REFUSALS: list[Refusal] = [
+    (ops.CrossEntropy(), ((0, 4), (0,)), r"\[cross_entropy\] needs at least one row and one class, got \(0, 4\)"),
+    (ops.CrossEntropyGradient(), ((3,), (3, 4), (3,)), r"\[cross_entropy_gradient\] needs g of the shape of the loss"),
     (ops.CrossEntropy(), ((3, 4), (4,)), r"\[cross_entropy\] needs logits \(N, C\), labels \(N,\), got \(3, 4\)"),
     (ops.SquaredDifference(), ((3,), (4,)), r"\[squared_difference\] shapes must be equal or broadcast"),
 ]

@@ -31,7 +31,7 @@ def _output(x: NDArray) -> tuple[Any, tuple[int, ...]]:
 
 def _attention_sizes(where: str, q: NDArray, k: NDArray, v: NDArray, causal: bool) -> tuple[int, ...]:
     fits = q.ndim == k.ndim == 4 and k.shape == v.shape and q.shape[:2] == k.shape[:2] and q.shape[3] == k.shape[3]
-    if not fits or 0 in k.shape:
+    if not fits or 0 in k.shape[2:]:
         raise ShapeError(f"[{where}] needs q (B, H, Tq, D), k and v (B, H, Tk, D), got {q.shape}, {k.shape}, {v.shape}")
     if causal and q.shape[2] > k.shape[2]:
         raise ShapeError(
