@@ -49,7 +49,7 @@ class _Loss(Module):
 
 
 class MSELoss(_Loss):
-    """loss = (prediction - target)^2."""
+    """loss = (prediction - target)^2, prediction and target of one shape; another one raises ShapeError."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         self._same_shape(prediction, target)
@@ -57,7 +57,7 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """loss = |prediction - target|."""
+    """loss = |prediction - target|, prediction and target of one shape; another one raises ShapeError."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         self._same_shape(prediction, target)
@@ -65,7 +65,10 @@ class L1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """loss = d^2 / 2 where d = |prediction - target| <= delta, else delta (d - delta / 2); delta 1 is smooth L1."""
+    """loss = d^2 / 2 where d = |prediction - target| <= delta, else delta (d - delta / 2); delta 1 is smooth L1.
+
+    Prediction and target of one shape; another one raises ShapeError, a delta that is not positive NeedleError.
+    """
 
     def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -84,7 +87,7 @@ class BCEWithLogitsLoss(_Loss):
     """loss = -w y log s(x) - (1 - y) log(1 - s(x)), s the sigmoid, x the logits, y the target, w `pos_weight`.
 
     Computed as softplus(x) - x y, which no x overflows. `pos_weight`, a number or a Tensor that broadcasts, is what a
-    target of 1 counts more than one of 0.
+    target of 1 counts more than one of 0. Raises ShapeError unless logits and target have one shape.
     """
 
     def __init__(self, pos_weight: Any = None, reduction: str = "mean") -> None:
@@ -128,7 +131,8 @@ class CrossEntropyLoss(_Loss):
 
     Logits x (N, C) or (N, C, ...). The target is either the labels, whole numbers in 0..C-1 of the shape of x without
     its axis 1, or probabilities of the shape of x. Labels that are `ignore_index` count for nothing; the mean is over
-    the others, and 0 if there are none.
+    the others, and 0 if there are none. Raises ShapeError for other shapes, NeedleError for a smoothing outside [0, 1]
+    or an `ignore_index` beside probabilities, IndexRangeError for other labels.
     """
 
     def __init__(self, smoothing: float = 0.0, ignore_index: int | None = None, reduction: str = "mean") -> None:

@@ -65,7 +65,10 @@ class AdaptiveMaxPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """The means over `size` windows that cover the image evenly, as AdaptiveMaxPool2d has them; 1: the global mean."""
+    """The means over `size` windows that cover the image evenly, as AdaptiveMaxPool2d has them; 1: the global mean.
+
+    x (N, C, H, W), y (N, C, *size).
+    """
 
     def __init__(self, size: int | Pair = 1) -> None:
         super().__init__()

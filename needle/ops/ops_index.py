@@ -103,6 +103,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index], as numpy has it: ints, slices with any step, None, Ellipsis, and integer arrays on one axis.
 
     Without an array y is a view of x. A mask is refused: the shape of y would depend on its elements; see `where`.
+    Raises IndexRangeError outside x, ShapeError and DTypeError for what is no such index.
     """
     parts = _expanded(index if isinstance(index, tuple) else (index,), len(x.shape))
     found: list[Part] = []
