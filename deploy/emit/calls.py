@@ -185,7 +185,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.SquaredDifference: TRAINING,
     ops.SquaredDifferenceGradient: TRAINING,
     ops.BatchNorm: TRAINING,
-    ops.ConvInputGradient: TRAINING,
+    ops.ConvInputGradient: Refused("programs cannot hold transposed convolutions yet"),
     ops.ConvWeightGradient: TRAINING,
     ops.AttentionGradient: TRAINING,
     ops.BatchNormGradient: TRAINING,
