@@ -18,6 +18,8 @@ from zoo.dcgan import Discriminator, Generator
 from zoo.pictures import grid, save_grid
 from zoo.resnet import CifarResNet, Shortcut
 
+pytestmark = pytest.mark.both_modes
+
 
 def count(net: nn.Module) -> int:
     return sum(int(np.prod(p.shape)) for p in net.parameters())
