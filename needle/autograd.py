@@ -15,9 +15,9 @@ import numpy
 
 import needle  # for needle.ops, which are written in Tensors
 
-from .backend_selection import NDArray  # noqa: F401  (one of this module's public names)
+from .backend_selection import BACKEND, NDArray  # noqa: F401  (NDArray is one of this module's public names)
 from .errors import DeviceError, NeedleError, ShapeError
-from .types import Type
+from .types import FLOATS, Type
 
 LAZY_MODE = False  # True: record ops now, compute when the data is asked for
 RECOMPUTING = False  # True while `recompute` runs a function again: running statistics have taken in its batch before
@@ -29,6 +29,7 @@ class Op:
     """An operation: `compute` on arrays, `gradient` on Values and, for the ops of this library, `infer` on types."""
 
     infer: Any = None  # (*types) -> Type, or a tuple of them; None: known only by computing
+    promotes = False  # whether operands of different dtypes are cast to the one in which they meet
 
     def __call__(self, *args: Value) -> Value:
         raise NotImplementedError
@@ -128,7 +129,8 @@ class Value:
         if isinstance(data, tuple | list):
             self._type = tuple(Type(x.shape, str(x.dtype)) for x in data)
             return self._type
-        return Type(data.shape, str(data.dtype))
+        dtype = data.dtype
+        return Type(data.shape, dtype if dtype.__class__ is str else str(dtype))
 
     def is_leaf(self) -> bool:
         """True for a value that no op made."""
@@ -154,10 +156,15 @@ class Value:
 
         Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit, and DeviceError.
         """
-        type = op.infer(*[x._type or x.type for x in inputs]) if op.infer is not None else None
+        type = None
+        if op.infer is not None:
+            types = [x._type or x.type for x in inputs]
+            type = op.infer(*types)
+            if op.promotes and types[0].dtype != types[1].dtype:
+                inputs = needle.ops.promoted(inputs)  # type: ignore[arg-type]
         if LAZY_MODE:
             value = cls.__new__(cls)
-            value._init(op, list(inputs), type=type)
+            value._init(op, list(inputs), type=type, requires_grad=None if differentiable(type, inputs) else False)
             return value
         try:
             data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
@@ -171,7 +178,7 @@ class Value:
             data = numpy.asarray(data)
         value = cls.__new__(cls)
         for x in inputs:
-            if x.requires_grad:
+            if x.requires_grad and differentiable(type, inputs):
                 value._init(op, list(inputs), cached_data=data, requires_grad=True, type=type)
                 return value
         value._init(None, [], cached_data=data, requires_grad=False)
@@ -183,6 +190,16 @@ class Value:
         if isinstance(data, tuple):
             return [x if isinstance(x, numpy.ndarray) else x.numpy() for x in data]
         return data if isinstance(data, numpy.ndarray) else data.numpy()
+
+
+def differentiable(type: Any, inputs: Sequence[Value] = ()) -> bool:
+    """Whether a value of this type can have a gradient: floats and tuples can; bool and integers have none.
+
+    In numpy mode those can that were made with `requires_grad=True`, and what is computed of them.
+    """
+    if type.__class__ is not Type or type.dtype in FLOATS:
+        return True
+    return BACKEND == "np" and any(x.requires_grad and not differentiable(x.type) for x in inputs)
 
 
 class TensorTuple(Value):

@@ -9,9 +9,10 @@ import numpy
 
 import needle  # for needle.ops and needle.init, which are written in Tensors
 
-from .autograd import Value, compute_gradient_of_variables
+from .autograd import Value, compute_gradient_of_variables, differentiable
 from .backend_selection import BACKEND, NDArray, array_api, default_device
-from .errors import ShapeError
+from .errors import DTypeError, ShapeError
+from .types import FLOATS
 
 
 class Tensor(Value):
@@ -31,11 +32,12 @@ class Tensor(Value):
             else:
                 data = _array_from_numpy(array.numpy(), device, dtype)
         elif isinstance(array, NDArray) and BACKEND == "nd" and (device is None or device == array.device):
-            data = array
+            data = array if dtype is None else array.astype(dtype)
         else:
-            source = array.numpy() if BACKEND == "nd" and isinstance(array, NDArray) else array
+            source = array.shared() if BACKEND == "nd" and isinstance(array, NDArray) else array
             data = _array_from_numpy(source, default_device() if device is None else device, dtype)
-        self._init(None, [], cached_data=data, requires_grad=requires_grad)
+        possible = data.dtype in FLOATS or BACKEND == "np"
+        self._init(None, [], cached_data=data, requires_grad=requires_grad and possible)
 
     @property
     def data(self) -> Tensor:
@@ -82,8 +84,11 @@ class Tensor(Value):
     def backward(self, out_grad: Tensor | None = None) -> None:
         """d self / d x into `x.grad` of every x this tensor was computed from (overwriting what was there).
 
-        `out_grad` is the adjoint of this tensor, ones by default. Raises ShapeError if it has another shape.
+        `out_grad` is the adjoint of this tensor, ones by default. Raises ShapeError if it has another
+        shape, DTypeError if this tensor does not hold floats.
         """
+        if not differentiable(self.type, [self]):
+            raise DTypeError(f"[backward] only floats have gradients, this tensor is {self.dtype}")
         if out_grad is None:
             out_grad = needle.init.ones(*self.shape, dtype=self.dtype, device=self.device)
         elif tuple(out_grad.shape) != tuple(self.shape):
@@ -120,6 +125,10 @@ class Tensor(Value):
     def matmul(self, other: Tensor) -> Tensor:
         """self @ other, with numpy's broadcasting of the leading axes."""
         return needle.ops.MatMul()(self, other)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """This tensor with elements of another dtype; itself where it has that dtype. Gradients are cast back."""
+        return needle.ops.cast(self, dtype)
 
     def sum(self, axes: Any = None) -> Tensor:
         """The sum over `axes` (None: all; an int or a tuple)."""
@@ -182,4 +191,4 @@ def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
     """`source` as an array of the chosen backend."""
     if BACKEND == "np":
         return numpy.array(source, dtype=dtype)
-    return array_api.array(numpy.asarray(source), device=device, dtype=dtype or "float32")
+    return array_api.array(source, device=device, dtype=dtype or "float32")

@@ -2,11 +2,73 @@
 
 An op's `infer` maps the types of its inputs to the type of its output. Shapes are tuples of ints; while a graph is
 being traced an int may be a `Dim`, an integer that remembers its name, so that `batch` stays symbolic.
+
+NDArrays hold the DTYPES, and those of two operands meet in the later one: bool < int32 < int64 < float32 < float64.
+Python numbers are weak: they raise the dtype only where it cannot hold their kind. See docs/dtypes.md.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy
+
+from .errors import DTypeError
+
+DTYPES = ("bool", "int32", "int64", "float32", "float64")
+FLOATS = ("float32", "float64", "float16", "longdouble")  # that have gradients; the last two in numpy mode alone
+
+
+def dtype_of(where: str, dtype: Any) -> str:
+    """The name of a dtype in any spelling ("int64", numpy.int64, int, ...). DTypeError unless it is one of DTYPES."""
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
+    try:
+        name = str(numpy.dtype(dtype).name)
+    except (TypeError, ValueError, SyntaxError):  # what numpy answers to words it does not know
+        name = ""
+    if dtype is None or name not in DTYPES:
+        raise DTypeError(f"[{where}] dtype must be one of {', '.join(DTYPES)}, got {name or repr(dtype)}")
+    return name
+
+
+@lru_cache
+def promote(a: str, b: str) -> str:
+    """The dtype in which NDArrays of dtypes `a` and `b` meet: the later one of DTYPES."""
+    return max(a, b, key=DTYPES.index)
+
+
+def promote_number(dtype: str, number: bool | int | float) -> str:
+    """The dtype in which an NDArray of `dtype` meets a Python number: its own, if it has numbers of that kind."""
+    if isinstance(number, bool) or dtype.startswith("float"):
+        return dtype
+    if isinstance(number, float):
+        return "float32"
+    return "int64" if dtype == "bool" else dtype
+
+
+def number_of(where: str, value: Any, dtype: Any) -> Any:
+    """`value`, a Python or numpy number, as a Python number that meets arrays of `dtype`.
+
+    DTypeError if it is none, or a whole number that is too large for the dtype.
+    """
+    if isinstance(value, numpy.generic | numpy.ndarray) and value.ndim == 0 and value.dtype.kind in "biuf":
+        value = value.item()
+    if isinstance(value, float):
+        return float(value)
+    if not isinstance(value, int):
+        raise DTypeError(f"[{where}] needs a number, got {type(value).__name__}")
+    limit = 2.0**1023 if dtype in FLOATS else 2**31 if dtype == "int32" else 2**63
+    if not -limit <= value < limit:
+        raise DTypeError(f"[{where}] {value:.6g} is too large for {dtype}" if abs(value) < 2.0**1023 else
+                         f"[{where}] a number of {value.bit_length()} bits is too large for {dtype}")  # fmt: skip
+    return value
+
+
+def summed(dtype: str) -> str:
+    """The dtype of sums: int64 for bool and integers."""
+    return dtype if dtype.startswith("float") else "int64"
 
 
 class Type(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from needle import BACKEND, Tensor, TensorTuple, array_api, autograd, ops
-from needle.errors import NeedleError, ShapeError
+from needle.errors import NeedleError
 from needle.types import Dim, Type
 from tests.case import Case
 from tests.cases import CASES, MEANING, REFUSALS, meaning
@@ -88,7 +88,8 @@ def test_value_is_the_meaning(case: Case, kind: str) -> None:
     assert_equal(case, found, meant, tolerance)
     for y, expected in zip(found, outputs(meant), strict=True):
         own = kind if kind in ("float64", "float32") else "float32"
-        assert str(y.dtype) == (ops.arrays.TRUTH if np.asarray(expected).dtype == bool else own)
+        own = getattr(case.op, "dtype", own)
+        assert str(y.dtype) == ("bool" if np.asarray(expected).dtype == bool else own)
 
 
 @pytest.mark.parametrize("kind", NATIVE)
@@ -242,7 +243,7 @@ def test_wrong_shapes_are_refused_in_plain_words(op: Any, shapes: tuple[Any, ...
         op.infer(*types)
     inputs = tuple(tuple(map(np.zeros, x)) if deep else np.zeros(x) for x, deep in zip(shapes, nested, strict=True))
     leaves = tensors(inputs, ARRAYS[NATIVE[0]])
-    with pytest.raises((ShapeError, IndexError), match=message):
+    with pytest.raises(NeedleError, match=message):
         op(*[ops.make_tuple(*x) if isinstance(x, tuple) else x for x in leaves])
 
 

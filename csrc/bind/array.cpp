@@ -111,7 +111,7 @@ void empty_cache() noexcept {
     kept.held = 0;
 }
 
-Array::Array(int64_t count) : ptr(nullptr), size(count) {
+Array::Array(int64_t count) : ptr(nullptr), size(count), owned(true) {
     if (count < 0) refuse("Array", "size must not be negative, got " + std::to_string(count));
     if (count > (int64_t(1) << 46)) throw std::bad_alloc();
     ptr = static_cast<float*>(allocate(sizeof(float) * static_cast<std::size_t>(count)));
@@ -123,7 +123,9 @@ void* Array::operator new(std::size_t bytes) {
     return block;
 }
 
-Array::~Array() { release(ptr, sizeof(float) * static_cast<std::size_t>(size)); }
+Array::~Array() {
+    if (owned) release(ptr, sizeof(float) * static_cast<std::size_t>(size));
+}
 
 void refuse(const char* where, const std::string& what) {
     throw std::invalid_argument("[" + std::string(where) + "] " + what);

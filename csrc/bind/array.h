@@ -17,6 +17,7 @@ void empty_cache() noexcept;
 
 struct Array {
     explicit Array(int64_t count);
+    Array(float* lent, int64_t count) : ptr(lent), size(count), owned(false) {}  // the lender outlives it
     ~Array();
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;
@@ -27,6 +28,7 @@ struct Array {
 
     float* ptr;
     int64_t size;
+    bool owned;
 };
 
 // Scratch memory for the length of one call.

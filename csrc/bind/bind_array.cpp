@@ -42,6 +42,24 @@ py::array_t<float> to_numpy(Array& a, const Sizes& shape, const Sizes& strides, 
     return result;
 }
 
+// The strides of numpy count bytes.
+py::array_t<float> shared(Array& array, const Sizes& shape, const Sizes& strides, int64_t offset) {
+    check_axes("shared", shape);
+    float* x = checked("shared", array, shape, strides, offset);
+    Sizes bytes(strides);
+    for (int64_t& step : bytes) step *= static_cast<int64_t>(sizeof(float));
+    return py::array_t<float>(shape, bytes, x, py::cast(array, py::return_value_policy::reference));
+}
+
+// By hand, because py::keep_alive of pybind11 3.1 crashes where the arguments do not fit.
+py::object lent(py::array& a) {
+    if (!py::isinstance<py::array_t<float>>(a) || !(a.flags() & py::array::c_style) || !a.writeable())
+        refuse("lent", "needs a writable float32 array in row-major order");
+    py::object array = py::cast(std::make_unique<Array>(static_cast<float*>(a.mutable_data()), a.size()));
+    py::detail::keep_alive_impl(array, a);
+    return array;
+}
+
 void from_numpy(const py::array_t<float, py::array::c_style | py::array::forcecast>& a, Array& out) {
     if (a.size() != out.size)
         refuse("from_numpy", "needs " + std::to_string(out.size) + " elements, got " + std::to_string(a.size()));
@@ -84,10 +102,14 @@ void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, c
 }  // namespace
 
 void bind_array(py::module_& m) {
-    py::class_<Array>(m, "Array", "A flat block of floats, uninitialised.")
-        .def(py::init<int64_t>(), py::arg("size"))
+    py::class_<Array> array(m, "Array", "A flat block of floats, uninitialised.");
+    array.def(py::init<int64_t>(), py::arg("size"))
         .def("ptr", [](const Array& a) { return reinterpret_cast<std::uintptr_t>(a.ptr); }, "The address of the first element.")
         .def_readonly("size", &Array::size);
+    array.attr("dtype") = "float32";
+    array.attr("module") = m;  // the functions that work on it
+    m.def("lent", lent, "An Array of the memory of a, which it keeps alive.");
+    m.def("shared", shared, "The view as a numpy array of the same memory, which it keeps alive.");
     m.def("to_numpy", to_numpy, "A numpy copy of the view.");
     m.def("from_numpy", from_numpy, "out = a, cast to float32.");
     m.def("fill", fill, "Every element of out becomes the value.");

@@ -139,6 +139,7 @@ NO_BOOL = Refused("programs hold float32 only")
 NOT_YET = Refused("programs cannot hold this op yet")
 
 CALLS: dict[type, Row | Refused] = {
+    ops.Cast: Refused("programs compute in float32 throughout"),
     **dict.fromkeys(POINTWISE, pointwise),
     ops.Permute: permute,
     ops.Transpose: transpose,

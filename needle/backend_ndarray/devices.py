@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from needle.errors import IndexRangeError
+from needle.errors import DeviceError, IndexRangeError
+from needle.types import dtype_of
 
 from . import ndarray_backend_cpu, ndarray_backend_numpy
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class BackendDevice:
     """Where arrays live; attributes that it lacks are those of its module: `device.ewise_add`, `device.__tile_size__`.
 
-    Arrays of every device hold float32: `dtype` arguments are accepted and the numbers stored as float32.
-    Random numbers are numpy's, drawn as float64, so that they are the same on every device.
+    The module holds arrays of float32; those of every other dtype are numpy's. Random numbers are numpy's too, drawn as
+    float64 and then cast, so that they are the same on every device. Methods raise DTypeError for unknown dtypes.
     """
 
     def __init__(self, name: str, mod: ModuleType | None) -> None:
@@ -42,13 +43,20 @@ class BackendDevice:
         """Whether arrays can be made on this device."""
         return self.mod is not None
 
+    def holder(self, dtype: str) -> Any:
+        """The module that holds this device's arrays of a dtype. DeviceError when the device is not available."""
+        if self.mod is None:
+            enabled = [each for each in all_devices() if each.enabled()]
+            raise DeviceError(f"[{self}] the device is not available; enabled are {enabled}")
+        return self.mod if dtype == "float32" else ndarray_backend_numpy
+
     def rand(self, *shape: int, dtype: Any = "float32") -> NDArray:
         """Uniform on [0, 1)."""
-        return self._array(numpy.random.rand(*shape))
+        return self._array(numpy.random.rand(*shape), dtype)
 
     def randn(self, *shape: int, dtype: Any = "float32") -> NDArray:
         """Standard normal."""
-        return self._array(numpy.random.randn(*shape))
+        return self._array(numpy.random.randn(*shape), dtype)
 
     def one_hot(self, n: int, i: Any, dtype: Any = "float32") -> NDArray:
         """Rows of the n by n identity: shape i.shape + (n,). An index outside -n..n-1 is an IndexError."""
@@ -56,26 +64,27 @@ class BackendDevice:
         wrong = (ids < -n) | (ids >= n)
         if wrong.any():
             raise IndexRangeError(f"[one_hot] indices must lie in 0..{n - 1}, got {ids[wrong].flat[0]}")
-        rows = numpy.zeros((*ids.shape, n), dtype="float32")
-        numpy.put_along_axis(rows, (ids % n)[..., None], 1.0, axis=-1)
-        return self._array(rows)
+        rows = numpy.zeros((*ids.shape, n), dtype=dtype_of("one_hot", dtype))
+        numpy.put_along_axis(rows, (ids % n)[..., None], 1, axis=-1)
+        return self._array(rows, dtype)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = "float32") -> NDArray:
         """An array whose elements are whatever the memory holds."""
         from .ndarray import NDArray
 
-        return NDArray.make((shape,) if isinstance(shape, int) else tuple(shape), device=self)
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return NDArray.make(shape, device=self, dtype=dtype_of("empty", dtype))
 
     def full(self, shape: int | tuple[int, ...], fill_value: float, dtype: Any = "float32") -> NDArray:
         """An array of one number."""
-        array = self.empty(shape)
+        array = self.empty(shape, dtype)
         array.fill(fill_value)
         return array
 
-    def _array(self, values: Any) -> NDArray:
+    def _array(self, values: Any, dtype: Any) -> NDArray:
         from .ndarray import NDArray
 
-        return NDArray(values, device=self)
+        return NDArray(values, device=self, dtype=dtype)
 
 
 _CPU = BackendDevice("cpu", ndarray_backend_cpu)

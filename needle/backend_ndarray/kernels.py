@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .ndarray_backend_cpu import Array as FloatArray
+
+EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds every whole number
+
 # Every kernel by the module that holds it, in `cpu` and in `plain` alike.
 KERNELS = {
     "activation": "gelu gelu_gradient leaky_relu leaky_relu_gradient silu silu_gradient softplus softplus_gradient",
@@ -53,7 +57,10 @@ def _package(name: str) -> Any:
 
 
 class _Through:
-    """The plain kernels for arrays of another device: arguments go to numpy, results come back."""
+    """The plain kernels for NDArrays that are not compiled ones: they read their memory, and results come back.
+
+    Results keep the dtype that numpy gives them, but float64 needs an operand of float64: else they are float32.
+    """
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -62,33 +69,41 @@ class _Through:
         function = getattr(_package("plain"), name)  # AttributeError when there is no such kernel
 
         def call(*args: Any, **options: Any) -> Any:
-            given: dict[int, tuple[Any, np.ndarray]] = {}
+            dtypes = set()
 
             def there(a: Any) -> Any:
                 if isinstance(a, list):
                     return [there(each) for each in a]
-                return given.setdefault(id(a), (a, a.numpy()))[1] if hasattr(a, "_handle") else a
+                if not hasattr(a, "_handle"):
+                    return a
+                dtypes.add(a.dtype)
+                return a.shared()
 
-            result = function(*map(there, args), **{key: there(a) for key, a in options.items()})
-            if name.endswith("_step"):  # these change some of their arguments in place
-                for a, values in given.values():
-                    a._write(values)
-            return self._back(result)
+            args, options = tuple(map(there, args)), {key: there(a) for key, a in options.items()}
+            with np.errstate(all="ignore"):
+                return self._back(function(*args, **options), "float64" in dtypes)
 
         return call
 
-    def _back(self, result: Any) -> Any:
+    def _back(self, result: Any, double: bool) -> Any:
         from .ndarray import NDArray
 
         if isinstance(result, tuple | list):
-            return type(result)(self._back(each) for each in result)
+            return type(result)(self._back(each, double) for each in result)
         if isinstance(result, np.ndarray | np.generic):
-            return NDArray(result if result.ndim else result.reshape(1), device=self.device)
+            values = np.asarray(result) if result.ndim else np.reshape(result, 1)
+            values = values.astype("float32") if values.dtype == "float64" and not double else values
+            return NDArray.sharing(values if values.base is None else values.copy(), self.device)
         return result
 
 
 def kernels(x: Any) -> Any:
-    """The functions for an array like x: `plain` for numpy, `cpu` for NDArray on cpu(), else plain through numpy."""
+    """The functions for an array like x: `plain` for numpy, `cpu` for float32 on cpu(), else plain through numpy."""
     if isinstance(x, np.ndarray | np.generic):
         return _package("plain")
-    return _package("cpu") if x._device.name == "cpu" else _Through(x._device)
+    return _package("cpu") if x._handle.__class__ is FloatArray else _Through(x._device)
+
+
+def through(x: Any) -> Any:
+    """The plain functions for an NDArray like x, whatever its dtype."""
+    return _Through(x._device)

@@ -1,7 +1,8 @@
-"""NDArray: a view (shape, strides, offset) of a flat block of float32 on some device.
+"""NDArray: a view (shape, strides, offset) of a flat block of memory on some device.
 
-Indexing, reshaping, permuting and broadcasting make views of the same memory with the strides that numpy would give;
-arithmetic makes new, compact arrays.
+The block knows the dtype of its elements and the module whose functions work on it: on cpu() that is the compiled one
+for float32, and numpy for bool, int32, int64 and float64. Indexing, reshaping, permuting and broadcasting make views of
+the same memory with the strides that numpy would give; arithmetic makes new, compact arrays.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from needle.errors import DeviceError
+from needle.errors import DTypeError, ShapeError
+from needle.types import dtype_of
 
 from .arithmetic import Arithmetic, Axes
 from .devices import BackendDevice, all_devices, cpu, cpu_numpy, cuda, default_device
@@ -26,7 +28,11 @@ __all__ = [
 
 
 class NDArray(Views, Arithmetic):
-    """A multidimensional array of float32: of an NDArray (copied), a numpy array, a nested list or a number."""
+    """A multidimensional array: of an NDArray (copied), a numpy array, a nested list or a number.
+
+    `dtype` is one of needle.types.DTYPES; by default that of an NDArray, else float32. DTypeError for other dtypes and
+    for data that are not numbers, ShapeError for lists of uneven lengths.
+    """
 
     __slots__ = ("_compact", "_device", "_handle", "_offset", "_shape", "_strides")
     __array_priority__ = 1000  # numpy scalars leave `2 * a` to NDArray
@@ -38,14 +44,14 @@ class NDArray(Views, Arithmetic):
     _handle: Any
     _compact: bool | None  # None: not known yet
 
-    def __init__(self, other: Any, device: BackendDevice | None = None) -> None:
+    def __init__(self, other: Any, device: BackendDevice | None = None, dtype: Any = None) -> None:
         if isinstance(other, NDArray):
-            device = device or other._device
-            made = other._copy() if device == other._device else other.to(device)
+            made = other.to(device or other._device).astype(other.dtype if dtype is None else dtype)
+            made = made._copy() if made._handle is other._handle else made
         else:
-            values = np.asarray(other)
-            made = NDArray.make(values.shape, device=device)
-            made._device.mod.from_numpy(values, made._handle)
+            values = _numbers(other)
+            made = NDArray.make(values.shape, device=device, dtype=dtype_of("NDArray", dtype or "float32"))
+            made._handle.module.from_numpy(values, made._handle)
         for name in NDArray.__slots__:
             setattr(self, name, getattr(made, name))
 
@@ -61,8 +67,9 @@ class NDArray(Views, Arithmetic):
         device: BackendDevice | None = None,
         handle: Any = None,
         offset: int = 0,
+        dtype: str = "float32",
     ) -> NDArray:
-        """A view of `handle`, or of a new uninitialised block when there is none."""
+        """A view of `handle`, or of a new uninitialised block of `dtype` when there is none."""
         new = NDArray.__new__(NDArray)
         new._shape = shape = tuple(shape)
         new._strides = compact_strides(shape) if strides is None else tuple(strides)
@@ -72,20 +79,32 @@ class NDArray(Views, Arithmetic):
             new._handle = handle
             new._compact = None
             return new
-        if device.mod is None:
-            raise DeviceError(f"[{device}] the device is not available; enabled are "
-                              f"{[each for each in all_devices() if each.enabled()]}")
-        new._handle = device.mod.Array(prod(shape))
+        if dtype == "float32" and device.mod is not None:
+            new._handle = device.mod.Array(prod(shape))
+        else:
+            new._handle = device.holder(dtype).Array(prod(shape), dtype)
         new._compact = True if strides is None else None
         return new
 
     def _like(self) -> NDArray:
-        """A new uninitialised array that lies in memory as this one, which is the whole of its own."""
+        """A new uninitialised array of float32 that lies in memory as this one, which is the whole of its own."""
         new = NDArray.__new__(NDArray)
         new._shape, new._strides, new._offset, new._compact = self._shape, self._strides, 0, self._compact
-        new._device = device = self._device
-        new._handle = device.mod.Array(self._handle.size)
+        new._device, handle = self._device, self._handle
+        new._handle = handle.__class__(handle.size)
         return new
+
+    @staticmethod
+    def sharing(values: np.ndarray, device: BackendDevice | None = None) -> NDArray:
+        """An array of the same memory where `values` are writable and in row-major order, else of a copy."""
+        device, dtype = device or default_device(), dtype_of("NDArray", values.dtype)
+        values = np.require(values, dtype, ("C", "W"))
+        return NDArray.make(values.shape, None, device, device.holder(dtype).lent(values))
+
+    def shared(self) -> np.ndarray:
+        """The elements as a numpy array of the same memory: writing to one changes the other."""
+        handle = self._handle
+        return handle.module.shared(handle, self._shape, self._strides, self._offset)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -104,8 +123,8 @@ class NDArray(Views, Arithmetic):
 
     @property
     def dtype(self) -> str:
-        """The type of the elements, by name."""
-        return "float32"
+        """The name of the elements' type: one of needle.types.DTYPES."""
+        return self._handle.dtype
 
     @property
     def ndim(self) -> int:
@@ -129,27 +148,41 @@ class NDArray(Views, Arithmetic):
         return str(self.numpy())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        values = self.numpy()
-        return values if dtype is None else values.astype(dtype, copy=False)
+        """The elements for numpy: the same memory unless `dtype` differs or `copy` asks for a copy."""
+        return np.array(self.shared(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The same memory for other libraries, by the DLPack protocol: `torch.from_dlpack(array)`."""
+        return self.shared().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # kDLCPU
 
     # -- moving and copying ------------------------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:
         """A numpy copy."""
-        return self._device.mod.to_numpy(self._handle, self._shape, self._strides, self._offset)
+        return self._handle.module.to_numpy(self._handle, self._shape, self._strides, self._offset)
 
     def to(self, device: BackendDevice) -> NDArray:
         """This array on `device`; itself when it is there already."""
-        return self if device == self._device else NDArray(self.numpy(), device=device)
+        return self if device == self._device else NDArray(self.shared(), device=device, dtype=self.dtype)
 
     def astype(self, dtype: Any) -> NDArray:
-        """This array: every dtype is stored as float32."""
-        return self
+        """The elements as `dtype`, floats cut off towards zero for integers; itself when they are so already.
+
+        What becomes of NaN and of numbers that an integer dtype does not hold is undefined, as in numpy.
+        """
+        dtype = dtype_of("astype", dtype)
+        if dtype == self.dtype:
+            return self
+        with np.errstate(all="ignore"):
+            return NDArray.sharing(self.shared().astype(dtype, order="C"), self._device)
 
     def fill(self, value: float) -> None:
         """Every element becomes `value`, in place."""
-        if self.is_compact():
-            self._device.mod.fill(self._handle, value)
+        if self.is_compact() and isinstance(value, float):
+            self._handle.module.fill(self._handle, value)
         else:
             self._write(value)
 
@@ -165,14 +198,25 @@ class NDArray(Views, Arithmetic):
         return self if self._compact or self.is_compact() else self._copy()
 
     def _copy(self) -> NDArray:
-        out = NDArray.make(self._shape, device=self._device)
-        self._device.mod.compact(self._handle, out._handle, self._shape, self._strides, self._offset)
+        out = NDArray.make(self._shape, device=self._device, dtype=self.dtype)
+        self._handle.module.compact(self._handle, out._handle, self._shape, self._strides, self._offset)
         return out
+
+
+def _numbers(source: Any) -> np.ndarray:
+    """`source` as a numpy array of numbers."""
+    try:
+        values = np.asarray(source)
+    except ValueError:
+        raise ShapeError("[NDArray] nested lists must have one length on each level") from None
+    if values.dtype.kind not in "biuf":
+        raise DTypeError(f"[NDArray] needs numbers, got {values.dtype.name} from {type(source).__name__}")
+    return values
 
 
 def array(a: Any, dtype: Any = "float32", device: BackendDevice | None = None) -> NDArray:
     """A new array of the numbers in `a`."""
-    return NDArray(a, device=device)
+    return NDArray(a, device=device, dtype=dtype)
 
 
 def empty(shape: Sequence[int], dtype: Any = "float32", device: BackendDevice | None = None) -> NDArray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from needle.errors import BroadcastError, IndexRangeError, ShapeError
+from needle.types import number_of
 
 from .arithmetic import Axes
 from .layout import as_axes, distinct_axes
@@ -32,6 +33,7 @@ class Views:
     is_compact: Any
     make: Any
     to: Any
+    astype: Any
 
     def as_strided(self, shape: Sequence[int], strides: Sequence[int]) -> NDArray:
         """The same memory with another shape and strides, unchecked until it is read."""
@@ -91,7 +93,7 @@ class Views:
         if len(axes) != len(self._shape) or any(n < 0 for pair in axes for n in pair):
             raise ShapeError(f"[pad] needs a (before, after) for each of {len(self._shape)} axes, got {tuple(axes)}")
         shape = tuple(n + left + right for n, (left, right) in zip(self._shape, axes, strict=True))
-        out = self._device.full(shape, 0.0)
+        out = self._device.full(shape, 0.0, self._handle.dtype)
         out[tuple(slice(left, left + n) for n, (left, _) in zip(self._shape, axes, strict=True))] = self
         return out
 
@@ -126,14 +128,14 @@ class Views:
         self[index]._write(value)
 
     def _write(self, value: Any) -> None:
-        where = (self._handle, self._shape, self._strides, self._offset)
+        where, module = (self._handle, self._shape, self._strides, self._offset), self._handle.module
         if isinstance(value, np.ndarray | list | tuple):
-            value = type(self)(value, device=self._device)  # type: ignore[call-arg]
+            value = type(self)(value, device=self._device, dtype=self._handle.dtype)  # type: ignore[call-arg]
         if not isinstance(value, Views):
-            self._device.mod.scalar_setitem(prod(self._shape), value, *where)
+            module.scalar_setitem(prod(self._shape), number_of("setitem", value, self._handle.dtype), *where)
             return
         if prod(value._shape) != prod(self._shape):
             raise ShapeError(f"[setitem] the number of elements must agree, got {value._shape} for {self._shape}")
-        value = value.to(self._device)
+        value = value.to(self._device).astype(self._handle.dtype)
         source = value._copy() if value._handle is self._handle else value.compact()
-        self._device.mod.ewise_setitem(source._handle, *where)
+        module.ewise_setitem(source._handle, *where)

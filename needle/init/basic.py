@@ -15,7 +15,7 @@ def rand(
 ) -> Tensor:  # fmt: skip
     """x ~ U(low, high), elementwise independent."""
     device = _device(device, shape)
-    array = device.rand(*shape) * (high - low) + low
+    array = _drawn(device.rand, shape, dtype) * (high - low) + low
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -25,7 +25,7 @@ def randn(
 ) -> Tensor:  # fmt: skip
     """x ~ N(mean, std^2), elementwise independent."""
     device = _device(device, shape)
-    array = device.randn(*shape) * std + mean
+    array = _drawn(device.randn, shape, dtype) * std + mean
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -77,3 +77,8 @@ def _device(device: Any, shape: tuple[int, ...]) -> Any:
     if any(size < 0 for size in shape):
         raise ShapeError(f"[init] sizes must not be negative, got {shape}")
     return default_device() if device is None else device
+
+
+def _drawn(draw: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The draws of a device, in float64 where they end as that."""
+    return draw(*shape, dtype="float64") if str(dtype) == "float64" else draw(*shape)

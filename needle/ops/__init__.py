@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from .ops_activation import *
 from .ops_arrange import *
+from .ops_cast import *
 from .ops_compare import *
 from .ops_conv import *
 from .ops_elementary import *

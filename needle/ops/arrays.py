@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy
 
 from ..backend_ndarray.kernels import kernels
 from ..backend_ndarray.ndarray import NDArray
-from ..backend_selection import BACKEND
 from ..errors import DeviceError
-from .shapes import NUMBER, broadcast_shape, number, replaced
+from ..types import promote
+from .shapes import NUMBER, broadcast_shape, number, replaced, total_dtype, without
 
 
 def permute(x: Any, order: Sequence[int]) -> Any:
@@ -33,9 +34,12 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
 
 
 def aligned(a: Any, b: Any) -> tuple[Any, Any]:
-    """Both arrays in one shape, as numpy's operators have it."""
+    """Both arrays in one shape and, for the kernels' sake, one kind of memory, as numpy's operators have it."""
     if isinstance(a, numpy.ndarray):
         return a, b
+    if a._handle.__class__ is not b._handle.__class__ and a._device == b._device:
+        dtype = promote(a.dtype, b.dtype)
+        a, b = a.astype(dtype), b.astype(dtype)
     if a._device is not b._device and a._device != b._device:
         raise DeviceError(f"[elementwise] operands must be on one device, got {a.device} and {b.device}")
     if a._shape == b._shape:
@@ -59,19 +63,23 @@ def stack(parts: Sequence[Any], axis: int) -> Any:
     if isinstance(first, numpy.ndarray):
         return numpy.stack(parts, axis)
     shape = (*first.shape[:axis], len(parts), *first.shape[axis:])
-    out = NDArray.make(shape, device=first.device)
+    out = NDArray.make(shape, device=first.device, dtype=reduce(promote, [part.dtype for part in parts]))
     everything = [slice(None)] * len(shape)
     for i, part in enumerate(parts):
         out[(*everything[:axis], slice(i, i + 1), *everything[axis + 1 :])] = part
     return out
 
 
-TRUTH = "bool" if BACKEND == "np" else "float32"  # the dtype of comparisons
-
-
 def truth(x: Any) -> Any:
-    """x, zeros and ones, as an array of the dtype of comparisons."""
-    return x.astype(TRUTH)
+    """x, zeros and ones, as an array of bool."""
+    return x.astype("bool")
+
+
+def as_mask(mask: Any, like: Any) -> Any:
+    """A mask, true where it is not 0, as an array that kernels take beside `like`: of float32 beside float32."""
+    if isinstance(mask, numpy.ndarray) or mask.dtype == like.dtype == "float32":
+        return mask
+    return mask.astype("bool").astype("float32" if like.dtype == "float32" else "bool")
 
 
 def concat(parts: Sequence[Any], axis: int) -> Any:
@@ -79,7 +87,8 @@ def concat(parts: Sequence[Any], axis: int) -> Any:
     first = parts[0]
     if isinstance(first, numpy.ndarray):
         return numpy.concatenate(parts, axis)
-    out = NDArray.make(replaced(first.shape, axis, sum(part.shape[axis] for part in parts)), device=first.device)
+    shape = replaced(first.shape, axis, sum(part.shape[axis] for part in parts))
+    out = NDArray.make(shape, device=first.device, dtype=reduce(promote, [part.dtype for part in parts]))
     start, everything = 0, [slice(None)] * len(first.shape)
     for part in parts:
         out[(*everything[:axis], slice(start, start + part.shape[axis]), *everything[axis + 1 :])] = part
@@ -104,16 +113,14 @@ def filled(like: Any, shape: Sequence[int], value: float = 0.0) -> Any:
     """A new array of `shape` holding `value`, of the kind, dtype and device of `like`."""
     if isinstance(like, numpy.ndarray):
         return numpy.full(shape, value, dtype=like.dtype)
-    out = NDArray.make(tuple(shape), device=like.device)
-    out.fill(value)
-    return out
+    return like.device.full(tuple(shape), value, like.dtype)
 
 
-def constant(like: Any, values: numpy.ndarray) -> Any:
-    """`values` as an array of the kind, dtype and device of `like`."""
+def constant(like: Any, values: numpy.ndarray, dtype: Any = None) -> Any:
+    """`values` as an array of the kind and device of `like`, and of its dtype if no other is given."""
     if isinstance(like, numpy.ndarray):
-        return values.astype(like.dtype)
-    return NDArray(values.astype("float32"), device=like.device)
+        return values.astype(dtype or like.dtype)
+    return NDArray(values, device=like.device, dtype=dtype or like.dtype)
 
 
 def zeros(like: Any, shape: Sequence[int]) -> Any:
@@ -126,9 +133,8 @@ def zeros(like: Any, shape: Sequence[int]) -> Any:
 def total(x: Any, axes: tuple[int, ...] | None) -> Any:
     """The sum over `axes` (None: all)."""
     if axes == ():
-        return x
-    y = kernels(x).sum(x, axes)
-    return shaped(y, NUMBER) if axes is None else y
+        return x.astype(total_dtype(str(x.dtype)))
+    return shaped(kernels(x).sum(x, axes), NUMBER if axes is None else without(x.shape, axes))
 
 
 def shaped(y: Any, shape: tuple[int, ...]) -> Any:
@@ -139,6 +145,12 @@ def shaped(y: Any, shape: tuple[int, ...]) -> Any:
 def flip(x: Any, axes: tuple[int, ...]) -> Any:
     """The elements in reverse order along `axes`."""
     return numpy.flip(x, axes) if isinstance(x, numpy.ndarray) else x.flip(axes)
+
+
+def cast(x: Any, dtype: str) -> Any:
+    """The elements as another dtype; x itself where it has that dtype."""
+    with numpy.errstate(all="ignore"):
+        return x.astype(dtype, copy=False) if isinstance(x, numpy.ndarray) else x.astype(dtype)
 
 
 def flattened_rows(x: Any) -> Any:
@@ -152,7 +164,6 @@ def copied(x: Any) -> Any:
     return x.copy() if isinstance(x, numpy.ndarray) else x.compact()
 
 
-def by_number(kernel: str, plain: Callable[[Any, Any], Any], x: Any, scalar: Any) -> Any:
-    """Each element combined with a number: by numpy's operator, which has its own rule for dtypes, or the kernel."""
-    value = number(kernel, scalar)
-    return plain(x, value) if isinstance(x, numpy.ndarray) else getattr(kernels(x), kernel)(x, value)
+def by_number(kernel: str, x: Any, scalar: Any) -> Any:
+    """Each element combined with a number, which is weak: it leaves the dtype alone where that has its kind."""
+    return getattr(kernels(x), kernel)(x, number(kernel, scalar, x.dtype))

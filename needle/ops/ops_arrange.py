@@ -12,7 +12,7 @@ from ..types import Type
 from . import arrays
 from .ops_index import GetItem, Part
 from .ops_tuple import make_tuple
-from .shapes import Axes, TupleFields, axes_of, axis_of, promoted, replaced, without
+from .shapes import Axes, TupleFields, axes_of, axis_of, one_dtype, replaced, without
 
 __all__ = [
     "Concat", "Dilate", "Flip", "Split", "Stack", "UnDilate", "concat", "dilate", "flip", "split", "stack", "undilate",
@@ -28,11 +28,10 @@ class Stack(TensorOp):
     def infer(self, parts: tuple[Type, ...]) -> Type:
         if not parts:
             raise ShapeError("[stack] needs at least one tensor, got an empty tuple")
-        shape, dtype = parts[0]
+        shape, dtype = parts[0].shape, one_dtype("stack", *parts)
         for part in parts[1:]:
             if part.shape != shape:
                 raise ShapeError(f"[stack] needs tensors of one shape, got {shape} and {part.shape}")
-            dtype = promoted(dtype, part.dtype)
         axis = axis_of("stack", self.axis, len(shape) + 1)
         return Type((*shape[:axis], len(parts), *shape[axis:]), dtype)
 
@@ -52,12 +51,12 @@ class Concat(TensorOp):
     def infer(self, parts: tuple[Type, ...]) -> Type:
         if not parts:
             raise ShapeError("[concat] needs at least one tensor, got an empty tuple")
-        (shape, dtype), total = parts[0], 0
+        shape, dtype, total = parts[0].shape, one_dtype("concat", *parts), 0
         axis = axis_of("concat", self.axis, len(shape))
         for part in parts:
             if len(part.shape) != len(shape) or replaced(part.shape, axis, 0) != replaced(shape, axis, 0):
                 raise ShapeError(f"[concat] shapes must agree but along axis {axis}, got {shape} and {part.shape}")
-            total, dtype = total + part.shape[axis], promoted(dtype, part.dtype)
+            total += part.shape[axis]
         return Type(replaced(shape, axis, parts[0].shape[axis] if len(parts) == 1 else total), dtype)
 
     def compute(self, parts: Any) -> Any:

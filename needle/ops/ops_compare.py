@@ -11,8 +11,9 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..types import Type
 from . import arrays
+from .ops_cast import promoted as cast_together
 from .ops_shape import sum_to
-from .shapes import broadcast_shape, elementwise, promoted
+from .shapes import broadcast_shape, elementwise, promoted, with_scalar
 
 __all__ = [
     "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "NotEqual",
@@ -164,9 +165,9 @@ class Where(TensorOp):
         return Type(shape, promoted(a.dtype, b.dtype))
 
     def compute(self, mask: Any, a: Any, b: Any) -> Any:
-        mask, a = arrays.aligned(mask, a)
         a, b = arrays.aligned(a, b)
-        mask, a = arrays.aligned(mask, a)
+        mask, a = arrays.aligned(arrays.as_mask(mask, a), a)
+        a, b = arrays.aligned(a, b)
         return kernels(a).where(mask, a, b)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
@@ -177,16 +178,17 @@ class Where(TensorOp):
 
 
 def _truth(x: Type) -> Type:
-    return Type(x.shape, arrays.TRUTH)
+    return Type(x.shape, "bool")
 
 
 def like(x: Tensor, value: Any) -> Tensor:
-    """A Tensor as it is; a number as a constant of the kind, dtype and device of x."""
+    """A Tensor as it is; a number as a constant on the device of x, of the dtype in which x meets it."""
     if isinstance(value, Tensor):
         return value
+    dtype = with_scalar("where", Type((), str(x.dtype)), value).dtype
     if x.cached_data is None:
-        return Tensor(value, device=x.device, dtype=x.dtype, requires_grad=False)
-    return Tensor.make_const(arrays.constant(x.cached_data, numpy.asarray(value)))
+        return Tensor(value, device=x.device, dtype=dtype, requires_grad=False)
+    return Tensor.make_const(arrays.constant(x.cached_data, numpy.asarray(value), dtype))
 
 
 def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
@@ -243,4 +245,4 @@ def where(mask: Tensor, a: Any, b: Any) -> Tensor:
     """a where the mask is true, else b; a or b may be a number. What is not chosen gets no gradient."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         a = Tensor(a, device=mask.device, requires_grad=False)
-    return Where()(mask, *_both(a, b))
+    return Where()(mask, *cast_together(_both(a, b)))

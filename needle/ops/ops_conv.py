@@ -9,7 +9,7 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .shapes import Pair, pair, promoted
+from .shapes import Pair, one_float, pair
 
 __all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv", "conv_transpose"]
 
@@ -38,7 +38,7 @@ class Conv(TensorOp):
         if height < 1 or width < 1:
             reach = _reach(self, w.shape[0])
             raise ShapeError(f"[conv] kernel {reach} does not fit {x.shape} with padding {self.padding}")
-        return Type((x.shape[0], height, width, w.shape[3]), promoted(x.dtype, w.dtype))
+        return Type((x.shape[0], height, width, w.shape[3]), one_float("conv", x, w))
 
     def compute(self, x: Any, w: Any) -> Any:
         if _dense(self):
@@ -76,7 +76,8 @@ class ConvInputGradient(TensorOp):
         fits = _windows(self, (0, self.height, self.width, 0), w.shape[0])
         if g.shape[1:3] != fits or g.shape[3] != w.shape[3] or w.shape[3] % self.groups:
             raise ShapeError(f"[conv_input_gradient] needs g (N, {fits[0]}, {fits[1]}, {w.shape[3]}), got {g.shape}")
-        return Type((g.shape[0], self.height, self.width, w.shape[2] * self.groups), promoted(g.dtype, w.dtype))
+        dtype = one_float("conv_input_gradient", g, w)
+        return Type((g.shape[0], self.height, self.width, w.shape[2] * self.groups), dtype)
 
     def compute(self, g: Any, w: Any) -> Any:
         if _dense(self):
@@ -116,7 +117,7 @@ class ConvWeightGradient(TensorOp):
         if g.shape[:3] != fits or len(g.shape) != 4 or x.shape[3] % self.groups or g.shape[3] % self.groups:
             raise ShapeError(f"[conv_weight_gradient] needs g ({', '.join(map(str, fits))}, C), got {g.shape}")
         shape = (self.kernel, self.kernel, x.shape[3] // self.groups, g.shape[3])
-        return Type(shape, promoted(x.dtype, g.dtype))
+        return Type(shape, one_float("conv_weight_gradient", x, g))
 
     def compute(self, x: Any, g: Any) -> Any:
         if _dense(self):

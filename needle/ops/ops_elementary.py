@@ -12,7 +12,7 @@ from ..types import Type
 from .arrays import aligned
 from .ops_mathematic import exp
 from .ops_shape import sum_to
-from .shapes import elementwise, number, real, with_scalar
+from .shapes import elementwise, number, real, signed, with_scalar
 
 __all__ = [
     "Abs", "Clip", "ClipGradient", "Erf", "LargerShare", "Maximum", "Minimum", "Sign", "Sqrt", "absolute", "clip",
@@ -54,7 +54,7 @@ class Sign(TensorOp):
     """y = 1 where a > 0, -1 where a < 0, else 0"""
 
     def infer(self, a: Type) -> Type:
-        return a
+        return signed("sign", a)
 
     def compute(self, a: Any) -> Any:
         return kernels(a).sign(a)
@@ -117,6 +117,8 @@ class ClipGradient(TensorOp):
 class Maximum(TensorOp):
     """y = max(a, b), elementwise; NaN where either is"""
 
+    promotes = True
+
     def infer(self, a: Type, b: Type) -> Type:
         return elementwise("maximum", a, b)
 
@@ -132,6 +134,8 @@ class Maximum(TensorOp):
 @dataclass(frozen=True)
 class Minimum(TensorOp):
     """y = min(a, b), elementwise; NaN where either is"""
+
+    promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
         return elementwise("minimum", a, b)

@@ -13,7 +13,7 @@ from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
-from .shapes import kept
+from .shapes import kept, one_float
 
 __all__ = ["GroupNorm", "GroupNormGradient", "RMSNorm", "RMSNormGradient", "group_norm", "rms_norm"]
 
@@ -35,7 +35,7 @@ class GroupNorm(TensorTupleOp):
             raise ShapeError(f"[group_norm] needs x (N, ..., C) without empty axes, weight and bias (C,), got {given}")
         if self.groups < 1 or x.shape[-1] % self.groups:
             raise ShapeError(f"[group_norm] groups must divide the channels, got {self.groups} for {x.shape[-1]}")
-        statistics = Type((x.shape[0], self.groups), x.dtype)
+        statistics = Type((x.shape[0], self.groups), one_float("group_norm", x, weight, bias))
         return x, statistics, statistics
 
     def compute(self, x: Any, weight: Any, bias: Any) -> Any:
@@ -82,7 +82,7 @@ class RMSNorm(TensorTupleOp):
             raise ShapeError(f"[rms_norm] needs x (..., D) and a weight (D,), got {x.shape} and {weight.shape}")
         if 0 in x.shape:
             raise ShapeError(f"[rms_norm] needs at least one row of at least one element, got {x.shape}")
-        return x, Type((*x.shape[:-1], 1), x.dtype)
+        return x, Type((*x.shape[:-1], 1), one_float("rms_norm", x, weight))
 
     def compute(self, x: Any, weight: Any) -> Any:
         return kernels(x).rms_norm(x, weight, self.eps)

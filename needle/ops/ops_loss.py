@@ -15,7 +15,7 @@ from . import arrays
 from .composite import gradient_of, pullback
 from .ops_logarithmic import LogSumExp
 from .ops_shape import reshape, sum_to, summation
-from .shapes import NUMBER, elementwise
+from .shapes import NUMBER, elementwise, one_float
 
 __all__ = [
     "CrossEntropy", "CrossEntropyGradient", "SquaredDifference", "SquaredDifferenceGradient", "cross_entropy",
@@ -44,7 +44,7 @@ class CrossEntropy(TensorOp):
 
     def infer(self, logits: Type, labels: Type) -> Type:
         _check("cross_entropy", logits, labels)
-        return Type(self._shape(logits.shape), logits.dtype)
+        return Type(self._shape(logits.shape), one_float("cross_entropy", logits))
 
     def compute(self, logits: Any, labels: Any) -> Any:
         options = (self.smoothing, self.ignore_index, self.reduction)
@@ -107,6 +107,8 @@ def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, .
 @dataclass(frozen=True)
 class SquaredDifference(TensorOp):
     """y = (a - b)^2"""
+
+    promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
         return elementwise("squared_difference", a, b)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from ..backend_ndarray.kernels import kernels
 from ..types import Type
 from .arrays import aligned, by_number
 from .ops_shape import sum_to
-from .shapes import elementwise, real, with_scalar
+from .shapes import elementwise, real, signed, with_scalar
 
 __all__ = [
     "AddScalar", "DivScalar", "EWiseAdd", "EWiseDiv", "EWiseMul", "EWisePow", "Exp", "Log", "MulScalar", "Negate",
@@ -23,6 +22,8 @@ __all__ = [
 @dataclass(frozen=True)
 class EWiseAdd(TensorOp):
     """y = a + b"""
+
+    promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
         return elementwise("add", a, b)
@@ -46,7 +47,7 @@ class AddScalar(TensorOp):
         return with_scalar("add_scalar", a, self.scalar)
 
     def compute(self, a: Any) -> Any:
-        return by_number("add_scalar", operator.add, a, self.scalar)
+        return by_number("add_scalar", a, self.scalar)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return out_grad
@@ -55,6 +56,8 @@ class AddScalar(TensorOp):
 @dataclass(frozen=True)
 class EWiseMul(TensorOp):
     """y = a b, elementwise"""
+
+    promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
         return elementwise("multiply", a, b)
@@ -79,7 +82,7 @@ class MulScalar(TensorOp):
         return with_scalar("mul_scalar", a, self.scalar)
 
     def compute(self, a: Any) -> Any:
-        return by_number("multiply_scalar", operator.mul, a, self.scalar)
+        return by_number("multiply_scalar", a, self.scalar)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return mul_scalar(out_grad, self.scalar)
@@ -88,6 +91,8 @@ class MulScalar(TensorOp):
 @dataclass(frozen=True)
 class EWisePow(TensorOp):
     """y = a^b, elementwise"""
+
+    promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
         return elementwise("power", a, b)
@@ -112,7 +117,7 @@ class PowerScalar(TensorOp):
         return with_scalar("power_scalar", a, self.scalar)
 
     def compute(self, a: Any) -> Any:
-        return by_number("power_scalar", operator.pow, a, self.scalar)
+        return by_number("power_scalar", a, self.scalar)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (a,) = node.inputs
@@ -127,6 +132,8 @@ class PowerScalar(TensorOp):
 @dataclass(frozen=True)
 class EWiseDiv(TensorOp):
     """y = a / b, elementwise"""
+
+    promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
         return real(elementwise("divide", a, b))
@@ -151,7 +158,7 @@ class DivScalar(TensorOp):
         return real(with_scalar("divide_scalar", a, self.scalar))
 
     def compute(self, a: Any) -> Any:
-        return by_number("divide_scalar", operator.truediv, a, self.scalar)
+        return by_number("divide_scalar", a, self.scalar)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return divide_scalar(out_grad, self.scalar)
@@ -162,7 +169,7 @@ class Negate(TensorOp):
     """y = -a"""
 
     def infer(self, a: Type) -> Type:
-        return a
+        return signed("negate", a)
 
     def compute(self, a: Any) -> Any:
         return kernels(a).negate(a)

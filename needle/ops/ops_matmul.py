@@ -21,6 +21,8 @@ __all__ = ["MatMul", "matmul"]
 class MatMul(TensorOp):
     """y = a @ b: y[..., i, j] = sum_k a[..., i, k] b[..., k, j], leading axes broadcast as numpy's do"""
 
+    promotes = True
+
     def infer(self, a: Type, b: Type) -> Type:
         if len(a.shape) < 2 or len(b.shape) < 2:
             raise ShapeError(f"[matmul] needs at least 2 axes each, got {a.shape} @ {b.shape}")

@@ -13,6 +13,7 @@ from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
+from .shapes import one_float
 
 __all__ = [
     "BatchNorm", "BatchNormGradient", "BatchNormInference", "LayerNorm", "LayerNormGradient", "batch_norm",
@@ -149,6 +150,7 @@ def _channels(where: str, x: Type, *others: Type) -> tuple[int, ...]:
         raise ShapeError(f"[{where}] needs x (..., C) and the others (C,), got {x.shape} and {given}")
     if 0 in x.shape:
         raise ShapeError(f"[{where}] needs at least one row of at least one element, got {x.shape}")
+    one_float(where, x, *others)
     return x.shape[-1:]
 
 

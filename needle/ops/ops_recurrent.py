@@ -15,6 +15,7 @@ from .ops_activation import relu, sigmoid, tanh
 from .ops_arrange import split, stack
 from .ops_matmul import matmul
 from .ops_shape import broadcast_to, reshape
+from .shapes import one_float
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUGradient", "LSTMGradient", "RNNGradient", "gru", "lstm", "rnn"]
 
@@ -29,6 +30,7 @@ class LSTM(TensorTupleOp):
 
     def infer(self, gates: Type, h0: Type, c0: Type, W: Type) -> tuple[Type, ...]:
         steps, _, _ = _sizes("lstm", 4, gates, h0, W)
+        one_float("lstm", h0, c0)
         if c0.shape != h0.shape:
             raise ShapeError(f"[lstm] needs c0 of the shape of h0 {h0.shape}, got {c0.shape}")
         cells = Type((steps, *h0.shape), gates.dtype)
@@ -83,6 +85,7 @@ class GRU(TensorTupleOp):
 
     def infer(self, gates: Type, h0: Type, W: Type, bias: Type) -> tuple[Type, ...]:
         steps, batch, hidden = _sizes("gru", 3, gates, h0, W)
+        one_float("gru", h0, bias)
         if bias.shape != (3 * hidden,):
             raise ShapeError(f"[gru] needs a bias of shape ({3 * hidden},), got {bias.shape}")
         return Type((steps, batch, hidden), gates.dtype), Type((steps, batch, 4 * hidden), gates.dtype)
@@ -188,6 +191,7 @@ def _sizes(where: str, parts: int, gates: Type, h0: Type, W: Type) -> tuple[int,
         given = f"{gates.shape}, {h0.shape}, {W.shape}"
         form = f"{parts}H" if parts > 1 else "H"
         raise ShapeError(f"[{where}] needs gates (T, B, {form}) with T > 0, h0 (B, H), W (H, {form}), got {given}")
+    one_float(where, gates, h0, W)
     return steps, batch, hidden
 
 

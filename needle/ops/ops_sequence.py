@@ -16,6 +16,7 @@ from .composite import gradient_of, pullback, saved, wanted
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
 from .ops_shape import broadcast_to, transpose
+from .shapes import one_float
 
 __all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "attention", "embed"]
 
@@ -77,7 +78,7 @@ class Attention(TensorTupleOp):
         if 0 in k.shape[2:] or (self.causal and q.shape[2] > k.shape[2]):
             given = f"{q.shape[2]} queries, {k.shape[2]} keys of depth {k.shape[3]}"
             raise ShapeError(f"[attention] needs a key for every query, got {given}")
-        return q, Type(q.shape[:3], q.dtype)
+        return q, Type(q.shape[:3], one_float("attention", q, k, v))
 
     def compute(self, q: Any, k: Any, v: Any) -> Any:
         return kernels(q).attention(q, k, v, self.scale, self.causal)

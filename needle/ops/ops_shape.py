@@ -20,6 +20,7 @@ from .shapes import (
     kept,
     reshaped,
     swapped,
+    total_dtype,
     without,
 )
 
@@ -106,8 +107,9 @@ class Summation(TupleFields, TensorOp):
 
     def infer(self, x: Type) -> Type:
         if self.axes is None:
-            return Type(NUMBER, x.dtype)
-        return Type(without(x.shape, axes_of("summation", self.axes, len(x.shape))), x.dtype)
+            return Type(NUMBER, total_dtype(x.dtype))
+        axes = axes_of("summation", self.axes, len(x.shape))
+        return Type(without(x.shape, axes), total_dtype(x.dtype))
 
     def compute(self, x: Any) -> Any:
         return arrays.total(x, None if self.axes is None else axes_of("summation", self.axes, len(x.shape)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -141,7 +140,7 @@ class FusedAddScalars(TensorTupleOp):
         return with_scalar("fused_add_scalars", a, self.c0), with_scalar("fused_add_scalars", a, self.c1)
 
     def compute(self, a: Any) -> Any:
-        return tuple(arrays.by_number("add_scalar", operator.add, a, c) for c in (self.c0, self.c1))
+        return tuple(arrays.by_number("add_scalar", a, c) for c in (self.c0, self.c1))
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         return out_grad[0] + out_grad[1]

@@ -24,7 +24,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     if not max_norm > 0:
         raise SettingError(f"[clip_grad_norm] max_norm must be greater than 0, got {max_norm}")
     params = [param for param in params if param.grad is not None]
-    norm = math.sqrt(sum(_squared_norm(group) for group in _by_device([param.grad for param in params])))
+    norm = math.sqrt(sum(_squared_norm(group) for group in _by_kind([param.grad for param in params])))
     if max_norm / (norm + 1e-6) < 1 and math.isfinite(norm):
         for param in params:
             param.grad = param.grad.detach() * (max_norm / (norm + 1e-6))
@@ -94,11 +94,11 @@ def _like(param: Tensor, array: Any) -> Tensor:
     return Tensor(numpy.array(array), device=param.device, dtype=param.dtype, requires_grad=False)
 
 
-def _by_device(tensors: Sequence[Tensor]) -> list[list[Any]]:
-    """The arrays of the tensors, one list for each device."""
-    groups: dict[str, list[Any]] = {}
+def _by_kind(tensors: Sequence[Tensor]) -> list[list[Any]]:
+    """The arrays of the tensors, one list for each device and dtype."""
+    groups: dict[tuple[str, str], list[Any]] = {}
     for tensor in tensors:
-        groups.setdefault(repr(tensor.device), []).append(tensor.realize_cached_data())
+        groups.setdefault((repr(tensor.device), str(tensor.dtype)), []).append(tensor.realize_cached_data())
     return list(groups.values())
 
 

@@ -83,10 +83,12 @@ class Optimizer:
         return pairs
 
     def _groups(self) -> Iterator[tuple[list[Tensor], list[Any], list[Any]]]:
-        """`_pairs` as lists of parameters, arrays and gradients, one group for each device: a kernel takes all."""
+        """`_pairs` as lists of parameters, arrays and gradients, one group for each kind: a kernel takes all."""
         pairs = self._pairs()
-        for device in dict.fromkeys(repr(param.device) for param, _, _ in pairs):
-            group = [pair for pair in pairs if repr(pair[0].device) == device]
+        groups: dict[tuple[str, str], list[Any]] = {}
+        for pair in pairs:
+            groups.setdefault((repr(pair[0].device), str(pair[0].dtype)), []).append(pair)
+        for group in groups.values():
             yield tuple(map(list, zip(*group, strict=True)))  # type: ignore[misc]
 
 
@@ -216,4 +218,6 @@ def _as_numpy(array: Any) -> numpy.ndarray:
 
 
 def _zeros(array: Any) -> Any:
-    return numpy.zeros_like(array) if isinstance(array, numpy.ndarray) else array.device.full(array.shape, 0.0)
+    if isinstance(array, numpy.ndarray):
+        return numpy.zeros_like(array)
+    return array.device.full(array.shape, 0.0, array.dtype)

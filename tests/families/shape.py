@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from needle import ops
-from tests.case import Array, Case, Refusal, axes_of, gathered, normal, torch
+from tests.case import SHAPES, Array, Case, Refusal, axes_of, gathered, normal, torch
 
 
 def transpose(op: Any, x: Array) -> Array:
@@ -106,6 +106,8 @@ CASES: list[Case] = [
     *(Case(op((0,), 1), (normal(0, 3),)) for op in (ops.Dilate, ops.UnDilate)),
     Case(ops.MakeTensorTuple(), (normal(2), normal(3, 1))),
     Case(ops.TupleGetItem(1), ((normal(2), normal(3, 1)),)),
+    *(Case(ops.Cast("float64"), (normal(*shape),)) for shape in SHAPES),
+    *(Case(ops.Cast(dtype), (2 * normal(3, 4),), outputs=0) for dtype in ("float32", "int32", "int64", "bool")),
 ]
 
 MEANING: dict[type, Callable[..., Any]] = {
@@ -121,6 +123,7 @@ MEANING: dict[type, Callable[..., Any]] = {
     ops.UnDilate: undilate,
     ops.MakeTensorTuple: lambda op, *parts: parts,
     ops.TupleGetItem: lambda op, parts: parts[op.index],
+    ops.Cast: lambda op, x: {"i": np.trunc, "b": lambda x: x != 0, "f": np.copy}[op.dtype[0]](x),
 }
 
 TORCH: dict[type, Callable[..., Any]] = {
@@ -132,6 +135,7 @@ TORCH: dict[type, Callable[..., Any]] = {
     ops.Stack: lambda op, parts: torch.stack(parts, op.axis),
     ops.Split: lambda op, x: x.unbind(op.axis),
     ops.Flip: reduced(lambda x, axes: x.flip(axes)),
+    ops.Cast: lambda op, x: x.to(getattr(torch, op.dtype)),
 }
 
 REFUSALS: list[Refusal] = [
@@ -152,5 +156,6 @@ REFUSALS: list[Refusal] = [
     (ops.Flip((2,)), ((2, 3),), r"\[flip\] axis must be in"),
     (ops.Dilate((0,), -1), ((2, 3),), r"\[dilate\] dilation must be 0 or more, got -1"),
     (ops.UnDilate((1,), 1), ((2, 3),), r"\[undilate\] axis 1 of \(2, 3\) must be a multiple of dilation \+ 1 = 2"),
+    (ops.Cast("complex64"), ((3,),), r"\[cast\] dtype must be .*bool, int32, int64, float32, float64, got complex64"),
     (ops.TupleGetItem(2), (((2,), (3,)),), r"\[tuple_get_item\] index must be in 0\.\.1, got 2"),
 ]  # fmt: skip

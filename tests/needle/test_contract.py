@@ -153,7 +153,7 @@ def test_numpy_mode_keeps_dtypes_and_data_can_be_changed_in_place():
         )
         assert Tensor(np.arange(3)).dtype == "int64" and Tensor(np.arange(3), dtype="float32").dtype == "float32"
     else:
-        assert x.dtype == "float32" and Tensor(np.arange(3), dtype="int32").dtype == "float32"
+        assert x.dtype == "float32" and Tensor(np.arange(3), dtype="int32").dtype == "int32"
     before = x.numpy().copy()
     x.realize_cached_data().flat[3] += 0.5
     assert x.numpy().reshape(-1)[3] == pytest.approx(before.reshape(-1)[3] + 0.5)

@@ -8,6 +8,7 @@ from typing import Any
 from needle.errors import ShapeError
 
 from .. import ndarray_backend_cpu as kernels
+from ..kernels import EXACT, through
 from ..layout import is_dense
 from ..ndarray import NDArray
 from ..plain.softmax import out_of_range
@@ -78,7 +79,9 @@ def embedding(ids: NDArray, weight: NDArray) -> NDArray:
     Raises IndexRangeError for an id outside 0..n-1.
     """
     n, d = weight.shape
-    ids, y = ids.compact(), NDArray.make((*ids.shape, d), device=weight.device)
+    if n > EXACT:
+        return through(weight).embedding(ids, weight)
+    ids, y = ids.astype("float32").compact(), NDArray.make((*ids.shape, d), device=weight.device)
     bad = kernels.embedding(ids._handle, weight.compact()._handle, y._handle, ids.size, n, d)
     if bad >= 0:
         raise out_of_range("embedding", "ids", n, ids.numpy().reshape(-1)[bad], "position", bad)
@@ -89,7 +92,9 @@ def embedding_gradient(g: NDArray, ids: NDArray, n: int) -> NDArray:
     """dweight[id] = sum of g over the places that hold id; g ids.shape + (d,), the result (n, d)."""
     if g.shape[:-1] != ids.shape:
         raise ShapeError(f"[embedding_gradient] needs g of shape ids.shape + (d,), got {g.shape} and {ids.shape}")
-    ids, dweight = ids.compact(), NDArray.make((n, g.shape[-1]), device=g.device)
+    if n > EXACT:
+        return through(g).embedding_gradient(g, ids, n)
+    ids, dweight = ids.astype("float32").compact(), NDArray.make((n, g.shape[-1]), device=g.device)
     bad = kernels.embedding_gradient(g.compact()._handle, ids._handle, dweight._handle, prod(ids.shape), n, g.shape[-1])
     if bad >= 0:
         raise out_of_range("embedding_gradient", "ids", n, ids.numpy().reshape(-1)[bad], "position", bad)

@@ -80,7 +80,7 @@ def cross_entropy(
     label outside 0..C-1.
     """
     rows, cols = _check(logits, labels)
-    labels = labels.compact()
+    labels = labels.astype("float32").compact()
     loss = NDArray.make((rows,) if reduction == "none" else (1,), device=logits.device)
     options = (smoothing, math.nan if ignored is None else ignored, reduction == "mean")
     bad = kernels.cross_entropy(logits.compact()._handle, labels._handle, loss._handle, rows, cols, *options)
@@ -98,7 +98,7 @@ def cross_entropy_gradient(
     g is the gradient of the loss; N is 1 unless the reduction is "mean".
     """
     rows, cols = _check(logits, labels)
-    labels, dx = labels.compact(), NDArray.make(logits.shape, device=logits.device)
+    labels, dx = labels.astype("float32").compact(), NDArray.make(logits.shape, device=logits.device)
     options = (smoothing, math.nan if ignored is None else ignored, reduction == "mean")
     given = (g.compact()._handle, logits.compact()._handle, labels._handle)
     bad = kernels.cross_entropy_gradient(*given, dx._handle, rows, cols, *options)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .pointwise import erf, sigmoid
+from .pointwise import erf, floats, sigmoid
 
 
 def _normal_cdf(x: np.ndarray) -> np.ndarray:
@@ -22,6 +22,7 @@ def _gate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def gelu(x: np.ndarray, approximate: bool = False) -> np.ndarray:
     """y = x P(x), P the normal distribution function, or its approximation by tanh"""
+    x = floats(x)
     return x * (_gate(x)[0] if approximate else _normal_cdf(x))
 
 
@@ -36,7 +37,7 @@ def gelu_gradient(g: np.ndarray, x: np.ndarray, approximate: bool = False) -> np
 
 def silu(x: np.ndarray) -> np.ndarray:
     """y = x sigmoid(x)"""
-    return x * sigmoid(x)
+    return floats(x) * sigmoid(x)
 
 
 def silu_gradient(g: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -47,6 +48,7 @@ def silu_gradient(g: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def softplus(x: np.ndarray) -> np.ndarray:
     """y = log(1 + e^x)"""
+    x = floats(x)
     return np.maximum(x, x.dtype.type(0)) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -57,7 +59,7 @@ def softplus_gradient(g: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def leaky_relu(x: np.ndarray, slope: float) -> np.ndarray:
     """y = x where x > 0, else slope x"""
-    return np.where(x > 0, x, x * x.dtype.type(slope))
+    return np.where(x > 0, x, x * slope)
 
 
 def leaky_relu_gradient(g: np.ndarray, x: np.ndarray, slope: float) -> np.ndarray:

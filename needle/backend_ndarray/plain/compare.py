@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from .pointwise import floats
 
 
 def equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -63,12 +67,14 @@ def minimum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def larger_share(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """y = 1 where a > b, 1/2 where a = b, else 0"""
     kind = np.result_type(a, b)
+    kind = kind if kind.kind == "f" else np.dtype("float64")
     return (a >= b).astype(kind) - (a == b) * kind.type(0.5)
 
 
 def clip(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """y = min(max(x, low), high)"""
-    return np.clip(x, x.dtype.type(low), x.dtype.type(high))
+    y = x if low == -math.inf else np.maximum(x, low)
+    return y if high == math.inf else np.minimum(y, high)
 
 
 def clip_gradient(g: np.ndarray, x: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -89,4 +95,4 @@ def sign(x: np.ndarray) -> np.ndarray:
 def sqrt(x: np.ndarray) -> np.ndarray:
     """y = the square root of x"""
     with np.errstate(invalid="ignore"):
-        return np.sqrt(x)
+        return np.sqrt(floats(x))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from needle.backend_ndarray.plain.pointwise import floats
 from needle.errors import IndexRangeError, ShapeError
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
     """y = exp(x) / sum exp(x) over the last axis."""
     with np.errstate(invalid="ignore"):  # infinite maxima: the row is NaN, as inf - inf is
+        x = floats(x)
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True)
 
@@ -22,6 +24,7 @@ def softmax_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
 def logsoftmax(x: np.ndarray) -> np.ndarray:
     """y = x - log sum exp(x) over the last axis."""
     with np.errstate(invalid="ignore", divide="ignore"):
+        x = floats(x)
         shifted = x - x.max(axis=-1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -33,6 +36,7 @@ def logsoftmax_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def logsumexp(x: np.ndarray, axes: int | tuple[int, ...] | None = None) -> np.ndarray:
     """y = log sum exp(x) over the axes (all by default), which go away; -inf where all is -inf."""
+    x = floats(x)
     top = x.max(axis=axes, keepdims=True)
     top = np.where(np.isfinite(top), top, np.zeros_like(top))
     with np.errstate(divide="ignore"):
