@@ -91,7 +91,7 @@ class _Through:
         if isinstance(result, tuple | list):
             return type(result)(self._back(each, double) for each in result)
         if isinstance(result, np.ndarray | np.generic):
-            values = np.asarray(result) if result.ndim else np.reshape(result, 1)
+            values = np.asarray(result)
             values = values.astype("float32") if values.dtype == "float64" and not double else values
             return NDArray.sharing(values if values.base is None else values.copy(), self.device)
         return result

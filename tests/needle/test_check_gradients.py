@@ -10,10 +10,7 @@ from needle import nn, ops
 from needle.autograd import TensorOp
 from needle.errors import NeedleError
 
-pytestmark = [
-    pytest.mark.both_modes,
-    pytest.mark.skipif(ndl.zeros(1, dtype="float64").dtype != "float64", reason="NDArrays have no float64 yet"),
-]
+pytestmark = pytest.mark.both_modes
 
 
 def values(*shape, seed=0):
