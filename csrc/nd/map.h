@@ -78,19 +78,28 @@ inline void map(const Executor& executor, Nest<2> nest, F f, float* y, const flo
     });
 }
 
+// Readers of their own for the steps that are common, one pair for the others: a loop for each combination would be long.
+template <class Use>
+ND_INLINE void with_readers(const float* a, int64_t a_step, const float* b, int64_t b_step, Use&& use) {
+    if (a_step == 1 && b_step == 1) use(Contiguous{a}, Contiguous{b});
+    else if (a_step == 1 && b_step == 0) use(Contiguous{a}, Repeated{splat(*b)});
+    else if (a_step == 0 && b_step == 1) use(Repeated{splat(*a)}, Contiguous{b});
+    else use(AnyStep{a, a_step}, AnyStep{b, b_step});
+}
+
 // y = f(a, b) over a nest (y, a, b) in which y is dense.
 template <class F>
 inline void map(const Executor& executor, Nest<3> nest, F f, float* y, const float* a, const float* b) {
     simplify(nest);
     const int64_t a_step = nest.stride[1][nest.dims - 1], b_step = nest.stride[2][nest.dims - 1];
     for_pieces(executor, nest, kGrain, [&](const int64_t (&at)[3], int64_t n) {
-        with_reader(a + at[1], a_step, [&](auto first) {
-            with_reader(b + at[2], b_step, [&](auto second) { sweep(n, f, y + at[0], first, second); });
+        with_readers(a + at[1], a_step, b + at[2], b_step, [&](auto first, auto second) {
+            sweep(n, f, y + at[0], first, second);
         });
     });
 }
 
-// y = f(a, b, c) over a nest (y, a, b, c) in which y is dense. Two loops, not one for each of 27 combinations of strides.
+// y = f(a, b, c) over a nest (y, a, b, c) in which y is dense.
 template <class F>
 inline void map(const Executor& executor, Nest<4> nest, F f, float* y, const float* a, const float* b, const float* c) {
     simplify(nest);
