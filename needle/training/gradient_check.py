@@ -77,7 +77,7 @@ class _Check:
         for x in tensors:
             x.grad = None
         total.backward()
-        return [None if not x.requires_grad else _of(x.grad, x) for x in tensors]
+        return [_like(a, x.grad) if x.requires_grad else None for a, x in zip(values, tensors, strict=True)]
 
     def nudged(self, values: Arrays, place: int, index: tuple[int, ...], by: float) -> float:
         """L where one element is moved."""
@@ -151,8 +151,9 @@ def _weighted(tensors: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def _of(grad: Tensor | None, x: Tensor) -> numpy.ndarray:
-    return numpy.zeros(x.shape) if grad is None else grad.numpy()
+def _like(array: numpy.ndarray, grad: Tensor | None) -> numpy.ndarray:
+    """The gradient in the shape of its array: an NDArray of one number has the shape (1,)."""
+    return numpy.zeros(array.shape) if grad is None else numpy.asarray(grad.numpy()).reshape(array.shape)
 
 
 def _some(shape: tuple[int, ...], at_most: int) -> Iterator[tuple[int, ...]]:
