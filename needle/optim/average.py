@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ..autograd import Tensor
-from .settings import fraction
+from .settings import fraction, parameters
 
 
 class WeightAverage:
@@ -18,7 +18,7 @@ class WeightAverage:
     """
 
     def __init__(self, tensors: Iterable[Tensor], decay: float = 0.999) -> None:
-        self.tensors = list(tensors)
+        self.tensors = parameters("WeightAverage", tensors)
         (self.decay,) = fraction("WeightAverage", decay=decay)
         self.average = [tensor.data for tensor in self.tensors]
 

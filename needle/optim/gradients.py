@@ -12,18 +12,18 @@ from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
 from ..ops import clip
-from .settings import stored
+from .settings import parameters, stored
 
 
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     """g = g min(1, max_norm / (|g| + 1e-6)); |g|, the Euclidean norm over all gradients together, as it was before.
 
     The sum has one fixed order, whatever the number of threads. Where the norm is not finite the gradients stay as they
-    are: the caller sees it in the result. Raises SettingError unless max_norm > 0.
+    are: the caller sees it in the result. Raises SettingError unless max_norm > 0, NeedleError for what is no Tensor.
     """
     if not max_norm > 0:
         raise SettingError(f"[clip_grad_norm] max_norm must be greater than 0, got {max_norm}")
-    params = [param for param in params if param.grad is not None]
+    params = [param for param in parameters("clip_grad_norm", params) if param.grad is not None]
     norm = math.sqrt(sum(_squared_norm(group) for group in _by_kind([param.grad for param in params])))
     if max_norm / (norm + 1e-6) < 1 and math.isfinite(norm):
         for param in params:
@@ -35,7 +35,7 @@ def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
     """g = min(max(g, -max_value), max_value), elementwise. Raises SettingError unless max_value > 0."""
     if not max_value > 0:
         raise SettingError(f"[clip_grad_value] max_value must be greater than 0, got {max_value}")
-    for param in params:
+    for param in parameters("clip_grad_value", params):
         if param.grad is not None:
             param.grad = clip(param.grad.detach(), -max_value, max_value)
 
@@ -49,7 +49,7 @@ class GradientAccumulator:
     """
 
     def __init__(self, params: Iterable[Tensor]) -> None:
-        self.params = list(params)
+        self.params = parameters("GradientAccumulator", params)
         self.sums: dict[Tensor, Tensor] = {}
         self.weight = 0.0
 

@@ -11,7 +11,7 @@ from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 from .gradients import clip_grad_norm
-from .settings import fraction, positive, stored
+from .settings import fraction, parameters, positive, stored
 
 
 class Optimizer:
@@ -184,17 +184,12 @@ class NesterovSGD(Optimizer):
 
 
 def _checked(where: str, params: Any) -> list[Tensor]:
-    """`params` as a list of different Tensors. Raises NeedleError."""
-    if not isinstance(params, Iterable) or isinstance(params, Tensor):
-        found = type(params).__name__
-        raise NeedleError(f"[{where}] needs a list of parameters, got a {found}: is it module.parameters() you want?")
-    tensors: list[Tensor] = list(params)
+    """`params` as a list of different Tensors, at least one. Raises NeedleError."""
+    tensors = parameters(where, params)
     if not tensors:
         raise NeedleError(f"[{where}] needs at least one parameter, got an empty list")
     places: dict[Tensor, int] = {}
     for i, param in enumerate(tensors):
-        if not isinstance(param, Tensor):
-            raise NeedleError(f"[{where}] needs Tensors as parameters, got a {type(param).__name__} at index {i}")
         if places.setdefault(param, i) != i:
             raise NeedleError(f"[{where}] the parameter at index {i} is the one at {places[param]} again")
     return tensors

@@ -1,14 +1,27 @@
-"""Numbers that come from a caller or from a file, checked."""
+"""What comes from a caller or from a file, checked."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
 
+from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
+
+
+def parameters(where: str, params: Any) -> list[Tensor]:
+    """`params` as a list of Tensors. Raises NeedleError for anything else."""
+    if not isinstance(params, Iterable) or isinstance(params, Tensor):
+        found = type(params).__name__
+        raise NeedleError(f"[{where}] needs a list of parameters, got a {found}: is it module.parameters() you want?")
+    tensors: list[Tensor] = list(params)
+    for i, param in enumerate(tensors):
+        if not isinstance(param, Tensor):
+            raise NeedleError(f"[{where}] needs Tensors as parameters, got a {type(param).__name__} at index {i}")
+    return tensors
 
 
 def positive(where: str, **settings: float) -> list[float]:

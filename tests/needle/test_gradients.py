@@ -56,6 +56,17 @@ def test_clipping_each_element():
         ndl.clip_grad_value(params, -1)
 
 
+@pytest.mark.parametrize("take", [
+    lambda params: ndl.clip_grad_norm(params, 1.0), lambda params: ndl.clip_grad_value(params, 1.0),
+    ndl.GradientAccumulator, optim.WeightAverage,
+])  # fmt: skip
+def test_what_is_no_list_of_tensors_is_refused(take):
+    with pytest.raises(NeedleError, match=r"needs a list of parameters, got a Linear: is it module.parameters\(\) you"):
+        take(nn.Linear(2, 2))
+    with pytest.raises(NeedleError, match="needs Tensors as parameters, got a float at index 0"):
+        take([1.0])
+
+
 def model_and_data():
     np.random.seed(3)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))

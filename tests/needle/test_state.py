@@ -115,7 +115,6 @@ class Buffers(nn.Module):
         )
 
 
-@pytest.mark.skipif(Buffers(1).mask.dtype != "bool", reason="NDArrays of other dtypes than float32 are not there yet")
 def test_modules_with_tensors_of_other_dtypes(tmp_path):
     Buffers(1).save(tmp_path / "b.safetensors")
     other = Buffers(0)
