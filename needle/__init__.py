@@ -14,6 +14,7 @@ from .autograd import TensorTuple as TensorTuple
 from .backend_selection import *  # (which names there are depends on the backend)
 from .checkpointing import recompute
 from .init import ones, ones_like, zeros, zeros_like
+from .interop import from_dlpack, from_numpy
 from .ops import *  # (its __all__ lists them)
 from .optim import GradientAccumulator, clip_grad_norm, clip_grad_value
 from .training import TrainStep, check_gradients, fit, summary

@@ -16,7 +16,7 @@ import numpy
 import needle  # for needle.ops, which are written in Tensors
 
 from .backend_selection import BACKEND, NDArray  # noqa: F401  (NDArray is one of this module's public names)
-from .errors import DeviceError, NeedleError, ShapeError
+from .errors import DeviceError, DTypeError, NeedleError, ShapeError
 from .types import FLOATS, Type
 
 LAZY_MODE = False  # True: record ops now, compute when the data is asked for
@@ -158,7 +158,13 @@ class Value:
         """
         type = None
         if op.infer is not None:
-            types = [x._type or x.type for x in inputs]
+            try:
+                types = [x._type or x.type for x in inputs]
+            except AttributeError:
+                others = [x.__class__.__name__ for x in inputs if not isinstance(x, Value)]
+                if not others:
+                    raise
+                raise DTypeError(f"[{op.__class__.__name__}] needs Tensors, got {', '.join(others)}") from None
             type = op.infer(*types)
             if op.promotes and types[0].dtype != types[1].dtype:
                 inputs = needle.ops.promoted(inputs)  # type: ignore[arg-type]

@@ -12,10 +12,11 @@ import needle  # for needle.ops and needle.init, which are written in Tensors
 from .autograd import Value, compute_gradient_of_variables, differentiable
 from .backend_selection import BACKEND, NDArray, array_api, default_device
 from .errors import DTypeError, ShapeError
-from .types import FLOATS
+from .interop import Interop
+from .types import FLOATS, number_of
 
 
-class Tensor(Value):
+class Tensor(Interop, Value):
     """An array that can be differentiated: `Tensor(array, device=None, dtype=None, requires_grad=True)`.
 
     `array` is a Tensor (its data is shared when device and dtype agree), an NDArray, a numpy array, a list or a scalar.
@@ -111,7 +112,7 @@ class Tensor(Value):
         return needle.ops.EWisePow()(self, other) if isinstance(other, Tensor) else needle.ops.PowerScalar(other)(self)
 
     def __sub__(self, other: Any) -> Tensor:
-        return self + needle.ops.Negate()(other) if isinstance(other, Tensor) else needle.ops.AddScalar(-other)(self)
+        return self + needle.ops.Negate()(other) if isinstance(other, Tensor) else self + negative(other)
 
     def __rsub__(self, other: Any) -> Tensor:
         return needle.ops.AddScalar(other)(needle.ops.Negate()(self))
@@ -185,6 +186,11 @@ class Tensor(Value):
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+
+def negative(number: Any) -> Any:
+    """-number, for a - number."""
+    return -number_of("sub", number, "float64")
 
 
 def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:

@@ -58,7 +58,8 @@ def number_of(where: str, value: Any, dtype: Any) -> Any:
     if isinstance(value, float):
         return float(value)
     if not isinstance(value, int):
-        raise DTypeError(f"[{where}] needs a number, got {type(value).__name__}")
+        fix = "; Tensor(x) makes one of an array" if isinstance(value, numpy.ndarray) else ""
+        raise DTypeError(f"[{where}] needs a number, got {type(value).__name__}{fix}")
     limit = 2.0**1023 if dtype in FLOATS else 2**31 if dtype == "int32" else 2**63
     if not -limit <= value < limit:
         raise DTypeError(f"[{where}] {value:.6g} is too large for {dtype}" if abs(value) < 2.0**1023 else
