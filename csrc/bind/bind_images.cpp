@@ -114,8 +114,10 @@ void keyed_uniform_of(uint64_t key, const py::object& samples, py::array& u) {
     const int64_t n = u.shape(0), count = u.shape(1);
     const int64_t* places = elements<int64_t>("samples", samples, {n});
     double* out = static_cast<double*>(u.mutable_data());
+    const auto run = [&] { keyed_uniform(key, places, n, count, out); };
+    if (n * count < 65536) return run();  // a few microseconds: asking for the lock again would take longer
     py::gil_scoped_release unlocked;
-    keyed_uniform(key, places, n, count, out);
+    run();
 }
 
 }  // namespace

@@ -69,18 +69,31 @@ ND_INLINE void scaled_bytes(const uint8_t* x, int64_t count, float scale, float 
     for (; k < count; ++k) y[k] = float(Backwards ? x[-k] : x[k]) * scale + shift;
 }
 
-// One row of an image, of which column s comes from column first + s, or first - s where it is mirrored.
+// One channel of an image, whose row r comes from row r + down, and whose column s from column first + s, or first - s
+// where it is mirrored: the columns that come from outside one by one, then all between them row by row.
 template <bool Mirrored>
-ND_INLINE void image_row(const uint8_t* x, int64_t width, int64_t first, bool reflect, float scale, float shift, float* y) {
-    const auto edge = [&](int64_t s) {
-        const int64_t source = source_of(Mirrored ? first - s : first + s, width, reflect);
-        y[s] = (source < 0 ? 0.0f : float(x[source])) * scale + shift;
-    };
+ND_INLINE void image_plane(const uint8_t* x, int64_t height, int64_t width, int64_t down, int64_t first, bool reflect,
+                           float scale, float shift, float* y) {
     const int64_t inside = clamp(Mirrored ? first - (width - 1) : -first, 0, width);
     const int64_t outside = clamp(Mirrored ? first + 1 : width - first, inside, width);
+    const auto edge = [&](int64_t s) {
+        const int64_t column = source_of(Mirrored ? first - s : first + s, width, reflect);
+        for (int64_t r = 0; r < height; ++r) {
+            const int64_t row = source_of(r + down, height, reflect);
+            y[r * width + s] = (row < 0 || column < 0 ? 0.0f : float(x[row * width + column])) * scale + shift;
+        }
+    };
     for (int64_t s = 0; s < inside; ++s) edge(s);
-    scaled_bytes<Mirrored>(x + (Mirrored ? first - inside : first + inside), outside - inside, scale, shift, y + inside);
     for (int64_t s = outside; s < width; ++s) edge(s);
+    for (int64_t r = 0; r < height; ++r) {
+        const int64_t row = source_of(r + down, height, reflect);
+        float* out = y + r * width;
+        if (row >= 0)
+            scaled_bytes<Mirrored>(x + row * width + (Mirrored ? first - inside : first + inside), outside - inside, scale,
+                                   shift, out + inside);
+        else
+            for (int64_t s = inside; s < outside; ++s) out[s] = 0.0f * scale + shift;
+    }
 }
 
 // y[i, c, r, s] = x[index[i], c, r + top[i] - padding, s + left[i] - padding] scale[c] + shift[c], or cover[c]
@@ -92,22 +105,20 @@ inline void image_batch(const Executor& executor, int64_t count, const Images& x
         const int64_t cut_top = clamp(moves.row[i], 0, x.height), cut_left = clamp(moves.column[i], 0, x.width);
         const int64_t cut_bottom = clamp(moves.row[i] + moves.size, 0, x.height);
         const int64_t cut_right = clamp(moves.column[i] + moves.size, 0, x.width);
+        if (i + 1 < count) {  // the next one comes from anywhere in the data set
+            const uint8_t* next = x.pixels + moves.index[i + 1] * x.channels * area;
+            for (int64_t byte = 0; byte < min<int64_t>(x.channels * area, 4096); byte += 64) __builtin_prefetch(next + byte);
+        }
         for (int64_t c = 0; c < x.channels; ++c) {
             const uint8_t* plane = x.pixels + (moves.index[i] * x.channels + c) * area;
             const float scale = colours.scale[c], shift = colours.shift[c];
-            for (int64_t r = 0; r < x.height; ++r) {
-                const int64_t source = source_of(r + down, x.height, moves.reflect);
-                const uint8_t* row = plane + source * x.width;
-                float* out = y + (i * x.channels + c) * area + r * x.width;
-                if (source < 0)
-                    for (int64_t s = 0; s < x.width; ++s) out[s] = 0.0f * scale + shift;
-                else if (moves.mirror[i])
-                    image_row<true>(row, x.width, x.width - 1 + right, moves.reflect, scale, shift, out);
-                else
-                    image_row<false>(row, x.width, right, moves.reflect, scale, shift, out);
-                if (r >= cut_top && r < cut_bottom)
-                    for (int64_t s = cut_left; s < cut_right; ++s) out[s] = colours.cover[c];
-            }
+            float* out = y + (i * x.channels + c) * area;
+            if (moves.mirror[i])
+                image_plane<true>(plane, x.height, x.width, down, x.width - 1 + right, moves.reflect, scale, shift, out);
+            else
+                image_plane<false>(plane, x.height, x.width, down, right, moves.reflect, scale, shift, out);
+            for (int64_t r = cut_top; r < cut_bottom; ++r)
+                for (int64_t s = cut_left; s < cut_right; ++s) out[r * x.width + s] = colours.cover[c];
         }
     });
 }

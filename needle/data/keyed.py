@@ -15,16 +15,19 @@ WORD = 0xFFFFFFFFFFFFFFFF
 ORDER, AUGMENTATION = 1, 2  # what numbers are for: each purpose has streams of its own
 
 
-def keyed_uniform(
-    seed: int, epoch: int, samples: numpy.ndarray, count: int, purpose: int = AUGMENTATION
-) -> numpy.ndarray:
-    """`count` numbers in [0, 1) for each sample: float64 (n, count), number j of sample i's stream in row i.
-
-    `samples` (n,) are the places of the samples in their data set; seed and epoch are taken modulo 2**64.
-    """
+def key_of(seed: int, epoch: int, purpose: int = AUGMENTATION) -> int:
+    """The hash that the streams of an epoch start from; seed and epoch are taken modulo 2**64."""
     key = 0
     for word in (purpose, seed, epoch):
         key = ndarray_backend_cpu.keyed_by(key, word & WORD)
+    return key
+
+
+def uniform(key: int, samples: numpy.ndarray, count: int) -> numpy.ndarray:
+    """`count` numbers in [0, 1) for each sample: float64 (n, count), number j of sample i's stream in row i.
+
+    `samples` (n,) are the places of the samples in their data set.
+    """
     u = numpy.empty((len(samples), count))
     ndarray_backend_cpu.keyed_uniform(key, numpy.ascontiguousarray(samples, dtype="int64"), u)
     return u
@@ -32,5 +35,5 @@ def keyed_uniform(
 
 def keyed_order(seed: int, epoch: int, count: int) -> numpy.ndarray:
     """A permutation of 0 .. count - 1, int64 (count,): the samples sorted by the first number of their streams."""
-    u = keyed_uniform(seed, epoch, numpy.arange(count), 1, ORDER)[:, 0]
+    u = uniform(key_of(seed, epoch, ORDER), numpy.arange(count), 1)[:, 0]
     return numpy.argsort(u, kind="stable").astype("int64", copy=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor
-from ..errors import DataError
+from ..errors import DataError, SettingError
 from .data_transforms import RandomCrop, RandomFlipHorizontal
 from .keyed import keyed_order
 from .prefetch import Batches, Prefetch
@@ -31,7 +31,7 @@ class DataLoader:
     for any number of workers. What goes wrong in one is raised where its batch would have come. See `prefetch.py` for
     what they can speed up.
 
-    Raises DataError for arguments that make no sense and for samples that make no batch.
+    Raises SettingError for settings that make no sense, and DataError for samples that make no batch.
     """
 
     def __init__(
@@ -42,40 +42,42 @@ class DataLoader:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise DataError(f"[DataLoader] dataset needs __len__ and __getitem__, got {type(dataset).__name__}")
         if batch_size is not None and batch_size < 1:
-            raise DataError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
+            raise SettingError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
         if workers < 0 or prefetch < 1:
-            raise DataError(f"[DataLoader] needs workers >= 0 and prefetch >= 1, got {workers} and {prefetch}")
+            raise SettingError(f"[DataLoader] needs workers >= 0 and prefetch >= 1, got {workers} and {prefetch}")
         self.dataset, self.shuffle, self.seed, self.drop_last, self.device = dataset, shuffle, seed, drop_last, device
         self.batch_size = len(dataset) if batch_size is None else int(batch_size)
         transforms = (augment,) if isinstance(augment, Transform) else augment
         self.augment = None if transforms is None else Compose(*transforms)
         if seed is None and self.augment is not None and self.augment.draws:
-            raise DataError(
+            raise SettingError(
                 "[DataLoader] a random augment needs a seed: its numbers are keyed by (seed, epoch, sample)"
             )
         if workers:
             _refuse_shared_draws(dataset)
         self.workers, self.prefetch = workers, prefetch
+        self._batches: Batches | None = None  # of the iteration that goes on
         self._ahead: Prefetch | None = None
         self.epoch = 0  # of the next batch
         self.position = 0  # the next batch's place in its epoch
         self._fresh = True  # no batch since the epoch or the position was set: the next iteration begins here
-        self.ordering = self._batches(numpy.arange(len(dataset)))
+        self.ordering = self._split(numpy.arange(len(dataset)))
 
     def __len__(self) -> int:
         return len(self.ordering)
 
     def __iter__(self) -> DataLoader:
-        self._ahead = None
+        self._end()
         if not self._fresh:
             self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
         if self.shuffle:
-            self.ordering = self._batches(self._permutation())
+            self.ordering = self._split(self._permutation())
         return self
 
     def __next__(self) -> tuple[Tensor, ...]:
         if self.position >= len(self.ordering):
-            self.epoch, self.position, self._fresh, self._ahead = self.epoch + 1, 0, True, None
+            self._end()
+            self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
             raise StopIteration
         batch = self._batch()
         self.position, self._fresh = self.position + 1, False
@@ -84,6 +86,7 @@ class DataLoader:
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be of this epoch: from its start, or from where `load_state_dict` has put it."""
         if not (self._fresh and epoch == self.epoch):
+            self._end()
             self.epoch, self.position, self._fresh = epoch, 0, True
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,6 +113,7 @@ class DataLoader:
                 )
         if not (state["epoch"] >= 0 and 0 <= state["position"] <= len(self)):
             raise DataError(f"[DataLoader.load_state_dict] batch {state['position']} of {len(self)} does not exist")
+        self._end()
         self.epoch, self.position, self._fresh = int(state["epoch"]), int(state["position"]), True
 
     def _settings(self) -> dict[str, Any]:
@@ -121,7 +125,7 @@ class DataLoader:
             return numpy.random.permutation(len(self.dataset))
         return keyed_order(self.seed, self.epoch, len(self.dataset))
 
-    def _batches(self, order: numpy.ndarray) -> list[numpy.ndarray]:
+    def _split(self, order: numpy.ndarray) -> list[numpy.ndarray]:
         if len(order) == 0:
             return []
         batches = numpy.array_split(order, range(self.batch_size, len(order), self.batch_size))
@@ -129,23 +133,28 @@ class DataLoader:
 
     def _batch(self) -> tuple[Tensor, ...]:
         """The next batch, from the workers where there are any."""
-        batches = Batches(self.dataset, self.ordering, self.augment, self.seed, self.epoch, self.device)
+        if self._batches is None:
+            settings = self.augment, self.seed, self.epoch, self.device
+            self._batches = Batches(self.dataset, self.ordering, *settings)
         if not self.workers:
-            return batches.make(self.position)
+            return self._batches.make(self.position)
         ahead, self._ahead = self._ahead, None
         if ahead is None or ahead.process != os.getpid():
-            places = range(self.position, len(self))
-            ahead = Prefetch(batches, places, self.workers, self.prefetch)
+            ahead = Prefetch(self._batches, range(self.position, len(self)), self.workers, self.prefetch)
         batch = ahead.next()
         self._ahead = ahead  # unless that raised: then the next call starts afresh
         return batch
 
+    def _end(self) -> None:
+        """Nothing is left of the iteration that was."""
+        self._batches = self._ahead = None
+
 
 def _refuse_shared_draws(dataset: Any) -> None:
-    """Raise DataError if samples are drawn from numpy's global generator, which workers would share with the model."""
+    """Raise SettingError if samples draw on numpy's global generator, which workers would share with the model."""
     for transform in getattr(dataset, "transforms", None) or ():
         if isinstance(transform, RandomCrop | RandomFlipHorizontal):
-            raise DataError(
+            raise SettingError(
                 f"[DataLoader] {type(transform).__name__} of the data set draws from numpy's global generator, in an "
                 "order that workers would change: use a seed and augment=[...] of needle.data.transforms instead"
             )

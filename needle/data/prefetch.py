@@ -13,32 +13,34 @@ import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
 from ..autograd import Tensor
 from .collate import check_numbers, fetch
 from .datasets import NDArrayDataset
-from .keyed import keyed_uniform
+from .keyed import key_of, uniform
 from .transforms import Compose
 
 
-class Batches(NamedTuple):
-    """The batches of an epoch by their place, each a function of what stands here and of nothing else."""
+class Batches:
+    """The batches of an epoch by their place, each a function of what is given here and of nothing else."""
 
-    dataset: Any
-    ordering: list[numpy.ndarray]  # the samples of each batch
-    augment: Compose | None
-    seed: int | None
-    epoch: int
-    device: Any
+    def __init__(
+        self, dataset: Any, ordering: list[numpy.ndarray], augment: Compose | None, seed: int | None, epoch: int,
+        device: Any,
+    ) -> None:  # fmt: skip
+        self.dataset, self.ordering, self.augment, self.epoch, self.device = dataset, ordering, augment, epoch, device
+        self.key = key_of(seed or 0, epoch)
+        self.one_pass = None
+        if augment is not None and type(dataset) is NDArrayDataset:  # no need to copy images before they are augmented
+            self.one_pass = augment.one_pass(dataset.arrays[0])
 
     def make(self, place: int) -> tuple[Tensor, ...]:
         """The Tensors of one batch. What the data set raises gets a note with the batch."""
-        chosen = self.ordering[place]
         try:
-            fields = self._numbers(chosen)
+            fields = self._fields(self.ordering[place])
             check_numbers(fields)
             return tuple(Tensor(field, device=self.device, requires_grad=False) for field in fields)
         except Exception as error:
@@ -47,15 +49,15 @@ class Batches(NamedTuple):
                 raise RuntimeError("[DataLoader] the data set raised StopIteration") from error
             raise
 
-
-    def _numbers(self, chosen: numpy.ndarray) -> list[Any]:
+    def _fields(self, chosen: numpy.ndarray) -> list[Any]:
         """The fields of the samples `chosen` (n,), the first one augmented."""
         if self.augment is None:
             return fetch(self.dataset, chosen)
-        u = keyed_uniform(self.seed or 0, self.epoch, chosen, self.augment.draws)
-        if type(self.dataset) is NDArrayDataset and isinstance(self.dataset.arrays[0], numpy.ndarray):
+        u = uniform(self.key, chosen, self.augment.draws)
+        if self.one_pass is not None:
             images, *others = self.dataset.arrays
-            return [self.augment.chosen(images, chosen, u), *(each[chosen] for each in others)]
+            rest = [each[chosen] for each in others]
+            return [self.one_pass(images, chosen, u), *rest]
         images, *others = fetch(self.dataset, chosen)
         return [self.augment(images, u), *others]
 

@@ -7,11 +7,15 @@ import pytest
 
 import needle as ndl
 from needle import data
-from needle.data.keyed import keyed_order, keyed_uniform
+from needle.data.keyed import key_of, keyed_order, uniform
 from needle.data.transforms import Cutout, Normalize, RandomCrop, RandomFlip
-from needle.errors import DataError
+from needle.errors import DataError, SettingError
 
 pytestmark = pytest.mark.both_modes
+
+def keyed_uniform(seed, epoch, samples, count):
+    return uniform(key_of(seed, epoch), samples, count)
+
 
 AUGMENT = (RandomCrop(2), RandomFlip(), Normalize(0.5, 0.25))
 
@@ -232,7 +236,7 @@ def test_data_sets_of_single_samples_and_lists():
     ],
 )
 def test_arguments_that_make_no_sense(dataset, settings, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises((DataError, SettingError), match=message):
         data.DataLoader(dataset, **settings)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from needle import data
 from needle.data.transforms import ColorJitter, Cutout, Normalize, RandomCrop, RandomFlip, RandomResizedCrop
-from needle.errors import DataError
+from needle.errors import SettingError
 
 pytestmark = pytest.mark.both_modes
 
@@ -155,14 +155,14 @@ def test_threads_end_with_the_epoch():
     ({"workers": 1, "prefetch": 0}, "got 1 and 0"),
 ])  # fmt: skip
 def test_arguments_that_make_no_sense(settings, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(SettingError, match=message):
         loader(**settings)
 
 
 def test_draws_from_the_global_generator_are_refused():
     dataset = Images()
     dataset.transforms = [data.RandomFlipHorizontal()]
-    with pytest.raises(DataError, match="RandomFlipHorizontal of the data set draws from numpy's global generator"):
+    with pytest.raises(SettingError, match="RandomFlipHorizontal of the data set draws from numpy's global generator"):
         loader(dataset, workers=1)
     loader(dataset)
 

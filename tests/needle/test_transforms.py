@@ -17,7 +17,7 @@ from needle.data.transforms import (
     Resize,
     ToFloat,
 )
-from needle.errors import DataError
+from needle.errors import DataError, SettingError
 
 pytestmark = pytest.mark.both_modes
 
@@ -197,5 +197,5 @@ def test_what_the_one_pass_cannot_do_is_done_by_parts():
     ],
 )
 def test_refusals(make, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises((DataError, SettingError), match=message):
         make()

@@ -39,7 +39,7 @@ class ToFloat(Affine):
 class Normalize(Affine):
     """(x - mean) / std for each channel as float32; pixels that are uint8 are divided by 255 first.
 
-    Raises DataError if a std is not positive, or there are not as many means and stds as channels (or one of each).
+    Raises SettingError if a std is not positive, or there are not as many means and stds as channels (or one of each).
     """
 
     mean: Sequence[float] | float

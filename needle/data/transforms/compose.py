@@ -50,11 +50,10 @@ class Compose(Transform):
             used += each.draws
         return images
 
-    def chosen(self, pixels: numpy.ndarray, chosen: numpy.ndarray, u: numpy.ndarray) -> Any:
-        """self(pixels[chosen], u), without making that copy where one pass does it: chosen (n,) are int64 places."""
-        if self._one_pass is not None and self._one_pass.fits(pixels) and pixels.flags.c_contiguous:
-            return self._one_pass(pixels, chosen, u)
-        return self(pixels[chosen], u)
+    def one_pass(self, pixels: Any) -> OnePass | None:
+        """What makes self(pixels[chosen], u) without that copy, from (pixels, chosen, u); None if nothing does."""
+        usual = isinstance(pixels, numpy.ndarray) and pixels.flags.c_contiguous
+        return self._one_pass if usual and self._one_pass is not None and self._one_pass.fits(pixels) else None
 
 
 class OnePass:

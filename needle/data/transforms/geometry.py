@@ -15,7 +15,7 @@ from .transform import Transform, check, whole
 @dataclass(frozen=True)
 class RandomCrop(Transform):
     """Each image moved by up to `padding` pixels along both axes; what moves in is zero, or with mode "reflect" the
-    image mirrored at its border. Raises DataError if `padding` is negative or not less than the images' size.
+    image mirrored at its border. Raises SettingError if `padding` is negative or not less than the images' size.
     """
 
     padding: int = 4
@@ -78,7 +78,7 @@ class Cutout(Transform):
 
 @dataclass(frozen=True)
 class CenterCrop(Transform):
-    """The `size` x `size` pixels (or (height, width)) around the centre. Raises DataError for smaller images."""
+    """The `size` x `size` pixels (or (height, width)) around the centre. Raises SettingError for smaller images."""
 
     size: int | tuple[int, int]
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy
 
-from ...errors import DataError
+from ...errors import SettingError
 
 
 class Transform:
@@ -28,6 +28,6 @@ def whole(u: numpy.ndarray, count: int) -> numpy.ndarray:
 
 
 def check(condition: bool, transform: object, needed: str, given: object) -> None:
-    """Raise DataError unless the arguments of `transform` are as needed."""
+    """Raise SettingError unless the settings of `transform` are as needed."""
     if not condition:
-        raise DataError(f"[{type(transform).__name__}] {needed}, got {given!r}")
+        raise SettingError(f"[{type(transform).__name__}] {needed}, got {given!r}")
