@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from bench.timing import interleaved, report
 from needle.backend_ndarray import NDArray, cpu, ndarray_backend_cpu
+from needle.backend_ndarray.bands import linear, sliding
 from needle.backend_ndarray.kernels import kernels
 
 Pair = tuple[Callable[[], object], Callable[[], object]]
@@ -216,6 +217,75 @@ def adam(size: int) -> Pair:
     return lambda: k.adam_step([p], [g], [m], [v], 1, 1e-3), optimizer.step
 
 
+def images(batch: int, side: int, channels: int) -> tuple[NDArray, torch.Tensor]:
+    """Images with their channels side by side on both sides; torch's seen as (N, C, H, W)."""
+    x, tx = both(batch, side, side, channels)
+    return x, tx.detach().permute(0, 3, 1, 2).requires_grad_()
+
+
+def pool(batch: int, side: int, channels: int, largest: bool, kernel: int = 2, stride: int = 2, padding: int = 0) -> Pair:
+    """Maxima or means over windows."""
+    (x, tx), windows = images(batch, side, channels), sliding(side, kernel, stride, padding)
+    g, tg = images(batch, windows.outputs, channels)
+    tg, function = tg.detach(), F.max_pool2d if largest else F.avg_pool2d
+
+    def ours() -> None:
+        if largest:
+            k.max_pool(x, x, windows, windows)
+            k.max_pool_gradient(g, x, windows, windows)
+        else:
+            k.resample(x, windows, windows)
+            k.resample(g, windows.transposed, windows.transposed)
+
+    return ours, lambda: torch.autograd.grad(function(tx, kernel, stride, padding), tx, tg)
+
+
+def upsample(batch: int, side: int, channels: int) -> Pair:
+    """Bilinear, to twice the size."""
+    (x, tx), (g, tg), lines = images(batch, side, channels), images(batch, 2 * side, channels), linear(side, 2 * side)
+    tg = tg.detach()
+
+    def ours() -> None:
+        k.resample(x, lines, lines)
+        k.resample(g, lines.transposed, lines.transposed)
+
+    return ours, lambda: torch.autograd.grad(F.interpolate(tx, scale_factor=2, mode="bilinear"), tx, tg)
+
+
+def group_norm(batch: int, side: int, channels: int, groups: int) -> Pair:
+    (x, tx), (g, tg) = images(batch, side, channels), images(batch, side, channels)
+    (w, tw), (b, tb), tg = both(channels), both(channels), tg.detach()
+
+    def ours() -> None:
+        _, mean, rstd = k.group_norm(x, w, b, groups)
+        k.group_norm_gradient(g, x, w, mean, rstd, groups)
+
+    return ours, lambda: torch.autograd.grad(F.group_norm(tx, groups, tw, tb), (tx, tw, tb), tg)
+
+
+def rms_norm(rows: int, width: int) -> Pair:
+    (x, tx), (w, tw), (g, tg) = both(rows, width), both(width), both(rows, width)
+    tg = tg.detach()
+    return (
+        lambda: k.rms_norm_gradient(g, x, w, k.rms_norm(x, w, 1e-5)[1]),
+        lambda: torch.autograd.grad(F.rms_norm(tx, (width,), tw, 1e-5), (tx, tw), tg),
+    )
+
+
+def grouped(batch: int, side: int, channels: int, groups: int, stride: int = 1) -> Pair:
+    """A 3x3 convolution in groups; groups = channels is the depthwise one."""
+    (x, tx), (w, tw) = images(batch, side, channels), both(3, 3, channels // groups, channels)
+    g, tg = images(batch, (side - 1) // stride + 1, channels)
+    tw, tg = tw.detach().permute(3, 2, 0, 1).contiguous().requires_grad_(), tg.detach()
+
+    def ours() -> None:
+        k.grouped_conv(x, w, stride, (1, 1), groups, 1)
+        k.grouped_conv_input_gradient(g, w, stride, (1, 1), side, side, groups, 1)
+        k.grouped_conv_weight_gradient(x, g, stride, (1, 1), 3, groups, 1)
+
+    return ours, lambda: torch.autograd.grad(F.conv2d(tx, tw, None, stride, 1, 1, groups), (tx, tw), tg)
+
+
 CASES: dict[str, Callable[[], Pair]] = {
     "batch norm 8192x16": lambda: batch_norm(8192, 16, 8),
     "batch norm 2048x32": lambda: batch_norm(2048, 32, 4),
@@ -242,6 +312,16 @@ CASES: dict[str, Callable[[], Pair]] = {
     "GRU T=35 B=20 H=200": lambda: gru(35, 20, 200),
     "causal attention B=8 H=6 T=256 D=64": lambda: attention(8, 6, 256, 64),
     "embedding 700 of 10000x200": lambda: embedding(700, 10000, 200),
+    "max pool 2x2 of 64x32x32x64": lambda: pool(64, 32, 64, True),
+    "max pool 3x3 stride 2 of 16x56x56x64": lambda: pool(16, 56, 64, True, 3, 2, 1),
+    "mean pool 2x2 of 64x32x32x64": lambda: pool(64, 32, 64, False),
+    "mean of 64x8x8x512": lambda: pool(64, 8, 512, False, 8, 8),
+    "bilinear upsampling of 16x16x16x128": lambda: upsample(16, 16, 128),
+    "group norm of 32x16x16x128 in 32": lambda: group_norm(32, 16, 128, 32),
+    "RMS norm 2048x384": lambda: rms_norm(2048, 384),
+    "depthwise 3x3 of 16x28x28x192": lambda: grouped(16, 28, 192, 192),
+    "depthwise 3x3 stride 2 of 16x28x28x192": lambda: grouped(16, 28, 192, 192, 2),
+    "3x3 in 32 groups of 16x14x14x256": lambda: grouped(16, 14, 256, 32),
     "Adam 10 M": lambda: adam(10_000_000),
 }
 

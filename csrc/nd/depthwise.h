@@ -75,7 +75,7 @@ ND_INLINE TapTable read_by(int64_t outputs, int64_t size, int64_t padding, const
     TapTable table(size, s.kernel, s.stride, 1, memory);
     for (int64_t i = 0; i < size; ++i) {
         table.count[i] = 0;
-        for (int64_t t = 0; t < s.kernel; ++t) {
+        for (int64_t t = s.kernel - 1; t >= 0; --t) {  // in the order of the outputs
             const int64_t at = i + padding - t * s.dilation;
             if (at >= 0 && at % s.stride == 0 && at / s.stride < outputs) table.add(i, at / s.stride, t);
         }
@@ -84,41 +84,105 @@ ND_INLINE TapTable read_by(int64_t outputs, int64_t size, int64_t padding, const
     return table;
 }
 
-// P pixels `period` apart from column j on, one vector of channels.
-template <int P, class N>
-ND_INLINE void depthwise_pixels(const TapTable& v, const TapTable& h, int64_t i, int64_t j, const float* x, int64_t row,
-                                int64_t pixel, const float* w, int64_t channels, float* y, N count) {
-    Vec sum[P] = {};
+// P pixels `period` apart from column j on, V vectors of channels: any taps.
+template <int P, int V, class N>
+ND_INLINE void gather_pixels(const TapTable& v, const TapTable& h, int64_t i, int64_t j, const float* x, int64_t row,
+                             int64_t pixel, const float* w, int64_t channels, float* y, N count) {
+    Vec sum[P][V] = {};
     for (int64_t a = i * v.kernel; a < i * v.kernel + v.count[i]; ++a)
         for (int64_t b = j * h.kernel; b < j * h.kernel + h.count[j]; ++b) {
-            const Vec weight = load_some(w + (v.tap[a] * h.kernel + h.tap[b]) * channels, count);
+            const float* weight = w + (v.tap[a] * h.kernel + h.tap[b]) * channels;
             const float* from = x + v.source[a] * row + h.source[b] * pixel;
-            for (int p = 0; p < P; ++p) sum[p] = fma(load_some(from + p * h.step * pixel, count), weight, sum[p]);
+            for (int k = 0; k < V; ++k) {
+                const Vec tap = load_some(weight + k * kLanes, count);
+                for (int p = 0; p < P; ++p)
+                    sum[p][k] = fma(load_some(from + p * h.step * pixel + k * kLanes, count), tap, sum[p][k]);
+            }
         }
-    for (int p = 0; p < P; ++p) store_some(y + (j + p * h.period) * channels, sum[p], count);
+    for (int p = 0; p < P; ++p)
+        for (int k = 0; k < V; ++k) store_some(y + (j + p * h.period) * channels + k * kLanes, sum[p][k], count);
+}
+
+constexpr int kStencil = 4;  // neighbouring pixels of a stencil
+
+// The same for kStencil neighbours that read K side by side taps each, Step pixels apart: what they share is loaded once.
+template <int K, int Step, class N>
+ND_INLINE void stencil_pixels(const TapTable& v, const TapTable& h, int64_t i, int64_t j, const float* x, int64_t row,
+                              int64_t pixel, const float* w, int64_t channels, float* y, N count) {
+    const int64_t first = j * h.kernel, turn = (h.tap[first + 1] - h.tap[first]) * channels;
+    Vec sum[kStencil] = {};
+    for (int64_t a = i * v.kernel; a < i * v.kernel + v.count[i]; ++a) {
+        const float* weight = w + (v.tap[a] * h.kernel + h.tap[first]) * channels;
+        const float* from = x + v.source[a] * row + h.source[first] * pixel;
+        Vec tap[K];
+        for (int t = 0; t < K; ++t) tap[t] = load_some(weight + t * turn, count);
+#pragma GCC unroll 16
+        for (int q = 0; q < (kStencil - 1) * Step + K; ++q) {
+            const Vec next = load_some(from + q * pixel, count);
+#pragma GCC unroll 8
+            for (int p = 0; p < kStencil; ++p)
+                if (q >= p * Step && q < p * Step + K) sum[p] = fma(next, tap[q - p * Step], sum[p]);
+        }
+    }
+    for (int p = 0; p < kStencil; ++p) store_some(y + (j + p) * channels, sum[p], count);
+}
+
+// Whether kStencil neighbours from column j on are one of the stencils of with_stencil.
+ND_INLINE bool is_stencil(const TapTable& h, int64_t j) {
+    const int64_t first = j * h.kernel, taps = h.kernel;
+    return h.period == 1 && h.step <= 2 && (taps == 3 || taps == 5 || taps == 7) && h.run[j] >= kStencil &&
+           h.count[j] == taps && h.source[first + taps - 1] - h.source[first] == taps - 1;
+}
+
+// Calls f(Const<taps>{}, Const<step>{}).
+template <class F>
+ND_INLINE void with_stencil(const TapTable& h, F&& f) {
+    const auto with_step = [&](auto taps) {
+        if (h.step == 1) f(taps, Const<1>{});
+        else f(taps, Const<2>{});
+    };
+    if (h.kernel == 3) with_step(Const<3>{});
+    else if (h.kernel == 5) with_step(Const<5>{});
+    else with_step(Const<7>{});
+}
+
+// One row of outputs: y (h.positions, C).
+inline void depthwise_row(const TapTable& v, const TapTable& h, int64_t i, const float* x, int64_t row, int64_t pixel,
+                          const float* w, int64_t channels, float* y) {
+    for (int64_t phase = 0; phase < h.period; ++phase)
+        for (int64_t j = phase; j < h.positions;) {
+            const auto stencil = [&](auto taps, auto step) {
+                each_vector(channels, [&](int64_t c, auto count) {
+                    constexpr int K = decltype(taps)::value, S = decltype(step)::value;
+                    stencil_pixels<K, S>(v, h, i, j, x + c, row, pixel, w + c, channels, y + c, count);
+                });
+                j += kStencil;
+            };
+            if (is_stencil(h, j)) {
+                with_stencil(h, stencil);
+                continue;
+            }
+            const bool two = h.run[j] >= 2;
+            const auto pixels = [&](auto vectors, int64_t c, auto count) {
+                constexpr int V = decltype(vectors)::value;
+                if (two) gather_pixels<2, V>(v, h, i, j, x + c, row, pixel, w + c, channels, y + c, count);
+                else gather_pixels<1, V>(v, h, i, j, x + c, row, pixel, w + c, channels, y + c, count);
+            };
+            int64_t c = 0;
+            for (; c + 4 * kLanes <= channels; c += 4 * kLanes) pixels(Const<4>{}, c, Const<kLanes>{});
+            for (; c + kLanes <= channels; c += kLanes) pixels(Const<1>{}, c, Const<kLanes>{});
+            if (c < channels) pixels(Const<1>{}, c, int64_t(channels - c));
+            j += two ? 2 * h.period : h.period;
+        }
 }
 
 // y (N, v.positions, h.positions, C) compact from x and w (kernel, kernel, C).
 inline void depthwise_gather(const Executor& executor, int64_t images, int64_t channels, const TapTable& v, const TapTable& h,
                              const Planes& x, const float* w, float* y) {
-    constexpr int kPixels = 4;  // at a time: the weights are read once for all of them
     const int64_t rows = images * v.positions, work = h.positions * channels * v.kernel * h.kernel;
     parallel_rows(worthwhile(executor, rows * work), rows, work, [&](int64_t line) {
-        const int64_t i = line % v.positions;
-        const float* image = x.p + line / v.positions * x.image;
-        float* to = y + line * h.positions * channels;
-        each_vector(channels, [&](int64_t c, auto count) {
-            for (int64_t phase = 0; phase < h.period; ++phase)
-                for (int64_t j = phase; j < h.positions;) {
-                    if (h.run[j] >= kPixels) {
-                        depthwise_pixels<kPixels>(v, h, i, j, image + c, x.row, x.pixel, w + c, channels, to + c, count);
-                        j += kPixels * h.period;
-                    } else {
-                        depthwise_pixels<1>(v, h, i, j, image + c, x.row, x.pixel, w + c, channels, to + c, count);
-                        j += h.period;
-                    }
-                }
-        });
+        depthwise_row(v, h, line % v.positions, x.p + line / v.positions * x.image, x.row, x.pixel, w, channels,
+                      y + line * h.positions * channels);
     });
 }
 
@@ -179,7 +243,24 @@ ND_INLINE void depthwise_weight_row(const Span (&span)[T], const float* x, int64
         end = min(end, span[t].end);
     }
     if (first > end) first = end;
-    for (int64_t j = first; j < end; ++j) add(j, 0, T);
+    if (T == 3 && step == reach) {  // neighbours share all but one of what they read
+        Vec seen[2][V];
+        for (int t = 0; t < 2; ++t)
+            for (int k = 0; k < V && first < end; ++k)
+                seen[t][k] = load_some(x + (at + (first + t) * step + k * kLanes), count);
+        for (int64_t j = first; j < end; ++j)
+            for (int k = 0; k < V; ++k) {
+                const Vec gradient = load_some(g + j * pixel + k * kLanes, count);
+                const Vec next = load_some(x + (at + (j + 2) * step + k * kLanes), count);
+                sum[0][k] = fma(seen[0][k], gradient, sum[0][k]);
+                sum[T - 2][k] = fma(seen[1][k], gradient, sum[T - 2][k]);
+                sum[T - 1][k] = fma(next, gradient, sum[T - 1][k]);
+                seen[0][k] = seen[1][k];
+                seen[1][k] = next;
+            }
+    } else {
+        for (int64_t j = first; j < end; ++j) add(j, 0, T);
+    }
     for (int t = 0; t < T; ++t) {
         for (int64_t j = span[t].first; j < min(first, span[t].end); ++j) add(j, t, t + 1);
         for (int64_t j = max(end, span[t].first); j < span[t].end; ++j) add(j, t, t + 1);
@@ -188,7 +269,7 @@ ND_INLINE void depthwise_weight_row(const Span (&span)[T], const float* x, int64
         for (int k = 0; k < V; ++k) store_some(dw + t * channels + k * kLanes, sum[t][k], count);
 }
 
-// The share of one row of outputs in dw (kernel, kernel, C): taps three at a time, channels two vectors at a time.
+// The share of one row of outputs in dw (kernel, kernel, C): taps three at a time, as many channels as registers hold.
 inline void depthwise_weight_line(const DepthwiseShape& s, int64_t i, const float* x, const Planes& from, const float* g,
                                   const Planes& gradient, float* dw) {
     for (int64_t u = 0; u < s.kernel; ++u) {
@@ -211,7 +292,8 @@ inline void depthwise_weight_line(const DepthwiseShape& s, int64_t i, const floa
                 }
             };
             int64_t c = 0;
-            for (; c + 2 * kLanes <= s.channels; c += 2 * kLanes) part(Const<2>{}, c, Const<kLanes>{});
+            constexpr int kWide = kRegisters == 32 ? 4 : 2;
+            for (; c + kWide * kLanes <= s.channels; c += kWide * kLanes) part(Const<kWide>{}, c, Const<kLanes>{});
             for (; c + kLanes <= s.channels; c += kLanes) part(Const<1>{}, c, Const<kLanes>{});
             if (c < s.channels) part(Const<1>{}, c, int64_t(s.channels - c));
         };

@@ -40,27 +40,16 @@ void check(const nd::DepthwiseShape& s) {
     const Floats w = random_floats(s.kernel * s.kernel * s.channels);
     Floats y(s.images * s.rows() * s.columns() * s.channels), dx(s.images * s.height * s.width * s.channels);
     std::vector<double> dw(w.size());
-    // The input's gradient is summed over the taps in order: by tap rows and columns for each input position.
     each_meeting(s, [&](int64_t n, int64_t i, int64_t j, int64_t u, int64_t v, int64_t row, int64_t column) {
         for (int64_t c = 0; c < s.channels; ++c) {
             const int64_t tap = (u * s.kernel + v) * s.channels + c;
             float& sum = y[((n * s.rows() + i) * s.columns() + j) * s.channels + c];
             sum = nd::fma(x.at(n, row, column, c), w[tap], sum);
+            float& back = dx[((n * s.height + row) * s.width + column) * s.channels + c];
+            back = nd::fma(g.at(n, i, j, c), w[tap], back);
             dw[tap] += double(x.at(n, row, column, c)) * g.at(n, i, j, c);
         }
     });
-    for (int64_t n = 0; n < s.images; ++n)
-        for (int64_t u = 0; u < s.kernel; ++u)
-            for (int64_t v = 0; v < s.kernel; ++v)
-                for (int64_t i = 0; i < s.rows(); ++i)
-                    for (int64_t j = 0; j < s.columns(); ++j)
-                        for (int64_t c = 0; c < s.channels; ++c) {
-                            const int64_t row = i * s.stride + u * s.dilation - s.top;
-                            const int64_t column = j * s.stride + v * s.dilation - s.left;
-                            if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
-                            float& sum = dx[((n * s.height + row) * s.width + column) * s.channels + c];
-                            sum = nd::fma(g.at(n, i, j, c), w[(u * s.kernel + v) * s.channels + c], sum);
-                        }
     const char* shape = "%d maps %d x %d x %d, kernel %d, stride %d, padding %d and %d, dilation %d: element %d is %g, not %g";
     const auto say = [&](const char* what, std::size_t i, double got, double expected) {
         std::printf("%s of ", what);
