@@ -223,7 +223,9 @@ def images(batch: int, side: int, channels: int) -> tuple[NDArray, torch.Tensor]
     return x, tx.detach().permute(0, 3, 1, 2).requires_grad_()
 
 
-def pool(batch: int, side: int, channels: int, largest: bool, kernel: int = 2, stride: int = 2, padding: int = 0) -> Pair:
+def pool(
+    batch: int, side: int, channels: int, largest: bool, kernel: int = 2, stride: int = 2, padding: int = 0
+) -> Pair:
     """Maxima or means over windows."""
     (x, tx), windows = images(batch, side, channels), sliding(side, kernel, stride, padding)
     g, tg = images(batch, windows.outputs, channels)
@@ -322,6 +324,7 @@ CASES: dict[str, Callable[[], Pair]] = {
     "depthwise 3x3 of 16x28x28x192": lambda: grouped(16, 28, 192, 192),
     "depthwise 3x3 stride 2 of 16x28x28x192": lambda: grouped(16, 28, 192, 192, 2),
     "3x3 in 32 groups of 16x14x14x256": lambda: grouped(16, 14, 256, 32),
+    "3x3 in 2 groups of 16x28x28x128": lambda: grouped(16, 28, 128, 2),
     "Adam 10 M": lambda: adam(10_000_000),
 }
 

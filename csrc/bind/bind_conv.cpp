@@ -122,12 +122,80 @@ void weight_gradient(Array& x, const Sizes& x_shape, const Sizes& x_strides, int
     conv().weight_gradient(executor, s, map, gradient, out.ptr, scratch.floats());
 }
 
+void check_groups(const char* where, const ConvSizes& s, int64_t groups) {
+    check_sizes(where, s);
+    if (groups < 1 || s.in % groups || s.out % groups)
+        refuse(where, "groups must divide " + std::to_string(s.in) + " and " + std::to_string(s.out) + " channels, got " +
+                          std::to_string(groups));
+}
+
+// The three above in groups of channels; w is (K, K, Ci / groups, Co).
+void grouped_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
+                     int64_t stride, int64_t padding, int64_t groups, Array& out) {
+    constexpr const char* where = "grouped_conv";
+    check_axes(where, "the input", shape);
+    check_axes(where, "the weight", w_shape);
+    const ConvSizes s{shape[0], shape[1], shape[2], shape[3], w_shape[3], w_shape[0], stride, padding};
+    check_groups(where, s, groups);
+    check_shape(where, "the weight", w_shape, {s.kernel, s.kernel, s.in / groups, s.out});
+    const Map map = map_of(where, x, shape, strides, offset);
+    const float* weight = checked(where, w, count_of(where, w_shape));
+    check_output(where, out, output_shape(s));
+    refuse_same(where, out, x, w);
+    py::gil_scoped_release unlocked;
+    const Executor executor = threads();
+    Scratch scratch = scratch_of(grouped_conv().scratch(s, groups, executor.threads));
+    grouped_conv().run(executor, s, groups, map, weight, out.ptr, scratch.floats());
+}
+
+void grouped_input_gradient(Array& g, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
+                            int64_t stride, int64_t padding, int64_t height, int64_t width, int64_t groups, Array& out) {
+    constexpr const char* where = "grouped_conv_input_gradient";
+    check_axes(where, "the gradient", shape);
+    check_axes(where, "the weight", w_shape);
+    check_size(where, "the number of groups", groups, 1);
+    check_size(where, "the number of input channels", w_shape[2], 0);
+    const ConvSizes s{shape[0], height, width, w_shape[2] * groups, w_shape[3], w_shape[0], stride, padding};
+    check_groups(where, s, groups);
+    check_shape(where, "the weight", w_shape, {s.kernel, s.kernel, w_shape[2], s.out});
+    check_shape(where, "the gradient", shape, output_shape(s));
+    const Map map = map_of(where, g, shape, strides, offset);
+    const float* weight = checked(where, w, count_of(where, w_shape));
+    check_output(where, out, {s.images, height, width, s.in});
+    refuse_same(where, out, g, w);
+    py::gil_scoped_release unlocked;
+    const Executor executor = threads();
+    Scratch scratch = scratch_of(grouped_conv().input_gradient_scratch(s, groups, executor.threads));
+    grouped_conv().input_gradient(executor, s, groups, map, weight, out.ptr, scratch.floats());
+}
+
+void grouped_weight_gradient(Array& x, const Sizes& x_shape, const Sizes& x_strides, int64_t x_offset, Array& g,
+                             const Sizes& g_shape, const Sizes& g_strides, int64_t g_offset, int64_t stride, int64_t padding,
+                             int64_t kernel, int64_t groups, Array& out) {
+    constexpr const char* where = "grouped_conv_weight_gradient";
+    check_axes(where, "the input", x_shape);
+    check_axes(where, "the gradient", g_shape);
+    const ConvSizes s{x_shape[0], x_shape[1], x_shape[2], x_shape[3], g_shape[3], kernel, stride, padding};
+    check_groups(where, s, groups);
+    check_shape(where, "the gradient", g_shape, output_shape(s));
+    const Map map = map_of(where, x, x_shape, x_strides, x_offset), gradient = map_of(where, g, g_shape, g_strides, g_offset);
+    check_output(where, out, {kernel, kernel, s.in / groups, s.out});
+    refuse_same(where, out, x, g);
+    py::gil_scoped_release unlocked;
+    const Executor executor = threads();
+    Scratch scratch = scratch_of(grouped_conv().weight_gradient_scratch(s, groups, executor.threads));
+    grouped_conv().weight_gradient(executor, s, groups, map, gradient, out.ptr, scratch.floats());
+}
+
 }  // namespace
 
 void bind_conv(py::module_& m) {
     m.def("conv", conv_forward);
     m.def("conv_input_gradient", input_gradient);
     m.def("conv_weight_gradient", weight_gradient);
+    m.def("grouped_conv", grouped_forward);
+    m.def("grouped_conv_input_gradient", grouped_input_gradient);
+    m.def("grouped_conv_weight_gradient", grouped_weight_gradient);
 }
 
 }  // namespace nd

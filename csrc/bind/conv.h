@@ -24,5 +24,18 @@ struct ConvTable {
     void (*weight_gradient)(const Executor&, const ConvSizes&, const Map& x, const Map& g, float* dw, float* scratch);
 };
 
+// The same in groups of channels: `in` and `out` count those of all groups.
+struct GroupedConvTable {
+    int64_t (*scratch)(const ConvSizes&, int64_t groups, int threads);
+    void (*run)(const Executor&, const ConvSizes&, int64_t groups, const Map& x, const float* w, float* y, float* scratch);
+    int64_t (*input_gradient_scratch)(const ConvSizes&, int64_t groups, int threads);
+    void (*input_gradient)(const Executor&, const ConvSizes&, int64_t groups, const Map& g, const float* w, float* dx,
+                           float* scratch);
+    int64_t (*weight_gradient_scratch)(const ConvSizes&, int64_t groups, int threads);
+    void (*weight_gradient)(const Executor&, const ConvSizes&, int64_t groups, const Map& x, const Map& g, float* dw,
+                            float* scratch);
+};
+
 }  // namespace nd
 ND_FAMILY(ConvTable, conv)
+ND_FAMILY(GroupedConvTable, grouped_conv)

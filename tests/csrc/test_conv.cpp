@@ -2,6 +2,7 @@
 // paddings of every kind, views, buffers without slack, one thread and three, few images and many.
 #include "../../csrc/nd/conv_gradients.h"
 #include "../../csrc/nd/direct_conv.h"
+#include "../../csrc/nd/grouped_conv.h"
 #include "../../csrc/nd/pool_impl.h"
 #include "check.h"
 
@@ -94,6 +95,40 @@ void check(const Case& c) {
     }
 }
 
+// In groups, each group gives what it gives alone.
+void in_groups(const Case& c, int64_t groups) {
+    const nd::ConvShape<>& s = c.s;
+    const int64_t in = s.in / groups, out = s.out / groups, taps = s.kernel * s.kernel;
+    const Stored x(c.images, s.height, s.width, s.in, c.layout), g(c.images, c.rows(), c.columns(), s.out, c.layout);
+    const Floats w = random_floats(taps * in * s.out);
+    Floats y(c.images * c.rows() * c.columns() * s.out), dx(c.images * s.height * s.width * s.in), dw(w.size());
+    each_meeting(c, [&](int64_t n, int64_t i, int64_t j, int64_t k, int64_t l, int64_t row, int64_t column) {
+        for (int64_t a = 0; a < s.in; ++a)
+            for (int64_t b = a / in * out; b < (a / in + 1) * out; ++b) {
+                const int64_t at = ((k * s.kernel + l) * in + a % in) * s.out + b;
+                float& sum = y[((n * c.rows() + i) * c.columns() + j) * s.out + b];
+                sum = nd::fma(x.at(n, row, column, a), w[at], sum);
+                dw[at] = nd::fma(x.at(n, row, column, a), g.at(n, i, j, b), dw[at]);
+                float& back = dx[((n * s.height + row) * s.width + column) * s.in + a];
+                back = nd::fma(g.at(n, i, j, b), w[at], back);
+            }
+    });
+    const nd::GroupedConv plan(s, c.images, groups, false), turned(s, c.images, groups, true);
+    for (const nd::Executor& on : {nd::Executor{}, three_threads()}) {
+        Floats scratch(nd::grouped_conv_scratch(plan, on.threads)), result(y.size(), -7.0f);
+        nd::grouped_conv(on, plan, x.floats.data(), x.strides, w.data(), result.data(), scratch.data());
+        same("grouped output", c, result, y);
+        scratch.assign(nd::grouped_input_gradient_scratch(turned, on.threads), 0);
+        result.assign(dx.size(), -7.0f);
+        nd::grouped_input_gradient(on, turned, g.floats.data(), g.strides, w.data(), result.data(), scratch.data());
+        same("grouped input gradient", c, result, dx);
+        scratch.assign(nd::grouped_weight_gradient_scratch(plan, on.threads), 0);
+        result.assign(dw.size(), -7.0f);
+        nd::grouped_weight_gradient(on, plan, x.floats.data(), x.strides, g.floats.data(), g.strides, result.data(), scratch.data());
+        same("grouped weight gradient", c, result, dw);
+    }
+}
+
 // Constant sizes give what integers give.
 void constant_sizes() {
     const nd::ConvShape<> s{8, 8, 3, 20, 3, 2, 1};
@@ -131,5 +166,12 @@ int main() {
         check({{3, 3, 4, 4, 3, 1, 1}, 0, layout});
     }
     check({{16, 16, 8, 8, 3, 1, 1}, 17, 0});  // several passes of the weight gradient
+    for (int layout = 0; layout < 3; ++layout) {
+        in_groups({{5, 4, 6, 9, 3, 1, 1}, 2, layout}, 3);
+        in_groups({{6, 5, 12, 12, 3, 2, 1}, 9, layout}, 6);    // several groups to a block, one of them alone
+        in_groups({{4, 4, 40, 20, 1, 1, 0}, 3, layout}, 2);
+        in_groups({{7, 7, 64, 32, 2, 3, 2}, 1, layout}, 16);   // blocks shared out to threads
+        in_groups({{3, 3, 34, 38, 3, 1, 1}, 0, layout}, 2);
+    }
     return finish("conv");
 }

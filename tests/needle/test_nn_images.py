@@ -57,6 +57,15 @@ def test_conv2d_is_torchs(options):
         close(ours.bias.grad, theirs.bias.grad, 1e-3)
 
 
+def test_wide_groups_are_torchs():
+    """So wide that each group is a convolution by itself."""
+    torch = pytest.importorskip("torch")
+    ours = nn.Conv2d(64, 96, 3, padding=(1, 0), groups=2)
+    theirs = given(torch.nn.Conv2d(64, 96, 3, padding=(1, 0), groups=2), ours, (3, 2, 0, 1))
+    beside(ours, theirs, values(2, 64, 6, 5))
+    close(ours.weight.grad, theirs.weight.grad.permute(2, 3, 1, 0), 1e-3)
+
+
 @pytest.mark.parametrize("options", [
     {}, {"stride": 2}, {"stride": 2, "padding": 1}, {"stride": 2, "padding": 1, "output_padding": 1},
     {"stride": 3, "padding": 2, "output_padding": 2, "bias": False},

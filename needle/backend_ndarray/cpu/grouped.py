@@ -1,13 +1,10 @@
 """Convolution of NDArrays in groups of channels, with dilated kernels and with padding of rows and columns apart.
 
-One channel to a group has a kernel of its own. Other groups are dense convolutions of slices; narrow groups are taken
-together, block by block on the diagonal of one weight, to fill the 16 channels that those work on at once. A dilated
-kernel is one with zeros in between.
+Where every channel has a kernel of its own, a kernel for that serves. Wide groups are convolutions by themselves,
+narrow ones share the kernel of groups. Those take one padding for all sides; a dilated kernel has zeros between.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from needle.errors import ShapeError
 
@@ -16,8 +13,7 @@ from ..ndarray import NDArray
 from . import linear
 
 Pair = tuple[int, int]
-WIDTH = 16  # channels that a dense convolution works on at once
-ALL = slice(None)
+WIDE = 32  # channels of a group that keep the convolution of one group busy
 
 
 def grouped_conv(x: NDArray, w: NDArray, stride: int, padding: Pair, groups: int, dilation: int) -> NDArray:
@@ -30,9 +26,15 @@ def grouped_conv(x: NDArray, w: NDArray, stride: int, padding: Pair, groups: int
         kernels.depthwise(x._handle, x.shape, x.strides, x._offset, w.compact()._handle, *options, out._handle)
         return out
     x, around = _padded(x, padding)
-    for block in _blocks(w, groups):
-        weight = _dilated(_diagonal(w, block, groups), dilation)
-        out[_of(block, w.shape[3] // groups)] = linear.conv(x[_of(block, w.shape[2])], weight, stride, around)
+    w = _dilated(w, dilation)
+    if _wide(w.shape[2], w.shape[3], groups):
+        for k in range(groups):
+            share = w[_of(k, w.shape[3] // groups)]
+            out[_of(k, w.shape[3] // groups)] = linear.conv(x[_of(k, w.shape[2])], share, stride, around)
+        return out
+    kernels.grouped_conv(
+        x._handle, x.shape, x.strides, x._offset, w._handle, w.shape, stride, around, groups, out._handle
+    )
     return out
 
 
@@ -41,42 +43,50 @@ def grouped_conv_input_gradient(
 ) -> NDArray:
     """dx (N, height, width, Ci) of y = grouped_conv(x, w), for g (N, H', W', Co)."""
     _check("grouped_conv_input_gradient", g, w, groups, w.shape[3])
-    out = NDArray.make((g.shape[0], height, width, w.shape[2] * groups), device=g.device)
+    around = padding[0] if padding[0] == padding[1] else 0
+    top, left = (0, 0) if _depthwise(w, groups) else (padding[0] - around, padding[1] - around)  # rows beyond the image
+    out = NDArray.make((g.shape[0], height + 2 * top, width + 2 * left, w.shape[2] * groups), device=g.device)
     if _depthwise(w, groups):
         g = _pixels(g)
         options = w.compact()._handle, out.shape, w.shape[0], stride, *padding, dilation
         kernels.depthwise_input_gradient(g._handle, g.strides, g._offset, *options, out._handle)
         return out
-    around = padding[0] if padding[0] == padding[1] else 0
-    top, left = padding[0] - around, padding[1] - around
-    for block in _blocks(w, groups):
-        share, weight = g[_of(block, w.shape[3] // groups)], _dilated(_diagonal(w, block, groups), dilation)
-        dx = linear.conv_input_gradient(share, weight, stride, around, height + 2 * top, width + 2 * left)
-        out[_of(block, w.shape[2])] = dx[:, top : top + height, left : left + width, :]
-    return out
+    w = _dilated(w, dilation)
+    if _wide(w.shape[2], w.shape[3], groups):
+        for k in range(groups):
+            own = _of(k, w.shape[3] // groups)
+            dx = linear.conv_input_gradient(g[own], w[own], stride, around, *out.shape[1:3])
+            out[_of(k, w.shape[2])] = dx
+    else:
+        given = g._handle, g.shape, g.strides, g._offset, w._handle, w.shape
+        kernels.grouped_conv_input_gradient(*given, stride, around, *out.shape[1:3], groups, out._handle)
+    return out[:, top : top + height, left : left + width, :] if top or left else out
 
 
 def grouped_conv_weight_gradient(
     x: NDArray, g: NDArray, stride: int, padding: Pair, kernel: int, groups: int, dilation: int
 ) -> NDArray:
     """dw (kernel, kernel, Ci / groups, Co) of y = grouped_conv(x, w), for x (N, H, W, Ci) and g (N, H', W', Co)."""
-    inputs, outputs = x.shape[-1] // groups, g.shape[-1] // groups
-    out = NDArray.make((kernel, kernel, inputs, g.shape[-1]), device=x.device)
-    _check("grouped_conv_weight_gradient", x, out, groups, inputs * groups)
-    if _depthwise(out, groups):
+    inputs, reach = x.shape[-1] // groups, (kernel - 1) * dilation + 1
+    shape = (kernel, kernel, inputs, g.shape[-1])
+    if inputs == 1 and g.shape[-1] == groups:
+        out = NDArray.make(shape, device=x.device)
+        _check("grouped_conv_weight_gradient", x, out, groups, groups)
         x, g = _pixels(x), _pixels(g)
-        given = x._handle, x.shape, x.strides, x._offset, g._handle, g.strides, g._offset
-        kernels.depthwise_weight_gradient(*given, kernel, stride, *padding, dilation, out._handle)
+        maps = x._handle, x.shape, x.strides, x._offset, g._handle, g.strides, g._offset
+        kernels.depthwise_weight_gradient(*maps, kernel, stride, *padding, dilation, out._handle)
         return out
+    out = NDArray.make((reach, reach, *shape[2:]), device=x.device)
+    _check("grouped_conv_weight_gradient", x, out, groups, inputs * groups)
     x, around = _padded(x, padding)
-    reach = (kernel - 1) * dilation + 1
-    for block in _blocks(out, groups):
-        dense = linear.conv_weight_gradient(x[_of(block, inputs)], g[_of(block, outputs)], stride, around, reach)
-        taps = dense[::dilation, ::dilation, :, :]
-        for k, group in enumerate(block):
-            own = slice(k * inputs, (k + 1) * inputs), slice(k * outputs, (k + 1) * outputs)
-            out[_of(range(group, group + 1), outputs)] = taps[(ALL, ALL, *own)]
-    return out
+    if _wide(inputs, g.shape[-1], groups):
+        for k in range(groups):
+            own = _of(k, g.shape[-1] // groups)
+            out[own] = linear.conv_weight_gradient(x[_of(k, inputs)], g[own], stride, around, reach)
+    else:
+        given = x._handle, x.shape, x.strides, x._offset, g._handle, g.shape, g.strides, g._offset
+        kernels.grouped_conv_weight_gradient(*given, stride, around, reach, groups, out._handle)
+    return out if dilation == 1 else out[::dilation, ::dilation, :, :].compact()
 
 
 def _check(where: str, x: NDArray, w: NDArray, groups: int, channels: int) -> None:
@@ -90,6 +100,17 @@ def _check(where: str, x: NDArray, w: NDArray, groups: int, channels: int) -> No
 def _depthwise(w: NDArray, groups: int) -> bool:
     """Whether every channel has a kernel of its own."""
     return w.shape[2] == 1 and w.shape[3] == groups
+
+
+def _wide(inputs: int, outputs: int, groups: int) -> bool:
+    """Whether groups of `inputs` channels each, of `outputs` together, are worth a convolution each."""
+    return min(inputs, outputs // groups) >= WIDE
+
+
+def _of(group: int, channels: int) -> tuple[slice, ...]:
+    """The last axis' channels of a group of `channels`."""
+    everything = slice(None)
+    return everything, everything, everything, slice(group * channels, (group + 1) * channels)
 
 
 def _pixels(x: NDArray) -> NDArray:
@@ -108,34 +129,10 @@ def _padded(x: NDArray, padding: Pair) -> tuple[NDArray, int]:
     return (x, top) if top == left else (x.pad(((0, 0), (top, top), (left, left), (0, 0))), 0)
 
 
-def _blocks(w: NDArray, groups: int) -> Iterator[range]:
-    """The groups, as many at a time as fill a dense convolution."""
-    most = max(1, WIDTH // max(1, w.shape[3] // groups))
-    count = max(n for n in range(1, min(groups, most) + 1) if groups % n == 0)
-    return (range(first, first + count) for first in range(0, groups, count))
-
-
-def _of(block: range, channels: int) -> tuple[slice, ...]:
-    """The last axis' channels of some groups, of `channels` each."""
-    return ALL, ALL, ALL, slice(block.start * channels, block.stop * channels)
-
-
-def _diagonal(w: NDArray, block: range, groups: int) -> NDArray:
-    """The weights of some groups as one: those of each group where its inputs meet its outputs, zero elsewhere."""
-    inputs, outputs = w.shape[2], w.shape[3] // groups
-    if len(block) == 1:
-        return w[_of(block, outputs)]
-    full = w.device.full((*w.shape[:2], len(block) * inputs, len(block) * outputs), 0.0)
-    for k, group in enumerate(block):
-        own = slice(k * inputs, (k + 1) * inputs), slice(k * outputs, (k + 1) * outputs)
-        full[(ALL, ALL, *own)] = w[_of(range(group, group + 1), outputs)]
-    return full
-
-
 def _dilated(w: NDArray, dilation: int) -> NDArray:
-    """The kernel with dilation - 1 zeros between its taps."""
+    """The kernel with dilation - 1 zeros between its taps, compact."""
     if dilation == 1 or w.shape[0] == 1:
-        return w
+        return w.compact()
     reach = (w.shape[0] - 1) * dilation + 1
     wide = w.device.full((reach, reach, *w.shape[2:]), 0.0)
     wide[::dilation, ::dilation, :, :] = w
