@@ -10,7 +10,7 @@ from ..backend_ndarray.bands import Bands, adaptive, sliding
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .shapes import Pair, pair
+from .shapes import Pair, one_dtype, pair, real
 
 __all__ = [
     "AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "MaxPool", "MaxPoolGradient", "MaxPoolPick", "Resample",
@@ -75,7 +75,7 @@ class MaxPoolGradient(TensorOp):
         shape = (x.shape[0], self.rows.outputs, self.columns.outputs, x.shape[-1]) if x.shape else ()
         if len(x.shape) != 4 or x.shape[1:3] != (self.rows.size, self.columns.size) or g.shape != shape:
             raise ShapeError(f"[max_pool_gradient] needs g {shape} for images {x.shape}, got {g.shape}")
-        return Type(x.shape, g.dtype)
+        return Type(x.shape, one_dtype("max_pool_gradient", g, x))
 
     def compute(self, g: Any, x: Any) -> Any:
         return kernels(g).max_pool_gradient(g, x, self.rows, self.columns)
@@ -95,7 +95,7 @@ class MaxPoolPick(TensorOp):
     def infer(self, u: Type, x: Type) -> Type:
         if len(x.shape) != 4 or x.shape[1:3] != (self.rows.size, self.columns.size) or u.shape != x.shape:
             raise ShapeError(f"[max_pool_pick] needs two maps of one shape, got {u.shape} and {x.shape}")
-        return Type((x.shape[0], self.rows.outputs, self.columns.outputs, x.shape[3]), u.dtype)
+        return Type((x.shape[0], self.rows.outputs, self.columns.outputs, x.shape[3]), one_dtype("max_pool_pick", u, x))
 
     def compute(self, u: Any, x: Any) -> Any:
         return kernels(u).max_pool(x, u, self.rows, self.columns)
@@ -117,7 +117,7 @@ class AvgPool(TensorOp):
     padding: Pair = (0, 0)
 
     def infer(self, x: Type) -> Type:
-        return _slid("avg_pool", x, self.kernel, self.stride, self.padding)
+        return real(_slid("avg_pool", x, self.kernel, self.stride, self.padding))
 
     def compute(self, x: Any) -> Any:
         return kernels(x).resample(x, *_sliding(x, self.kernel, self.stride, self.padding))
@@ -137,7 +137,7 @@ class AdaptiveAvgPool(TensorOp):
     size: Pair
 
     def infer(self, x: Type) -> Type:
-        return _adapted("adaptive_avg_pool", x, self.size)
+        return real(_adapted("adaptive_avg_pool", x, self.size))
 
     def compute(self, x: Any) -> Any:
         return kernels(x).resample(x, *_adaptive(x, self.size))
@@ -161,7 +161,7 @@ class Resample(TensorOp):
         height, width = self.rows.size, self.columns.size
         if len(x.shape) != 4 or x.shape[1:3] != (height, width):
             raise ShapeError(f"[resample] needs images (N, {height}, {width}, C), got {x.shape}")
-        return Type((x.shape[0], self.rows.outputs, self.columns.outputs, x.shape[3]), x.dtype)
+        return real(Type((x.shape[0], self.rows.outputs, self.columns.outputs, x.shape[3]), x.dtype))
 
     def compute(self, x: Any) -> Any:
         return kernels(x).resample(x, self.rows, self.columns)

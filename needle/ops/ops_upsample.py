@@ -12,7 +12,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
 from .ops_pool import Resample
-from .shapes import Pair, pair
+from .shapes import Pair, pair, real
 
 __all__ = ["Upsample", "upsample"]
 
@@ -41,7 +41,7 @@ class Upsample(TensorOp):
             raise ShapeError(f"[upsample] needs {needs}, got {self.size} and {self.mode!r}")
         if self.scale is not None and not all(0 < s < float("inf") for s in self.scale):
             raise ShapeError(f"[upsample] needs positive, finite scales, got {self.scale}")
-        return Type((x.shape[0], *self.size, x.shape[3]), x.dtype)
+        return real(Type((x.shape[0], *self.size, x.shape[3]), x.dtype))
 
     def compute(self, x: Any) -> Any:
         return kernels(x).resample(x, *self._bands(x))

@@ -169,6 +169,22 @@ def test_what_does_not_fit_is_refused(make, message):
         make()
 
 
+def test_dtypes():
+    """Everything works in float64; means of whole numbers are floats, their maxima whole numbers."""
+    x = ndl.Tensor(values(2, 4, 6, 5), dtype="float64")
+    for layer in (
+        nn.Conv2d(4, 4, 3, groups=4, dtype="float64"), nn.Conv2d(4, 2, 2, dilation=2, dtype="float64"),
+        nn.ConvTranspose2d(4, 2, 3, dtype="float64"), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(3), nn.Upsample(2),
+        nn.GroupNorm(2, 4, dtype="float64"), nn.InstanceNorm2d(4, dtype="float64"),
+    ):  # fmt: skip
+        y = layer(x)
+        y.sum().backward()
+        assert y.dtype == x.grad.dtype == "float64", layer
+    whole = ndl.Tensor(np.arange(16).reshape(1, 1, 4, 4), dtype="int64", requires_grad=False)
+    assert nn.MaxPool2d(2)(whole).dtype == "int64" and nn.MaxPool2d(4)(whole).numpy().item() == 15
+    assert str(nn.AvgPool2d(4)(whole).dtype).startswith("float") and nn.AvgPool2d(4)(whole).numpy().item() == 7.5
+
+
 def image(*shape, seed=0):
     return ndl.Tensor(values(*shape, seed=seed), dtype="float32")
 

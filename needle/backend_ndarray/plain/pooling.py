@@ -39,9 +39,10 @@ def _windows(rows: Bands, columns: Bands) -> Iterator[tuple[np.ndarray, np.ndarr
 def resample(x: np.ndarray, rows: Bands, columns: Bands) -> np.ndarray:
     """y[n,i,j,c] = sum_a rows[i,a] sum_b columns[j,b] x[n,a,b,c], for x (N, H, W, C)."""
     _check("resample", x, rows.size, columns.size)
-    y = np.zeros((x.shape[0], rows.outputs, columns.outputs, x.shape[3]), x.dtype)
+    dtype = x.dtype if x.dtype.kind == "f" else np.float64
+    y = np.zeros((x.shape[0], rows.outputs, columns.outputs, x.shape[3]), dtype)
     for row, column, exists, weight in _windows(rows, columns):
-        y += np.where(exists, x[:, row, column] * weight.astype(x.dtype), 0)
+        y += np.where(exists, x[:, row, column] * weight.astype(dtype), 0)
     return y
 
 
