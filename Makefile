@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt
 .DEFAULT_GOAL := help
-.PHONY: help build serve test check bench sanitize clean tools
+.PHONY: help build serve test check bench fuzz sanitize clean tools
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ check: build  ## ruff, mypy and the layer test
 
 bench: build  ## side by side with PyTorch, numpy and ONNX Runtime, where they are installed; prints ratios
 	$(BIN)/python -m bench
+
+fuzz: build  ## 100,000 random and hostile calls of the Python surface; only documented exceptions may come back
+	$(BIN)/python -m tests.fuzz --calls 100000
 
 sanitize: build  ## the kernels' C++ tests under AddressSanitizer, UBSan and ThreadSanitizer
 	tests/csrc/sanitize.sh

@@ -1,0 +1,1 @@
+"""Random and hostile calls of needle's Python surface: `make fuzz`. See `__main__.py`."""

@@ -1,0 +1,115 @@
+"""`python -m tests.fuzz --calls 100000 --seed 0`: random calls of needle's surface, with only documented outcomes.
+
+A call may give a value, or raise
+
+- an exception of `needle.errors` (or another one with the root NeedleError),
+- TypeError for an argument of a kind that makes no sense, as Python's own functions do,
+- ValueError whose message begins with the place in brackets,
+- MemoryError for sizes that no machine has.
+
+Anything else fails: other exceptions, a crash, a hang, memory beyond a limit. The calls run in processes of their own,
+CHUNK at a time, which note each call before they make it. What failed is printed with the seed that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from collections import Counter
+from pathlib import Path
+
+CHUNK = 2_000
+MEMORY = 12 << 30  # bytes of address space
+SECONDS_EACH, SECONDS = 20, 600  # for a call, and for a chunk
+KEPT = 10  # failures that are printed in full
+
+
+def allowed(error: BaseException) -> bool:
+    """Whether a call may raise this."""
+    from needle.errors import NeedleError
+
+    if isinstance(error, NeedleError | MemoryError | TypeError):
+        return True
+    return isinstance(error, ValueError) and str(error).startswith("[")
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"no end after {SECONDS_EACH} s")
+
+
+def run_chunk(seed: int, calls: int, note: Path) -> int:
+    """Make the calls of one chunk; print a line for each failure, then how many gave a value. 1 if any failed."""
+    import numpy
+
+    from tests.fuzz.calls import draw_call
+    from tests.fuzz.draw import Draw
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    warnings.simplefilter("ignore")
+    numpy.random.seed(seed)
+    signal.signal(signal.SIGALRM, _too_long)
+    draw, values, failures = Draw(seed), 0, Counter[str]()
+    for number in range(calls):
+        text, run = draw_call(draw)
+        note.write_text(f"call {number}: {text}")
+        signal.alarm(SECONDS_EACH)
+        try:
+            run()
+            values += 1
+        except Exception as error:
+            if not allowed(error):
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                place = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+                failures[place] += 1
+                if failures[place] == 1:
+                    print(f"seed {seed} call {number}: {text}\n    {place}: {error!s:.300}")
+    signal.alarm(0)
+    for place, count in failures.items():
+        print(f"  {count:5} x {place}")
+    print(f"values {values}", flush=True)
+    return 1 if failures else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--chunk", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.chunk:
+        return run_chunk(args.seed, args.calls, Path(args.chunk))
+    failed = values = 0
+    for start in range(0, args.calls, CHUNK):
+        calls, seed = min(CHUNK, args.calls - start), args.seed * 1_000_003 + start
+        with tempfile.NamedTemporaryFile() as note:
+            options = ["--seed", str(seed), "--calls", str(calls), "--chunk", note.name]
+            command = [sys.executable, "-m", "tests.fuzz", *options]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=os.environ)
+            except subprocess.TimeoutExpired:
+                print(f"seed {seed}: no end after {SECONDS} s, at {Path(note.name).read_text()}")
+                failed += 1
+                continue
+            if done.returncode not in (0, 1) or "values" not in done.stdout:
+                print(f"seed {seed}: exit {done.returncode} in {Path(note.name).read_text()}\n{done.stderr[-2000:]}")
+                failed += 1
+                continue
+            failed += done.returncode
+            *lines, last = done.stdout.splitlines()
+            values += int(last.split()[1])
+            if lines:
+                print("\n".join(lines), flush=True)
+    verdict = f"{failed} chunks FAILED" if failed else "the others a documented exception"
+    print(f"{args.calls} calls, {values} gave a value, {verdict}")
+    return 1 if failed or values < args.calls // 10 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
