@@ -253,7 +253,8 @@ def array_function(draw: Draw) -> Call:
     """A function of the array backend's module."""
     if ndl.BACKEND == "np":
         return tensor_of(draw)
-    name = draw.pick(["array", "empty", "full", "broadcast_to", "reshape", "maximum", "log", "exp", "tanh", "sum", "max", "flip"])
+    names = ("array", "empty", "full", "broadcast_to", "reshape", "maximum", "log", "exp", "tanh", "sum", "max", "flip")
+    name = draw.pick(names)
     f = getattr(array_api, name)
     found = _arguments(draw, f) or {}
     first = next(iter(found))
