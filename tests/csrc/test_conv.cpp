@@ -1,6 +1,7 @@
 // Convolution and its two gradients against plain loops over the same chains of multiply-adds, bit for bit: kernels, strides and
 // paddings of every kind, views, buffers without slack, one thread and three, few images and many.
 #include "../../csrc/nd/conv_gradients.h"
+#include "../../csrc/nd/conv_scatter.h"
 #include "../../csrc/nd/direct_conv.h"
 #include "../../csrc/nd/grouped_conv.h"
 #include "../../csrc/nd/pool_impl.h"
@@ -61,6 +62,19 @@ void same(const char* what, const Case& c, const Floats& got, const Floats& expe
               int(c.s.padding), c.layout, int(i), got[i], expected[i]);
 }
 
+// The input gradient by windows adds up in another order: near the chains, and the same for every number of threads.
+void check_scatter(const Case& c, const Stored& g, const Floats& w, const Floats& dx) {
+    Floats first;
+    for (const nd::Executor& on : {nd::Executor{}, three_threads()}) {
+        Floats scratch(nd::Scatter(c.s).scratch(on.threads)), result(dx.size(), -7.0f);
+        nd::conv_scatter(on, c.s, c.images, g.floats.data(), g.strides, w.data(), result.data(), scratch.data());
+        for (std::size_t i = 0; i < dx.size(); ++i)
+            CHECK(std::abs(result[i] - dx[i]) <= 1e-4f, "windows: element %d is %g, not %g", int(i), result[i], dx[i]);
+        if (first.empty()) first = result;
+        same("windows", c, result, first);
+    }
+}
+
 void check(const Case& c) {
     const nd::ConvShape<>& s = c.s;
     const Stored x(c.images, s.height, s.width, s.in, c.layout), g(c.images, c.rows(), c.columns(), s.out, c.layout);
@@ -77,6 +91,7 @@ void check(const Case& c) {
                 back = nd::fma(g.at(n, i, j, b), w[at], back);
             }
     });
+    check_scatter(c, g, w, dx);
     for (const nd::Executor& on : {nd::Executor{}, three_threads()}) {
         Floats packed(nd::conv_packed_size(s)), scratch(nd::conv_scratch(s, c.images, on.threads)), result(y.size(), -7.0f);
         nd::conv_pack(on, s, w.data(), packed.data());

@@ -1,5 +1,6 @@
 #include "../conv.h"
 #include "../../nd/conv_gradients.h"
+#include "../../nd/conv_scatter.h"
 #include "../../nd/winograd_gradients.h"
 
 namespace nd { namespace ND_ISA {
@@ -23,11 +24,13 @@ void run(const Executor& executor, const ConvSizes& s, const Map& x, const float
 
 int64_t input_gradient_scratch(const ConvSizes& s, int threads) {
     if (fast(s)) return winograd_input_gradient_scratch(shape_of(s), s.images, threads);
+    if (scatter_pays(shape_of(s))) return Scatter(shape_of(s)).scratch(threads);
     return InputGradient(shape_of(s), s.images).scratch(threads);
 }
 
 void input_gradient(const Executor& executor, const ConvSizes& s, const Map& g, const float* w, float* dx, float* scratch) {
     if (fast(s)) return winograd_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
+    if (scatter_pays(shape_of(s))) return conv_scatter(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
     conv_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
 }
 
