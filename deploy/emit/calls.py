@@ -11,9 +11,9 @@ from needle import ops
 from ..fused_ops import FusedConv, FusedMatMul
 from ..ir import Node
 from .lower import Lowering, Refused, Value, nest
-from .pooling import max_pool, mean_pool
+from .pooling import max_pool, resample
 from .products import conv, matmul
-from .reductions import batch_norm, layer_norm, log_sum_exp, rows, summation
+from .reductions import batch_norm, group_norm, layer_norm, log_sum_exp, rms_norm, rows, summation
 from .views import constant, literal, product
 
 Row = Callable[[Lowering, Node], Value]
@@ -155,13 +155,13 @@ CALLS: dict[type, Row | Refused] = {
     ops.Softmax: rows("softmax"),
     ops.LogSoftmax: rows("logsoftmax"),
     ops.LayerNorm: layer_norm,
+    ops.GroupNorm: group_norm,
+    ops.RMSNorm: rms_norm,
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
     FusedMatMul: matmul,
     ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
     ops.MatMul: Refused("the right operand of a matrix product must be a constant matrix"),
-    ops.GroupNorm: NOT_YET,
-    ops.RMSNorm: NOT_YET,
     ops.Attention: NOT_YET,
     ops.Embed: NOT_YET,
     ops.LSTM: NOT_YET,
@@ -171,10 +171,10 @@ CALLS: dict[type, Row | Refused] = {
     ops.UnDilate: NOT_YET,
     ops.FusedAddScalars: NOT_YET,
     ops.MaxPool: max_pool,
-    ops.AvgPool: mean_pool,
+    ops.AvgPool: resample,
     ops.AdaptiveMaxPool: max_pool,
-    ops.AdaptiveAvgPool: mean_pool,
-    ops.Upsample: NOT_YET,
+    ops.AdaptiveAvgPool: resample,
+    ops.Upsample: resample,
     ops.MaxPoolPick: TRAINING,
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,

@@ -20,7 +20,7 @@ from ..plan import REGIONS, Plan
 from .lower import Lowering, lower
 
 TEMPLATES = Path(__file__).parent / "templates"
-KERNELS = ("direct_conv.h", "map.h", "strided.h", "reduce.h", "softmax.h", "norm.h", "pooling.h")
+KERNELS = ("direct_conv.h", "map.h", "strided.h", "reduce.h", "softmax.h", "group_norm.h", "rms_norm.h", "pooling.h")
 
 
 @dataclass(frozen=True)

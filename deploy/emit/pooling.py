@@ -1,4 +1,4 @@
-"""Rows for pooling: what each window reads as tables of constants, the map with whatever strides it has."""
+"""Rows for pooling and upsampling: what each output reads as tables of constants, the map with any strides."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def max_pool(low: Lowering, node: Node) -> View:
     return out
 
 
-def mean_pool(low: Lowering, node: Node) -> View:
-    """The mean of every window: weighted sums over rows, then over columns."""
+def resample(low: Lowering, node: Node) -> View:
+    """Means of windows and upsampling: weighted sums over rows, then over columns."""
     view, out, rows, columns = _prepared(low, node)
     given = f"{rows}, {columns}, {_pixels(view)}"
     low.call(f"resample(on, {number(out.shape[0])}, {out.shape[3]}, {given}, {out.pointer})", out, view)
@@ -41,6 +41,8 @@ def _prepared(low: Lowering, node: Node) -> tuple[View, View, str, str]:
 def _bands(node: Node) -> list[Bands]:
     """What the rows and the columns of the result read."""
     op: Any = node.op
+    if isinstance(op, ops.Upsample):
+        return list(op.bands(node.inputs[0]))
     sizes = [int(size) for size in node.inputs[0].shape[1:3]]
     if isinstance(op, ops.AdaptiveMaxPool | ops.AdaptiveAvgPool):
         return [adaptive(size, count) for size, count in zip(sizes, op.size, strict=True)]

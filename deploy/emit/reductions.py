@@ -10,7 +10,7 @@ from needle.types import Dim
 from ..errors import EmitError
 from ..ir import Node
 from .lower import Lowering, Value
-from .views import View, constant, literal, product
+from .views import View, constant, literal, number, product
 
 
 def rows(kernel: str) -> Callable[[Lowering, Node], Value]:
@@ -74,6 +74,29 @@ def layer_norm(low: Lowering, node: Node) -> Value:
     given = f"{x.pointer}, {weight.pointer}, {bias.pointer}, {literal(node.op.eps)}"
     call = f"layer_norm(on, {_matrix(x)}, {given}, {y.pointer}, {mean.pointer}, {rstd.pointer})"
     low.call(call, x, weight, bias, y, mean, rstd, comment=repr(node))
+    return y, mean, rstd
+
+
+def rms_norm(low: Lowering, node: Node) -> Value:
+    """y and rstd at once."""
+    x, weight = (low.dense(n) for n in node.inputs)
+    y, rstd = (low.temporary(t, "rms norm") for t in node.type)
+    given = f"{x.pointer}, {weight.pointer}, {literal(node.op.eps)}, {y.pointer}, {rstd.pointer}"
+    low.call(f"rms_norm(on, {_matrix(x)}, {given})", x, weight, y, rstd, comment=repr(node))
+    return y, rstd
+
+
+def group_norm(low: Lowering, node: Node) -> Value:
+    """y, mean and rstd at once."""
+    x, weight, bias = (low.dense(n) for n in node.inputs)
+    y, mean, rstd = (low.temporary(t, "group norm") for t in node.type)
+    images, channels = x.shape[0], int(x.shape[-1])
+    scratch = low.scratch(*_scaled(images, 6 * channels))  # group_norm_scratch
+    shape = f"GroupShape{{{number(images)}, {int(product(x.shape[1:-1]))}, {channels}, {node.op.groups}}}"
+    given = f"{x.pointer}, {weight.pointer}, {bias.pointer}, {literal(node.op.eps)}"
+    results = f"{y.pointer}, {mean.pointer}, {rstd.pointer}, {scratch.name}"
+    call = f"group_norm(on, {shape}, {given}, {results})"
+    low.call(call, x, weight, bias, y, mean, rstd, scratch, comment=repr(node))
     return y, mean, rstd
 
 

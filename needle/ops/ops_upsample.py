@@ -44,13 +44,13 @@ class Upsample(TensorOp):
         return real(Type((x.shape[0], *self.size, x.shape[3]), x.dtype))
 
     def compute(self, x: Any) -> Any:
-        return kernels(x).resample(x, *self._bands(x))
+        return kernels(x).resample(x, *self.bands(x))
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        rows, columns = self._bands(node.inputs[0])
+        rows, columns = self.bands(node.inputs[0])
         return Resample(rows.transposed, columns.transposed)(out_grad)
 
-    def _bands(self, x: Any) -> tuple[Bands, Bands]:
+    def bands(self, x: Any) -> tuple[Bands, Bands]:
         """What the rows and the columns of the output read of those of x (N, H, W, C)."""
         steps = self.scale or (None, None)
         rows, columns = (MODES[self.mode](int(x.shape[1 + i]), self.size[i], steps[i]) for i in range(2))
