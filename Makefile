@@ -5,6 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt
 .DEFAULT_GOAL := help
+# Install a list of requirements out of pyproject.toml, where p is its table `project`.
+define needs
+$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1), sep="\n")' > $(VENV)/needs.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/needs.txt
+endef
 .PHONY: help build serve test check bench fuzz sanitize clean tools
 
 help:  ## show this list
@@ -18,8 +23,11 @@ tools:
 $(VENV)/.ready: pyproject.toml | tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/needs.txt
-	$(BIN)/python -m pip install --quiet -r $(VENV)/needs.txt
+	$(call needs,p["dependencies"] + p["optional-dependencies"]["build"])
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.built
+	$(call needs,p["optional-dependencies"]["dev"])
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(SOURCES)
@@ -31,10 +39,10 @@ build: $(VENV)/.built  ## compile the extension (does nothing when nothing chang
 serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 	$(BIN)/needle-serve --port $(PORT)
 
-test: build  ## run the tests
+test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest
 
-check: build  ## ruff, mypy and the layer test
+check: $(VENV)/.dev  ## ruff, mypy and the layer test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
@@ -42,7 +50,7 @@ check: build  ## ruff, mypy and the layer test
 bench: build  ## side by side with PyTorch, numpy and ONNX Runtime, where they are installed; prints ratios
 	$(BIN)/python -m bench
 
-fuzz: build  ## 100,000 random and hostile calls of the Python surface; only documented exceptions may come back
+fuzz: $(VENV)/.dev  ## 100,000 random and hostile calls of the Python surface; only documented exceptions may come back
 	$(BIN)/python -m tests.fuzz --calls 100000
 
 sanitize: build  ## the kernels' C++ tests under AddressSanitizer, UBSan and ThreadSanitizer
