@@ -26,7 +26,7 @@ $(VENV)/.ready: pyproject.toml | tools
 	$(call needs,p["dependencies"] + p["optional-dependencies"]["build"])
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.built
+$(VENV)/.dev: pyproject.toml | $(VENV)/.ready
 	$(call needs,p["optional-dependencies"]["dev"])
 	@touch $@
 
@@ -39,10 +39,10 @@ build: $(VENV)/.built  ## compile the extension (does nothing when nothing chang
 serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 	$(BIN)/needle-serve --port $(PORT)
 
-test: $(VENV)/.dev  ## run the tests
+test: build $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.dev  ## ruff, mypy and the layer test
+check: build $(VENV)/.dev  ## ruff, mypy and the layer test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
@@ -50,7 +50,7 @@ check: $(VENV)/.dev  ## ruff, mypy and the layer test
 bench: build  ## side by side with PyTorch, numpy and ONNX Runtime, where they are installed; prints ratios
 	$(BIN)/python -m bench
 
-fuzz: $(VENV)/.dev  ## 100,000 random and hostile calls of the Python surface; only documented exceptions may come back
+fuzz: build $(VENV)/.dev  ## 100,000 random and hostile calls of the Python surface; only documented exceptions may come back
 	$(BIN)/python -m tests.fuzz --calls 100000
 
 sanitize: build  ## the kernels' C++ tests under AddressSanitizer, UBSan and ThreadSanitizer
