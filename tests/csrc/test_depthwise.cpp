@@ -1,6 +1,6 @@
 // Depthwise convolution and its two gradients against plain loops: kernels, strides, paddings and dilations of every kind,
 // views, channels that fill no vector, one thread and three. Values and the input's gradient are compared bit for bit.
-#include "../../csrc/nd/depthwise.h"
+#include "../../csrc/nd/depthwise_weight.h"
 #include "../../csrc/nd/pool_impl.h"
 #include "check.h"
 

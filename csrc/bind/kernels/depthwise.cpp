@@ -1,4 +1,5 @@
 #include "../depthwise.h"
+#include "../../nd/depthwise_weight.h"
 
 namespace nd { namespace ND_ISA {
 
