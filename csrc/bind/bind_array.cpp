@@ -90,6 +90,16 @@ void ewise_setitem(Array& a, Array& out, const Sizes& shape, const Sizes& stride
     copy(shape, y, strides, a.ptr, row_major(shape));
 }
 
+void strided_setitem(Array& a, const Sizes& a_strides, int64_t a_offset, Array& out, const Sizes& shape,
+                     const Sizes& strides, int64_t offset) {
+    check_axes("strided_setitem", shape);
+    const float* x = checked("strided_setitem", a, shape, a_strides, a_offset);
+    float* y = checked("strided_setitem", out, shape, strides, offset);
+    if (&a == &out) refuse("strided_setitem", "the output must not be the input");
+    check_written_once("strided_setitem", count_of("strided_setitem", shape), out);
+    copy(shape, y, strides, x, a_strides);
+}
+
 void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
     check_axes("scalar_setitem", shape);
     float* y = checked("scalar_setitem", out, shape, strides, offset);
@@ -114,6 +124,7 @@ void bind_array(py::module_& m) {
     m.def("from_numpy", from_numpy, "out = a, cast to float32.");
     m.def("fill", fill, "Every element of out becomes the value.");
     m.def("compact", compact, "out = the view of a, in row-major order.");
+    m.def("strided_setitem", strided_setitem, "The view of out = the view of a, of one shape.");
     m.def("ewise_setitem", ewise_setitem, "The view of out = a.");
     m.def("scalar_setitem", scalar_setitem, "Every element of the view of out becomes the value.");
     m.def("set_num_threads", set_num_threads, "How many threads the kernels use from now on.");

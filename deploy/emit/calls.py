@@ -183,6 +183,7 @@ CALLS: dict[type, Row | Refused] = {
     **dict.fromkeys((ops.Mean, ops.Var, ops.Max, ops.Min, ops.Concat, ops.GetItem, ops.Take, ops.Gather), NOT_YET),
     **dict.fromkeys((ops.ExtremumGradient, ops.GetItemGradient, ops.TakeGradient, ops.GatherGradient), TRAINING),
     ops.CrossEntropy: TRAINING,
+    ops.Huber: TRAINING,
     ops.SquaredDifference: TRAINING,
     ops.SquaredDifferenceGradient: TRAINING,
     ops.BatchNorm: TRAINING,

@@ -137,5 +137,8 @@ class Views:
         if prod(value._shape) != prod(self._shape):
             raise ShapeError(f"[setitem] the number of elements must agree, got {value._shape} for {self._shape}")
         value = value.to(self._device).astype(self._handle.dtype)
-        source = value._copy() if value._handle is self._handle else value.compact()
-        module.ewise_setitem(source._handle, *where)
+        source = value._copy() if value._handle is self._handle else value
+        if source._shape == self._shape and hasattr(module, "strided_setitem"):
+            module.strided_setitem(source._handle, source._strides, source._offset, *where)
+        else:
+            module.ewise_setitem(source.compact()._handle, *where)

@@ -78,9 +78,7 @@ class HuberLoss(_Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         self._same_shape(prediction, target)
-        distance = ops.absolute(prediction - target)
-        near = ops.clip(distance, high=self.delta)
-        return self._reduced(near * (distance - near * 0.5))
+        return self._reduced(ops.huber(prediction - target, self.delta))
 
 
 class BCEWithLogitsLoss(_Loss):

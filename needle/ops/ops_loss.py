@@ -13,13 +13,14 @@ from ..errors import NeedleError, ShapeError
 from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback
+from .ops_elementary import Clip
 from .ops_logarithmic import LogSumExp
 from .ops_shape import reshape, sum_to, summation
-from .shapes import NUMBER, elementwise, one_float
+from .shapes import NUMBER, elementwise, one_float, real
 
 __all__ = [
-    "CrossEntropy", "CrossEntropyGradient", "SquaredDifference", "SquaredDifferenceGradient", "cross_entropy",
-    "squared_difference",
+    "CrossEntropy", "CrossEntropyGradient", "Huber", "SquaredDifference", "SquaredDifferenceGradient", "cross_entropy",
+    "huber", "squared_difference",
 ]  # fmt: skip
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -139,6 +140,24 @@ class SquaredDifferenceGradient(TensorOp):
         return SquaredDifferenceGradient()(out_grad, a, b), sum_to(both, a), sum_to(-both, b)
 
 
+@dataclass(frozen=True)
+class Huber(TensorOp):
+    """y = c (d - c / 2), c = min(max(d, -delta), delta): d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2)"""
+
+    delta: float = 1.0
+
+    def infer(self, d: Type) -> Type:
+        return real(d)
+
+    def compute(self, d: Any) -> Any:
+        k = kernels(d)
+        c = k.clip(d, -self.delta, self.delta)
+        return k.multiply(c, k.sub(d, k.multiply_scalar(c, 0.5)))
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        return out_grad * Clip(-self.delta, self.delta)(node.inputs[0])
+
+
 def cross_entropy(
     logits: Tensor, labels: Tensor, smoothing: float = 0.0, ignore_index: int | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -152,3 +171,8 @@ def cross_entropy(
 def squared_difference(a: Tensor, b: Tensor) -> Tensor:
     """(a - b)^2, elementwise."""
     return SquaredDifference()(a, b)
+
+
+def huber(d: Tensor, delta: float = 1.0) -> Tensor:
+    """d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), elementwise."""
+    return Huber(delta)(d)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from needle import ops
-from tests.case import Array, Case, Refusal, by_differences, ids, normal, torch
+from tests.case import SHAPES, Array, Case, Refusal, by_differences, ids, normal, torch
 from tests.families.elementary import PAIRS, elementwise
 
 LABELS = np.array([2.0, -100.0, 0.0, 2.0])
@@ -48,13 +48,19 @@ CASES: list[Case] = [
         Case(ops.CrossEntropyGradient(s, i, r), (normal(4 if r == "none" else 1), normal(4, 3), labels(i)), fixed=(2,))
         for s, i, r in OPTIONS
     ),
+    *(Case(ops.Huber(delta), (normal(*s),)) for delta in (0.7, 1) for s in SHAPES),
     *(Case(ops.SquaredDifference(), (normal(*a), normal(*b))) for a, b in PAIRS),
     *(Case(ops.SquaredDifferenceGradient(), (normal(*s), normal(*s), normal(*s))) for s in ((3, 4), (), (0, 2))),
 ]
 
+def huber(op: Any, d: float) -> float:
+    return d * d / 2 if abs(d) <= op.delta else op.delta * (abs(d) - op.delta / 2)
+
+
 MEANING: dict[type, Callable[..., Any]] = {
     ops.CrossEntropy: cross_entropy,
     ops.CrossEntropyGradient: cross_entropy_gradient,
+    ops.Huber: elementwise(huber),
     ops.SquaredDifference: elementwise(lambda op, a, b: a * a - 2 * a * b + b * b),
     ops.SquaredDifferenceGradient: elementwise(lambda op, g, a, b: 2 * g * a - 2 * g * b),
 }
@@ -70,6 +76,7 @@ def torch_cross_entropy(op: Any, x: Any, labels: Any) -> Any:
 
 TORCH: dict[type, Callable[..., Any]] = {
     ops.CrossEntropy: torch_cross_entropy,
+    ops.Huber: lambda op, d: torch.nn.functional.huber_loss(d, d * 0, reduction="none", delta=op.delta),
     ops.SquaredDifference: lambda op, a, b: (a - b) ** 2,
 }
 

@@ -150,6 +150,7 @@ def use_everything(nd, numpy, ones):
         for arrays in ((x, y), (ones(3, 4)[0:2, ::2], ones(2, 2))):
             getattr(k, name)(*arrays[:operands], *([2.0] if name.endswith("_scalar") else []))
     x[0:1, 1:3] = ones(2)
+    x[0:2, 1:3] = ones(4, 3)[::2, 0:2]
     x[0:1, 1:3] = 1.0
     x.sum(0), x.max(1), x.permute((1, 0)).compact(), x.numpy(), k.logsumexp(x, 1)
     k.matmul(x, ones(3, 2)), k.matmul(ones(2, 2, 3), ones(3, 2)), k.matmul(x.permute((1, 0)), y)
