@@ -157,29 +157,22 @@ class Value:
         Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit, and DeviceError.
         """
         type = None
-        if op.infer is not None:
-            try:
-                types = [x._type or x.type for x in inputs]
-            except AttributeError:
-                others = [x.__class__.__name__ for x in inputs if not isinstance(x, Value)]
-                if not others:
-                    raise
-                raise DTypeError(f"[{op.__class__.__name__}] needs Tensors, got {', '.join(others)}") from None
-            type = op.infer(*types)
-            if op.promotes and types[0].dtype != types[1].dtype:
-                inputs = needle.ops.promoted(inputs)  # type: ignore[arg-type]
-        if LAZY_MODE:
-            value = cls.__new__(cls)
-            value._init(op, list(inputs), type=type, requires_grad=None if differentiable(type, inputs) else False)
-            return value
         try:
+            if op.infer is not None:
+                types = [x._type or x.type for x in inputs]
+                type = op.infer(*types)
+                if op.promotes and types[0].dtype != types[1].dtype:
+                    inputs = needle.ops.promoted(inputs)  # type: ignore[arg-type]
+            if LAZY_MODE:
+                value = cls.__new__(cls)
+                value._init(op, list(inputs), type=type, requires_grad=None if differentiable(type, inputs) else False)
+                return value
             data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
-        except TypeError:  # what a kernel says when it is handed memory of another device
-            devices = sorted({repr(x.device) for x in inputs if isinstance(x, Tensor)})
-            if len(devices) < 2:
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+            explained = _explained(op, inputs, error)
+            if explained is error:
                 raise
-            where, given = op.__class__.__name__, " and ".join(devices)
-            raise DeviceError(f"[{where}] operands must be on one device, got {given}") from None
+            raise explained from error
         if isinstance(data, numpy.generic):  # numpy's results of shape () are bare scalars; here they are arrays
             data = numpy.asarray(data)
         value = cls.__new__(cls)
@@ -196,6 +189,25 @@ class Value:
         if isinstance(data, tuple):
             return [x if isinstance(x, numpy.ndarray) else x.numpy() for x in data]
         return data if isinstance(data, numpy.ndarray) else data.numpy()
+
+
+def _explained(op: Any, inputs: Any, error: Exception) -> Exception:
+    """Why `op` does not take `inputs`, in needle's words; `error` itself where that says so or is a user's own."""
+    name = op.__class__.__name__
+    if not isinstance(op, Op) or not isinstance(inputs, list | tuple):
+        return DTypeError(f"[make_from_op] needs an Op and a list of Tensors, got {name}, {inputs.__class__.__name__}")
+    others = [x.__class__.__name__ for x in inputs if not isinstance(x, Value)]
+    if others:
+        return DTypeError(f"[{name}] needs Tensors, got {', '.join(others)}")
+    if isinstance(error, NeedleError) or str(error).startswith("["):
+        return error
+    devices = sorted({repr(x.device) for x in inputs if isinstance(x, Tensor)})
+    if len(devices) > 1:  # kernels are handed memory that is not theirs
+        return DeviceError(f"[{name}] operands must be on one device, got {' and '.join(devices)}")
+    if isinstance(error, TypeError) or not op.__class__.__module__.startswith("needle."):
+        return error
+    given = ", ".join(str(x.type) for x in inputs)
+    return ShapeError(f"[{name}] {op} does not take {given}: {error}")
 
 
 def differentiable(type: Any, inputs: Sequence[Value] = ()) -> bool:

@@ -197,4 +197,4 @@ def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
     """`source` as an array of the chosen backend."""
     if BACKEND == "np":
         return numpy.array(source, dtype=dtype)
-    return array_api.array(source, device=device, dtype=dtype or "float32")
+    return array_api.array(source, device=device, dtype="float32" if dtype is None else dtype)

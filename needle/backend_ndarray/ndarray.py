@@ -49,8 +49,8 @@ class NDArray(Views, Arithmetic):
             made = other.to(device or other._device).astype(other.dtype if dtype is None else dtype)
             made = made._copy() if made._handle is other._handle else made
         else:
-            values = _numbers(other)
-            made = NDArray.make(values.shape, device=device, dtype=dtype_of("NDArray", dtype or "float32"))
+            values, dtype = _numbers(other), dtype_of("NDArray", "float32" if dtype is None else dtype)
+            made = NDArray.make(values.shape, device=device, dtype=dtype)
             made._handle.module.from_numpy(values, made._handle)
         for name in NDArray.__slots__:
             setattr(self, name, getattr(made, name))
@@ -231,37 +231,43 @@ def full(
     return (device or default_device()).full(tuple(shape), fill_value, dtype)
 
 
+def _array(where: str, a: Any) -> NDArray:
+    if not isinstance(a, NDArray):
+        raise DTypeError(f"[{where}] needs an NDArray, got {type(a).__name__}")
+    return a
+
+
 def broadcast_to(array: NDArray, new_shape: Sequence[int]) -> NDArray:
-    return array.broadcast_to(new_shape)
+    return _array("broadcast_to", array).broadcast_to(new_shape)
 
 
 def reshape(array: NDArray, new_shape: Sequence[int]) -> NDArray:
-    return array.reshape(new_shape)
+    return _array("reshape", array).reshape(new_shape)
 
 
 def maximum(a: NDArray, b: Any) -> NDArray:
-    return a.maximum(b)
+    return _array("maximum", a).maximum(b)
 
 
 def log(a: NDArray) -> NDArray:
-    return a.log()
+    return _array("log", a).log()
 
 
 def exp(a: NDArray) -> NDArray:
-    return a.exp()
+    return _array("exp", a).exp()
 
 
 def tanh(a: NDArray) -> NDArray:
-    return a.tanh()
+    return _array("tanh", a).tanh()
 
 
 def sum(a: NDArray, axis: Axes = None, keepdims: bool = False) -> NDArray:
-    return a.sum(axis=axis, keepdims=keepdims)
+    return _array("sum", a).sum(axis=axis, keepdims=keepdims)
 
 
 def max(a: NDArray, axis: Axes = None, keepdims: bool = False) -> NDArray:
-    return a.max(axis=axis, keepdims=keepdims)
+    return _array("max", a).max(axis=axis, keepdims=keepdims)
 
 
 def flip(a: NDArray, axes: Axes = None) -> NDArray:
-    return a.flip(axes)
+    return _array("flip", a).flip(axes)

@@ -99,6 +99,8 @@ class Views:
 
     def process_slice(self, s: Any, i: int) -> slice:
         """An int or slice along axis i as a slice with start, stop and step inside the axis."""
+        if not -len(self._shape) <= i < len(self._shape):
+            raise IndexRangeError(f"[getitem] axis {i} is none of the axes of {self._shape}")
         size = self._shape[i]
         if isinstance(s, slice):
             start, stop, step = s.indices(size)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from ..autograd import Tensor
 from ..backend_selection import default_device
-from ..errors import ShapeError
+from ..errors import DeviceError, DTypeError, ShapeError
+
+LARGEST = 2**46  # elements: more than any machine has
 
 
 def rand(
@@ -61,22 +64,41 @@ def one_hot(n: int, i: Tensor, device: Any = None, dtype: Any = "float32", requi
 
 
 def zeros_like(array: Tensor, *, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """x = 0 everywhere, with the shape, dtype and device of `array` (a Tensor)."""
-    device = array.device if device is None else device
+    """x = 0 everywhere, with the shape, dtype and device of `array`. DTypeError if that is no Tensor."""
+    device = _tensor("zeros_like", array).device if device is None else device
     return zeros(*array.shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
 
 
 def ones_like(array: Tensor, *, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """x = 1 everywhere, with the shape, dtype and device of `array` (a Tensor)."""
-    device = array.device if device is None else device
+    """x = 1 everywhere, with the shape, dtype and device of `array`. DTypeError if that is no Tensor."""
+    device = _tensor("ones_like", array).device if device is None else device
     return ones(*array.shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
 
 
 def _device(device: Any, shape: tuple[int, ...]) -> Any:
     """The device asked for, after a check of the shape that belongs to every call."""
-    if any(size < 0 for size in shape):
+    try:
+        smallest, count = min(shape, default=0), prod(shape)
+        whole = all(float(size).is_integer() for size in shape)
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise ShapeError(f"[init] sizes must be whole numbers, got {shape}")
+    if smallest < 0:
         raise ShapeError(f"[init] sizes must not be negative, got {shape}")
-    return default_device() if device is None else device
+    if count > LARGEST or max(shape, default=0) > LARGEST:
+        raise MemoryError(f"[init] no machine holds {shape}")
+    device = default_device() if device is None else device
+    if not hasattr(device, "randn"):
+        raise DeviceError(f"[init] device must be one such as needle.cpu(), got {device!r}")
+    return device
+
+
+def _tensor(where: str, array: Any) -> Tensor:
+    """`array`, if it is a Tensor; DTypeError else."""
+    if not isinstance(array, Tensor):
+        raise DTypeError(f"[{where}] needs a Tensor, got {type(array).__name__}")
+    return array
 
 
 def _drawn(draw: Any, shape: tuple[int, ...], dtype: Any) -> Any:

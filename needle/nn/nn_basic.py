@@ -159,9 +159,11 @@ class Linear(Module):
 
 
 class Flatten(Module):
-    """y[i] = all elements of x[i] in a row: (B, ...) to (B, product of the rest)."""
+    """y[i] = all elements of x[i] in a row: (B, ...) to (B, product of the rest). ShapeError for shape ()."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if not x.shape:
+            raise ShapeError("[Flatten] needs at least one axis, got shape ()")
         features = 1
         for size in x.shape[1:]:
             features *= size

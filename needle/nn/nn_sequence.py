@@ -26,6 +26,8 @@ class _Cell(Module):
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
+        if not isinstance(hidden_size, int) or hidden_size < 1:
+            raise ShapeError(f"[{type(self).__name__}] hidden_size must be a positive whole number, got {hidden_size!r}")
         bound = 1 / math.sqrt(hidden_size)
         width = gates * hidden_size
 
@@ -96,6 +98,7 @@ class LSTMCell(_Cell):
         super().__init__(input_size, hidden_size, 4, bias, device, dtype)
 
     def forward(self, X: Tensor, h: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        check_features(type(self).__name__, X, self.input_size, ndim=2)
         batch = X.shape[0]
         before, cell = h if h is not None else (None, None)
         before, cell = self.state(before, batch), self.state(cell, batch)

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 from ..autograd import Tensor, TensorOp
+from ..errors import DTypeError
 from ..types import Type
 from . import arrays
 from .shapes import known_dtype
@@ -35,6 +36,8 @@ class Cast(TensorOp):
 def cast(x: Tensor, dtype: Any) -> Tensor:
     """x, of any shape, with elements of another dtype; x itself where it has that dtype. DTypeError if unknown."""
     name = known_dtype("cast", dtype)
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"[cast] needs a Tensor, got {type(x).__name__}")
     return x if str(x.dtype) == name else Cast(name)(x)
 
 

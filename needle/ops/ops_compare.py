@@ -9,6 +9,7 @@ import numpy
 
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
+from ..errors import DTypeError
 from ..types import Type
 from . import arrays
 from .ops_cast import promoted as cast_together
@@ -192,7 +193,9 @@ def like(x: Tensor, value: Any) -> Tensor:
 
 
 def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """The operands, of which one may be a number."""
+    """The operands, of which one may be a number. DTypeError if neither is a Tensor."""
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        raise DTypeError(f"[compare] one of the two must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
     return (a, like(a, b)) if isinstance(a, Tensor) else (like(b, a), b)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..types import Type
 from .shapes import Pair, one_float, pair
 
@@ -181,8 +181,11 @@ def conv_transpose(
     """The adjoint of a convolution with b (K, K, C_out / groups, C_in), applied to a (N, H, W, C_in).
 
     The result is (N, H', W', C_out) with H' = (H - 1) stride - 2 padding + (K - 1) dilation + 1 + output_padding, where
-    0 <= output_padding < stride. Raises ShapeError for sizes that do not fit.
+    0 <= output_padding < stride. Raises ShapeError for sizes that do not fit, DTypeError for what is no Tensor.
     """
+    for x in (a, b):
+        if not isinstance(x, Tensor):
+            raise DTypeError(f"[conv_transpose] needs Tensors, got {type(x).__name__}")
     op = ConvInputGradient(stride, padding, 0, 0, groups, dilation)
     _check("conv_transpose", op, a.shape, b.shape)
     if not 0 <= output_padding < stride:

@@ -143,7 +143,10 @@ def _expanded(parts: tuple[Any, ...], ndim: int) -> list[Any]:
 
 def _ids(x: Tensor, part: Any) -> Tensor:
     """An array that indexes, as a Tensor of whole numbers."""
-    kind = str(part.dtype) if isinstance(part, Tensor) else numpy.asarray(part).dtype.name
+    try:
+        kind = str(part.dtype) if isinstance(part, Tensor) else numpy.asarray(part).dtype.name
+    except ValueError:
+        raise ShapeError("[getitem] nested lists of indices must have one length on each level") from None
     if kind == "bool":
         raise DTypeError("[getitem] cannot index by a mask, whose count of elements is no shape; use where(mask, a, b)")
     return as_ids("getitem", x, part)

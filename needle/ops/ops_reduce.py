@@ -10,7 +10,7 @@ import numpy
 
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..types import Type
 from . import arrays
 from .ops_shape import spread, summation
@@ -197,6 +197,8 @@ def argmin(x: Tensor, axis: int | None = None) -> Tensor:
 
 
 def _arg(where: str, find: Any, x: Tensor, axis: int | None) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"[{where}] needs a Tensor, got {type(x).__name__}")
     values = x.numpy()
     if (values.size if axis is None else values.shape[axis_of(where, axis, values.ndim)]) == 0:
         raise ShapeError(f"[{where}] needs at least one element along axis {axis}, got {values.shape}")

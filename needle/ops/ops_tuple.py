@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, Value
-from ..errors import IndexRangeError
+from ..errors import DTypeError, IndexRangeError
 from ..types import Type
 from . import arrays
 from .shapes import with_scalar
@@ -49,6 +49,9 @@ class MakeTensorTuple(TensorTupleOp):
     """y = (x_0, x_1, ...)"""
 
     def __call__(self, *args: Value) -> TensorTuple:
+        others = [x.__class__.__name__ for x in args if not isinstance(x, Value)]
+        if others:
+            raise DTypeError(f"[make_tuple] needs Tensors, got {', '.join(others)}")
         value = TensorTuple.__new__(TensorTuple)
         value._init(self, list(args), type=tuple([x.type for x in args]))  # its data is only that of its items
         return value
@@ -109,6 +112,8 @@ class TupleGetItem(TensorOp):
     index: int
 
     def __call__(self, a: TensorTuple, fold_const: bool = True) -> Tensor:  # type: ignore[override]
+        if not isinstance(a, TensorTuple):
+            raise DTypeError(f"[tuple_get_item] needs a TensorTuple, got {type(a).__name__}")
         if fold_const and isinstance(a.op, MakeTensorTuple):
             return cast(Tensor, self._chosen(a.inputs))
         return Tensor.make_from_op(self, [a])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor, cut_gradients
+from ..errors import ShapeError
 from ..ops.arrays import constant
 from .optimizers import Optimizer
 from .settings import fraction, positive
@@ -28,6 +29,9 @@ class Muon(Optimizer):
 
     def __init__(self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0) -> None:
         super().__init__(params)
+        for p in self.params:
+            if len(p.shape) < 2 or 0 in p.shape:
+                raise ShapeError(f"[Muon] needs matrices with elements, got a parameter of shape {tuple(p.shape)}")
         (self.lr,) = positive("Muon", lr=lr)
         self.momentum, self.decay = fraction("Muon", momentum=momentum, decay=decay)
         self.u: dict[Tensor, Any] = {}
