@@ -49,9 +49,7 @@ class MakeTensorTuple(TensorTupleOp):
     """y = (x_0, x_1, ...)"""
 
     def __call__(self, *args: Value) -> TensorTuple:
-        others = [x.__class__.__name__ for x in args if not isinstance(x, Value)]
-        if others:
-            raise DTypeError(f"[make_tuple] needs Tensors, got {', '.join(others)}")
+        _check("make_tuple", "Tensors", Value, *args)
         value = TensorTuple.__new__(TensorTuple)
         value._init(self, list(args), type=tuple([x.type for x in args]))  # its data is only that of its items
         return value
@@ -112,8 +110,7 @@ class TupleGetItem(TensorOp):
     index: int
 
     def __call__(self, a: TensorTuple, fold_const: bool = True) -> Tensor:  # type: ignore[override]
-        if not isinstance(a, TensorTuple):
-            raise DTypeError(f"[tuple_get_item] needs a TensorTuple, got {type(a).__name__}")
+        _check("tuple_get_item", "a TensorTuple", TensorTuple, a)
         if fold_const and isinstance(a.op, MakeTensorTuple):
             return cast(Tensor, self._chosen(a.inputs))
         return Tensor.make_from_op(self, [a])
@@ -149,6 +146,13 @@ class FusedAddScalars(TensorTupleOp):
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         return out_grad[0] + out_grad[1]
+
+
+def _check(where: str, what: str, kind: type, *values: Any) -> None:
+    """DTypeError unless the values are of this kind."""
+    others = [type(x).__name__ for x in values if not isinstance(x, kind)]
+    if others:
+        raise DTypeError(f"[{where}] needs {what}, got {', '.join(others)}")
 
 
 def make_tuple(*args: Value) -> TensorTuple:

@@ -21,7 +21,7 @@ class Muon(Optimizer):
 
     For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction
     of the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam.
-    `decay` is the fraction of θ taken away at each step.
+    `decay` is the fraction of θ taken away at each step. Raises ShapeError for parameters that are no such matrices.
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
 
