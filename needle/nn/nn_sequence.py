@@ -27,7 +27,7 @@ class _Cell(Module):
         self.input_size = input_size
         self.hidden_size = hidden_size
         if not isinstance(hidden_size, int) or hidden_size < 1:
-            raise ShapeError(f"[{type(self).__name__}] hidden_size must be a positive whole number, got {hidden_size!r}")
+            raise ShapeError(f"[{type(self).__name__}] hidden_size must be 1 or more, got {hidden_size!r}")
         bound = 1 / math.sqrt(hidden_size)
         width = gates * hidden_size
 
