@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy
-
 import needle  # for needle.ops and needle.init, which are written in Tensors
 
 from .autograd import Value, compute_gradient_of_variables, differentiable
+from .backend_ndarray.ndarray import numbers
 from .backend_selection import BACKEND, NDArray, array_api, default_device
 from .errors import DTypeError, ShapeError
 from .interop import Interop
@@ -92,6 +91,8 @@ class Tensor(Interop, Value):
             raise DTypeError(f"[backward] only floats have gradients, this tensor is {self.dtype}")
         if out_grad is None:
             out_grad = needle.init.ones(*self.shape, dtype=self.dtype, device=self.device)
+        elif not isinstance(out_grad, Tensor):
+            raise DTypeError(f"[backward] out_grad must be a Tensor, got {type(out_grad).__name__}")
         elif tuple(out_grad.shape) != tuple(self.shape):
             raise ShapeError(f"[backward] out_grad must have the tensor's shape {self.shape}, got {out_grad.shape}")
         compute_gradient_of_variables(self, out_grad)
@@ -196,5 +197,6 @@ def negative(number: Any) -> Any:
 def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
     """`source` as an array of the chosen backend."""
     if BACKEND == "np":
-        return numpy.array(source, dtype=dtype)
+        values = numbers(source)
+        return values.astype(values.dtype if dtype is None else needle.ops.shapes.known_dtype("Tensor", dtype))
     return array_api.array(source, device=device, dtype="float32" if dtype is None else dtype)

@@ -67,6 +67,18 @@ def number_of(where: str, value: Any, dtype: Any) -> Any:
     return value
 
 
+def held(where: str, value: Any, dtype: str) -> Any:
+    """`value` as a Python number that an array of `dtype` can hold. DTypeError for NaN and the like in integers."""
+    number = number_of(where, value, dtype)
+    if dtype == "bool":
+        return bool(number)
+    if isinstance(number, float) and dtype not in FLOATS:
+        if not abs(number) < 2.0**63:
+            raise DTypeError(f"[{where}] {number:.6g} is no number that {dtype} holds")
+        return number_of(where, int(number), dtype)
+    return number
+
+
 def summed(dtype: str) -> str:
     """The dtype of sums: int64 for bool and integers."""
     return dtype if dtype.startswith("float") else "int64"

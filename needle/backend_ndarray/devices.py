@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from needle.errors import DeviceError, IndexRangeError
+from needle.errors import DeviceError, IndexRangeError, ShapeError
 from needle.types import dtype_of
 
 from . import ndarray_backend_cpu, ndarray_backend_numpy
@@ -61,6 +61,8 @@ class BackendDevice:
     def one_hot(self, n: int, i: Any, dtype: Any = "float32") -> NDArray:
         """Rows of the n by n identity: shape i.shape + (n,). An index outside -n..n-1 is an IndexError."""
         ids = numpy.asarray(i).astype(numpy.int64)
+        if n < 0:
+            raise ShapeError(f"[one_hot] needs a count of 0 or more, got {n}")
         wrong = (ids < -n) | (ids >= n)
         if wrong.any():
             raise IndexRangeError(f"[one_hot] indices must lie in 0..{n - 1}, got {ids[wrong].flat[0]}")

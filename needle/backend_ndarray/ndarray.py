@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from needle.errors import DTypeError, ShapeError
+from needle.errors import DeviceError, DTypeError, ShapeError
 from needle.types import dtype_of
 
 from .arithmetic import Arithmetic, Axes
@@ -46,10 +46,10 @@ class NDArray(Views, Arithmetic):
 
     def __init__(self, other: Any, device: BackendDevice | None = None, dtype: Any = None) -> None:
         if isinstance(other, NDArray):
-            made = other.to(device or other._device).astype(other.dtype if dtype is None else dtype)
+            made = other.to(other._device if device is None else device).astype(other.dtype if dtype is None else dtype)
             made = made._copy() if made._handle is other._handle else made
         else:
-            values, dtype = _numbers(other), dtype_of("NDArray", "float32" if dtype is None else dtype)
+            values, dtype = numbers(other), dtype_of("NDArray", "float32" if dtype is None else dtype)
             made = NDArray.make(values.shape, device=device, dtype=dtype)
             made._handle.module.from_numpy(values, made._handle)
         for name in NDArray.__slots__:
@@ -74,11 +74,13 @@ class NDArray(Views, Arithmetic):
         new._shape = shape = tuple(shape)
         new._strides = compact_strides(shape) if strides is None else tuple(strides)
         new._offset = offset
-        new._device = device = device or default_device()
+        new._device = device = default_device() if device is None else device
         if handle is not None:
             new._handle = handle
             new._compact = None
             return new
+        if not isinstance(device, BackendDevice):
+            raise DeviceError(f"[NDArray] device must be one such as needle.cpu(), got {device!r}")
         if dtype == "float32" and device.mod is not None:
             new._handle = device.mod.Array(prod(shape))
         else:
@@ -97,7 +99,7 @@ class NDArray(Views, Arithmetic):
     @staticmethod
     def sharing(values: np.ndarray, device: BackendDevice | None = None) -> NDArray:
         """An array of the same memory where `values` are writable and in row-major order, else of a copy."""
-        device, dtype = device or default_device(), dtype_of("NDArray", values.dtype)
+        device, dtype = default_device() if device is None else device, dtype_of("NDArray", values.dtype)
         values = np.require(values, dtype, ("C", "W"))
         return NDArray.make(values.shape, None, device, device.holder(dtype).lent(values))
 
@@ -181,7 +183,7 @@ class NDArray(Views, Arithmetic):
 
     def fill(self, value: float) -> None:
         """Every element becomes `value`, in place."""
-        if self.is_compact() and isinstance(value, float):
+        if self._handle.dtype == "float32" and isinstance(value, float) and self.is_compact():
             self._handle.module.fill(self._handle, value)
         else:
             self._write(value)
@@ -203,7 +205,7 @@ class NDArray(Views, Arithmetic):
         return out
 
 
-def _numbers(source: Any) -> np.ndarray:
+def numbers(source: Any) -> np.ndarray:
     """`source` as a numpy array of numbers."""
     try:
         values = np.asarray(source)
@@ -221,14 +223,20 @@ def array(a: Any, dtype: Any = "float32", device: BackendDevice | None = None) -
 
 def empty(shape: Sequence[int], dtype: Any = "float32", device: BackendDevice | None = None) -> NDArray:
     """An array whose elements are whatever the memory holds."""
-    return (device or default_device()).empty(tuple(shape), dtype)
+    return _known(device).empty(tuple(shape), dtype)
 
 
 def full(
     shape: Sequence[int], fill_value: float, dtype: Any = "float32", device: BackendDevice | None = None
 ) -> NDArray:
     """An array of one number."""
-    return (device or default_device()).full(tuple(shape), fill_value, dtype)
+    return _known(device).full(tuple(shape), fill_value, dtype)
+
+
+def _known(device: Any) -> BackendDevice:
+    if device is not None and not isinstance(device, BackendDevice):
+        raise DeviceError(f"[NDArray] device must be one such as needle.cpu(), got {device!r}")
+    return device or default_device()
 
 
 def _array(where: str, a: Any) -> NDArray:

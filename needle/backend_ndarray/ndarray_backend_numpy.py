@@ -123,7 +123,7 @@ def matmul(a: Array, b: Array, out: Array, m: int, n: int, p: int) -> None:
 
 
 def reduce_max(a: Array, out: Array, k: int) -> None:
-    out.array[:] = a.array.reshape(-1, k).max(axis=1)
+    out.array[:] = a.array.reshape(out.size, k).max(axis=1)
 
 
 def reduce_sum(a: Array, out: Array, k: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from needle.errors import BroadcastError, IndexRangeError, ShapeError
-from needle.types import number_of
+from needle.types import held
 
 from .arithmetic import Axes
 from .layout import as_axes, distinct_axes
@@ -134,7 +134,7 @@ class Views:
         if isinstance(value, np.ndarray | list | tuple):
             value = type(self)(value, device=self._device, dtype=self._handle.dtype)  # type: ignore[call-arg]
         if not isinstance(value, Views):
-            module.scalar_setitem(prod(self._shape), number_of("setitem", value, self._handle.dtype), *where)
+            module.scalar_setitem(prod(self._shape), held("setitem", value, self._handle.dtype), *where)
             return
         if prod(value._shape) != prod(self._shape):
             raise ShapeError(f"[setitem] the number of elements must agree, got {value._shape} for {self._shape}")

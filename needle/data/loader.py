@@ -43,8 +43,10 @@ class DataLoader:
             raise DataError(f"[DataLoader] dataset needs __len__ and __getitem__, got {type(dataset).__name__}")
         if batch_size is not None and batch_size < 1:
             raise SettingError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
-        if workers < 0 or prefetch < 1:
-            raise SettingError(f"[DataLoader] needs workers >= 0 and prefetch >= 1, got {workers} and {prefetch}")
+        if not isinstance(workers, int) or not isinstance(prefetch, int) or workers < 0 or not 1 <= prefetch < 2**16:
+            raise SettingError(f"[DataLoader] needs workers >= 0 and prefetch >= 1, got {workers!r} and {prefetch!r}")
+        if not isinstance(shuffle, bool | int) or not isinstance(drop_last, bool | int):
+            raise SettingError(f"[DataLoader] shuffle and drop_last are True or False, got {shuffle!r}, {drop_last!r}")
         self.dataset, self.shuffle, self.seed, self.drop_last, self.device = dataset, shuffle, seed, drop_last, device
         self.batch_size = len(dataset) if batch_size is None else int(batch_size)
         transforms = (augment,) if isinstance(augment, Transform) else augment

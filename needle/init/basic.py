@@ -33,8 +33,10 @@ def randn(
 
 
 def randb(*shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", requires_grad: bool = False) -> Tensor:
-    """x = 1 with probability p, else 0, elementwise independent."""
+    """x = 1 with probability p, else 0, elementwise independent. DTypeError for a p that is no number."""
     device = _device(device, shape)
+    if not isinstance(p, int | float):
+        raise DTypeError(f"[randb] p must be a number, got {type(p).__name__}")
     return Tensor(device.rand(*shape) <= p, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -58,7 +60,7 @@ def zeros(*shape: int, device: Any = None, dtype: Any = "float32", requires_grad
 
 def one_hot(n: int, i: Tensor, device: Any = None, dtype: Any = "float32", requires_grad: bool = False) -> Tensor:
     """y[k, j] = 1 where j = i[k], else 0. `i` is a Tensor of ids in 0..n-1; y has one axis more, of size n."""
-    device = i.device if device is None else device
+    device = _device(_tensor("one_hot", i).device if device is None else device, (n,))
     array = device.one_hot(n, i.numpy().astype("int32"), dtype=dtype)
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 

@@ -103,7 +103,7 @@ class SelfAttention(Module):
         device: Any = None, dtype: Any = "float32", *, rotary: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        if heads < 1 or width % heads:
+        if not isinstance(heads, int) or heads < 1 or width % heads:
             raise ShapeError(f"[SelfAttention] width must be a multiple of heads, got {width} and {heads}")
         self.width = width
         self.heads = heads

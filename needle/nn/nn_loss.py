@@ -135,7 +135,7 @@ class CrossEntropyLoss(_Loss):
 
     def __init__(self, smoothing: float = 0.0, ignore_index: int | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        if not 0 <= smoothing <= 1:
+        if not isinstance(smoothing, int | float) or not 0 <= smoothing <= 1:
             raise NeedleError(f"[CrossEntropyLoss] smoothing must lie in [0, 1], got {smoothing}")
         self.smoothing = smoothing
         self.ignore_index = ignore_index

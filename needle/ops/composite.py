@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..autograd import Tensor, TensorTuple, Value, vjp
+from ..errors import ShapeError
 from .ops_shape import permute
 
 Formula = Callable[..., Any]  # Tensors -> a Tensor or a sequence of them, where None is an output without gradient
@@ -22,6 +23,8 @@ def pullback(formula: Formula, inputs: Sequence[Any], out_grads: Sequence[Any]) 
     adjoints: dict[Value, Any] = {}
     for output, grad in zip([outputs] if isinstance(outputs, Tensor) else outputs, out_grads, strict=False):
         if output is not None and output.requires_grad:
+            if tuple(grad.shape) != tuple(output.shape):
+                raise ShapeError(f"[gradient] an adjoint needs its output's shape {output.shape}, got {grad.shape}")
             adjoints[output] = adjoints[output] + grad if output in adjoints else grad
     return vjp(adjoints, inputs)
 

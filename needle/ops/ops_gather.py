@@ -117,6 +117,8 @@ def gather(x: Tensor, index: Any, axis: int = -1) -> Tensor:
 
 def as_ids(where: str, x: Tensor, ids: Any) -> Tensor:
     """ids as a Tensor on the device of x; DTypeError for what is no array of whole numbers."""
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"[{where}] needs a Tensor, got {type(x).__name__}")
     if isinstance(ids, Tensor):
         return ids
     values = numpy.asarray(ids)

@@ -105,6 +105,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     Without an array y is a view of x. A mask is refused: the shape of y would depend on its elements; see `where`.
     Raises IndexRangeError outside x, ShapeError and DTypeError for what is no such index.
     """
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"[getitem] needs a Tensor, got {type(x).__name__}")
     parts = _expanded(index if isinstance(index, tuple) else (index,), len(x.shape))
     found: list[Part] = []
     chosen: list[tuple[int, Any]] = []  # the arrays, and the axes of what the other parts leave

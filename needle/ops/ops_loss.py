@@ -40,7 +40,7 @@ class CrossEntropy(TensorOp):
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
-        if self.reduction not in REDUCTIONS:
+        if not isinstance(self.reduction, str) or self.reduction not in REDUCTIONS:
             raise NeedleError(f"[cross_entropy] reduction must be one of {REDUCTIONS}, got {self.reduction!r}")
 
     def infer(self, logits: Type, labels: Type) -> Type:

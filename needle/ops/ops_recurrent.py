@@ -159,6 +159,7 @@ class RNNGradient(TensorTupleOp):
     nonlinearity: str = "tanh"
 
     def infer(self, g: Type, gates: Type, h0: Type, W: Type, out: Type) -> tuple[Type, ...]:
+        RNN(self.nonlinearity).infer(gates, h0, W)
         return gates, h0, W
 
     def compute(self, g: Any, gates: Any, h0: Any, W: Any, out: Any) -> Any:

@@ -145,7 +145,10 @@ def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
 def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     """x with its axes in the order `axes`. Undoing a permutation gives back the very tensor that was permuted."""
     axes = tuple(axes)
-    if isinstance(x.op, Permute) and tuple([x.op.axes[axis] for axis in axes]) == tuple(range(len(x.op.axes))):
+    before = x.op if isinstance(x, Tensor) else None
+    if not isinstance(before, Permute) or sorted(axes) != list(range(len(before.axes))):
+        return Permute(axes)(x)
+    if tuple([before.axes[axis] for axis in axes]) == tuple(range(len(before.axes))):
         return x.inputs[0]  # type: ignore[return-value]
     return Permute(axes)(x)
 

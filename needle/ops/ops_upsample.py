@@ -73,5 +73,7 @@ def upsample(
         given = f"{tuple(x.shape)} and {scale}"
         raise ShapeError(f"[upsample] needs images (N, H, W, C) and one or two scales, got {given}")
     across = float(scales[0]), float(scales[1])
+    if not all(0 <= s < 2**31 for s in across):
+        raise ShapeError(f"[upsample] scales must be numbers from 0 on, got {scale}")
     height, width = (int(n * s) for n, s in zip(x.shape[1:3], across, strict=True))
     return Upsample((height, width), mode, across)(x)

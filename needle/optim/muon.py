@@ -40,6 +40,8 @@ class Muon(Optimizer):
         for p in self.params:
             if p.grad is None:
                 continue
+            if tuple(p.grad.shape) != tuple(p.shape):
+                raise ShapeError(f"[Muon] a gradient needs its parameter's shape {tuple(p.shape)}, got {p.grad.shape}")
             gradient = as_matrix(p.grad.realize_cached_data())
             cut_gradients(p)
             u = gradient * (1 - self.momentum)

@@ -58,6 +58,8 @@ class Schedule:
         where = type(self).__name__
         if not hasattr(optimizer, "lr"):
             raise NeedleError(f"[{where}] needs an optimizer first, got a {type(optimizer).__name__}")
+        if not isinstance(steps, int) or not isinstance(warmup, int):
+            raise SettingError(f"[{where}] steps and warmup must be whole numbers, got {steps!r} and {warmup!r}")
         if steps < 1 or not 0 <= warmup <= steps:
             raise SettingError(f"[{where}] needs at least 1 step and a warmup within them, got {steps} and {warmup}")
         self.optimizer = optimizer
@@ -141,12 +143,18 @@ class LinearWarmup(Schedule):
 
 
 class OneCycle(Schedule):
-    """`one_cycle`: from peak / start_factor up over the first `rise` of the steps, then far down, along cosines."""
+    """`one_cycle`: from peak / start_factor up over the first `rise` of the steps, then far down, along cosines.
+
+    Raises SettingError unless both factors are greater than 0.
+    """
 
     def __init__(
         self, optimizer: Any, steps: int, rise: float = 0.3, start_factor: float = 25.0, final_factor: float = 1e4,
         *, peak: float | None = None,
     ) -> None:  # fmt: skip
+        for name, factor in (("start_factor", start_factor), ("final_factor", final_factor)):
+            if not isinstance(factor, int | float) or not factor > 0:
+                raise SettingError(f"[OneCycle] {name} must be a number greater than 0, got {factor!r}")
         self.shape = (rise, start_factor, final_factor)
         super().__init__(optimizer, steps, peak=peak)
 

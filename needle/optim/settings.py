@@ -27,6 +27,7 @@ def parameters(where: str, params: Any) -> list[Tensor]:
 def positive(where: str, **settings: float) -> list[float]:
     """The values of the settings. Raises SettingError unless all are finite and none is negative."""
     for name, value in settings.items():
+        _number(where, name, value)
         if not 0 <= value < math.inf:
             raise SettingError(f"[{where}] {name} must be a number from 0 on, got {value}")
     return list(settings.values())
@@ -35,9 +36,15 @@ def positive(where: str, **settings: float) -> list[float]:
 def fraction(where: str, **settings: float) -> list[float]:
     """The values of the settings. Raises SettingError unless all lie in [0, 1)."""
     for name, value in settings.items():
+        _number(where, name, value)
         if not 0 <= value < 1:
             raise SettingError(f"[{where}] {name} must lie in [0, 1), got {value}")
     return list(settings.values())
+
+
+def _number(where: str, name: str, value: Any) -> None:
+    if not isinstance(value, int | float | numpy.number):
+        raise SettingError(f"[{where}] {name} must be a number, got {type(value).__name__}")
 
 
 def stored(where: str, state: Mapping[str, Any], name: str) -> float:
