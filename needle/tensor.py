@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy
+
 import needle  # for needle.ops and needle.init, which are written in Tensors
 
 from .autograd import Value, compute_gradient_of_variables, differentiable
@@ -36,6 +38,8 @@ class Tensor(Interop, Value):
         else:
             source = array.shared() if BACKEND == "nd" and isinstance(array, NDArray) else array
             data = _array_from_numpy(source, default_device() if device is None else device, dtype)
+        if requires_grad is not True and not isinstance(requires_grad, int | numpy.bool_):
+            raise DTypeError(f"[Tensor] requires_grad is True or False, got {type(requires_grad).__name__}")
         possible = data.dtype in FLOATS or BACKEND == "np"
         self._init(None, [], cached_data=data, requires_grad=requires_grad and possible)
 

@@ -17,6 +17,7 @@ import numpy
 from .errors import DTypeError
 
 DTYPES = ("bool", "int32", "int64", "float32", "float64")
+INTEGERS, NUMBERS = (int, numpy.integer), (int, float, numpy.number)  # what may stand for a size and for a setting
 FLOATS = ("float32", "float64", "float16", "longdouble")  # that have gradients; the last two in numpy mode alone
 
 

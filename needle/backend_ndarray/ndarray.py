@@ -99,7 +99,9 @@ class NDArray(Views, Arithmetic):
     @staticmethod
     def sharing(values: np.ndarray, device: BackendDevice | None = None) -> NDArray:
         """An array of the same memory where `values` are writable and in row-major order, else of a copy."""
-        device, dtype = default_device() if device is None else device, dtype_of("NDArray", values.dtype)
+        if not isinstance(values, np.ndarray):
+            raise DTypeError(f"[NDArray] needs a numpy array, got {type(values).__name__}")
+        device, dtype = _known(device), dtype_of("NDArray", values.dtype)
         values = np.require(values, dtype, ("C", "W"))
         return NDArray.make(values.shape, None, device, device.holder(dtype).lent(values))
 

@@ -10,6 +10,7 @@ import numpy
 
 from ..autograd import Tensor
 from ..errors import DataError, SettingError
+from ..types import INTEGERS
 from .data_transforms import RandomCrop, RandomFlipHorizontal
 from .keyed import keyed_order
 from .prefetch import Batches, Prefetch
@@ -43,9 +44,10 @@ class DataLoader:
             raise DataError(f"[DataLoader] dataset needs __len__ and __getitem__, got {type(dataset).__name__}")
         if batch_size is not None and batch_size < 1:
             raise SettingError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
-        if not isinstance(workers, int) or not isinstance(prefetch, int) or workers < 0 or not 1 <= prefetch < 2**16:
+        whole = isinstance(workers, INTEGERS) and isinstance(prefetch, INTEGERS)
+        if not whole or workers < 0 or not 1 <= prefetch < 2**16:
             raise SettingError(f"[DataLoader] needs workers >= 0 and prefetch >= 1, got {workers!r} and {prefetch!r}")
-        if not isinstance(shuffle, bool | int) or not isinstance(drop_last, bool | int):
+        if not all(isinstance(flag, int | numpy.bool_) for flag in (shuffle, drop_last)):
             raise SettingError(f"[DataLoader] shuffle and drop_last are True or False, got {shuffle!r}, {drop_last!r}")
         self.dataset, self.shuffle, self.seed, self.drop_last, self.device = dataset, shuffle, seed, drop_last, device
         self.batch_size = len(dataset) if batch_size is None else int(batch_size)

@@ -8,6 +8,7 @@ from typing import Any
 from ..autograd import Tensor
 from ..backend_selection import default_device
 from ..errors import DeviceError, DTypeError, ShapeError
+from ..types import number_of
 
 LARGEST = 2**46  # elements: more than any machine has
 
@@ -18,6 +19,7 @@ def rand(
 ) -> Tensor:  # fmt: skip
     """x ~ U(low, high), elementwise independent."""
     device = _device(device, shape)
+    _numbers("rand", low, high)
     array = _drawn(device.rand, shape, dtype) * (high - low) + low
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -28,6 +30,7 @@ def randn(
 ) -> Tensor:  # fmt: skip
     """x ~ N(mean, std^2), elementwise independent."""
     device = _device(device, shape)
+    _numbers("randn", mean, std)
     array = _drawn(device.randn, shape, dtype) * std + mean
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -35,8 +38,7 @@ def randn(
 def randb(*shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", requires_grad: bool = False) -> Tensor:
     """x = 1 with probability p, else 0, elementwise independent. DTypeError for a p that is no number."""
     device = _device(device, shape)
-    if not isinstance(p, int | float):
-        raise DTypeError(f"[randb] p must be a number, got {type(p).__name__}")
+    _numbers("randb", p)
     return Tensor(device.rand(*shape) <= p, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -61,20 +63,20 @@ def zeros(*shape: int, device: Any = None, dtype: Any = "float32", requires_grad
 def one_hot(n: int, i: Tensor, device: Any = None, dtype: Any = "float32", requires_grad: bool = False) -> Tensor:
     """y[k, j] = 1 where j = i[k], else 0. `i` is a Tensor of ids in 0..n-1; y has one axis more, of size n."""
     device = _device(_tensor("one_hot", i).device if device is None else device, (n,))
-    array = device.one_hot(n, i.numpy().astype("int32"), dtype=dtype)
+    array = device.one_hot(n, i.numpy().astype("int64"), dtype=dtype)
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
 def zeros_like(array: Tensor, *, device: Any = None, requires_grad: bool = False) -> Tensor:
     """x = 0 everywhere, with the shape, dtype and device of `array`. DTypeError if that is no Tensor."""
     device = _tensor("zeros_like", array).device if device is None else device
-    return zeros(*array.shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
+    return zeros(*_tensor("zeros_like", array).shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
 
 
 def ones_like(array: Tensor, *, device: Any = None, requires_grad: bool = False) -> Tensor:
     """x = 1 everywhere, with the shape, dtype and device of `array`. DTypeError if that is no Tensor."""
     device = _tensor("ones_like", array).device if device is None else device
-    return ones(*array.shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
+    return ones(*_tensor("ones_like", array).shape, device=device, dtype=array.dtype, requires_grad=requires_grad)
 
 
 def _device(device: Any, shape: tuple[int, ...]) -> Any:
@@ -94,6 +96,12 @@ def _device(device: Any, shape: tuple[int, ...]) -> Any:
     if not hasattr(device, "randn"):
         raise DeviceError(f"[init] device must be one such as needle.cpu(), got {device!r}")
     return device
+
+
+def _numbers(where: str, *values: Any) -> None:
+    """DTypeError unless the values are numbers."""
+    for value in values:
+        number_of(where, value, "float64")
 
 
 def _tensor(where: str, array: Any) -> Tensor:

@@ -12,6 +12,7 @@ import numpy
 
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError, ShapeError
+from ..types import NUMBERS
 from .basic import rand, randn
 
 
@@ -138,7 +139,7 @@ def _tensor(array: numpy.ndarray, options: dict[str, Any]) -> Tensor:
 
 
 def _positive(where: str, fan: float) -> float:
-    if not fan > 0:
+    if not isinstance(fan, NUMBERS) or not fan > 0:
         raise SettingError(f"[{where}] needs at least one input or output, got a fan of {fan}")
     return fan
 

@@ -9,6 +9,7 @@ import numpy
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
+from ..types import INTEGERS
 from .nn_basic import Dropout, Linear, Module, check_features
 from .nn_norm import LayerNorm1d
 from .nn_transformer import MultiHeadAttention
@@ -103,7 +104,7 @@ class SelfAttention(Module):
         device: Any = None, dtype: Any = "float32", *, rotary: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        if not isinstance(heads, int) or heads < 1 or width % heads:
+        if not isinstance(heads, INTEGERS) or heads < 1 or width % heads:
             raise ShapeError(f"[SelfAttention] width must be a multiple of heads, got {width} and {heads}")
         self.width = width
         self.heads = heads

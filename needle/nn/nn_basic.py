@@ -10,6 +10,7 @@ from typing import Any
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import SettingError, ShapeError
+from ..types import NUMBERS
 from ..weights import load_safetensors, save_safetensors
 from . import state
 
@@ -230,7 +231,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= p < 1:
+        if not isinstance(p, NUMBERS) or not 0 <= p < 1:
             raise SettingError(f"[Dropout] p must lie in [0, 1), got {p}")
         self.p = p
 

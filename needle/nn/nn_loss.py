@@ -12,6 +12,7 @@ from typing import Any
 from .. import ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
+from ..types import NUMBERS
 from .nn_basic import Module
 
 __all__ = [
@@ -24,7 +25,7 @@ class _Loss(Module):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none"):
+        if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
             raise NeedleError(f"[{self._name}] reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
         self.reduction = reduction
 
@@ -135,7 +136,7 @@ class CrossEntropyLoss(_Loss):
 
     def __init__(self, smoothing: float = 0.0, ignore_index: int | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        if not isinstance(smoothing, int | float) or not 0 <= smoothing <= 1:
+        if not isinstance(smoothing, NUMBERS) or not 0 <= smoothing <= 1:
             raise NeedleError(f"[CrossEntropyLoss] smoothing must lie in [0, 1], got {smoothing}")
         self.smoothing = smoothing
         self.ignore_index = ignore_index
@@ -163,8 +164,8 @@ class KLDivLoss(_Loss):
     """
 
     def __init__(self, reduction: str = "batchmean") -> None:
-        super().__init__("sum" if reduction == "batchmean" else reduction)
-        self.batchmean = reduction == "batchmean"
+        self.batchmean = isinstance(reduction, str) and reduction == "batchmean"
+        super().__init__("sum" if self.batchmean else reduction)
 
     def forward(self, log_prediction: Tensor, target: Tensor) -> Tensor:
         self._same_shape(log_prediction, target)

@@ -7,6 +7,7 @@ from typing import Any
 from .. import autograd, init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
+from ..types import INTEGERS
 from .nn_basic import Module, Parameter, check_features
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm", "LayerNorm1d", "RMSNorm"]
@@ -70,7 +71,7 @@ class GroupNorm(Module):
         self, groups: int, channels: int, eps: float = 1e-5, device: Any = None, dtype: Any = "float32"
     ) -> None:
         super().__init__()
-        if groups < 1 or channels % groups:
+        if not isinstance(groups, INTEGERS) or groups < 1 or channels % groups:
             raise ShapeError(f"[GroupNorm] groups must divide the channels, got {groups} for {channels}")
         self.groups = groups
         self.channels = channels

@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy
+
 from .. import init, ops
 from ..autograd import Tensor
-from ..errors import NeedleError, ShapeError
+from ..errors import DTypeError, NeedleError, ShapeError
+from ..types import INTEGERS, NUMBERS
 from .nn_basic import Dropout, Module, Parameter, check_features
 
 __all__ = ["GRU", "LSTM", "RNN", "Embedding", "GRUCell", "LSTMCell", "RNNCell"]
@@ -26,7 +29,9 @@ class _Cell(Module):
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
-        if not isinstance(hidden_size, int) or hidden_size < 1:
+        if not isinstance(bias, int | numpy.bool_):
+            raise DTypeError(f"[{type(self).__name__}] bias is True or False, got {type(bias).__name__}")
+        if not isinstance(hidden_size, INTEGERS) or hidden_size < 1:
             raise ShapeError(f"[{type(self).__name__}] hidden_size must be 1 or more, got {hidden_size!r}")
         bound = 1 / math.sqrt(hidden_size)
         width = gates * hidden_size
@@ -151,7 +156,10 @@ class _Layers(Module):
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
-        self.dropout = Dropout(dropout) if dropout > 0 else None  # which would draw numbers to no effect
+        if not isinstance(num_layers, INTEGERS) or num_layers < 1:
+            raise ShapeError(f"[{type(self).__name__}] num_layers must be 1 or more, got {num_layers!r}")
+        thinned = not isinstance(dropout, NUMBERS) or dropout > 0
+        self.dropout = Dropout(dropout) if thinned else None  # which would draw numbers to no effect
         self._sizes = [input_size] + [hidden_size] * (num_layers - 1)
 
     def _through(self, cells: Sequence[Any], X: Tensor, *states: Tensor | None) -> tuple[Tensor, ...]:

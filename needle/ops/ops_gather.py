@@ -121,7 +121,10 @@ def as_ids(where: str, x: Tensor, ids: Any) -> Tensor:
         raise DTypeError(f"[{where}] needs a Tensor, got {type(x).__name__}")
     if isinstance(ids, Tensor):
         return ids
-    values = numpy.asarray(ids)
+    try:
+        values = numpy.asarray(ids)
+    except ValueError:
+        raise ShapeError(f"[{where}] nested lists of indices must have one length on each level") from None
     if values.dtype.kind not in "iu" and values.size:
         raise DTypeError(f"[{where}] needs whole numbers as indices, got {values.dtype}")
     return Tensor(values.astype("int64"), device=x.device, dtype="int64", requires_grad=False)

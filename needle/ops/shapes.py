@@ -117,7 +117,7 @@ def promoted(a: str, b: str) -> str:
 
 def known_dtype(where: str, dtype: Any) -> str:
     """The name of a dtype that arrays of this backend can have. DTypeError if there is none."""
-    if BACKEND == "nd" or dtype in DTYPES:
+    if BACKEND == "nd" or (isinstance(dtype, str) and dtype in DTYPES):
         return dtype_of(where, dtype)
     try:
         name, kind = str(numpy.dtype(dtype).name), numpy.dtype(dtype).kind

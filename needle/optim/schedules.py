@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from ..errors import NeedleError, SettingError
+from ..types import INTEGERS, NUMBERS
 from .settings import stored
 
 
@@ -58,7 +59,7 @@ class Schedule:
         where = type(self).__name__
         if not hasattr(optimizer, "lr"):
             raise NeedleError(f"[{where}] needs an optimizer first, got a {type(optimizer).__name__}")
-        if not isinstance(steps, int) or not isinstance(warmup, int):
+        if not isinstance(steps, INTEGERS) or not isinstance(warmup, INTEGERS):
             raise SettingError(f"[{where}] steps and warmup must be whole numbers, got {steps!r} and {warmup!r}")
         if steps < 1 or not 0 <= warmup <= steps:
             raise SettingError(f"[{where}] needs at least 1 step and a warmup within them, got {steps} and {warmup}")
@@ -153,7 +154,7 @@ class OneCycle(Schedule):
         *, peak: float | None = None,
     ) -> None:  # fmt: skip
         for name, factor in (("start_factor", start_factor), ("final_factor", final_factor)):
-            if not isinstance(factor, int | float) or not factor > 0:
+            if not isinstance(factor, NUMBERS) or not factor > 0:
                 raise SettingError(f"[OneCycle] {name} must be a number greater than 0, got {factor!r}")
         self.shape = (rise, start_factor, final_factor)
         super().__init__(optimizer, steps, peak=peak)

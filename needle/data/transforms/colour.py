@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy
 
+from ...types import NUMBERS
 from .transform import Transform, check
 
 GREY = numpy.array([0.299, 0.587, 0.114], dtype="float32")  # ITU-R BT.601
@@ -71,7 +72,7 @@ class ColorJitter(Transform):
 
     def __post_init__(self) -> None:
         amounts = (self.brightness, self.contrast, self.saturation)
-        check(all(0 <= x <= 1 for x in amounts), self, "amounts must lie in [0, 1]", amounts)
+        check(all(isinstance(x, NUMBERS) and 0 <= x <= 1 for x in amounts), self, "amounts must lie in [0, 1]", amounts)
 
     def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> numpy.ndarray:
         top = 255 if images.dtype == "uint8" else 1

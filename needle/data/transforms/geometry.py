@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy
 
 from ...errors import SettingError
+from ...types import INTEGERS, NUMBERS
 from ..augment import PADDINGS, covered, mirrored, moved
 from .transform import Transform, check, whole
 
@@ -120,7 +121,7 @@ class RandomResizedCrop(Transform):
         for name in ("scale", "ratio"):
             pair = getattr(self, name)
             numbers = isinstance(pair, tuple | list) and len(pair) == 2
-            check(numbers and all(isinstance(n, int | float) for n in pair), self, f"{name} must be two numbers", pair)
+            check(numbers and all(isinstance(n, NUMBERS) for n in pair), self, f"{name} must be two numbers", pair)
         check(0 < self.scale[0] <= self.scale[1] <= 1, self, "scale must be two shares in (0, 1]", self.scale)
         check(0 < self.ratio[0] <= self.ratio[1], self, "ratio must be two positive numbers in order", self.ratio)
 
@@ -168,8 +169,8 @@ def _planes(images: numpy.ndarray, size: tuple[int, ...], change: Callable[[Any,
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else size
-    good = isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(n, int) and 0 < n < 2**15 for n in pair)
-    if not good:
+    pair = (size, size) if isinstance(size, INTEGERS) else size
+    two = isinstance(pair, tuple | list) and len(pair) == 2
+    if not two or not all(isinstance(n, INTEGERS) and 0 < n < 2**15 for n in pair):
         raise SettingError(f"[transforms] size must be one or two whole numbers from 1 on, got {size!r}")
-    return pair[0], pair[1]
+    return int(pair[0]), int(pair[1])
