@@ -169,6 +169,8 @@ class KLDivLoss(_Loss):
 
     def forward(self, log_prediction: Tensor, target: Tensor) -> Tensor:
         self._same_shape(log_prediction, target)
+        if self.batchmean and not target.shape:
+            raise ShapeError("[KLDivLoss] the mean over a batch needs at least one axis, got shape ()")
         some = target > 0
         entropy = ops.where(some, target * ops.log(ops.where(some, target, 1.0)), 0.0)
         loss = self._reduced(entropy - target * log_prediction)

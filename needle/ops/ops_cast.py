@@ -42,6 +42,12 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
 
 
 def promoted(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors, of any shapes, cast to the one dtype in which they meet; see docs/dtypes.md."""
+    """The tensors, of any shapes, cast to the one dtype in which they meet; see docs/dtypes.md.
+
+    Raises DTypeError for what is no Tensor.
+    """
+    others = [type(x).__name__ for x in tensors if not isinstance(x, Tensor)]
+    if others or not tensors:
+        raise DTypeError(f"[promoted] needs Tensors, got {', '.join(others) or 'none'}")
     dtype = reduce(promoted_dtype, [str(x.dtype) for x in tensors])
     return [cast(x, dtype) for x in tensors]

@@ -245,7 +245,12 @@ def logical_not(x: Tensor) -> Tensor:
 
 
 def where(mask: Tensor, a: Any, b: Any) -> Tensor:
-    """a where the mask is true, else b; a or b may be a number. What is not chosen gets no gradient."""
+    """a where the mask is true, else b; a or b may be a number. What is not chosen gets no gradient.
+
+    Raises DTypeError for a mask that is no Tensor.
+    """
+    if not isinstance(mask, Tensor):
+        raise DTypeError(f"[where] needs a Tensor as mask, got {type(mask).__name__}")
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         a = Tensor(a, device=mask.device, requires_grad=False)
     return Where()(mask, *cast_together(_both(a, b)))

@@ -153,6 +153,8 @@ class OneCycle(Schedule):
         self, optimizer: Any, steps: int, rise: float = 0.3, start_factor: float = 25.0, final_factor: float = 1e4,
         *, peak: float | None = None,
     ) -> None:  # fmt: skip
+        if not isinstance(rise, NUMBERS):
+            raise SettingError(f"[OneCycle] rise must be a number, got {type(rise).__name__}")
         for name, factor in (("start_factor", start_factor), ("final_factor", final_factor)):
             if not isinstance(factor, NUMBERS) or not factor > 0:
                 raise SettingError(f"[OneCycle] {name} must be a number greater than 0, got {factor!r}")
