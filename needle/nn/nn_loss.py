@@ -161,6 +161,7 @@ class KLDivLoss(_Loss):
     """loss = p (log p - q), of log-probabilities q and probabilities p of one shape; 0 where p is 0.
 
     "batchmean", the default, is the sum divided by the size of axis 0: the divergence of each row, on average.
+    Raises ShapeError for two shapes, and for shape () in that mean.
     """
 
     def __init__(self, reduction: str = "batchmean") -> None:
