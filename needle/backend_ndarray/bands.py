@@ -7,7 +7,10 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from needle.errors import ShapeError
+
 Runs = tuple[tuple[float, ...], ...]
+LONGEST = 1 << 20  # positions along an axis of an image: what is longer is a mistake, and its rows would fill memory
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,6 +69,7 @@ def sliding(size: int, kernel: int, stride: int, padding: int) -> Bands:
 @lru_cache(maxsize=1024)
 def adaptive(size: int, outputs: int) -> Bands:
     """`outputs` windows that cover the axis evenly, floor(i size / outputs) to ceil((i + 1) size / outputs); means."""
+    _check(outputs)
     spans = [(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)]
     return _bands(size, [(low, [1 / (high - low)] * (high - low)) for low, high in spans])
 
@@ -73,6 +77,7 @@ def adaptive(size: int, outputs: int) -> Bands:
 @lru_cache(maxsize=1024)
 def nearest(size: int, outputs: int, scale: float | None = None) -> Bands:
     """Output i reads position floor(i / scale), for scale = outputs / size unless it is given."""
+    _check(outputs)
     at = [i * size // outputs if scale is None else int(i / scale) for i in range(outputs)]
     return _bands(size, [(min(k, size - 1), [1.0]) for k in at])
 
@@ -80,6 +85,7 @@ def nearest(size: int, outputs: int, scale: float | None = None) -> Bands:
 @lru_cache(maxsize=1024)
 def linear(size: int, outputs: int, scale: float | None = None) -> Bands:
     """Output i lies at (i + 1/2) / scale - 1/2, between two positions; scale = outputs / size unless it is given."""
+    _check(outputs)
     step, rows = size / outputs if scale is None else 1 / scale, []
     for i in range(outputs):
         at = max((i + 0.5) * step - 0.5, 0.0)
@@ -87,6 +93,11 @@ def linear(size: int, outputs: int, scale: float | None = None) -> Bands:
         share = min(at - low, 1.0)
         rows.append((low, [1 - share, share] if low + 1 < size and share > 0 else [1.0]))
     return _bands(size, rows)
+
+
+def _check(outputs: int) -> None:
+    if outputs > LONGEST:
+        raise ShapeError(f"[resample] the rows and columns of an image are at most {LONGEST}, got {outputs}")
 
 
 def _bands(size: int, rows: list[tuple[int, list[float]]]) -> Bands:

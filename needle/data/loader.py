@@ -42,7 +42,7 @@ class DataLoader:
     ) -> None:  # fmt: skip
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise DataError(f"[DataLoader] dataset needs __len__ and __getitem__, got {type(dataset).__name__}")
-        if batch_size is not None and batch_size < 1:
+        if batch_size is not None and not 1 <= batch_size < 2**63:
             raise SettingError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
         whole = isinstance(workers, INTEGERS) and isinstance(prefetch, INTEGERS)
         if not whole or workers < 0 or not 1 <= prefetch < 2**16:

@@ -47,6 +47,7 @@ def constant(
 ) -> Tensor:
     """x = c everywhere."""
     device = _device(device, shape)
+    _numbers("constant", c)
     return Tensor(device.full(shape, c, dtype=dtype), device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -62,8 +63,9 @@ def zeros(*shape: int, device: Any = None, dtype: Any = "float32", requires_grad
 
 def one_hot(n: int, i: Tensor, device: Any = None, dtype: Any = "float32", requires_grad: bool = False) -> Tensor:
     """y[k, j] = 1 where j = i[k], else 0. `i` is a Tensor of ids in 0..n-1; y has one axis more, of size n."""
-    device = _device(_tensor("one_hot", i).device if device is None else device, (n,))
-    array = device.one_hot(n, i.numpy().astype("int64"), dtype=dtype)
+    ids = _tensor("one_hot", i)
+    device = _device(ids.device if device is None else device, (n,))
+    array = device.one_hot(n, ids.numpy().astype("int64"), dtype=dtype)
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
 

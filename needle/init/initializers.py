@@ -12,7 +12,7 @@ import numpy
 
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError, ShapeError
-from ..types import NUMBERS
+from ..types import NUMBERS, number_of
 from .basic import rand, randn
 
 
@@ -83,14 +83,15 @@ def truncated_normal(*shape: int, mean: float = 0.0, std: float = 1.0, cut: floa
     """x ~ N(mean, std^2) given |x - mean| <= cut std, elementwise independent, of any shape.
 
     Draws one normal number for each element, in order, and then again for those that lie outside, until none does.
-    Raises SettingError unless cut >= 0.1: smaller ones would need too many draws.
+    Raises SettingError unless cut >= 0.1: smaller ones would need too many draws; DTypeError for what is no number.
     """
     if not cut >= 0.1:
         raise SettingError(f"[truncated_normal] cut must be at least 0.1, got {cut}")
+    centre, spread = (number_of("truncated_normal", value, "float64") for value in (mean, std))
     draws = numpy.asarray(numpy.random.standard_normal(_sizes("truncated_normal", shape)))
     while (outside := abs(draws) > cut).any():
         draws[outside] = numpy.random.standard_normal(int(outside.sum()))
-    return _tensor(draws * std + mean, kwargs)
+    return _tensor(draws * spread + centre, kwargs)
 
 
 def orthogonal(*shape: int, gain: float = 1.0, **kwargs: Any) -> Tensor:
@@ -99,15 +100,16 @@ def orthogonal(*shape: int, gain: float = 1.0, **kwargs: Any) -> Tensor:
     The matrix is (product of all axes but the last, last axis), of shape (in, out) or (k, k, in, out). Draws one normal
     number for each element, in order, and takes Q of the QR decomposition whose R has a positive diagonal.
     Source: Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
-    networks", 2014. Raises ShapeError for fewer than two axes.
+    networks", 2014. Raises ShapeError for fewer than two axes, DTypeError for a gain that is no number.
     """
     if len(shape) < 2:
         raise ShapeError(f"[orthogonal] needs at least two axes, got {shape}")
+    factor = number_of("orthogonal", gain, "float64")
     rows, columns = math.prod(_sizes("orthogonal", shape)[:-1]), shape[-1]
     draws = numpy.random.standard_normal((rows, columns))
     q, r = numpy.linalg.qr(draws if rows >= columns else draws.T)
     q = q * numpy.where(numpy.diagonal(r) < 0, -1.0, 1.0)
-    return _tensor(gain * (q if rows >= columns else q.T).reshape(shape), kwargs)
+    return _tensor(factor * (q if rows >= columns else q.T).reshape(shape), kwargs)
 
 
 def dirac(*shape: int, groups: int = 1, **kwargs: Any) -> Tensor:

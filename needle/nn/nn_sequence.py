@@ -105,7 +105,7 @@ class LSTMCell(_Cell):
     def forward(self, X: Tensor, h: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         check_features(type(self).__name__, X, self.input_size, ndim=2)
         batch = X.shape[0]
-        before, cell = h if h is not None else (None, None)
+        before, cell = _pair(type(self).__name__, h)
         before, cell = self.state(before, batch), self.state(cell, batch)
         gates = self.project(X) + ops.matmul(before, self.W_hh)
         i, f, g, o = ops.split(ops.reshape(gates, (batch, 4, self.hidden_size)), 1)
@@ -230,7 +230,7 @@ class LSTM(_Layers):
         self.lstm_cells = [LSTMCell(size, hidden_size, bias, device, dtype) for size in self._sizes]
 
     def forward(self, X: Tensor, h: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        out, h_n, c_n = self._through(self.lstm_cells, X, *(h if h is not None else (None, None)))
+        out, h_n, c_n = self._through(self.lstm_cells, X, *_pair("LSTM", h))
         return out, (h_n, c_n)
 
 
@@ -262,6 +262,15 @@ def _sequence(where: str, X: Tensor, features: int) -> tuple[int, int, int]:
 def _with_last(out: Tensor) -> tuple[Tensor, Tensor]:
     """The outputs of all steps, and those of the last one."""
     return out, out[out.shape[0] - 1]
+
+
+def _pair(where: str, state: Any) -> tuple[Any, Any]:
+    """The (h, c) of an LSTM's state; two times None for None."""
+    if state is None:
+        return None, None
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        raise ShapeError(f"[{where}] the state must be a pair (h, c), got {type(state).__name__}")
+    return state[0], state[1]
 
 
 def _layers(where: str, state: Tensor | None, num_layers: int) -> list[Tensor | None]:

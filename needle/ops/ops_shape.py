@@ -146,10 +146,11 @@ def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     """x with its axes in the order `axes`. Undoing a permutation gives back the very tensor that was permuted."""
     axes = tuple(axes)
     before = x.op if isinstance(x, Tensor) else None
-    if not isinstance(before, Permute) or sorted(axes) != list(range(len(before.axes))):
-        return Permute(axes)(x)
-    if tuple([before.axes[axis] for axis in axes]) == tuple(range(len(before.axes))):
-        return x.inputs[0]  # type: ignore[return-value]
+    if isinstance(before, Permute):
+        ndim = len(before.axes)
+        order = axes_of("permute", axes, ndim)
+        if [before.axes[axis] % ndim for axis in order] == list(range(ndim)):
+            return x.inputs[0]  # type: ignore[return-value]
     return Permute(axes)(x)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.bands import Bands, linear, nearest
 from ..backend_ndarray.kernels import kernels
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..types import Type
 from .ops_pool import Resample
 from .shapes import Pair, pair, real
@@ -62,10 +62,13 @@ def upsample(
 ) -> Tensor:
     """Images x (N, H, W, C) `scale` times as large (rounded down), or of the given `size`; see `Upsample`.
 
-    Scale and size are a number, or (rows, columns). Raises ShapeError unless exactly one of them is given.
+    Scale and size are a number, or (rows, columns). Raises ShapeError unless exactly one of them is given, DTypeError
+    for what is no Tensor.
     """
     if (scale is None) == (size is None):
         raise ShapeError(f"[upsample] needs either a scale or a size, got {scale} and {size}")
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"[upsample] needs a Tensor, got {type(x).__name__}")
     if size is not None:
         return Upsample(pair(size), mode)(x)
     scales = (scale, scale) if isinstance(scale, int | float) else tuple(scale or ())

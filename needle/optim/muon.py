@@ -29,11 +29,11 @@ class Muon(Optimizer):
 
     def __init__(self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0) -> None:
         super().__init__(params)
+        (self.lr,) = positive("Muon", lr=lr)
+        self.momentum, self.decay = fraction("Muon", momentum=momentum, decay=decay)
         for p in self.params:
             if len(p.shape) < 2 or 0 in p.shape:
                 raise ShapeError(f"[Muon] needs matrices with elements, got a parameter of shape {tuple(p.shape)}")
-        (self.lr,) = positive("Muon", lr=lr)
-        self.momentum, self.decay = fraction("Muon", momentum=momentum, decay=decay)
         self.u: dict[Tensor, Any] = {}
 
     def step(self) -> None:

@@ -59,8 +59,9 @@ class Draw:
         """Numbers of a shape; sometimes NaN, infinities and denormals among them."""
         shape = self.shape() if shape is None else shape
         dtype = dtype or self.pick(DTYPES)
-        if np.prod([float(n) for n in shape]) > 1e6:
-            return np.broadcast_to(np.zeros((), dtype), shape)
+        count = np.prod([float(n) for n in shape])
+        if count > 1e6 or max(shape, default=0) > 2**30:
+            return np.broadcast_to(np.zeros((), dtype), (2**40,) if count > 2.0**60 or not count else shape)
         real = dtype.startswith("float")
         values = self.numbers.standard_normal(shape) if real else self.numbers.integers(0, 4, shape)
         if self.chance(0.1) and real:

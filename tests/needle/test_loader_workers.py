@@ -187,8 +187,9 @@ def test_a_forked_process_makes_workers_of_its_own():
 
 
 SCRIPT = """
-import time
+import signal, time
 from tests.needle.test_loader_workers import Images, loader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 slow = loader(Images(wait=0.05), workers=2)
 for _ in slow:
     print("going", flush=True)
@@ -201,11 +202,14 @@ ENDINGS = [("time.sleep(30)", -signal.SIGINT), ("break", 0), ("raise SystemExit(
 
 @pytest.mark.parametrize(("then", "code"), ENDINGS)
 def test_a_process_ends_promptly_in_the_middle_of_an_epoch(then, code):
-    process = subprocess.Popen([sys.executable, "-W", "error", "-c", SCRIPT.format(then=then)],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)  # fmt: skip
-    assert process.stdout.readline() == b"going\n"
-    if code == -signal.SIGINT:
-        process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
+    command = [sys.executable, "-W", "error", "-c", SCRIPT.format(then=then)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ) as process:
+        assert process.stdout.readline() == b"going\n"
+        if code == -signal.SIGINT:
+            process.send_signal(signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=25)
+        finally:
+            process.kill()
     assert process.returncode == code, errors.decode()
     assert (b"KeyboardInterrupt" in errors) == (code == -signal.SIGINT) and b"Warning" not in errors

@@ -47,6 +47,11 @@ class Normalize(Affine):
     std: Sequence[float] | float
 
     def __post_init__(self) -> None:
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            try:
+                numpy.asarray(value, dtype="float32")
+            except (ValueError, TypeError, OverflowError):
+                check(False, self, f"{name} must be a number, or one for each channel", value)
         check(bool((numpy.asarray(self.std) > 0).all()), self, "std must be positive", self.std)
 
     def coefficients(self, channels: int, dtype: numpy.dtype) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -92,6 +97,6 @@ def _blend(x: numpy.ndarray, other: numpy.ndarray, factor: numpy.ndarray, top: f
 
 def _grey(x: numpy.ndarray) -> numpy.ndarray:
     """(n, 1, height, width): the brightness of each pixel."""
-    weights = GREY if x.shape[1] == 3 else numpy.full(x.shape[1], 1 / x.shape[1], dtype="float32")
+    weights = GREY if x.shape[1] == 3 else numpy.full(x.shape[1], 1 / max(1, x.shape[1]), dtype="float32")
     grey: numpy.ndarray = numpy.einsum("nchw,c->nhw", x, weights)[:, None]
     return grey

@@ -68,7 +68,7 @@ class Cutout(Transform):
     draws: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        check(self.size >= 0, self, "size must not be negative", self.size)
+        check(0 <= self.size < 1 << 31, self, "size must not be negative or beyond any image", self.size)
 
     def centres(self, images_shape: tuple[int, ...], u: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         """(rows (n,), columns (n,)) of the squares' centres."""
@@ -148,6 +148,9 @@ class RandomRotation(Transform):
 
     degrees: float = 15.0
     draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.degrees, int | float), self, "degrees must be a number", self.degrees)
 
     def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> numpy.ndarray:
         angles = ((2 * u[:, 0] - 1) * self.degrees).tolist()

@@ -1,0 +1,16 @@
+"""A little of `make fuzz`: two thousand random calls give a value or a documented exception."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.both_modes
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_random_calls_have_documented_outcomes() -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--calls", "2000", "--seed", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
