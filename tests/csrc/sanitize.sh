@@ -4,9 +4,8 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -gt 0 ] || set -- "$here"/test_*.cpp
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-flags="-std=c++17 -O1 -g -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread"
+if [ "$1" != --one ]; then out=$(mktemp -d); trap 'rm -rf "$out"' EXIT; fi
+flags="-std=c++17 -O1 -g1 -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread"
 case $(uname -m) in
 x86_64)
     machines="x86-64-v2 native"
@@ -15,15 +14,18 @@ x86_64)
 *) machines="native" ;;
 esac
 
-run() {  # sanitizers, machine, source
-    name=$(basename "$3" .cpp)
-    echo "$name ($2, $1)"
+one() {  # sanitizers, machine, source: compile and run; what it says comes at once, for others run beside it
+    name=$(basename "$3" .cpp)-$2-$1
     # shellcheck disable=SC2086  (flags are words)
-    "${CXX:-c++}" $flags "-fsanitize=$1" -fno-sanitize-recover=all "-march=$2" "$3" -o "$out/$name"
-    "$out/$name"
+    if "${CXX:-c++}" $flags "-fsanitize=$1" -fno-sanitize-recover=all "-march=$2" "$3" -o "$out/$name" > "$out/$name.log" 2>&1 &&
+        "$out/$name" >> "$out/$name.log" 2>&1
+    then echo "$name: $(tail -n 1 "$out/$name.log")"; rm -f "$out/$name"
+    else echo "$name: FAILED"; cat "$out/$name.log"; return 1
+    fi
 }
+if [ "${1:-}" = --one ]; then shift; one "$@"; exit; fi
 
 for source in "$@"; do
-    for machine in $machines; do run address,undefined "$machine" "$source"; done
-    case $source in *test_pool.cpp) run thread native "$source" ;; esac
-done
+    for machine in $machines; do echo "address,undefined $machine $source"; done
+    case $source in *test_pool.cpp) echo "thread native $source" ;; esac
+done | out=$out xargs -L 1 -P "$(nproc)" "$0" --one  # as many at a time as there are processors
