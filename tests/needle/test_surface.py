@@ -50,5 +50,6 @@ def test_importing_is_cheap_and_silent() -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == "" and done.stdout.count("\n") == 1
     loaded = set(done.stdout.split())
-    assert "needle" in loaded and len([name for name in loaded if name.split(".")[0] != "needle"]) < 100
+    others = [name for name in loaded if name.split(".")[0] != "needle"]
+    assert "needle" in loaded and len(others) < 50 and len(loaded) < 180
     assert not loaded & {"torch", "PIL", "flask", "socket", "urllib.request", "http", "ssl", "subprocess", "zoo"}
