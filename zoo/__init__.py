@@ -1,6 +1,7 @@
 """The zoo: models that were really trained with needle. `zoo.load("resnet9", pretrained=True).predict("photo.jpg")`."""
 
-from . import dcgan as dcgan  # each registers its models
+from . import airnet as airnet  # each registers its models
+from . import dcgan as dcgan
 from . import gpt as gpt
 from . import lstm as lstm
 from . import resnet as resnet

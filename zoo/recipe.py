@@ -52,6 +52,9 @@ class Recipe:
         """A little made-up data of the same kind, always the same: enough to see a loss fall in seconds."""
         raise NotImplementedError
 
+    def prepare(self, model: Model, data: Data) -> None:
+        """Give the model what it takes from the training data before its first step."""
+
     def loader(self, data: Data, model: Model, seed: int, workers: int = 0) -> Any:
         """Batches for the step: a `needle.data.DataLoader`, or what has its `set_epoch` and `state_dict`."""
         raise NotImplementedError

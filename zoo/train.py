@@ -52,6 +52,7 @@ def train(
     config = {**(entry.tiny.model if tiny else {}), **sets.config}
     numpy.random.seed(seed)
     model = entry.build(**config)
+    recipe.prepare(model, sets)
     loader = recipe.loader(sets, model, seed, workers)
     step = recipe.step(model, recipe.epochs * len(loader))
     fit(

@@ -12,7 +12,7 @@ import numpy
 from ..backend_ndarray import ndarray_backend_cpu
 
 WORD = 0xFFFFFFFFFFFFFFFF
-ORDER, AUGMENTATION = 1, 2  # what numbers are for: each purpose has streams of its own
+ORDER, AUGMENTATION, SIDE = 1, 2, 3  # what numbers are for: each purpose has streams of its own
 
 
 def key_of(seed: int, epoch: int, purpose: int = AUGMENTATION) -> int:

@@ -20,7 +20,6 @@ import numpy
 from ..autograd import Tensor
 from .collate import check_numbers, fetch
 from .datasets import NDArrayDataset
-from .keyed import key_of, uniform
 from .transforms import Compose
 
 
@@ -32,7 +31,7 @@ class Batches:
         device: Any,
     ) -> None:  # fmt: skip
         self.dataset, self.ordering, self.augment, self.epoch, self.device = dataset, ordering, augment, epoch, device
-        self.key = key_of(seed or 0, epoch)
+        self.seed = seed or 0
         self.one_pass = None
         if augment is not None and type(dataset) is NDArrayDataset:  # no need to copy images before they are augmented
             self.one_pass = augment.one_pass(dataset.arrays[0])
@@ -53,7 +52,7 @@ class Batches:
         """The fields of the samples `chosen` (n,), the first one augmented."""
         if self.augment is None:
             return fetch(self.dataset, chosen)
-        u = uniform(self.key, chosen, self.augment.draws)
+        u = self.augment.drawn(self.seed, self.epoch, chosen)
         if self.one_pass is not None:
             images, *others = self.dataset.arrays
             rest = [each[chosen] for each in others]

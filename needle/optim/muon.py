@@ -21,16 +21,22 @@ class Muon(Optimizer):
 
     For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction
     of the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam.
-    `decay` is the fraction of θ taken away at each step. Raises ShapeError for parameters that are no such matrices.
+    `decay` is the fraction of θ taken away at each step. With `normalized`, θ is first scaled to the norm sqrt(out), so
+    that `lr` is the size of the step relative to θ: for weights before a normalisation, whose own size means nothing.
+    Raises ShapeError for parameters that are no such matrices.
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
 
     kept = ("u",)
 
-    def __init__(self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0,
+        normalized: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(params)
         (self.lr,) = positive("Muon", lr=lr)
         self.momentum, self.decay = fraction("Muon", momentum=momentum, decay=decay)
+        self.normalized = normalized
         for p in self.params:
             if len(p.shape) < 2 or 0 in p.shape:
                 raise ShapeError(f"[Muon] needs matrices with elements, got a parameter of shape {tuple(p.shape)}")
@@ -50,7 +56,10 @@ class Muon(Optimizer):
             self.u[p] = u.reshape(p.shape)
             update = orthogonalized(gradient * (1 - self.momentum) + u * self.momentum)
             rate = self.lr * max(1.0, gradient.shape[1] / gradient.shape[0]) ** 0.5
-            theta = as_matrix(p.realize_cached_data()) * (1 - self.decay) - update * rate
+            theta = as_matrix(p.realize_cached_data())
+            if self.normalized:
+                theta = theta * (sqrt(theta.shape[1]) / (norm(theta) + 1e-7))
+            theta = theta * (1 - self.decay) - update * rate
             p.data = Tensor.make_const(compact(theta).reshape(p.shape))
 
 

@@ -8,10 +8,20 @@ The loader keys the numbers by (seed, epoch, sample). Called by hand: `Compose(*
 
 from .colour import ColorJitter, Normalize, ToFloat
 from .compose import Compose
-from .geometry import CenterCrop, Cutout, RandomCrop, RandomFlip, RandomResizedCrop, RandomRotation, Resize
+from .geometry import (
+    AlternatingFlip,
+    CenterCrop,
+    Cutout,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    Resize,
+)
 from .transform import Transform
 
 __all__ = [
+    "AlternatingFlip",
     "CenterCrop",
     "ColorJitter",
     "Compose",

@@ -10,15 +10,16 @@ import numpy
 from ...backend_ndarray import NDArray, ndarray_backend_cpu
 from ...backend_selection import BACKEND, cpu
 from ...errors import DataError
+from ..keyed import key_of, uniform
 from .colour import Normalize, ToFloat
-from .geometry import Cutout, RandomCrop, RandomFlip
+from .geometry import AlternatingFlip, Cutout, RandomCrop, RandomFlip
 from .transform import Transform
 
 
 class Compose(Transform):
     """The transforms in order; image i's numbers are dealt out to them in order.
 
-    Where they are RandomCrop and RandomFlip, in either order or left out, then Normalize or ToFloat with or without a
+    Where they are RandomCrop and a flip, in either order or left out, then Normalize or ToFloat with or without a
     Cutout before or after it, and the images are uint8, one compiled pass makes the batch (float32 NDArray on the
     cpu); otherwise each transform runs by itself. The result is the same, bit for bit.
 
@@ -50,6 +51,16 @@ class Compose(Transform):
             used += each.draws
         return images
 
+    def drawn(self, seed: int, epoch: int, samples: numpy.ndarray) -> numpy.ndarray:
+        """The numbers u (n, draws) of `samples` (n,) in an epoch: a function of (seed, epoch, sample)."""
+        u = uniform(key_of(seed, epoch), samples, self.draws)
+        used = 0
+        for each in self.transforms:
+            part = slice(used, used + each.draws)
+            u[:, part] = each.numbers(u[:, part], seed, epoch, samples)
+            used += each.draws
+        return u
+
     def one_pass(self, pixels: Any) -> OnePass | None:
         """What makes self(pixels[chosen], u) without that copy, from (pixels, chosen, u); None if nothing does."""
         usual = isinstance(pixels, numpy.ndarray) and pixels.flags.c_contiguous
@@ -59,16 +70,18 @@ class Compose(Transform):
 class OnePass:
     """A pipeline as the arguments of one call of the compiled kernel."""
 
-    LETTERS = {RandomCrop: "m", RandomFlip: "f", Cutout: "c", Normalize: "a", ToFloat: "a"}  # noqa: RUF012
+    LETTERS = {  # noqa: RUF012
+        RandomCrop: "m", RandomFlip: "f", AlternatingFlip: "f", Cutout: "c", Normalize: "a", ToFloat: "a",
+    }  # fmt: skip
 
     def __init__(self, word: str, transforms: tuple[Any, ...]) -> None:
         parts = dict(zip(word, transforms, strict=True))
         starts = {letter: sum(each.draws for each in transforms[:k]) for k, letter in enumerate(word)}
-        crop, flip, cutout = parts.get("m", RandomCrop(0)), parts.get("f", RandomFlip(0)), parts.get("c", Cutout(0))
+        crop, flip, cutout = parts.get("m", RandomCrop(0)), parts.get("f"), parts.get("c", Cutout(0))
         self.padding, self.affine = crop.padding, parts["a"]
         self.arguments = (
             starts.get("m", -1), crop.padding, crop.mode == "reflect",
-            starts.get("f", -1), flip.p, "fm" in word, starts.get("c", -1), cutout.size,
+            starts.get("f", -1), getattr(flip, "p", 0.5), "fm" in word, starts.get("c", -1), cutout.size,
         )  # fmt: skip
         self.covered_first = "ca" in word
         self.coefficients: dict[int, tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]] = {}

@@ -11,6 +11,7 @@ import numpy
 from ...errors import SettingError
 from ...types import INTEGERS, NUMBERS
 from ..augment import PADDINGS, covered, mirrored, moved
+from ..keyed import SIDE, key_of, uniform
 from .transform import Transform, check, whole
 
 
@@ -55,6 +56,23 @@ class RandomFlip(Transform):
 
     def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> numpy.ndarray:
         return mirrored(images, self.mirrored(u))
+
+
+@dataclass(frozen=True)
+class AlternatingFlip(Transform):
+    """Each image mirrored left to right in every other epoch; a coin of its own says whether in the even ones.
+
+    Two epochs show every image from both sides, where a fair coin each epoch shows half of them twice from one.
+    Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, section 3.6.
+    """
+
+    draws: ClassVar[int] = 1
+
+    def numbers(self, u: numpy.ndarray, seed: int, epoch: int, samples: numpy.ndarray) -> numpy.ndarray:
+        return (uniform(key_of(seed, 0, SIDE), samples, 1) + 0.5 * (epoch % 2)) % 1.0
+
+    def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> numpy.ndarray:
+        return mirrored(images, u[:, 0] < 0.5)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ class Transform:
     def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> Any:
         raise NotImplementedError
 
+    def numbers(self, u: numpy.ndarray, seed: int, epoch: int, samples: numpy.ndarray) -> numpy.ndarray:
+        """What the loader gives as u (n, draws) for `samples` (n,): fresh numbers each epoch, as they were drawn."""
+        return u
+
 
 def whole(u: numpy.ndarray, count: int) -> numpy.ndarray:
     """Uniform on 0 .. count - 1, int64, out of numbers uniform in [0, 1)."""
