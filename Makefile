@@ -1,6 +1,8 @@
 # Each target sets up what it needs: a virtual environment in .venv and the compiled extension.
 PYTHON ?= python3
 PORT ?= 8000
+# Instruction sets of the extension: "local" is this processor's and the one below it, "all" what a wheel holds.
+VARIANTS ?= local
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt
@@ -31,7 +33,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.ready
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(SOURCES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" flock $(VENV)/.lock $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	PATH="$(CURDIR)/$(BIN):$$PATH" flock $(VENV)/.lock $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --config-settings=cmake.define.NEEDLE_VARIANTS=$(VARIANTS) --editable .
 	@touch $@
 
 build: $(VENV)/.built  ## compile the extension (does nothing when nothing changed)

@@ -131,6 +131,18 @@ void refuse(const char* where, const std::string& what) {
     throw std::invalid_argument("[" + std::string(where) + "] " + what);
 }
 
+std::string text(const Sizes& sizes) {
+    std::string s = "(";
+    for (std::size_t i = 0; i < sizes.size(); ++i) s += (i ? ", " : "") + std::to_string(sizes[i]);
+    return s + ")";
+}
+
+void check_size(const char* where, const char* name, int64_t value, int64_t least) {
+    if (value < least || value > kLongestAxis)
+        refuse(where, std::string(name) + " must be " + std::to_string(least) + ".." + std::to_string(kLongestAxis) +
+                          ", got " + std::to_string(value));
+}
+
 int64_t count_of(const char* where, const Sizes& shape) {
     int64_t count = 1;
     bool empty = false;

@@ -31,9 +31,9 @@ struct Array {
     bool owned;
 };
 
-// Scratch memory for the length of one call.
+// `floats` of scratch memory for the length of one call.
 struct Scratch {
-    explicit Scratch(std::size_t bytes) : bytes(bytes), data(allocate(bytes)) {}
+    explicit Scratch(int64_t floats) : bytes(sizeof(float) * static_cast<std::size_t>(floats)), data(allocate(bytes)) {}
     ~Scratch() { release(data, bytes); }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
@@ -43,6 +43,13 @@ struct Scratch {
 };
 
 using Sizes = std::vector<int64_t>;
+std::string text(const Sizes& sizes);  // "(2, 3)"
+
+constexpr int64_t kLongestAxis = int64_t(1) << 20;  // beyond memory in a plane, far from overflow
+constexpr int64_t kMostFloats = int64_t(1) << 40;   // of an operand or of scratch memory: the same
+
+// Throws std::invalid_argument, naming `name`, for a value outside least..kLongestAxis.
+void check_size(const char* where, const char* name, int64_t value, int64_t least);
 
 // The product of the sizes. Throws std::invalid_argument for a negative size or one that overflows.
 int64_t count_of(const char* where, const Sizes& shape);

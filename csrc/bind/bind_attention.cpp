@@ -33,8 +33,6 @@ Heads<float> output(Arguments& check, const Output& view, const Sizes& shape) {
     return check.out(*view.first, shape, view.second);
 }
 
-std::size_t bytes_of(int64_t floats) { return sizeof(float) * static_cast<std::size_t>(floats); }
-
 void attention(const View& q, const View& k, const View& v, const Output& out, Array& lse, const Shape& sizes, float scale, bool causal) {
     Arguments check("attention");
     const AttentionShape<> shape = shape_of(check, sizes, scale, causal);
@@ -44,7 +42,7 @@ void attention(const View& q, const View& k, const View& v, const Output& out, A
     float* sums = check.out(lse, check.count({sizes[0], sizes[1], sizes[2]}));
     py::gil_scoped_release unlocked;
     const Executor on = threads();
-    Scratch scratch(bytes_of(sequence_kernels().attention_scratch(shape.keys, shape.depth, on.threads)));
+    Scratch scratch(sequence_kernels().attention_scratch(shape.keys, shape.depth, on.threads));
     sequence_kernels().attention(on, shape, from_q, from_k, from_v, to, sums, scratch.floats());
 }
 
@@ -58,7 +56,7 @@ void attention_gradient(const View& g, const View& q, const View& k, const View&
     const AttentionGradientOutputs to{output(check, dq, queries), output(check, dk, keys), output(check, dv, keys)};
     py::gil_scoped_release unlocked;
     const Executor on = threads();
-    Scratch scratch(bytes_of(sequence_kernels().attention_gradient_scratch(shape.keys, shape.depth, on.threads)));
+    Scratch scratch(sequence_kernels().attention_gradient_scratch(shape.keys, shape.depth, on.threads));
     sequence_kernels().attention_gradient(on, shape, in, to, scratch.floats());
 }
 

@@ -4,21 +4,6 @@
 namespace nd {
 namespace {
 
-constexpr int64_t kLargest = int64_t(1) << 20;  // of any size along an axis: beyond memory in a plane, far from overflow
-constexpr int64_t kMost = int64_t(1) << 40;     // floats of scratch memory
-
-std::string text(const Sizes& sizes) {
-    std::string s = "(";
-    for (std::size_t i = 0; i < sizes.size(); ++i) s += (i ? ", " : "") + std::to_string(sizes[i]);
-    return s + ")";
-}
-
-void check_size(const char* where, const char* name, int64_t value, int64_t least) {
-    if (value < least || value > kLargest)
-        refuse(where, std::string(name) + " must be " + std::to_string(least) + ".." + std::to_string(kLargest) + ", got " +
-                          std::to_string(value));
-}
-
 void check_sizes(const char* where, const ConvSizes& s) {
     check_size(where, "the batch", s.images, 0);
     check_size(where, "the height", s.height, 0);
@@ -29,7 +14,7 @@ void check_sizes(const char* where, const ConvSizes& s) {
     check_size(where, "the stride", s.stride, 1);
     check_size(where, "the padding", s.padding, 0);
     const int64_t plane = (s.height + 2 * s.padding + s.kernel) * (s.width + 2 * s.padding + s.kernel);
-    const int64_t most = kMost / plane, channels = s.in > s.out ? s.in : s.out;
+    const int64_t most = kMostFloats / plane, channels = s.in > s.out ? s.in : s.out;
     if (s.kernel > s.height + 2 * s.padding || s.kernel > s.width + 2 * s.padding)
         refuse(where, "a kernel of " + std::to_string(s.kernel) + " does not fit into " + text({s.height, s.width}) +
                           " padded by " + std::to_string(s.padding));
@@ -64,8 +49,6 @@ Map map_of(const char* where, Array& x, const Sizes& shape, const Sizes& strides
     return {p, {strides[0], strides[1], strides[2], strides[3]}};
 }
 
-Scratch scratch_of(int64_t floats) { return Scratch(sizeof(float) * static_cast<std::size_t>(floats)); }
-
 // y (N, Ho, Wo, Co) = x (N, H, W, Ci) * w (K, K, Ci, Co); x with any strides, w and y compact.
 void conv_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
                   int64_t stride, int64_t padding, Array& out) {
@@ -80,7 +63,7 @@ void conv_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t of
     refuse_same("conv", out, x, w);
     py::gil_scoped_release unlocked;
     const Executor executor = threads();
-    Scratch scratch = scratch_of(conv().scratch(s, executor.threads));
+    Scratch scratch(conv().scratch(s, executor.threads));
     conv().run(executor, s, map, weight, out.ptr, scratch.floats());
 }
 
@@ -100,7 +83,7 @@ void input_gradient(Array& g, const Sizes& shape, const Sizes& strides, int64_t 
     refuse_same(where, out, g, w);
     py::gil_scoped_release unlocked;
     const Executor executor = threads();
-    Scratch scratch = scratch_of(conv().input_gradient_scratch(s, executor.threads));
+    Scratch scratch(conv().input_gradient_scratch(s, executor.threads));
     conv().input_gradient(executor, s, map, weight, out.ptr, scratch.floats());
 }
 
@@ -118,7 +101,7 @@ void weight_gradient(Array& x, const Sizes& x_shape, const Sizes& x_strides, int
     refuse_same(where, out, x, g);
     py::gil_scoped_release unlocked;
     const Executor executor = threads();
-    Scratch scratch = scratch_of(conv().weight_gradient_scratch(s, executor.threads));
+    Scratch scratch(conv().weight_gradient_scratch(s, executor.threads));
     conv().weight_gradient(executor, s, map, gradient, out.ptr, scratch.floats());
 }
 
@@ -144,7 +127,7 @@ void grouped_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t
     refuse_same(where, out, x, w);
     py::gil_scoped_release unlocked;
     const Executor executor = threads();
-    Scratch scratch = scratch_of(grouped_conv().scratch(s, groups, executor.threads));
+    Scratch scratch(grouped_conv().scratch(s, groups, executor.threads));
     grouped_conv().run(executor, s, groups, map, weight, out.ptr, scratch.floats());
 }
 
@@ -165,7 +148,7 @@ void grouped_input_gradient(Array& g, const Sizes& shape, const Sizes& strides, 
     refuse_same(where, out, g, w);
     py::gil_scoped_release unlocked;
     const Executor executor = threads();
-    Scratch scratch = scratch_of(grouped_conv().input_gradient_scratch(s, groups, executor.threads));
+    Scratch scratch(grouped_conv().input_gradient_scratch(s, groups, executor.threads));
     grouped_conv().input_gradient(executor, s, groups, map, weight, out.ptr, scratch.floats());
 }
 
@@ -183,7 +166,7 @@ void grouped_weight_gradient(Array& x, const Sizes& x_shape, const Sizes& x_stri
     refuse_same(where, out, x, g);
     py::gil_scoped_release unlocked;
     const Executor executor = threads();
-    Scratch scratch = scratch_of(grouped_conv().weight_gradient_scratch(s, groups, executor.threads));
+    Scratch scratch(grouped_conv().weight_gradient_scratch(s, groups, executor.threads));
     grouped_conv().weight_gradient(executor, s, groups, map, gradient, out.ptr, scratch.floats());
 }
 

@@ -32,9 +32,9 @@ void batch_step(const float* x, const int64_t* labels, float* theta, int64_t row
 }
 
 using Floats = py::array_t<float, py::array::c_style>;
-using Labels = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
+using Classes = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
 
-void softmax_regression_epoch(const Floats& X, const Labels& y, Floats theta, float lr, int64_t batch) {
+void softmax_regression_epoch(const Floats& X, const Classes& y, Floats theta, float lr, int64_t batch) {
     const char* where = "softmax_regression_epoch";
     if (X.ndim() != 2 || theta.ndim() != 2 || y.ndim() != 1) refuse(where, "needs X (n, d), y (n,), theta (d, k)");
     const int64_t n = X.shape(0), features = X.shape(1), classes = theta.shape(1);

@@ -4,15 +4,6 @@
 namespace nd {
 namespace {
 
-constexpr int64_t kLargest = int64_t(1) << 20;  // of any size along an axis: beyond memory in a plane, far from overflow
-constexpr int64_t kMost = int64_t(1) << 40;     // floats of an operand
-
-void check_size(const char* where, const char* name, int64_t value, int64_t least) {
-    if (value < least || value > kLargest)
-        refuse(where, std::string(name) + " must be " + std::to_string(least) + ".." + std::to_string(kLargest) + ", got " +
-                          std::to_string(value));
-}
-
 // The shape of a call, checked: `image` is (N, H, W, C) of the convolution's input.
 DepthwiseShape shape_of(const char* where, const Sizes& image, int64_t kernel, int64_t stride, int64_t top, int64_t left,
                         int64_t dilation) {
@@ -27,11 +18,11 @@ DepthwiseShape shape_of(const char* where, const Sizes& image, int64_t kernel, i
     const DepthwiseShape s{image[0], image[1], image[2], image[3], kernel, stride, top, left, dilation};
     if (s.rows() < 1 || s.columns() < 1) refuse(where, "the kernel does not fit into the padded image");
     const int64_t size = (s.height + 2 * top + s.width + 2 * left + 16), taps = kernel * kernel;
-    if (taps > kMost / (s.channels + 16) / 64 || size > kMost / kernel) refuse(where, "the operands are too large");
+    if (taps > kMostFloats / (s.channels + 16) / 64 || size > kMostFloats / kernel) refuse(where, "the operands are too large");
     return s;
 }
 
-Planes map_of(const char* where, Array& x, const Sizes& shape, const Sizes& strides, int64_t offset) {
+Planes planes_of(const char* where, Array& x, const Sizes& shape, const Sizes& strides, int64_t offset) {
     if (strides.size() != 4 || (strides[3] != 1 && shape[3] > 1)) refuse(where, "channels must lie side by side");
     return {checked(where, x, shape, strides, offset), strides[0], strides[1], strides[2]};
 }
@@ -48,50 +39,48 @@ const float* weight_of(const char* where, Array& w, const DepthwiseShape& s) {
     return w.ptr;
 }
 
-Scratch scratch_of(int64_t floats) { return Scratch(sizeof(float) * static_cast<std::size_t>(floats)); }
-
-void forward(Array& x, const Sizes& image, const Sizes& strides, int64_t offset, Array& w, int64_t kernel, int64_t stride,
+void checked_depthwise(Array& x, const Sizes& image, const Sizes& strides, int64_t offset, Array& w, int64_t kernel, int64_t stride,
              int64_t top, int64_t left, int64_t dilation, Array& out) {
     const char* where = "depthwise";
     const DepthwiseShape s = shape_of(where, image, kernel, stride, top, left, dilation);
-    const Planes map = map_of(where, x, image, strides, offset);
+    const Planes map = planes_of(where, x, image, strides, offset);
     const float* weight = weight_of(where, w, s);
     float* to = output_of(where, out, {s.images, s.rows(), s.columns(), s.channels}, x, w);
     py::gil_scoped_release unlocked;
-    Scratch scratch = scratch_of(depthwise().scratch(s));
+    Scratch scratch(depthwise().scratch(s));
     depthwise().run(threads(), s, map, weight, to, scratch.floats());
 }
 
-void input_gradient(Array& g, const Sizes& strides, int64_t offset, Array& w, const Sizes& image, int64_t kernel,
+void checked_depthwise_input_gradient(Array& g, const Sizes& strides, int64_t offset, Array& w, const Sizes& image, int64_t kernel,
                     int64_t stride, int64_t top, int64_t left, int64_t dilation, Array& out) {
     const char* where = "depthwise_input_gradient";
     const DepthwiseShape s = shape_of(where, image, kernel, stride, top, left, dilation);
-    const Planes map = map_of(where, g, {s.images, s.rows(), s.columns(), s.channels}, strides, offset);
+    const Planes map = planes_of(where, g, {s.images, s.rows(), s.columns(), s.channels}, strides, offset);
     const float* weight = weight_of(where, w, s);
     float* to = output_of(where, out, image, g, w);
     py::gil_scoped_release unlocked;
-    Scratch scratch = scratch_of(depthwise().scratch(s));
+    Scratch scratch(depthwise().scratch(s));
     depthwise().input_gradient(threads(), s, map, weight, to, scratch.floats());
 }
 
-void weight_gradient(Array& x, const Sizes& image, const Sizes& strides, int64_t offset, Array& g, const Sizes& g_strides,
+void checked_depthwise_weight_gradient(Array& x, const Sizes& image, const Sizes& strides, int64_t offset, Array& g, const Sizes& g_strides,
                      int64_t g_offset, int64_t kernel, int64_t stride, int64_t top, int64_t left, int64_t dilation, Array& out) {
     const char* where = "depthwise_weight_gradient";
     const DepthwiseShape s = shape_of(where, image, kernel, stride, top, left, dilation);
-    const Planes map = map_of(where, x, image, strides, offset);
-    const Planes gradient = map_of(where, g, {s.images, s.rows(), s.columns(), s.channels}, g_strides, g_offset);
+    const Planes map = planes_of(where, x, image, strides, offset);
+    const Planes gradient = planes_of(where, g, {s.images, s.rows(), s.columns(), s.channels}, g_strides, g_offset);
     float* to = output_of(where, out, {kernel, kernel, s.channels}, x, g);
     py::gil_scoped_release unlocked;
-    Scratch scratch = scratch_of(depthwise().weight_gradient_scratch(s));
+    Scratch scratch(depthwise().weight_gradient_scratch(s));
     depthwise().weight_gradient(threads(), s, map, gradient, to, scratch.floats());
 }
 
 }  // namespace
 
 void bind_depthwise(py::module_& m) {
-    m.def("depthwise", forward);
-    m.def("depthwise_input_gradient", input_gradient);
-    m.def("depthwise_weight_gradient", weight_gradient);
+    m.def("depthwise", checked_depthwise);
+    m.def("depthwise_input_gradient", checked_depthwise_input_gradient);
+    m.def("depthwise_weight_gradient", checked_depthwise_weight_gradient);
 }
 
 }  // namespace nd

@@ -4,14 +4,6 @@
 namespace nd {
 namespace {
 
-constexpr int64_t kMost = int64_t(1) << 40;  // floats that a product may need: far beyond memory, far from overflow
-
-std::string text(const Sizes& sizes) {
-    std::string s = "(";
-    for (std::size_t i = 0; i < sizes.size(); ++i) s += (i ? ", " : "") + std::to_string(sizes[i]);
-    return s + ")";
-}
-
 struct Operand {
     Array& array;
     const Sizes &shape, &strides;
@@ -64,7 +56,7 @@ bool is_one_axis(const Operand& a) {
 
 void multiply(Products p, const Operand& a, const Operand& b, const Sizes& batch, float* c) {
     if (p.batch == 0 || p.m == 0 || p.n == 0) return;
-    if (p.m > kMost / (p.k + 16) || p.n > kMost / (p.k + 16))
+    if (p.m > kMostFloats / (p.k + 16) || p.n > kMostFloats / (p.k + 16))
         refuse("matmul", "the operands are too large, got " + text(a.shape) + " @ " + text(b.shape));
     if (count_of("matmul", b.shape) == b.rows() * b.columns() && is_one_axis(a)) {
         p.m *= p.batch;
@@ -75,7 +67,7 @@ void multiply(Products p, const Operand& a, const Operand& b, const Sizes& batch
     p.b_offset = b_offset.data();
     py::gil_scoped_release unlocked;
     const Executor executor = threads();
-    Scratch scratch(sizeof(float) * static_cast<std::size_t>(gemm().scratch(p.m, p.n, p.k, executor.threads)));
+    Scratch scratch(gemm().scratch(p.m, p.n, p.k, executor.threads));
     gemm().run(executor, p, c, scratch.floats());
 }
 

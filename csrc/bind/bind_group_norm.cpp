@@ -15,8 +15,6 @@ GroupShape shape_of(const Arguments& check, int64_t images, int64_t pixels, int6
     return {images, pixels, channels, groups};
 }
 
-std::size_t bytes(int64_t floats) { return sizeof(float) * static_cast<std::size_t>(floats); }
-
 void group_norm(Array& x, Array& weight, Array& bias, Array& y, Array& mean, Array& rstd, int64_t images, int64_t pixels,
                 int64_t channels, int64_t groups, float eps) {
     Arguments check("group_norm");
@@ -25,7 +23,7 @@ void group_norm(Array& x, Array& weight, Array& bias, Array& y, Array& mean, Arr
     const float *from = check.in(x, count), *w = check.in(weight, channels), *b = check.in(bias, channels);
     float *to = check.out(y, count), *means = check.out(mean, parts), *rstds = check.out(rstd, parts);
     py::gil_scoped_release unlocked;
-    Scratch scratch(bytes(group_norm_kernels().scratch(s)));
+    Scratch scratch(group_norm_kernels().scratch(s));
     group_norm_kernels().group_norm(threads(), s, from, w, b, eps, to, means, rstds, scratch.floats());
 }
 
@@ -38,7 +36,7 @@ void group_norm_gradient(Array& g, Array& x, Array& weight, Array& mean, Array& 
     const float *means = check.in(mean, parts), *rstds = check.in(rstd, parts);
     float *to = check.out(dx, count), *dw = check.out(dweight, channels), *db = check.out(dbias, channels);
     py::gil_scoped_release unlocked;
-    Scratch scratch(bytes(group_norm_kernels().scratch(s)));
+    Scratch scratch(group_norm_kernels().scratch(s));
     group_norm_kernels().group_norm_gradient(threads(), s, gradient, from, w, means, rstds, to, dw, db, scratch.floats());
 }
 
@@ -64,7 +62,7 @@ void rms_norm_gradient(Array& g, Array& x, Array& weight, Array& rstd, Array& dx
     const float* rstds = check.in(rstd, rows);
     float *to = check.out(dx, count), *dw = check.out(dweight, cols);
     py::gil_scoped_release unlocked;
-    Scratch scratch(bytes(group_norm_kernels().rms_scratch(rows, cols)));
+    Scratch scratch(group_norm_kernels().rms_scratch(rows, cols));
     group_norm_kernels().rms_norm_gradient(threads(), rows, cols, gradient, from, w, rstds, to, dw, scratch.floats());
 }
 

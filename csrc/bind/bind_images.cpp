@@ -19,7 +19,7 @@ const T* elements(const char* name, const py::object& object, const Sizes& shape
     return array.data();
 }
 
-constexpr int64_t kLargest = int64_t(1) << 31;
+constexpr int64_t kLargestCutout = int64_t(1) << 31;
 
 void within(const char* name, const int64_t* values, int64_t count, int64_t low, int64_t limit) {
     for (int64_t i = 0; i < count; ++i)
@@ -47,7 +47,7 @@ struct Request {
         const int64_t edge = sizes[1] < sizes[2] ? sizes[1] : sizes[2];
         if (padding < 0 || padding >= (edge > 1 ? edge : 1))
             refuse("image_batch", "padding must be less than the images' height and width");
-        if (size < 0 || size > kLargest) refuse("image_batch", "size must be in 0..2^31");
+        if (size < 0 || size > kLargestCutout) refuse("image_batch", "size must be in 0..2^31");
         if (out.size != count_of("image_batch", {count, sizes[0], sizes[1], sizes[2]})) refuse("image_batch", "out has another size");
     }
 

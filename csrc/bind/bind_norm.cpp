@@ -10,17 +10,13 @@ int64_t norm_count(const Arguments& check, int64_t rows, int64_t cols) {
     return check.count({rows, cols});
 }
 
-std::size_t scratch_bytes(int64_t rows, int64_t cols) {
-    return sizeof(float) * static_cast<std::size_t>(norm_kernels().scratch(rows, cols));
-}
-
 void batch_norm(Array& x, Array& weight, Array& bias, Array& y, Array& mean, Array& var, int64_t rows, int64_t cols, float eps) {
     Arguments check("batch_norm");
     const int64_t count = norm_count(check, rows, cols);
     const float *from = check.in(x, count), *w = check.in(weight, cols), *b = check.in(bias, cols);
     float *to = check.out(y, count), *means = check.out(mean, cols), *vars = check.out(var, cols);
     py::gil_scoped_release unlocked;
-    Scratch scratch(scratch_bytes(rows, cols));
+    Scratch scratch(norm_kernels().scratch(rows, cols));
     norm_kernels().batch_norm(threads(), rows, cols, from, w, b, eps, to, means, vars, scratch.floats());
 }
 
@@ -32,7 +28,7 @@ void batch_norm_inference(Array& x, Array& weight, Array& bias, Array& mean, Arr
     const float *means = check.in(mean, cols), *vars = check.in(var, cols);
     float* to = check.out(y, count);
     py::gil_scoped_release unlocked;
-    Scratch scratch(scratch_bytes(rows, cols));
+    Scratch scratch(norm_kernels().scratch(rows, cols));
     norm_kernels().batch_norm_inference(threads(), rows, cols, from, w, b, means, vars, eps, to, scratch.floats());
 }
 
@@ -44,7 +40,7 @@ void batch_norm_gradient(Array& g, Array& x, Array& weight, Array& mean, Array& 
     const float *means = check.in(mean, cols), *vars = check.in(var, cols);
     float *to = check.out(dx, count), *dw = check.out(dweight, cols), *db = check.out(dbias, cols);
     py::gil_scoped_release unlocked;
-    Scratch scratch(scratch_bytes(rows, cols));
+    Scratch scratch(norm_kernels().scratch(rows, cols));
     norm_kernels().batch_norm_gradient(threads(), rows, cols, gradient, from, w, means, vars, eps, to, dw, db, scratch.floats());
 }
 
@@ -65,7 +61,7 @@ void layer_norm_gradient(Array& g, Array& x, Array& weight, Array& mean, Array& 
     const float *means = check.in(mean, rows), *rstds = check.in(rstd, rows);
     float *to = check.out(dx, count), *dw = check.out(dweight, cols), *db = check.out(dbias, cols);
     py::gil_scoped_release unlocked;
-    Scratch scratch(scratch_bytes(rows, cols));
+    Scratch scratch(norm_kernels().scratch(rows, cols));
     norm_kernels().layer_norm_gradient(threads(), rows, cols, gradient, from, w, means, rstds, to, dw, db, scratch.floats());
 }
 

@@ -113,7 +113,7 @@ void reduce(const std::string& where, const Reduction& kernel, Array& a, int64_t
     check_equal(where, count_of(where.c_str(), {outer, inner}), out.size);
     if (out.size == 0) return;
     py::gil_scoped_release unlocked;
-    Scratch scratch(sizeof(float) * static_cast<std::size_t>(kernel.scratch(outer, k, inner)));
+    Scratch scratch(kernel.scratch(outer, k, inner));
     kernel.run(threads(), outer, k, inner, x, out.ptr, scratch.floats());
 }
 

@@ -7,12 +7,11 @@ namespace {
 using Ints = py::array_t<int64_t, py::array::c_style>;
 using Floats = py::array_t<float, py::array::c_style>;
 
-constexpr int64_t kLargest = int64_t(1) << 20;  // of any axis: beyond memory in a plane, far from overflow
 
 // What the outputs of an axis of `size` positions read, checked; with `full`, every output reads something.
 Bands bands_of(const char* where, int64_t size, const Ints& first, const Ints& start, const Floats& weight, bool full) {
     const int64_t outputs = first.size();
-    if (size < 0 || size > kLargest || outputs > kLargest) refuse(where, "an axis is too long");
+    if (size < 0 || size > kLongestAxis || outputs > kLongestAxis) refuse(where, "an axis is too long");
     if (first.ndim() != 1 || start.ndim() != 1 || weight.ndim() != 1 || start.size() != outputs + 1)
         refuse(where, "needs a first position and a start of the weights for every output");
     const int64_t *at = first.data(), *begin = start.data();

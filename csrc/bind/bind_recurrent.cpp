@@ -4,8 +4,6 @@
 namespace nd {
 namespace {
 
-std::size_t bytes_of(int64_t floats) { return sizeof(float) * static_cast<std::size_t>(floats); }
-
 void lstm(Array& gates, Array& h0, Array& c0, Array& w_hh, Array& out, Array& cells, Array& act, int64_t steps, int64_t batch,
           int64_t hidden) {
     Arguments check("lstm");
@@ -15,7 +13,7 @@ void lstm(Array& gates, Array& h0, Array& c0, Array& w_hh, Array& out, Array& ce
     float *to = check.out(out, outputs), *to_cells = check.out(cells, outputs), *to_act = check.out(act, all_gates);
     if (state == 0) return;
     py::gil_scoped_release unlocked;
-    Scratch scratch(bytes_of(sequence_kernels().lstm_scratch(hidden)));
+    Scratch scratch(sequence_kernels().lstm_scratch(hidden));
     sequence_kernels().lstm(threads(), steps, batch, hidden, z, h, c, w, to, to_cells, to_act, scratch.floats());
 }
 
@@ -31,7 +29,7 @@ void lstm_gradient(Array& d_out, Array& d_c_last, Array& out, Array& cells, Arra
     if (hidden == 0) return;
     py::gil_scoped_release unlocked;
     const Executor on = threads();
-    Scratch scratch(bytes_of(sequence_kernels().lstm_gradient_scratch(steps, batch, hidden, on.threads)));
+    Scratch scratch(sequence_kernels().lstm_gradient_scratch(steps, batch, hidden, on.threads));
     sequence_kernels().lstm_gradient(on, steps, batch, hidden, in, to_gates, dh, dc, dw, scratch.floats());
 }
 
@@ -45,7 +43,7 @@ void gru(Array& gates, Array& h0, Array& w_hh, Array& bias_hh, Array& out, Array
     float *to = check.out(out, outputs), *to_act = check.out(act, check.count({steps, batch, hidden, 4}));
     if (state == 0) return;
     py::gil_scoped_release unlocked;
-    Scratch scratch(bytes_of(sequence_kernels().gru_scratch(hidden)));
+    Scratch scratch(sequence_kernels().gru_scratch(hidden));
     sequence_kernels().gru(threads(), steps, batch, hidden, z, h, w, bias, to, to_act, scratch.floats());
 }
 
@@ -61,7 +59,7 @@ void gru_gradient(Array& d_out, Array& out, Array& act, Array& h0, Array& w_hh, 
     if (hidden == 0) return;
     py::gil_scoped_release unlocked;
     const Executor on = threads();
-    Scratch scratch(bytes_of(sequence_kernels().gru_gradient_scratch(steps, batch, hidden, on.threads)));
+    Scratch scratch(sequence_kernels().gru_gradient_scratch(steps, batch, hidden, on.threads));
     sequence_kernels().gru_gradient(on, steps, batch, hidden, in, to_gates, dh, dw, dbias, scratch.floats());
 }
 
@@ -72,7 +70,7 @@ void rnn(Array& gates, Array& h0, Array& w_hh, Array& out, int64_t steps, int64_
     float* to = check.out(out, outputs);
     if (state == 0) return;
     py::gil_scoped_release unlocked;
-    Scratch scratch(bytes_of(sequence_kernels().rnn_scratch(hidden)));
+    Scratch scratch(sequence_kernels().rnn_scratch(hidden));
     sequence_kernels().rnn(threads(), steps, batch, hidden, relu, z, h, w, to, scratch.floats());
 }
 
@@ -86,7 +84,7 @@ void rnn_gradient(Array& d_out, Array& out, Array& h0, Array& w_hh, Array& d_gat
     if (hidden == 0) return;
     py::gil_scoped_release unlocked;
     const Executor on = threads();
-    Scratch scratch(bytes_of(sequence_kernels().rnn_gradient_scratch(steps, batch, hidden, on.threads)));
+    Scratch scratch(sequence_kernels().rnn_gradient_scratch(steps, batch, hidden, on.threads));
     sequence_kernels().rnn_gradient(on, steps, batch, hidden, relu, g, y, h, w, to_gates, dh, dw, scratch.floats());
 }
 

@@ -55,7 +55,7 @@ int64_t cross_entropy(Array& logits, Array& labels, Array& loss, int64_t rows, i
     float* to = check.out(loss, each ? rows : 1);
     if (in.bad >= 0) return in.bad;
     py::gil_scoped_release unlocked;
-    Scratch scratch(sizeof(float) * static_cast<std::size_t>(each ? 0 : rows));
+    Scratch scratch(each ? 0 : rows);
     float* losses = each ? to : scratch.floats();
     softmax_kernels().cross_entropy(threads(), rows, cols, in.x, in.labels, losses);
     if (!each) *to = softmax_kernels().total_loss(rows, losses, in.divisor);

@@ -1,38 +1,63 @@
 #include "select.h"
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 namespace nd {
 namespace {
 
-Isa detect() {
-#if defined(ND_X86_VARIANTS)
-    __builtin_cpu_init();
-    Isa best = Isa::v2;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = Isa::v3;
-    if (best == Isa::v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
-        best = Isa::v4;
-    if (const char* asked = std::getenv("NEEDLE_ISA")) {
-        if (std::strcmp(asked, "v2") == 0) return Isa::v2;
-        if (std::strcmp(asked, "v3") == 0 && best >= Isa::v3) return Isa::v3;
-    }
-    return best;
+const char* name_of(Isa level) {
+    return level == Isa::v4 ? "x86-64-v4" : level == Isa::v3 ? "x86-64-v3" : "x86-64-v2";
+}
+
+bool built(Isa level) {
+    static constexpr bool levels[] = {
+#if defined(ND_HAS_v2)
+        true,
 #else
-    return Isa::v2;
+        false,
 #endif
+#if defined(ND_HAS_v3)
+        true,
+#else
+        false,
+#endif
+#if defined(ND_HAS_v4)
+        true,
+#else
+        false,
+#endif
+    };
+    return levels[static_cast<int>(level) - static_cast<int>(Isa::v2)];
+}
+
+Isa choose() {
+    const char* asked = std::getenv("NEEDLE_ISA");
+    const Isa most = processor_isa();
+    Isa found = Isa(0);
+    for (Isa level : {Isa::v4, Isa::v3, Isa::v2}) {
+        if (level > most || !built(level)) continue;
+        found = level;
+        const bool lower = asked && *asked && std::strcmp(asked, name_of(level) + std::strlen("x86-64-")) < 0;  // "v2" < "v3"
+        if (!lower) break;
+    }
+    if (found == Isa(0))
+        throw std::runtime_error(std::string("[needle] the extension was built for a newer processor than this ") +
+                                 name_of(most) + ": build it here, or with NEEDLE_VARIANTS=all");
+    return found;
 }
 
 }  // namespace
 
 Isa isa() {
-    static const Isa chosen = detect();
+    static const Isa chosen = choose();
     return chosen;
 }
 
 const char* isa_name() {
 #if defined(ND_X86_VARIANTS)
-    return isa() == Isa::v4 ? "x86-64-v4" : isa() == Isa::v3 ? "x86-64-v3" : "x86-64-v2";
+    return name_of(isa());
 #else
     return "native";
 #endif

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from deploy import Built, Compiled, DeployError, EmitError, Graph, build, interpreter
+from deploy.build import FLAGS
 from deploy.compare import eager, errors, relative_error
 from deploy.emit.calls import CALLS
 from deploy.emit.emit import emit
@@ -67,6 +70,38 @@ def test_every_instruction_set_gives_the_same_numbers(built: Built, graph: Graph
     assert all(relative_error(y, expected) < 1e-5 for y in found.values())
     if {"v3", "v4"} <= set(found):
         assert np.array_equal(found["v3"], found["v4"])
+
+
+MAIN = r"""
+#include "small.h"
+#include <cstdio>
+#include <vector>
+int main() {
+    char error[256];
+    std::vector<float> image(3 * 8 * 8), logits(5);
+    if (std::fread(image.data(), 4, image.size(), stdin) != image.size()) return 1;
+    small_model* model = small_create(nullptr, 1, 1, error, sizeof error);
+    const float* inputs[] = {image.data()};
+    float* outputs[] = {logits.data()};
+    if (small_run(model, 1, inputs, outputs)) return 2;
+    std::fwrite(logits.data(), 4, logits.size(), stdout);
+    small_destroy(model);
+}
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the documented line is for x86-64")
+def test_the_documented_command_builds_what_build_builds(built: Built, compiled: Compiled, tmp_path: Path) -> None:
+    for path in (built.source, built.header, built.source.with_name("small_weights.S"), built.weights):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "your_program.cpp").write_text(MAIN)
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text().replace("\\\n", " ")
+    command = next(line for line in page.splitlines() if line.startswith("    c++ ") and "your_program" in line)
+    subprocess.run(shlex.split(command.replace("resnet9", "small")), cwd=tmp_path, check=True)
+    ran = subprocess.run([tmp_path / "your_program"], input=images(1).tobytes(), stdout=subprocess.PIPE, check=True)
+    assert ran.stdout == compiled(images(1)).tobytes()
+    flags = set(FLAGS) - {"-fPIC", "-fvisibility=hidden"} | {"-mprefer-vector-width=512"}
+    assert flags <= set(command.split())
 
 
 def test_many_threads_may_share_one_model(built: Built) -> None:
