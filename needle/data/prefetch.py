@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor
-from .collate import check_numbers, fetch
+from .collate import as_tensor, fetch
 from .datasets import NDArrayDataset
 from .keyed import key_of, uniform
 from .transforms import Compose
@@ -41,8 +41,7 @@ class Batches:
         """The Tensors of one batch. What the data set raises gets a note with the batch."""
         try:
             fields = self._fields(self.ordering[place])
-            check_numbers(fields)
-            return tuple(Tensor(field, device=self.device, requires_grad=False) for field in fields)
+            return tuple(as_tensor(number, field, self.device) for number, field in enumerate(fields))
         except Exception as error:
             error.add_note(f"[DataLoader] in batch {place} of epoch {self.epoch}")
             if isinstance(error, StopIteration):  # which would pass for the end of the epoch
@@ -55,9 +54,8 @@ class Batches:
             return fetch(self.dataset, chosen)
         u = uniform(self.key, chosen, self.augment.draws)
         if self.one_pass is not None:
-            images, *others = self.dataset.arrays
-            rest = [each[chosen] for each in others]
-            return [self.one_pass(images, chosen, u), *rest]
+            rest = [self.dataset.field(place, chosen) for place in range(1, len(self.dataset.arrays))]
+            return [self.one_pass(self.dataset.arrays[0], chosen, u), *rest]
         images, *others = fetch(self.dataset, chosen)
         return [self.augment(images, u), *others]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..data_basic import Dataset
+from ..data_basic import Dataset, batched
 from ..images import fitted, open_image, rgb
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
@@ -40,6 +40,7 @@ class ImageFolder(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
+    @batched
     def __getitem__(self, index: Any) -> tuple[numpy.ndarray, Any]:
         places = numpy.arange(len(self))[index]
         if numpy.ndim(places) == 0:
