@@ -60,6 +60,27 @@ class Batches:
         return [self.augment(images, u), *others]
 
 
+class Ahead:
+    """What `Batches.make` makes, for places asked for in order, by `workers` threads that are `prefetch` ahead each.
+
+    They begin with the first place that is asked for, and anew after an error or in a forked process.
+    """
+
+    def __init__(self, batches: Batches, workers: int, prefetch: int) -> None:
+        self.batches, self.workers, self.prefetch = batches, workers, prefetch
+        self._running: Prefetch | None = None
+
+    def make(self, place: int) -> tuple[Tensor, ...]:
+        """The Tensors of one batch."""
+        running, self._running = self._running, None
+        if running is None or running.process != os.getpid():
+            places = range(place, len(self.batches.ordering))
+            running = Prefetch(self.batches, places, self.workers, self.prefetch)
+        batch = running.next()
+        self._running = running  # unless that raised: then the next call starts afresh
+        return batch
+
+
 class Prefetch:
     """The batches at `places`, in order, made by `workers` threads that are at most `ahead` batches ahead each.
 

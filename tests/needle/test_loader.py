@@ -200,6 +200,60 @@ def test_an_order_of_numpys_generator_can_be_resumed_between_epochs_only():
         one.state_dict()
 
 
+# passes
+
+SETTINGS = [{"shuffle": False}, {}, {"workers": 2}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_passes_at_the_same_time_do_not_disturb_each_other(settings):
+    one, epochs = loader(24, **settings), [arrays(epoch) for epoch in [loader(24, **settings)] for _ in range(5)]
+    first, second = zip(*zip(one, one, strict=True), strict=True)
+    same(arrays(first), epochs[0])
+    same(arrays(second), epochs[1])
+    outer, inner = zip(*((a, b) for a in one for b in one), strict=True)
+    assert len(outer) == 9
+    same(arrays(outer[::3]), epochs[2])
+    same(arrays(inner[:3]), epochs[3])
+    same(arrays(inner[3:6]), epochs[4])
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, {"seed": None, "augment": None}])
+def test_what_comes_after_a_pass_has_begun_does_not_change_it(settings):
+    one = loader(**settings)
+    np.random.seed(0)
+    expected = arrays(one)
+    one.set_epoch(0)
+    np.random.seed(0)
+    running = iter(one)  # the order is drawn here
+    np.random.seed(1)
+    got = [next(running) for _ in range(2)]
+    state = one.state_dict() if one.seed is not None else None
+    next(iter(one))
+    one.set_epoch(7)
+    got.append(next(running))
+    if state:
+        one.load_state_dict(state)
+    same(arrays([*got, *running]), expected)
+    assert next(running, None) is None is next(running, None)
+
+
+def test_the_loader_tells_and_goes_on_with_the_newest_pass():
+    one, epochs = loader(24), [arrays(epoch) for epoch in [loader(24)] for _ in range(3)]
+    same([arrays([next(one)])[0]], epochs[0][:1])  # without an iter, this begins a pass
+    assert (one.epoch, one.position) == (0, 1)
+    older, newer = iter(one), iter(one)
+    next(older)
+    assert one.state_dict()["epoch"] == 2 and one.state_dict()["position"] == 0
+    same(arrays([next(one), next(newer), next(one)]), epochs[2])
+    assert (newer.position, older.position) == (3, 1)
+    for exhausted in (one, newer, one):
+        with pytest.raises(StopIteration):
+            next(exhausted)
+    assert (one.epoch, one.position) == (3, 0)
+    same(arrays(older), epochs[1][1:])
+
+
 # data sets
 
 
