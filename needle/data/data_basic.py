@@ -21,9 +21,10 @@ def batched(getitem: Method) -> Method:
 
 
 def is_batched(dataset: Any) -> bool:
-    """Whether `dataset[indices]` is known to be the stacked samples: its `__getitem__` is marked, or numpy's own."""
-    getitem = getattr(type(dataset), "__getitem__", None)
-    return type(dataset) is numpy.ndarray or getattr(getitem, "batched", False)
+    """Whether `dataset[indices]` is known to be the stacked samples: its `__getitem__` is marked, or that of numbers."""
+    if type(dataset) is numpy.ndarray:
+        return dataset.dtype.kind in "biuf"
+    return getattr(getattr(type(dataset), "__getitem__", None), "batched", False)
 
 
 class Dataset:

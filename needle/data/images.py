@@ -70,7 +70,7 @@ def rgb(image: Image) -> Image:
     """The image as 8-bit RGB, transparent pixels over white.
 
     The mode says how deep the image is, whatever its pixels are: "I;16" and "I" hold 16 bits, 0 to 65535, and "F" holds
-    0.0 to 255.0. They are rounded to 8 bits, and cut off outside. Raises DataError for a mode that Pillow cannot convert.
+    0.0 to 255.0. They are rounded to 8 bits, and cut off outside. Raises DataError for a mode that cannot be converted.
     """
     from PIL import Image as Images
 

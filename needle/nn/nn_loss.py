@@ -49,7 +49,7 @@ class _Loss(Module):
         raise ShapeError(f"[{self._name}] prediction and target must have one shape, got {given} and {wanted}{fix}")
 
     def _difference(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """prediction - target, of one shape; truth values and unsigned integers have no negative before they are cast."""
+        """prediction - target, of one shape; the target is cast first, for bool and unsigned have no negative."""
         self._same_shape(prediction, target)
         return prediction - (target if str(target.dtype) in FLOATS else target.astype(prediction.dtype))
 

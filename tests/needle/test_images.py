@@ -119,7 +119,7 @@ def test_a_mode_that_cannot_be_converted_is_an_error_in_words(monkeypatch):
 def exif(*entries, order="<"):
     """EXIF of the (tag, type, count, four bytes of value or offset) given, sorted as the format wants them."""
     mark = b"II*\0" if order == "<" else b"MM\0*"
-    fields = b"".join(struct.pack(order + "HHI", tag, kind, count) + value for tag, kind, count, value in sorted(entries))
+    fields = b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in sorted(entries))
     tail = b"none\0" + bytes(20)
     return b"Exif\0\0" + mark + struct.pack(order + "IH", 8, len(entries)) + fields + bytes(4) + tail
 

@@ -272,7 +272,9 @@ class Singles:
 
 def test_data_sets_of_single_samples_and_lists():
     samples = [(np.full((2, 3), i), i % 3) for i in range(10)]
-    for dataset in (Singles(samples), samples):
+    objects = np.empty(10, dtype=object)
+    objects[:] = samples
+    for dataset in (Singles(samples), samples, tuple(samples), dict(enumerate(samples)), objects):
         x, y = (np.concatenate(field) for field in zip(*arrays(data.DataLoader(dataset, 4)), strict=True))
         np.testing.assert_array_equal(x[:, 0, 0], np.arange(10))
         np.testing.assert_array_equal(y, np.arange(10) % 3)

@@ -102,7 +102,7 @@ def test_passes_over_the_batches_of_an_epoch_do_not_disturb_each_other() -> None
     loader.set_epoch(1)
     assert labels(older) == epochs[0]
     running = iter(loader)
-    x, y = next(running)
+    _, y = next(running)
     assert str(y.dtype) == "int64" and loader.state_dict() == {"epoch": 1, "position": 1}
     other = made()
     other.load_state_dict(loader.state_dict())

@@ -21,12 +21,13 @@ class ImageFolder(Dataset):
     """Samples (image uint8 (3, height, width), label) of the images in `folder`/CLASS/..., in the order of their paths.
 
     `classes` are the names of the folders, sorted; a label is a place among them, `y` (n,) int64 are all. A folder
-    without images keeps its place, so that the same folders have the same numbers in every split; a UserWarning says so.
-    Where a split may lack folders, give it the `classes` of another: `ImageFolder("val", classes=train.classes)`.
-    Files and folders that are hidden (".DS_Store", "._a.jpg", ".ipynb_checkpoints") or the system's are passed over.
+    without images keeps its place, with a UserWarning: the same folders have the same numbers in every split. Where a
+    split may lack a folder, give it the `classes` of another: `ImageFolder("val", classes=train.classes)`. Files and
+    folders that are hidden (".DS_Store", "._a.jpg", ".ipynb_checkpoints") or the system's are passed over.
 
     Images are read when they are asked for: upright, as RGB, and with `size` (a number or (height, width)) cropped
-    around the centre and scaled to it. Without it, the images of a batch must be of one size.
+    around the centre and scaled to it. Without it, the images of a batch must be of one size. A loader makes floats of
+    them with `augment=ToFloat()` or `Normalize`.
 
     Raises DataError if there are no folders with images, for a folder that is none of the `classes` given, and, naming
     the file, for an image that cannot be read.

@@ -44,7 +44,8 @@ class TextColumns:
     """Batches (ids (T, batch), what follows them as one list (T batch,)) of `batch` columns of contiguous text.
 
     Row by row from the start of each column to its end, at most `steps` rows at a time, always in this order: for
-    recurrent networks whose state is carried from batch to batch. Ids that are integers stay integers. Raises DataError for text too short to be cut.
+    recurrent networks whose state is carried from batch to batch. Ids that are integers stay integers. Raises DataError
+    for text too short to be cut.
     """
 
     def __init__(self, ids: Any, batch: int, steps: int, device: Any = None) -> None:
