@@ -21,7 +21,7 @@ def batched(getitem: Method) -> Method:
 
 
 def is_batched(dataset: Any) -> bool:
-    """Whether `dataset[indices]` is known to be the stacked samples: its `__getitem__` is marked, or that of numbers."""
+    """Whether `dataset[indices]` is known to be the stacked samples: `__getitem__` is marked, or of numbers."""
     if type(dataset) is numpy.ndarray:
         return dataset.dtype.kind in "biuf"
     return getattr(getattr(type(dataset), "__getitem__", None), "batched", False)

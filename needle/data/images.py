@@ -12,7 +12,7 @@ import numpy
 from ..errors import DataError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # what Pillow may decode: raster formats without external programs
 MAX_PIXELS = 50_000_000
@@ -51,17 +51,23 @@ def open_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
         raise DataError(f"[{where}] cannot be decoded: {error}") from None
 
 
-def upright(image: Image) -> Image:
-    """The image as its EXIF orientation says that it is to be shown. Nothing else of EXIF matters, broken or not."""
+def turn_of(image: Image) -> Transpose | None:
+    """What turns the image upright, by its EXIF orientation; None if nothing needs to. No other tag is read."""
     from PIL import Image as Images
 
     try:
         orientation = image.getexif().get(ORIENTATION)
     except Exception:  # Pillow fails in many ways on EXIF that is none; the pixels are fine
+        return None
+    return Images.Transpose[TURNS[orientation]] if isinstance(orientation, int) and orientation in TURNS else None
+
+
+def upright(image: Image) -> Image:
+    """The image as its EXIF orientation says that it is to be shown."""
+    turn = turn_of(image)
+    if turn is None:
         return image
-    if not isinstance(orientation, int) or orientation not in TURNS:
-        return image
-    turned = image.transpose(Images.Transpose[TURNS[orientation]])
+    turned = image.transpose(turn)
     turned.info = {name: value for name, value in turned.info.items() if name not in EXIF}  # it would be turned again
     return turned
 
