@@ -21,6 +21,8 @@ class Tensor(Interop, Value):
     """An array that can be differentiated: `Tensor(array, device=None, dtype=None, requires_grad=True)`.
 
     `array` is a Tensor (its data is shared when device and dtype agree), an NDArray, a numpy array, a list or a scalar.
+    Without a dtype, Tensors and NDArrays keep theirs and everything else becomes float32 (in numpy mode all keep
+    theirs). Raises DTypeError for what are no numbers, and for integers that float32 would change: those need a dtype.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class Tensor(Interop, Value):
         elif isinstance(array, NDArray) and BACKEND == "nd" and (device is None or device == array.device):
             data = array if dtype is None else array.astype(dtype)
         else:
-            source = array.shared() if BACKEND == "nd" and isinstance(array, NDArray) else array
+            source = array
+            if BACKEND == "nd" and isinstance(array, NDArray):
+                source, dtype = array.shared(), array.dtype if dtype is None else dtype
             data = _array_from_numpy(source, default_device() if device is None else device, dtype)
         if requires_grad is not True and not isinstance(requires_grad, int | numpy.bool_):
             raise DTypeError(f"[Tensor] requires_grad is True or False, got {type(requires_grad).__name__}")
@@ -203,4 +207,19 @@ def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
     if BACKEND == "np":
         values = numbers(source)
         return values.astype(values.dtype if dtype is None else needle.ops.shapes.known_dtype("Tensor", dtype))
-    return array_api.array(source, device=device, dtype="float32" if dtype is None else dtype)
+    if dtype is None:
+        source, dtype = numbers(source), "float32"
+        _check_exact(source)
+    return array_api.array(source, device=device, dtype=dtype)
+
+
+def _check_exact(values: numpy.ndarray) -> None:
+    """Raise DTypeError for integers that float32 would change: those with more than 24 bits from first to last one."""
+    if values.dtype.kind not in "iu" or -(2**24) <= values.min(initial=0) <= values.max(initial=0) <= 2**24:
+        return
+    bits = values.astype("uint64").reshape(-1)
+    magnitude = numpy.where(values.reshape(-1) < 0, -bits, bits)  # (uint64 wraps around: that of -2**63 is 2**63)
+    odd = magnitude // numpy.maximum(magnitude & -magnitude, 1)
+    if odd.max() > 2**24:
+        wrong = values.reshape(-1)[odd.argmax()]
+        raise DTypeError(f'[Tensor] {wrong} would change in float32, the default: give a dtype, such as dtype="int64"')

@@ -11,6 +11,7 @@ import numpy
 import needle as ndl
 from needle import nn, ops, optim
 from needle.data import augment
+from needle.data.passes import Epochs, Pass
 
 from .classify import Classification, scale_and_shift
 from .datasets import Split
@@ -41,7 +42,7 @@ class MuonRecipe(Classification):
         return MuonStep(model, self, steps)
 
 
-class EpochBatches:
+class EpochBatches(Epochs):
     """Augmented, normalised batches (x (n, c, h, w), labels (n,)); a last partial batch is left out.
 
     Every draw of an epoch comes from one generator keyed by (seed, epoch).
@@ -49,39 +50,32 @@ class EpochBatches:
 
     def __init__(self, split: Split, recipe: MuonRecipe, spec: dict[str, Any], seed: int) -> None:
         self.split, self.recipe, self.seed = split, recipe, seed
-        self.scale, self.shift = scale_and_shift(spec)
-        self.epoch = self.position = 0
+        self.scale_and_shift = scale_and_shift(spec)
 
     def __len__(self) -> int:
         return len(self.split.labels) // self.recipe.batch
 
-    def __iter__(self) -> Iterator[tuple[ndl.Tensor, ...]]:
-        recipe, start = self.recipe, self.position
-        rng = numpy.random.default_rng([self.seed, self.epoch])
-        order = rng.permutation(len(self.split.labels))
-        for index in range(len(self)):
-            chosen = order[index * recipe.batch : (index + 1) * recipe.batch]
-            x = augment.training_batch(
-                self.split.pixels, chosen, rng, crop=recipe.crop, mode=recipe.crop_padding, flip=recipe.flip,
-                scale=self.scale, shift=self.shift,
-            )  # fmt: skip
-            if index >= start:  # those before were drawn only to bring the generator here
-                self.position = index + 1
-                labels = self.split.labels[chosen]
-                yield tuple(ndl.Tensor(a, device=ndl.cpu(), requires_grad=False) for a in (x, labels))
-        self.position = 0
+    def _begin(self, epoch: int, position: int) -> Pass:
+        rng = numpy.random.default_rng([self.seed, epoch])
+        batches = drawn(self.split, self.recipe, *self.scale_and_shift, rng)
+        for _ in range(position):
+            next(batches)  # made only to bring the generator to its place
+        return Pass(epoch, position, len(self), lambda _: next(batches))
 
-    def set_epoch(self, epoch: int) -> None:
-        """The next iteration is that of `epoch`, from its start."""
-        self.epoch, self.position = epoch, 0
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the iteration is."""
-        return {"epoch": self.epoch, "position": self.position}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """The next iteration goes on where `state_dict` was taken."""
-        self.epoch, self.position = int(state["epoch"]), int(state["position"])
+def drawn(
+    split: Split, recipe: MuonRecipe, scale: numpy.ndarray, shift: numpy.ndarray, rng: numpy.random.Generator
+) -> Iterator[tuple[ndl.Tensor, ...]]:
+    """The batches of one epoch, every draw of which is of `rng`."""
+    order = rng.permutation(len(split.labels))
+    for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
+        chosen = order[start : start + recipe.batch]
+        x = augment.training_batch(
+            split.pixels, chosen, rng, crop=recipe.crop, mode=recipe.crop_padding, flip=recipe.flip,
+            scale=scale, shift=shift,
+        )  # fmt: skip
+        labels = ndl.Tensor(split.labels[chosen], device=ndl.cpu(), dtype="int64", requires_grad=False)
+        yield ndl.Tensor(x, device=ndl.cpu(), requires_grad=False), labels
 
 
 def triangle(progress: float, warmup: float) -> float:

@@ -1,6 +1,6 @@
 """Data sets, transforms of single images, augmentation of whole batches, and the loader that makes batches."""
 
-from .data_basic import Dataset
+from .data_basic import Dataset, batched
 from .data_transforms import RandomCrop, RandomFlipHorizontal, Transform
 from .datasets import (
     CIFAR10Dataset,
@@ -35,6 +35,7 @@ __all__ = [
     "Tokenizer",
     "Transform",
     "WordTokenizer",
+    "batched",
     "batchify",
     "get_batch",
 ]

@@ -1,25 +1,35 @@
-"""From samples to the arrays of a batch."""
+"""From samples to the Tensors of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy
 
+from ..autograd import Tensor
+from ..backend_ndarray import NDArray
+from ..backend_selection import BACKEND
 from ..errors import DataError
+from .data_basic import is_batched
+
+BOUND = "a Tensor holds integers below 2**63"
 
 
 def fetch(dataset: Any, chosen: numpy.ndarray) -> list[Any]:
     """The fields of the samples `chosen` (n,), each stacked: one array of n rows for each field.
 
-    The data set is asked for all of them at once, as the protocol of `Dataset` has it; one that knows single indices
-    only is asked for each. Raises DataError, naming the sample, where samples do not stack.
+    A data set that is `batched` is asked for all of them at once, any other one for each by itself. Raises DataError,
+    naming the sample, where samples do not stack.
     """
+    if not is_batched(dataset):
+        return _stacked([_sample(dataset, int(index)) for index in chosen], chosen)
     try:
         fields = dataset[chosen]
-    except Exception:  # whatever it was, it says so again for a single index, where that is not the reason
-        return _stacked([_sample(dataset, int(index)) for index in chosen], chosen)
+    except Exception:
+        for index in chosen:  # the one that is to blame says so by itself
+            _sample(dataset, int(index))
+        raise
     fields = list(fields) if isinstance(fields, tuple | list) else [fields]
     for place, field in enumerate(fields):
         if numpy.ndim(field) == 0 or len(field) != len(chosen):
@@ -45,24 +55,52 @@ def _stacked(samples: list[Sequence[Any]], chosen: numpy.ndarray) -> list[numpy.
     for index, count in zip(chosen, counts, strict=True):
         if count != counts[0]:
             raise DataError(f"[DataLoader] sample {index} has {count} fields, sample {first} has {counts[0]}")
-    fields = []
-    for place in range(counts[0]):
-        rows = [numpy.asarray(sample[place]) for sample in samples]
-        for index, row in zip(chosen, rows, strict=True):
-            if row.shape != rows[0].shape:
-                raise DataError(
-                    f"[DataLoader] samples of a batch must have one shape: field {place} of sample {index} is "
-                    f"{row.shape}, of sample {first} {rows[0].shape}"
-                )
-        fields.append(numpy.stack(rows))
-    return fields
+    return [stack([sample[place] for sample in samples], chosen, place) for place in range(counts[0])]
 
 
-def check_numbers(fields: list[Any]) -> None:
-    """Raise DataError for a field whose elements are not numbers."""
-    for place, field in enumerate(fields):
-        dtype = getattr(field, "dtype", None)
-        if isinstance(dtype, numpy.dtype) and dtype.kind not in "biuf":
+def stack(field: Iterable[Any], chosen: numpy.ndarray, place: int) -> numpy.ndarray:
+    """Field number `place` of the samples `chosen` as the rows of one array. Raises DataError for unequal shapes."""
+    rows = [numpy.asarray(value) for value in field]
+    for index, row in zip(chosen, rows, strict=True):
+        if row.shape != rows[0].shape:
             raise DataError(
-                f"[DataLoader] field {place} has dtype {dtype}; a Tensor holds numbers: turn labels into class indices"
+                f"[DataLoader] samples of a batch must have one shape: field {place} of sample {index} is "
+                f"{row.shape}, of sample {chosen[0]} {rows[0].shape}"
             )
+    stacked = numpy.stack(rows)
+    if stacked.dtype.kind == "f" and all(row.dtype.kind in "iu" for row in rows):  # int64 and uint64 meet in float64
+        raise DataError(f"[DataLoader] field {place} holds {max(map(numpy.max, rows))}; {BOUND}")
+    return stacked
+
+
+def as_tensor(place: int, field: Any, device: Any) -> Tensor:
+    """Field number `place` of a batch as a constant Tensor on `device`, in its `kept` dtype.
+
+    What is a Tensor or NDArray already keeps its own. Raises DataError for what are no numbers, and for whole numbers
+    that int64 does not hold.
+    """
+    if isinstance(field, Tensor | NDArray):
+        return Tensor(field, device=device, requires_grad=False)
+    values = numpy.asarray(field)
+    if values.dtype.kind not in "biuf":
+        raise DataError(
+            f"[DataLoader] field {place} has dtype {values.dtype}; a Tensor holds numbers: turn labels into class "
+            "indices"
+        )
+    dtype = kept(values.dtype)
+    if dtype == "int64" and values.dtype.kind == "u" and values.max(initial=0) >= 2**63:
+        raise DataError(f"[DataLoader] field {place} holds {values.max()}; {BOUND}")
+    return Tensor(values, device=device, dtype=dtype, requires_grad=False)
+
+
+def kept(dtype: numpy.dtype) -> str:
+    """In which dtype the numbers of a data set reach a model: whole numbers stay whole, and none of them changes.
+
+    bool stays bool; integers become int32, or int64 where int32 does not hold all of their type; floats become float32.
+    In numpy mode every dtype stays as it is.
+    """
+    if BACKEND == "np":
+        return str(dtype)
+    if dtype.kind in "biu":
+        return "bool" if dtype.kind == "b" else "int32" if numpy.can_cast(dtype, "int32") else "int64"
+    return "float32"

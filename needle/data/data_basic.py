@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def batched(getitem: Method) -> Method:
+    """Mark a `__getitem__` that takes an array of ints (n,) too, and then returns each field stacked: (n, ...).
+
+    The loader asks a data set whose `__getitem__` is marked for a whole batch at once, any other one for sample after
+    sample. The mark belongs to the method: one that overrides it is unmarked until it is marked itself.
+    """
+    getitem.batched = True  # type: ignore[attr-defined]
+    return getitem
+
+
+def is_batched(dataset: Any) -> bool:
+    """Whether `dataset[indices]` is known to be the stacked samples: `__getitem__` is marked, or of numbers."""
+    if type(dataset) is numpy.ndarray:
+        return dataset.dtype.kind in "biuf"
+    return getattr(getattr(type(dataset), "__getitem__", None), "batched", False)
 
 
 class Dataset:
     """Samples by index: subclasses write `__getitem__` and `__len__`.
 
-    An index may be an int (one sample), or a slice or an array of ints (each field stacked over the samples).
+    An index is an int (one sample). A `__getitem__` marked with `needle.data.batched` takes an array of ints as well
+    (each field stacked over the samples), which makes batches faster; those of needle take slices too.
     """
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]] | None = None) -> None:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
 
-from ..autograd import Tensor
 from ..errors import DataError, SettingError
 from ..types import INTEGERS
 from .data_transforms import RandomCrop, RandomFlipHorizontal
 from .keyed import keyed_order
-from .prefetch import Batches, Prefetch
+from .passes import Epochs, Pass
+from .prefetch import Ahead, Batches
 from .transforms import Compose, Transform
 
 
-class DataLoader:
+class DataLoader(Epochs):
     """Batches of a data set: iterating gives tuples of Tensors, one for each field of a sample.
 
     The last batch may be smaller, unless `drop_last` leaves it out; `batch_size` None is the whole data set. The
     Tensors live on `device` (None: the default one) and require no gradient.
 
-    Without `seed`, every new iteration with `shuffle` draws one permutation from numpy's global generator. With it,
-    the order is a function of (seed, epoch), and what `augment` (a transform of `needle.data.transforms`, or a sequence
-    of them, for the first field) does to a sample is a function of (seed, epoch, sample). Every new iteration is the
-    next epoch, unless `set_epoch` or `load_state_dict` say otherwise.
+    Every `iter(loader)` begins a pass of its own over the next epoch, unless `set_epoch` or `load_state_dict` say
+    otherwise, and draws its order at once; passes at the same time do not disturb each other. `next(loader)`,
+    `state_dict`, `epoch`, `position` and `ordering` are about the newest.
+
+    Without `seed`, every pass with `shuffle` draws one permutation from numpy's global generator. With it, the order is
+    a function of (seed, epoch), and what `augment` (a transform of `needle.data.transforms`, or a sequence of them, for
+    the first field) does to a sample is a function of (seed, epoch, sample).
 
     `workers` threads prepare batches beside the training step, `prefetch` of them ahead each; the batches are the same
     for any number of workers. What goes wrong in one is raised where its batch would have come. See `prefetch.py` for
@@ -60,50 +62,29 @@ class DataLoader:
         if workers:
             _refuse_shared_draws(dataset)
         self.workers, self.prefetch = workers, prefetch
-        self._batches: Batches | None = None  # of the iteration that goes on
-        self._ahead: Prefetch | None = None
-        self.epoch = 0  # of the next batch
-        self.position = 0  # the next batch's place in its epoch
-        self._fresh = True  # no batch since the epoch or the position was set: the next iteration begins here
-        self.ordering = self._split(numpy.arange(len(dataset)))
+        self.ordering = self._split(numpy.arange(len(dataset)))  # of the newest pass
 
     def __len__(self) -> int:
         return len(self.ordering)
 
-    def __iter__(self) -> DataLoader:
-        self._end()
-        if not self._fresh:
-            self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
+    def _begin(self, epoch: int, position: int) -> Pass:
         if self.shuffle:
-            self.ordering = self._split(self._permutation())
-        return self
-
-    def __next__(self) -> tuple[Tensor, ...]:
-        if self.position >= len(self.ordering):
-            self._end()
-            self.epoch, self.position, self._fresh = self.epoch + 1, 0, True
-            raise StopIteration
-        batch = self._batch()
-        self.position, self._fresh = self.position + 1, False
-        return batch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Let the next iteration be of this epoch: from its start, or from where `load_state_dict` has put it."""
-        if not (self._fresh and epoch == self.epoch):
-            self._end()
-            self.epoch, self.position, self._fresh = epoch, 0, True
+            self.ordering = self._split(self._permutation(epoch))
+        batches = Batches(self.dataset, self.ordering, self.augment, self.seed, epoch, self.device)
+        make = Ahead(batches, self.workers, self.prefetch).make if self.workers else batches.make
+        return Pass(epoch, position, len(self.ordering), make)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next batch is, {"epoch", "position"}, and the settings that its content depends on.
+        """Where the next batch of the newest pass is, {"epoch", "position"}, and the settings its content depends on.
 
         Raises DataError in the middle of an epoch whose order was drawn from numpy's generator: it needs a `seed`.
         """
         if self.seed is None and self.shuffle and self.position:
             raise DataError("[DataLoader.state_dict] an order that can be resumed in mid-epoch needs a seed")
-        return {"epoch": self.epoch, "position": self.position, **self._settings()}
+        return super().state_dict() | self._settings()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration give the batches that were left when `state` was taken.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next pass give the batches that were left when `state` was taken.
 
         Raises DataError, naming the difference, for the state of a loader with other settings.
         """
@@ -115,43 +96,22 @@ class DataLoader:
                 raise DataError(
                     f"[DataLoader.load_state_dict] the state is of {name} {state[name]}, this loader's is {ours}"
                 )
-        if not (state["epoch"] >= 0 and 0 <= state["position"] <= len(self)):
-            raise DataError(f"[DataLoader.load_state_dict] batch {state['position']} of {len(self)} does not exist")
-        self._end()
-        self.epoch, self.position, self._fresh = int(state["epoch"]), int(state["position"]), True
+        super().load_state_dict(state)
 
     def _settings(self) -> dict[str, Any]:
         settings = {name: getattr(self, name) for name in ("batch_size", "shuffle", "seed", "drop_last")}
         return settings | {"samples": len(self.dataset), "augment": repr(self.augment)}
 
-    def _permutation(self) -> numpy.ndarray:
+    def _permutation(self, epoch: int) -> numpy.ndarray:
         if self.seed is None:
             return numpy.random.permutation(len(self.dataset))
-        return keyed_order(self.seed, self.epoch, len(self.dataset))
+        return keyed_order(self.seed, epoch, len(self.dataset))
 
     def _split(self, order: numpy.ndarray) -> list[numpy.ndarray]:
         if len(order) == 0:
             return []
         batches = numpy.array_split(order, range(self.batch_size, len(order), self.batch_size))
         return batches[:-1] if self.drop_last and len(batches[-1]) < self.batch_size else batches
-
-    def _batch(self) -> tuple[Tensor, ...]:
-        """The next batch, from the workers where there are any."""
-        if self._batches is None:
-            settings = self.augment, self.seed, self.epoch, self.device
-            self._batches = Batches(self.dataset, self.ordering, *settings)
-        if not self.workers:
-            return self._batches.make(self.position)
-        ahead, self._ahead = self._ahead, None
-        if ahead is None or ahead.process != os.getpid():
-            ahead = Prefetch(self._batches, range(self.position, len(self)), self.workers, self.prefetch)
-        batch = ahead.next()
-        self._ahead = ahead  # unless that raised: then the next call starts afresh
-        return batch
-
-    def _end(self) -> None:
-        """Nothing is left of the iteration that was."""
-        self._batches = self._ahead = None
 
 
 def _refuse_shared_draws(dataset: Any) -> None:

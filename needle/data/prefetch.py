@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor
-from .collate import check_numbers, fetch
+from .collate import as_tensor, fetch
 from .datasets import NDArrayDataset
 from .transforms import Compose
 
@@ -40,8 +40,7 @@ class Batches:
         """The Tensors of one batch. What the data set raises gets a note with the batch."""
         try:
             fields = self._fields(self.ordering[place])
-            check_numbers(fields)
-            return tuple(Tensor(field, device=self.device, requires_grad=False) for field in fields)
+            return tuple(as_tensor(number, field, self.device) for number, field in enumerate(fields))
         except Exception as error:
             error.add_note(f"[DataLoader] in batch {place} of epoch {self.epoch}")
             if isinstance(error, StopIteration):  # which would pass for the end of the epoch
@@ -54,11 +53,31 @@ class Batches:
             return fetch(self.dataset, chosen)
         u = self.augment.drawn(self.seed, self.epoch, chosen)
         if self.one_pass is not None:
-            images, *others = self.dataset.arrays
-            rest = [each[chosen] for each in others]
-            return [self.one_pass(images, chosen, u), *rest]
+            rest = [self.dataset.field(place, chosen) for place in range(1, len(self.dataset.arrays))]
+            return [self.one_pass(self.dataset.arrays[0], chosen, u), *rest]
         images, *others = fetch(self.dataset, chosen)
         return [self.augment(images, u), *others]
+
+
+class Ahead:
+    """What `Batches.make` makes, for places asked for in order, by `workers` threads that are `prefetch` ahead each.
+
+    They begin with the first place that is asked for, and anew after an error or in a forked process.
+    """
+
+    def __init__(self, batches: Batches, workers: int, prefetch: int) -> None:
+        self.batches, self.workers, self.prefetch = batches, workers, prefetch
+        self._running: Prefetch | None = None
+
+    def make(self, place: int) -> tuple[Tensor, ...]:
+        """The Tensors of one batch."""
+        running, self._running = self._running, None
+        if running is None or running.process != os.getpid():
+            places = range(place, len(self.batches.ordering))
+            running = Prefetch(self.batches, places, self.workers, self.prefetch)
+        batch = running.next()
+        self._running = running  # unless that raised: then the next call starts afresh
+        return batch
 
 
 class Prefetch:

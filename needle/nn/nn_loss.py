@@ -12,7 +12,7 @@ from typing import Any
 from .. import ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
-from ..types import NUMBERS
+from ..types import FLOATS, NUMBERS
 from .nn_basic import Module
 
 __all__ = [
@@ -48,6 +48,11 @@ class _Loss(Module):
             fix = f"; if they mean the same, target.reshape({given})"
         raise ShapeError(f"[{self._name}] prediction and target must have one shape, got {given} and {wanted}{fix}")
 
+    def _difference(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """prediction - target, of one shape; the target is cast first, for bool and unsigned have no negative."""
+        self._same_shape(prediction, target)
+        return prediction - (target if str(target.dtype) in FLOATS else target.astype(prediction.dtype))
+
 
 class MSELoss(_Loss):
     """loss = (prediction - target)^2, prediction and target of one shape; another one raises ShapeError."""
@@ -61,8 +66,7 @@ class L1Loss(_Loss):
     """loss = |prediction - target|, prediction and target of one shape; another one raises ShapeError."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        self._same_shape(prediction, target)
-        return self._reduced(ops.absolute(prediction - target))
+        return self._reduced(ops.absolute(self._difference(prediction, target)))
 
 
 class HuberLoss(_Loss):
@@ -78,8 +82,7 @@ class HuberLoss(_Loss):
         self.delta = delta
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        self._same_shape(prediction, target)
-        return self._reduced(ops.huber(prediction - target, self.delta))
+        return self._reduced(ops.huber(self._difference(prediction, target), self.delta))
 
 
 class BCEWithLogitsLoss(_Loss):

@@ -130,13 +130,13 @@ def known_dtype(where: str, dtype: Any) -> str:
 
 def one_dtype(where: str, *types: Type) -> str:
     """The dtype of operands that must agree in it. DTypeError where they do not, but in numpy mode, which promotes."""
-    dtype = types[0].dtype
+    meeting = types[0].dtype
     for type in types[1:]:
-        if type.dtype != dtype and BACKEND == "nd":
-            given = ", ".join(each.dtype for each in types)
-            raise DTypeError(f"[{where}] operands must have one dtype, got {given}; x.astype(\"{dtype}\") casts")
-        dtype = promoted(dtype, type.dtype)
-    return dtype
+        meeting = promoted(meeting, type.dtype)
+    if BACKEND == "nd" and any(type.dtype != meeting for type in types):
+        given = ", ".join(each.dtype for each in types)
+        raise DTypeError(f"[{where}] operands must have one dtype, got {given}; x.astype(\"{meeting}\") casts")
+    return meeting
 
 
 def one_float(where: str, *types: Type) -> str:

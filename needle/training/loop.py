@@ -88,7 +88,7 @@ class _Run:
                 f"this one has {batches}"
             )
         if self.keyed:
-            self.loader.load_state_dict((self.at.loader or {}) | {"epoch": self.at.epoch, "position": self.at.position})
+            self.loader.load_state_dict((self.at.loader or {}) | self._place())
         if self.at.position:
             self.waiting = self._skip()
         numpy.random.set_state(self.at.random)
@@ -101,10 +101,16 @@ class _Run:
             found: Iterator[Any] = iter(self.loader)
             return found
         numpy.random.set_state(self.at.epoch_random)
+        if hasattr(self.loader, "set_epoch"):
+            self.loader.set_epoch(self.at.epoch)
         batches: Iterator[Any] = iter(self.loader)
         for _ in range(self.at.position):
             next(batches, None)
         return batches
+
+    def _place(self) -> dict[str, int]:
+        """Of the run: the loader's own is that of its newest pass, which may be another's."""
+        return {"epoch": self.at.epoch, "position": self.at.position}
 
     def batches(self) -> Iterator[Row]:
         """Step over what remains of the epoch; the metrics of each step."""
@@ -169,7 +175,7 @@ class _Run:
         """Write the checkpoint."""
         if self.folder is not None:
             self.at.random = numpy.random.get_state()
-            self.at.loader = self.loader.state_dict() if self.keyed else None
+            self.at.loader = self.loader.state_dict() | self._place() if self.keyed else None
             if not self.at.position:
                 self.at.epoch_random = None
             save_run(self.folder / CHECKPOINT, self.step, self.at, self.config)

@@ -14,7 +14,7 @@ import needle as ndl
 from needle import data
 from needle.data import download
 from needle.data.datasets.cifar10_dataset import read_cifar10
-from needle.errors import DataError
+from needle.errors import DataError, SettingError
 
 pytestmark = pytest.mark.both_modes
 
@@ -229,7 +229,13 @@ def test_corpus(tmp_path):
     assert corpus.dictionary.idx2word == words and len(corpus.dictionary) == 8
     assert corpus.dictionary.word2idx == {word: i for i, word in enumerate(words)}
     assert corpus.train == [0, 1, 2, 3, 0, 4, 3, 3, 5, 6, 3] and corpus.test == [7, 4, 3]
-    assert data.Corpus(tmp_path, max_lines=1).train == [0, 1, 2, 3, 0, 4, 3]  # lines 0 and 1
+    ends = [0, 4, 7, 8, 11, 11]  # of the words of the first 0, 1, ... lines
+    for lines, end in enumerate(ends):
+        assert data.Corpus(tmp_path, max_lines=lines).train == corpus.train[:end]
+    assert data.Corpus(tmp_path, max_lines=0).test == [] and data.Corpus(tmp_path, max_lines=1).test == [4, 5, 3]
+    for wrong in (-1, 1.5):
+        with pytest.raises(SettingError, match="max_lines counts lines"):
+            data.Corpus(tmp_path, max_lines=wrong)
     assert corpus.dictionary.add_word("cat") == 1 and corpus.dictionary.add_word("new") == 8
     (tmp_path / "train.txt").rename(tmp_path / "ptb.train.txt")
     assert data.Corpus(tmp_path).train == corpus.train

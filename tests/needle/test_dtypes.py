@@ -154,6 +154,24 @@ def test_data_given_without_a_dtype() -> None:
         assert ndl.NDArray([1, 2], dtype=int).dtype == "int64"
 
 
+WHOLE = [2**24, 2**24 + 1, 2**25 + 2, 2**25 + 4, 2**31 - 1, 2**53 + 1, 3 << 40, 2**62 + 2**30, 2**63 - 1]
+
+
+@pytest.mark.parametrize("value", [*WHOLE, *[-value for value in WHOLE], -(2**31), -(2**63), 2**64 - 1, 2**63])
+def test_integers_are_refused_where_float32_would_change_them(value: int) -> None:
+    sources: list[Any] = [value, np.array(value), np.array([[0, 1], [value, 3]], np.array(value).dtype)]
+    if BACKEND == "np" or int(np.float32(value)) == value:
+        assert all(int(Tensor(source).numpy().reshape(-1)[-2:][0]) == value for source in sources)
+        return
+    for source in sources:
+        with pytest.raises(DTypeError, match=rf'\[Tensor\] {value} would change .*, such as dtype="int64"'):
+            Tensor(source)
+    if value < 2**63:
+        assert Tensor(value, dtype="int64").numpy().item() == value
+        assert Tensor(Tensor(value, dtype="int64")).numpy().item() == value
+    assert Tensor(value, dtype="float32").numpy().item() == np.float32(value)  # who asks for it gets it
+
+
 def test_initialisers_honour_dtypes() -> None:
     for dtype in DTYPES:
         for make in (ndl.init.ones, ndl.init.zeros, ndl.init.rand, ndl.init.randn, ndl.init.randb):
@@ -200,6 +218,8 @@ def test_layers_refuse_a_mixture_of_dtypes_and_say_how_to_cast() -> None:
     for module, data in ((nn.LayerNorm1d(4), x), (nn.BatchNorm1d(4), x), (nn.Conv(3, 4, 3), images)):
         with pytest.raises(DTypeError, match=r'one dtype, got float64, float32.*; x.astype\("float64"\) casts'):
             module(data)
+    with pytest.raises(DTypeError, match=r'one dtype, got int32, float32; x.astype\("float32"\) casts'):
+        nn.Conv(3, 4, 3)(tensor("int32", np.ones((1, 3, 8, 8))))
     with pytest.raises(DTypeError, match="one dtype"):
         ops.stack([x, tensor("float32", np.ones((2, 4)))], 0)
     with pytest.raises(DTypeError, match="needs float32 or float64, got int64"):

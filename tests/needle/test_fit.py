@@ -80,6 +80,56 @@ def test_an_interrupted_run_ends_with_the_bytes_of_one_that_was_not(tmp_path, op
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
+class KeyedByEpoch:
+    """Batches in an order that `set_epoch` alone decides, as a user may write them."""
+
+    def __init__(self, dataset):
+        self.dataset, self.epoch = dataset, 0
+
+    def __len__(self):
+        return 4
+
+    def __iter__(self):
+        order = np.random.default_rng(self.epoch).permutation(len(self.dataset))
+        self.epoch += 1
+        for chosen in np.array_split(order, 4):
+            yield tuple(ndl.Tensor(field) for field in self.dataset[chosen])
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+
+class Looking(Interrupted):
+    """A step that looks at other batches of the loader that feeds it."""
+
+    loader = None
+
+    def __call__(self, *batch):
+        assert len(list(self.loader)) == 4
+        next(iter(self.loader))
+        return super().__call__(*batch)
+
+
+@pytest.mark.parametrize("kind", ["keyed by epoch", "looking"])
+def test_a_run_resumes_within_an_epoch_with_loaders_of_every_kind(tmp_path, kind):
+    def go(folder, stop_at=0):
+        step, loader = pieces(stop_at)
+        if kind == "keyed by epoch":
+            loader = KeyedByEpoch(Points())
+        else:
+            loader = DataLoader(Points(), batch_size=10, shuffle=True, seed=5)
+            step.__class__, step.loader = Looking, loader
+        return ndl.fit(step, loader, 3, folder=folder, config={}, save_every=1)
+
+    whole = go(tmp_path / "whole")
+    assert len(whole) == 3 and whole.last["step"] == 12
+    for stop_at in (3, 4):
+        with pytest.raises(Stop):
+            go(tmp_path / "broken", stop_at)
+    assert go(tmp_path / "broken").rows == whole.rows
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
 def test_a_finished_run_returns_its_log_and_trains_no_more(tmp_path):
     first = run(tmp_path)
     again = run(tmp_path, stop_at=1)

@@ -17,7 +17,7 @@ def pixels(seed, height=12, width=16):
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("cats", "dogs", "empty", ".hidden"):
+    for name in ("cats", "dogs", ".hidden"):
         (tmp_path / name).mkdir()
     (tmp_path / "dogs" / "puppies").mkdir()
     for seed, name in enumerate(("cats/b.png", "cats/a.bmp", "dogs/puppies/p.webp", "dogs/z.PNG", ".hidden/h.png")):
@@ -40,6 +40,46 @@ def test_classes_are_folders_and_samples_their_images(folder):
     assert labels.tolist() == [1, 0] and dataset[1:][0].shape == (3, 3, 12, 16)
     with pytest.raises(IndexError):
         dataset[4]
+
+
+def test_an_empty_class_keeps_its_number_and_is_said(folder):
+    (folder / "bees").mkdir()
+    (folder / "bees" / "b.tiff").write_text("of no known format")
+    with pytest.warns(UserWarning, match=r"has no images \(.png, .*\) of the classes 'bees'; they keep their numbers"):
+        dataset = ImageFolder(folder)
+    assert dataset.classes == ["bees", "cats", "dogs"] and dataset.y.tolist() == [1, 1, 2, 2]
+    assert dataset[0][1] == 1 and len(dataset) == 4
+
+
+def test_a_split_without_a_folder_takes_the_classes_of_another(folder):
+    with pytest.warns(UserWarning, match="of the classes 'bees', 'eels'"):
+        dataset = ImageFolder(folder, classes=["dogs", "bees", "cats", "eels"])
+    assert dataset.classes == ["dogs", "bees", "cats", "eels"] and dataset.y.tolist() == [0, 0, 2, 2]
+    assert [path.name for path in dataset.paths] == ["p.webp", "z.PNG", "a.bmp", "b.png"]
+    with pytest.raises(DataError, match=r"every folder in .*, each once; lacking: dogs"):
+        ImageFolder(folder, classes=["cats"])
+    with pytest.raises(DataError, match="some are given twice"):
+        ImageFolder(folder, classes=["cats", "cats", "dogs"])
+
+
+def test_what_systems_leave_is_neither_sample_nor_class(folder):
+    expected = ImageFolder(folder).paths
+    picture = (folder / "cats" / "b.png").read_bytes()
+    strays = (
+        "cats/.DS_Store", "cats/Thumbs.db", "cats/desktop.ini", "cats/._b.png", "cats/.b.png", "dogs/puppies/._p.webp",
+        "cats/.ipynb_checkpoints/b-checkpoint.png", ".ipynb_checkpoints/c.png", "__MACOSX/cats/._b.png",
+        "__MACOSX/cats/b.png", "@eaDir/b.png", "cats/@eaDir/b.png", ".DS_Store", "Thumbs.db", "$RECYCLE.BIN/b.png",
+    )  # fmt: skip
+    for name in strays:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture)
+    (folder / "cats" / "folder.png").mkdir()
+    dataset = ImageFolder(folder)
+    assert dataset.classes == ["cats", "dogs"] and dataset.paths == expected
+    hidden = folder / ".hidden"  # the folder itself may be anywhere
+    (hidden / "owls").mkdir()
+    (hidden / "owls" / "o.png").write_bytes(picture)
+    assert ImageFolder(hidden).classes == ["owls"]
 
 
 def test_images_stand_upright_in_the_size_asked_for(folder):

@@ -9,7 +9,7 @@ import needle as ndl
 from needle import data
 from needle.data.keyed import key_of, keyed_order, uniform
 from needle.data.transforms import Cutout, Normalize, RandomCrop, RandomFlip
-from needle.errors import DataError, SettingError
+from needle.errors import DataError
 
 pytestmark = pytest.mark.both_modes
 
@@ -200,77 +200,55 @@ def test_an_order_of_numpys_generator_can_be_resumed_between_epochs_only():
         one.state_dict()
 
 
-# data sets
+# passes
+
+SETTINGS = [{"shuffle": False}, {}, {"workers": 2}]
 
 
-class Singles:
-    """A data set that knows single indices only, as many are written."""
-
-    def __init__(self, samples):
-        self.samples = samples
-
-    def __len__(self):
-        return len(self.samples)
-
-    def __getitem__(self, index):
-        return self.samples[index]
-
-
-def test_data_sets_of_single_samples_and_lists():
-    samples = [(np.full((2, 3), i), i % 3) for i in range(10)]
-    for dataset in (Singles(samples), samples):
-        x, y = (np.concatenate(field) for field in zip(*arrays(data.DataLoader(dataset, 4)), strict=True))
-        np.testing.assert_array_equal(x[:, 0, 0], np.arange(10))
-        np.testing.assert_array_equal(y, np.arange(10) % 3)
-    ((x,),) = data.DataLoader([1.0, 2.0], 2)
-    np.testing.assert_array_equal(x.numpy(), [1, 2])
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_passes_at_the_same_time_do_not_disturb_each_other(settings):
+    one, epochs = loader(24, **settings), [arrays(epoch) for epoch in [loader(24, **settings)] for _ in range(5)]
+    first, second = zip(*zip(one, one, strict=True), strict=True)
+    same(arrays(first), epochs[0])
+    same(arrays(second), epochs[1])
+    outer, inner = zip(*((a, b) for a in one for b in one), strict=True)
+    assert len(outer) == 9
+    same(arrays(outer[::3]), epochs[2])
+    same(arrays(inner[:3]), epochs[3])
+    same(arrays(inner[3:6]), epochs[4])
 
 
-@pytest.mark.parametrize(
-    ("dataset", "settings", "message"),
-    [
-        (iter([1]), {}, "needs __len__ and __getitem__, got list_iterator"),
-        ([1], {"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ([1], {"augment": AUGMENT}, "needs a seed"),
-        ([1], {"augment": [len]}, "needs transforms of needle.data.transforms, got <built-in function len>"),
-    ],
-)
-def test_arguments_that_make_no_sense(dataset, settings, message):
-    with pytest.raises((DataError, SettingError), match=message):
-        data.DataLoader(dataset, **settings)
+@pytest.mark.parametrize("settings", [*SETTINGS, {"seed": None, "augment": None}])
+def test_what_comes_after_a_pass_has_begun_does_not_change_it(settings):
+    one = loader(**settings)
+    np.random.seed(0)
+    expected = arrays(one)
+    one.set_epoch(0)
+    np.random.seed(0)
+    running = iter(one)  # the order is drawn here
+    np.random.seed(1)
+    got = [next(running) for _ in range(2)]
+    state = one.state_dict() if one.seed is not None else None
+    next(iter(one))
+    one.set_epoch(7)
+    got.append(next(running))
+    if state:
+        one.load_state_dict(state)
+    same(arrays([*got, *running]), expected)
+    assert next(running, None) is None is next(running, None)
 
 
-class Broken(Singles):
-    def __getitem__(self, index):
-        return self.samples[index] if index != 2 else 1 / 0
-
-
-class Short(data.NDArrayDataset):
-    def __getitem__(self, index):
-        x, y = super().__getitem__(index)
-        return x, y[:-1]
-
-
-@pytest.mark.parametrize(
-    ("dataset", "message"),
-    [
-        ([np.zeros(3), np.zeros(3), np.zeros(4)], r"field 0 of sample 2 is \(4,\), of sample 0 \(3,\)"),
-        ([(1, 2), (1, 2), (1,)], "sample 2 has 1 fields, sample 0 has 2"),
-        ([(1, "cat"), (2, "dog")], "field 1 has dtype <U3; a Tensor holds numbers"),
-        (Short(np.zeros((3, 2)), np.zeros(3)), "asked for 3 samples; its field 1 came as 2 rows"),
-    ],
-)
-def test_samples_that_make_no_batch(dataset, message):
-    with pytest.raises(DataError, match=message):
-        next(iter(data.DataLoader(dataset, 3)))
-
-
-def test_the_sample_that_fails_is_named():
-    with pytest.raises(ZeroDivisionError) as caught:
-        next(iter(data.DataLoader(Broken([0, 1, 2, 3]), 4)))
-    assert caught.value.__notes__ == ["[DataLoader] while reading sample 2", "[DataLoader] in batch 0 of epoch 0"]
-
-
-def test_images_that_are_not_channels_first():
-    with pytest.raises(DataError, match=r"must be \(n, channels, height, width\), got shape \(5, 7\)"):
-        next(iter(data.DataLoader(data.NDArrayDataset(np.zeros((5, 7))), 5, seed=0, augment=RandomFlip())))
+def test_the_loader_tells_and_goes_on_with_the_newest_pass():
+    one, epochs = loader(24), [arrays(epoch) for epoch in [loader(24)] for _ in range(3)]
+    same([arrays([next(one)])[0]], epochs[0][:1])  # without an iter, this begins a pass
+    assert (one.epoch, one.position) == (0, 1)
+    older, newer = iter(one), iter(one)
+    next(older)
+    assert one.state_dict()["epoch"] == 2 and one.state_dict()["position"] == 0
+    same(arrays([next(one), next(newer), next(one)]), epochs[2])
+    assert (newer.position, older.position) == (3, 1)
+    for exhausted in (one, newer, one):
+        with pytest.raises(StopIteration):
+            next(exhausted)
+    assert (one.epoch, one.position) == (3, 0)
+    same(arrays(older), epochs[1][1:])

@@ -33,6 +33,7 @@ class Images(data.NDArrayDataset):
         super().__init__(rng.integers(0, 256, (n, 3, 8, 6), dtype="uint8"), np.arange(n))
         self.broken, self.error, self.wait = broken, error, wait
 
+    @data.batched
     def __getitem__(self, index):
         time.sleep(self.wait)
         if self.broken in np.atleast_1d(index):
@@ -118,7 +119,7 @@ def test_workers_stay_within_the_prefetch():
     slow = loader(Images(200), workers=2, prefetch=3)
     counted = []
     slow.dataset.__class__ = type("Counted", (Images,), {
-        "__getitem__": lambda self, index: counted.append(1) or Images.__getitem__(self, index),
+        "__getitem__": data.batched(lambda self, index: counted.append(1) or Images.__getitem__(self, index)),
     })  # fmt: skip
     next(iter(slow))
     time.sleep(0.05)

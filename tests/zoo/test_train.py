@@ -1,8 +1,10 @@
 """Training by a recipe: it learns, resumes to the same bytes, and records what `load` and `evaluate` use."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import zoo
 from needle.data.datasets.cifar10_dataset import read_cifar10
 from needle.errors import DataError, NeedleError
 from zoo import evaluate, muon, registry, train
+from zoo.datasets import Split
 
 IMAGES = 384
 
@@ -77,6 +80,34 @@ def test_a_checkpoint_of_another_recipe_is_refused(resnet9: registry.Entry, data
     train.train(resnet9, 3, epochs=1, **options)
     with pytest.raises(NeedleError, match=r"config\.recipe\.epochs: 1 there, 2 now"):
         train.train(resnet9, 3, epochs=2, **options)
+
+
+def test_passes_over_the_batches_of_an_epoch_do_not_disturb_each_other() -> None:
+    recipe, spec = muon.MuonRecipe(batch=4), zoo.entry("resnet9").input.spec()
+    split = Split(np.random.default_rng(0).integers(0, 256, (14, 3, 32, 32), dtype="uint8"), np.arange(14))
+
+    def made() -> muon.EpochBatches:
+        return muon.EpochBatches(split, recipe, spec, seed=0)
+
+    def labels(batches: Iterable[Any]) -> list[list[int]]:
+        return [y.numpy().tolist() for _, y in batches]
+
+    loader = made()
+    epochs = [labels(loader) for _ in range(2)]
+    assert [len(batch) for batch in epochs[0]] == [4, 4, 4] and epochs[0] != epochs[1] and loader.epoch == 2
+    first, second = zip(*zip(made(), made(), strict=True), strict=True)
+    assert labels(first) == labels(second) == epochs[0]
+    loader.set_epoch(0)
+    older = iter(loader)
+    loader.set_epoch(1)
+    assert labels(older) == epochs[0]
+    running = iter(loader)
+    _, y = next(running)
+    assert str(y.dtype) == "int64" and loader.state_dict() == {"epoch": 1, "position": 1}
+    other = made()
+    other.load_state_dict(loader.state_dict())
+    for (ours, _), (theirs, _) in zip(running, other, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
 def test_the_schedule_rises_and_falls() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..data_basic import Dataset
+from ..data_basic import Dataset, batched
 
 BATCHES = {True: [f"data_batch_{i}" for i in range(1, 6)], False: ["test_batch"]}
 PIXELS = 3 * 32 * 32
@@ -40,6 +40,7 @@ class CIFAR10Dataset(Dataset):
     def __len__(self) -> int:
         return len(self.y)
 
+    @batched
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         x, y = self.X[index], self.y[index]
         if not self.transforms:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..data_basic import Dataset
+from ..data_basic import Dataset, batched
 
 
 class MNISTDataset(Dataset):
@@ -29,6 +29,7 @@ class MNISTDataset(Dataset):
     def __len__(self) -> int:
         return len(self.y)
 
+    @batched
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         x, y = self.X[index], self.y[index]
         if not self.transforms:

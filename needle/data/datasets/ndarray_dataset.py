@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from ...errors import DataError
-from ..data_basic import Dataset
+from ..collate import stack
+from ..data_basic import Dataset, batched
 
 
 class NDArrayDataset(Dataset):
-    """Sample i is (arrays[0][i], arrays[1][i], ...). Raises DataError if the arrays differ in length."""
+    """Sample i is (arrays[0][i], arrays[1][i], ...). Raises DataError if the arrays differ in length.
+
+    They may be lists, or anything else with a length and elements; those are read one by one.
+    """
 
     def __init__(self, *arrays: Any) -> None:
         super().__init__()
@@ -20,5 +26,13 @@ class NDArrayDataset(Dataset):
     def __len__(self) -> int:
         return len(self.arrays[0])
 
+    @batched
     def __getitem__(self, index: Any) -> tuple[Any, ...]:
-        return tuple(array[index] for array in self.arrays)
+        return tuple(self.field(place, index) for place in range(len(self.arrays)))
+
+    def field(self, place: int, index: Any) -> Any:
+        """arrays[place][index]; several elements (n,) of what is no numpy array are read one by one, and stacked."""
+        array = self.arrays[place]
+        if numpy.ndim(index) == 0 or isinstance(array, numpy.ndarray):  # (a slice has no axes either)
+            return array[index]
+        return stack((array[int(i)] for i in index), index, place)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from ...autograd import Tensor
-from ...errors import DataError
+from ...errors import DataError, SettingError
+from ...types import INTEGERS
 
 
 class Dictionary:
@@ -32,22 +34,22 @@ class Dictionary:
 class Corpus:
     """`train` and `test`: the ids of the words of train.txt and test.txt in a folder, with <eos> at each line's end.
 
-    ptb.train.txt and ptb.test.txt are read where the plain names are missing. `max_lines` is the
-    number, from 0, of the last line of each file that is read: the course's published losses count so.
+    ptb.train.txt and ptb.test.txt are read where the plain names are missing. Of each file the first `max_lines` lines
+    are read, None: all. Raises DataError where a file is missing, SettingError for a count that is none.
     """
 
     def __init__(self, base_dir: str | Path, max_lines: int | None = None) -> None:
+        if max_lines is not None and (not isinstance(max_lines, INTEGERS) or max_lines < 0):
+            raise SettingError(f"[Corpus] max_lines counts lines, from 0 on, got {max_lines!r}")
         self.dictionary = Dictionary()
         self.train = self.tokenize(_text_file(base_dir, "train"), max_lines)
         self.test = self.tokenize(_text_file(base_dir, "test"), max_lines)
 
     def tokenize(self, path: str | Path, max_lines: int | None = None) -> list[int]:
-        """The ids of the words in a file, new words added to the dictionary."""
+        """The ids of the words in the first `max_lines` lines of a file, new words added to the dictionary."""
         ids: list[int] = []
         with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file):
-                if max_lines is not None and number > max_lines:
-                    break
+            for line in islice(file, max_lines):
                 ids += [self.dictionary.add_word(word) for word in [*line.split(), "<eos>"]]
         return ids
 

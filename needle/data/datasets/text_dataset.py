@@ -9,7 +9,8 @@ import numpy
 
 from ...autograd import Tensor
 from ...errors import DataError
-from ..data_basic import Dataset
+from ..collate import kept
+from ..data_basic import Dataset, batched
 from .ptb_dataset import batchify, get_batch
 
 
@@ -32,6 +33,7 @@ class TextDataset(Dataset):
     def __len__(self) -> int:
         return (len(self.ids) - self.context - 1) // self.stride + 1
 
+    @batched
     def __getitem__(self, index: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
         starts = numpy.arange(len(self))[index] * self.stride
         at = starts[..., None] + numpy.arange(self.context)
@@ -42,7 +44,8 @@ class TextColumns:
     """Batches (ids (T, batch), what follows them as one list (T batch,)) of `batch` columns of contiguous text.
 
     Row by row from the start of each column to its end, at most `steps` rows at a time, always in this order: for
-    recurrent networks whose state is carried from batch to batch. Raises DataError for text too short to be cut.
+    recurrent networks whose state is carried from batch to batch. Ids that are integers stay integers. Raises DataError
+    for text too short to be cut.
     """
 
     def __init__(self, ids: Any, batch: int, steps: int, device: Any = None) -> None:
@@ -58,4 +61,4 @@ class TextColumns:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, len(self.columns) - 1, self.steps):
-            yield get_batch(self.columns, first, self.steps, self.device)
+            yield get_batch(self.columns, first, self.steps, self.device, kept(self.columns.dtype))
