@@ -12,7 +12,7 @@ HIDDEN = ("epoch", "step")
 
 
 class Progress:
-    """Reports of one run on standard output. The clock is read for these reports alone."""
+    """Reports of one run on standard output. Nothing else reads its clock."""
 
     def __init__(self, title: str, epochs: int, batches: int | None) -> None:
         self.title = f"{title}  " if title else ""
@@ -26,8 +26,13 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end_line()
+
+    def end_line(self) -> None:
+        """Whatever comes next, an error too, begins a line."""
         if self.open:
-            print(flush=True)  # whatever comes next, an error too, begins a line
+            print(flush=True)
+            self.open = False
 
     def start(self, position: int) -> None:
         """An epoch begins, or goes on at batch `position`."""
@@ -66,8 +71,8 @@ class Progress:
     def line(self, message: str) -> None:
         """A line that stays."""
         self._show(message)
-        print(flush=True)
-        self.open = False
+        self.open = True
+        self.end_line()
 
     def _head(self, epoch: int) -> str:
         return f"{self.title}epoch {epoch + 1}/{self.epochs}"

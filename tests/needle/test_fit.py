@@ -80,6 +80,28 @@ def test_an_interrupted_run_ends_with_the_bytes_of_one_that_was_not(tmp_path, op
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
+class Keyed:
+    """Batches whose order is a function of the epoch, without a state to load: to be resumed they are drawn again."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        for i in np.random.RandomState(self.epoch).permutation(5):
+            yield ndl.Tensor(np.full((4, 6), i, "float32")), ndl.Tensor(np.arange(4) % 2)
+
+
+def test_a_loader_that_knows_its_epoch_is_resumed_in_that_epoch(tmp_path):
+    for folder, stop_at in (("whole", 0), ("broken", 8), ("broken", 0)):
+        try:
+            ndl.fit(pieces(stop_at)[0], Keyed(), 2, folder=tmp_path / folder, save_every=1)
+        except Stop:
+            assert folder == "broken"
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
 def test_a_finished_run_returns_its_log_and_trains_no_more(tmp_path):
     first = run(tmp_path)
     again = run(tmp_path, stop_at=1)
