@@ -45,10 +45,10 @@ def train(folder: Path, kind: str, signals: tuple[int, ...] = (), **options: Any
     model = nn.Sequential(nn.Flatten(), nn.Linear(108, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 4))
     opt = optim.Adam(model.parameters())
     schedule = optim.OneCycle(opt, EPOCHS * 5 // 2, peak=0.01)
-    step = Signalled(model, nn.SoftmaxLoss(), opt, schedule, accumulate=2)
+    average = optim.WeightAverage(model.parameters(), decay=0.5)
+    step = Signalled(model, nn.SoftmaxLoss(), opt, schedule, accumulate=2, average=average)
     step.signals = signals
-    draw = {"random": np.random.rand}
-    return ndl.fit(step, loader(kind), EPOCHS, folder=folder, evaluate=lambda: {"random": draw["random"]()}, **options)
+    return ndl.fit(step, loader(kind), EPOCHS, folder=folder, evaluate=lambda: {"random": np.random.rand()}, **options)
 
 
 def main(folder: Path, kind: str, name: str, where: str) -> None:
