@@ -87,6 +87,10 @@ class DataLoader:
         self.position, self._fresh = self.position + 1, False
         return batch
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take along: the place in the epoch, not the threads that work ahead."""
+        return vars(self) | {"_batches": None, "_ahead": None}
+
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be of this epoch: from its start, or from where `load_state_dict` has put it."""
         if not (self._fresh and epoch == self.epoch):
