@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ..weights import discard_unfinished
+from .progress import say
 
 
 class Interrupted(SystemExit, KeyboardInterrupt):
@@ -52,7 +53,7 @@ class Interrupts:
 
     def end(self, sentence: str) -> NoReturn:
         """Say the sentence and end the program as by the signal: with status 130 or 143."""
-        print(sentence, file=sys.stderr, flush=True)
+        say(sentence, sys.stderr)
         if self.caught == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
         if hasattr(sys, "ps1"):  # an interactive session goes on

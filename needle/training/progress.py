@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
+from typing import TextIO
 
 from .history import Row, text
 
@@ -31,7 +33,7 @@ class Progress:
     def end_line(self) -> None:
         """Whatever comes next, an error too, begins a line."""
         if self.open:
-            print(flush=True)
+            say("", sys.stdout)
             self.open = False
 
     def start(self, position: int) -> None:
@@ -80,10 +82,18 @@ class Progress:
     def _show(self, message: str) -> None:
         if self.terminal:
             width = shutil.get_terminal_size().columns - 1
-            print(f"\r{message[:width]:<{width}}", end="", flush=True)
+            say(f"\r{message[:width]:<{width}}", sys.stdout, end="")
             self.open = True
         else:
-            print(message, end="")
+            say(message, sys.stdout, end="")
+
+
+def say(message: str, stream: TextIO, end: str = "\n") -> None:
+    """Print the message. A reader that is gone (`| tee log` ends by the same Ctrl-C) must not end the run as well."""
+    try:
+        print(message, end=end, file=stream, flush=True)
+    except BrokenPipeError:  # what is written from now on, and what is left at the end, goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def numbers(row: Row) -> str:

@@ -51,6 +51,15 @@ def test_a_run_that_is_told_to_end_is_saved_and_goes_on_to_the_same_bytes(tmp_pa
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
+def test_a_reader_that_ends_by_the_same_signal_does_not_end_the_run_before_it_is_saved(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        command = [sys.executable, str(PROGRAM), str(tmp_path), "keyed", "SIGINT", "later"]
+        assert subprocess.run(command, stdout=gone, stderr=gone, timeout=100, check=False).returncode == 130
+    assert set(contents(tmp_path)) == {"checkpoint.safetensors", "log.csv"}
+
+
 @pytest.mark.parametrize("name", list(STATUS))
 def test_a_second_signal_ends_at_once(tmp_path, name):
     assert interrupted(tmp_path, "keyed", name, "twice") == ""
