@@ -82,6 +82,7 @@ def test_a_child_that_outlives_its_parent_holds_nothing(tmp_path):
         assert len(fit(tmp_path)) == 1  # while the child still waits for its input to end
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_child_that_ends_first_leaves_the_lock_to_its_parent(tmp_path):
     with locked(tmp_path):
         child = os.fork()
