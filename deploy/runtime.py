@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import threading
+import weakref
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ class Compiled:
     """The model in `libNAME.so`: `compiled(x)`, or `compiled.run(name=x, ...)` -> {name: array}. Threads may share it.
 
     Calls run one after the other; open the library again for a second one at the same time (the weights are shared).
-    Batches larger than `max_batch` are run in pieces. Raises DeployError if the library cannot be used.
+    Batches larger than `max_batch` are run in pieces. A forked child may use its parent's models, and starts threads of
+    its own for them. Raises DeployError if the library cannot be used.
     """
 
     def __init__(self, path: str | PathLike[str], *, max_batch: int = 64, threads: int = 1) -> None:
@@ -27,6 +30,7 @@ class Compiled:
         self.max_batch = max_batch
         self._model: Any = None
         self._lock = threading.Lock()
+        _models.add(self)
         try:
             functions = ctypes.CDLL(str(library))
             self._functions = {name: getattr(functions, f"{self.name}_{name}") for name in SIGNATURES}
@@ -127,6 +131,17 @@ def _address(array: numpy.ndarray) -> int:
     """Where a contiguous array's elements are. Asking the buffer of a writable one is much faster."""
     return ctypes.addressof(ctypes.c_char.from_buffer(array)) if array.flags.writeable else array.ctypes.data  # type: ignore[arg-type]
 
+
+_models: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """Free the locks of a forked child's models: the threads of the parent that may hold them do not exist in it."""
+    for model in _models:
+        model._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 SIGNATURES: dict[str, tuple[Any, ...]] = {
     "create": (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t),

@@ -103,6 +103,22 @@ class Value:
         global TENSOR_COUNTER
         TENSOR_COUNTER -= 1
 
+    def __copy__(self) -> Self:
+        """Another node with the same op, inputs and data."""
+        new = type(self).__new__(type(self))
+        new.__setstate__(vars(self))
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What `deepcopy` and `pickle` take along: value and gradient, as leaves, not the graph that they came from."""
+        data = self.cached_data if self.op is None else self.realize_cached_data()
+        return vars(self) | {"op": None, "inputs": [], "cached_data": data, "graded_with": ()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        global TENSOR_COUNTER
+        TENSOR_COUNTER += 1
+        vars(self).update(state)
+
     def realize_cached_data(self) -> Any:
         """The data of this node, computed now if it was not yet."""
         pending: list[Value] = [self] if self.cached_data is None else []

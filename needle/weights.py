@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +28,7 @@ DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32",
     "U64": "uint64", "I64": "int64", "F16": "float16", "F32": "float32", "F64": "float64",
 }  # fmt: skip
+_unfinished: set[str] = set()  # the temporary files of `atomic_write` blocks that have not ended
 NAMES = {numpy.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
@@ -137,6 +138,7 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
     except OSError as error:
         raise DataError(f"[atomic_write] {path} cannot be written: {error.strerror}") from None
+    _unfinished.add(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -146,8 +148,18 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):  # an interrupt may come when it is in its place already
+            os.unlink(temporary)
         raise
+    finally:
+        _unfinished.discard(temporary)
+
+
+def discard_unfinished() -> None:
+    """Remove what `atomic_write` has begun and not ended: for a process that is about to end at once."""
+    for temporary in list(_unfinished):
+        with suppress(OSError):
+            os.unlink(temporary)
 
 
 def save_safetensors(

@@ -32,9 +32,8 @@ def _card(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from .train import train
 
-    options = {
-        key: getattr(args, key) for key in ("data", "folder", "record", "epochs", "tiny", "workers", "save_every")
-    }
+    keys = ("data", "folder", "record", "epochs", "tiny", "workers", "save_every", "save_minutes")
+    options = {key: getattr(args, key) for key in keys}
     for seed in args.seeds:
         train(entry(args.name), seed, **options)
     return 0
@@ -116,6 +115,8 @@ def _training_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--tiny", action="store_true", help="the smallest configuration, on generated data, in seconds")
     train.add_argument("--workers", type=int, default=0, help="threads that prepare batches; the bytes stay the same")
     train.add_argument("--save-every", type=int, metavar="STEPS", help="steps between checkpoints (default: an epoch)")
+    train.add_argument("--save-minutes", type=float, default=5, metavar="MINUTES",
+                       help="the age at which a checkpoint is replaced inside an epoch (default: 5)")  # fmt: skip
     train.add_argument("--record", action="store_true", help="put the weights and the numbers into the package")
 
 
@@ -136,8 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NeedleError as error:
         print(f"needle-zoo: {error}", file=sys.stderr)
         return 1
+    except SystemExit:  # a run has saved itself, and said so
+        raise
     except KeyboardInterrupt:
-        print("needle-zoo: interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)
+        print("needle-zoo: interrupted", file=sys.stderr)
         return 130
 
 

@@ -33,13 +33,15 @@ def train(
     tiny: bool = False,
     workers: int = 0,
     save_every: int | None = None,
+    save_minutes: float | None = 5,
 ) -> Run:
     """Train one model with one seed; log, plot, samples, checkpoint and weights go to `folder`/NAME-seedN.
 
-    A run that was interrupted goes on from its checkpoint, written after each epoch or every `save_every` steps. `tiny`
-    is the smallest configuration on generated data. With `record`, the weights and metrics are put into the package.
-    Raises ZooError when a tiny run is to be recorded, NeedleError when a checkpoint belongs to another recipe,
-    DataError when the training data cannot be found.
+    A run that was interrupted goes on from its checkpoint, written after each epoch or every `save_every` steps, when
+    the last is `save_minutes` old, and on SIGINT and SIGTERM. `tiny` is the smallest configuration on generated data.
+    With `record`, the weights and metrics are put into the package. Raises ZooError when a tiny run is to be recorded,
+    NeedleError when a checkpoint belongs to another recipe or another process trains in the same folder, DataError
+    when the training data cannot be found.
     """
     if tiny and record:
         raise ZooError("[train] the weights of a tiny run are not worth recording: leave out --tiny or --record")
@@ -56,7 +58,8 @@ def train(
     loader = recipe.loader(sets, model, seed, workers)
     step = recipe.step(model, recipe.epochs * len(loader))
     fit(
-        step, loader, recipe.epochs, folder=home, title=f"{entry.name} seed {seed}", save_every=save_every,
+        step, loader, recipe.epochs, folder=home, title=f"{entry.name} seed {seed}",
+        save_every=save_every, save_minutes=save_minutes,
         config={"model": entry.name, "seed": seed, "recipe": asdict(recipe), "built with": config},
         evaluate=lambda: recipe.evaluate(model, sets), on_epoch=lambda epoch: recipe.sample(model, home, epoch),
     )  # fmt: skip

@@ -1,7 +1,5 @@
 #include <atomic>
 #include <cstdlib>
-#include <mutex>
-#include <pthread.h>
 #include <sched.h>
 #include "../nd/pool_impl.h"
 #include "bindings.h"
@@ -27,25 +25,16 @@ int default_threads() {
     return count < 1 ? 1 : count < kMaxThreads ? count : kMaxThreads;
 }
 
-std::mutex creating;
 std::atomic<int> chosen{0};
 // One pool per number of threads, kept for good: another thread may still be using the one that was chosen before.
 std::atomic<Pool*> pools[kMaxThreads + 1];
 
-// A forked child has none of its parent's threads: it forgets the pools and makes its own when it needs one.
-void before_fork() { creating.lock(); }
-void after_fork() { creating.unlock(); }
-void after_fork_in_child() {
-    for (auto& pool : pools) pool.store(nullptr);
-    creating.unlock();
-}
-
 Pool* create(int count) {
-    static const int registered = pthread_atfork(before_fork, after_fork, after_fork_in_child);
-    (void)registered;
-    std::lock_guard<std::mutex> lock(creating);
-    if (pools[count].load() == nullptr) pools[count].store(pool_create(count));
-    return pools[count].load();
+    Pool* made = pool_create(count);
+    Pool* other = nullptr;
+    if (pools[count].compare_exchange_strong(other, made)) return made;
+    pool_destroy(made);  // another thread was faster
+    return other;
 }
 
 }  // namespace

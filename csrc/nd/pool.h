@@ -1,4 +1,5 @@
 // A small thread pool: tasks are handed out one index at a time, the calling thread works too, the last one out wakes it.
+// Its threads belong to the process that started them: a forked child starts its own, and never waits for its parent's.
 // Defined in pool_impl.h, which exactly one source file includes, compiled for the baseline instruction set; kernels
 // reach it through nd::Executor.
 #pragma once

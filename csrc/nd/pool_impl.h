@@ -10,18 +10,39 @@
 #include <system_error>
 #include <thread>
 #include <vector>
-#if defined(__linux__)
 #include <pthread.h>
+#if defined(__linux__)
 #include <sched.h>
 #endif
 
 namespace nd {
 
-class Pool {
+// How many forks lie between the program's first process and this one, and 1 more. Counted rather than asked for
+// with getpid(): a kernel is as short as some system calls.
+inline std::atomic<uint32_t> process_number{1};
+inline const int counts_forks = pthread_atfork(nullptr, nullptr, [] { process_number.fetch_add(1); });
+
+// A flag that one thread at a time holds. What a thread of the parent held is free in a forked child, where that thread
+// does not exist.
+class Claim {
 public:
-    explicit Pool(int threads) : threads_(threads < 1 ? 1 : threads) {}
-    ~Pool();
-    int threads() const { return threads_; }
+    bool take() noexcept {
+        const uint32_t mine = process_number.load(std::memory_order_relaxed);
+        uint32_t holder = holder_.load(std::memory_order_relaxed);
+        return holder != mine && holder_.compare_exchange_strong(holder, mine, std::memory_order_acquire);
+    }
+    void release() noexcept { holder_.store(0, std::memory_order_release); }
+
+private:
+    std::atomic<uint32_t> holder_{0};
+};
+
+// The threads of one process, and the job that they share.
+class Crew {
+public:
+    explicit Crew(int threads) noexcept;
+    ~Crew();
+    bool is_ours() const noexcept { return process_ == process_number.load(std::memory_order_relaxed); }
     void run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept;
 
 private:
@@ -30,7 +51,6 @@ private:
     static constexpr std::chrono::microseconds kSpin{60};
     static constexpr uint32_t kOpen = 1u << 31, kCallerSleeps = 1u << 30, kJoined = kCallerSleeps - 1;
 
-    void start() noexcept;
     void work() noexcept;
     bool join_job() noexcept;
     void leave_job() noexcept;
@@ -39,10 +59,8 @@ private:
     template <class Done>
     static bool spin_until(Done done) noexcept;
 
-    const int threads_;
-    bool started_ = false;             // touched only by the caller that holds busy_
+    const uint32_t process_ = process_number.load();
     std::vector<std::thread> workers_;
-    std::atomic<bool> busy_{false};    // a caller is running a job
 
     int64_t count_ = 0;                // the job: written while it is closed and nobody has joined
     void (*task_)(void*, int64_t) = nullptr;
@@ -55,6 +73,19 @@ private:
     std::atomic<bool> stop_{false};
     std::mutex mutex_;
     std::condition_variable work_, done_;
+};
+
+class Pool {
+public:
+    explicit Pool(int threads) : threads_(threads < 1 ? 1 : threads) {}
+    ~Pool();
+    int threads() const { return threads_; }
+    void run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept;
+
+private:
+    const int threads_;
+    Claim busy_;            // a caller is running a job
+    Crew* crew_ = nullptr;  // touched only by the caller that is busy
 };
 
 inline void cpu_relax() noexcept {
@@ -90,7 +121,7 @@ inline void leave_processor(int processor) noexcept {
 }
 
 template <class Done>
-bool Pool::spin_until(Done done) noexcept {
+bool Crew::spin_until(Done done) noexcept {
     const auto end = std::chrono::steady_clock::now() + kSpin;
     do {
         for (int i = 0; i < 32; ++i) {
@@ -103,11 +134,41 @@ bool Pool::spin_until(Done done) noexcept {
 
 inline void Pool::run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept {
     // A second caller, or a task that itself runs tasks, does its work alone: no queue, no deadlock.
-    if (count <= 1 || threads_ == 1 || busy_.exchange(true, std::memory_order_acquire)) {
+    if (count <= 1 || threads_ == 1 || !busy_.take()) {
         for (int64_t i = 0; i < count; ++i) task(context, i);
         return;
     }
-    if (!started_) start();
+    // The parent's crew is left as it is: its threads are not here, and its locks may be held by them.
+    if (crew_ == nullptr || !crew_->is_ours()) crew_ = new (std::nothrow) Crew(threads_);
+    if (crew_ != nullptr)
+        crew_->run(count, task, context);
+    else
+        for (int64_t i = 0; i < count; ++i) task(context, i);
+    busy_.release();
+}
+
+inline Pool::~Pool() {
+    if (crew_ != nullptr && crew_->is_ours()) delete crew_;
+}
+
+inline Crew::Crew(int threads) noexcept {
+    try {
+        for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::exception&) {  // no more threads to be had: the ones there are do the work
+    }
+}
+
+inline Crew::~Crew() {
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        stop_.store(true);
+        epoch_.fetch_add(1);
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+}
+
+inline void Crew::run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept {
     count_ = count;
     task_ = task;
     context_ = context;
@@ -121,18 +182,9 @@ inline void Pool::run(int64_t count, void (*task)(void*, int64_t), void* context
     }
     take_tasks();
     wait_for_workers();
-    busy_.store(false, std::memory_order_release);
 }
 
-inline void Pool::start() noexcept {
-    started_ = true;
-    try {
-        for (int i = 1; i < threads_; ++i) workers_.emplace_back([this] { work(); });
-    } catch (const std::exception&) {  // no more threads to be had: the ones there are do the work
-    }
-}
-
-inline void Pool::work() noexcept {
+inline void Crew::work() noexcept {
     uint32_t seen = 0;
     while (!stop_.load()) {
         if (!spin_until([&] { return epoch_.load() != seen; })) {
@@ -151,14 +203,14 @@ inline void Pool::work() noexcept {
     }
 }
 
-inline bool Pool::join_job() noexcept {
+inline bool Crew::join_job() noexcept {
     uint32_t state = state_.load(std::memory_order_relaxed);
     while (state & kOpen)
         if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) return true;
     return false;
 }
 
-inline void Pool::leave_job() noexcept {
+inline void Crew::leave_job() noexcept {
     const uint32_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
     if (before == (kCallerSleeps | 1)) {
         { std::lock_guard<std::mutex> lock(mutex_); }
@@ -166,27 +218,17 @@ inline void Pool::leave_job() noexcept {
     }
 }
 
-inline void Pool::take_tasks() noexcept {
+inline void Crew::take_tasks() noexcept {
     for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) task_(context_, i);
 }
 
-inline void Pool::wait_for_workers() noexcept {
+inline void Crew::wait_for_workers() noexcept {
     auto alone = [this] { return (state_.load(std::memory_order_acquire) & kJoined) == 0; };
     state_.fetch_and(~kOpen, std::memory_order_acq_rel);
     if (spin_until(alone)) return;
     state_.fetch_or(kCallerSleeps, std::memory_order_acq_rel);
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, alone);
-}
-
-inline Pool::~Pool() {
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        stop_.store(true);
-        epoch_.fetch_add(1);
-    }
-    work_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
 }
 
 Pool* pool_create(int threads) noexcept { return new (std::nothrow) Pool(threads); }

@@ -39,6 +39,12 @@ class BackendDevice:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.mod, name)
 
+    def __deepcopy__(self, memo: Any) -> BackendDevice:
+        return self  # a place, not memory
+
+    def __reduce__(self) -> Any:
+        return named, (self.name,)
+
     def enabled(self) -> bool:
         """Whether arrays can be made on this device."""
         return self.mod is not None
@@ -111,6 +117,14 @@ def cuda() -> BackendDevice:
 def default_device() -> BackendDevice:
     """Where arrays go when no device is named."""
     return _CPU
+
+
+def named(name: str) -> BackendDevice:
+    """The device of this name. Raises DeviceError where there is none."""
+    for device in all_devices():
+        if device.name == name:
+            return device
+    raise DeviceError(f"[named] no device {name!r}; there are {all_devices()}")
 
 
 def all_devices() -> list[BackendDevice]:

@@ -162,6 +162,15 @@ class NDArray(Views, Arithmetic):
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # kDLCPU
 
+    def __copy__(self) -> NDArray:
+        return self._copy()
+
+    def __deepcopy__(self, memo: Any) -> NDArray:
+        return self._copy()
+
+    def __reduce__(self) -> Any:
+        return NDArray, (self.shared(), self._device, self.dtype)
+
     # -- moving and copying ------------------------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+
+import numpy
 
 from ..autograd import Tensor
-from .settings import fraction, parameters
+from ..errors import NeedleError
+from .settings import fraction, loaded_settings, parameters, saved_settings
 
 
 class WeightAverage:
     """a = decay a + (1 - decay) p for each tensor p, with a = p at first.
 
-    Give it the running statistics along with the parameters where those are to be averaged too.
+    Give it the running statistics along with the parameters where those are to be averaged too, and give it to a
+    `TrainStep`, which updates it after each of its updates and keeps it with the rest of its state.
     Raises ValueError for a decay outside [0, 1).
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
     """
@@ -37,6 +42,28 @@ class WeightAverage:
             yield
         finally:
             self._set(own)
+
+    def state_dict(self) -> dict[str, numpy.ndarray]:
+        """Copies of the averages by their places, and the decay."""
+        averages = {str(i): numpy.array(average.numpy()) for i, average in enumerate(self.average)}
+        return averages | saved_settings(self, ("decay",))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken. Raises NeedleError when the averages are those of other tensors."""
+        settings = loaded_settings(self, ("decay",), state)
+        arrays = {key: array for key, array in state.items() if key not in settings}
+        given = {key: numpy.shape(array) for key, array in arrays.items()}
+        needed = {str(i): tuple(tensor.shape) for i, tensor in enumerate(self.tensors)}
+        for key in [*needed, *given]:
+            if needed.get(key) != given.get(key):
+                raise NeedleError(
+                    f"[WeightAverage] average {key} needs shape {needed.get(key)}, the state has {given.get(key)}"
+                )
+        self.average = [
+            Tensor(numpy.array(arrays[str(i)]), device=x.device, dtype=x.dtype, requires_grad=False)
+            for i, x in enumerate(self.tensors)
+        ]
+        self.decay = settings.get("decay", self.decay)
 
     def _set(self, values: list[Tensor]) -> None:
         for tensor, value in zip(self.tensors, values, strict=True):

@@ -28,6 +28,7 @@ class Muon(Optimizer):
     """
 
     kept = ("u",)
+    settings = ("lr", "momentum", "decay")
 
     def __init__(
         self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0,

@@ -11,7 +11,7 @@ from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 from .gradients import clip_grad_norm
-from .settings import fraction, parameters, positive, stored
+from .settings import fraction, loaded_settings, parameters, positive, saved_settings, stored
 
 
 class Optimizer:
@@ -22,6 +22,7 @@ class Optimizer:
     """
 
     kept: tuple[str, ...] = ()  # the attributes that hold one array for each parameter: its state between steps
+    settings: tuple[str, ...] = ("lr",)  # the attributes that are numbers which someone may change between steps
     t = 0
     lr: float
 
@@ -38,30 +39,36 @@ class Optimizer:
             param.grad = None
 
     def state_dict(self) -> dict[str, numpy.ndarray]:
-        """What the next step depends on besides parameters and settings, as named numpy arrays."""
+        """What the next step depends on besides the parameters, settings too, as named numpy arrays."""
         arrays = {
             f"{name}.{i}": numpy.array(_as_numpy(getattr(self, name)[param]))
             for name in self.kept
             for i, param in enumerate(self.params)
             if param in getattr(self, name)
         }
-        return arrays | {"t": numpy.array(self.t)}
+        return arrays | {"t": numpy.array(self.t)} | saved_settings(self, self.settings)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken. Raises NeedleError when the state is that of another optimizer."""
-        steps = int(stored(type(self).__name__, state, "t"))
+        """Go on from where `state_dict` was taken, with the settings of then where the state has them.
+
+        Raises NeedleError when the state is that of another optimizer.
+        """
+        steps, settings = int(stored(type(self).__name__, state, "t")), loaded_settings(self, self.settings, state)
+        arrays = {key: array for key, array in state.items() if key != "t" and key not in settings}
         names = {f"{name}.{i}": (name, param) for name in self.kept for i, param in enumerate(self.params)}
-        for key, array in state.items():
-            if key != "t" and (key not in names or tuple(names[key][1].shape) != numpy.shape(array)):
+        for key, array in arrays.items():
+            if key not in names or tuple(names[key][1].shape) != numpy.shape(array):
                 raise NeedleError(
                     f"[{type(self).__name__}] state {key} of shape {numpy.shape(array)} fits no parameter"
                 )
         self.t = steps
         for name in self.kept:
             setattr(self, name, {})
-        for key in state.keys() - {"t"}:
+        for name, value in settings.items():
+            setattr(self, name, value)
+        for key, array in arrays.items():
             name, param = names[key]
-            own = Tensor(numpy.array(state[key]), device=param.device, dtype=param.dtype)
+            own = Tensor(numpy.array(array), device=param.device, dtype=param.dtype)
             getattr(self, name)[param] = own.realize_cached_data()
 
     def _pairs(self) -> list[tuple[Tensor, Any, Any]]:
@@ -99,6 +106,7 @@ class SGD(Optimizer):
     """
 
     kept = ("u",)
+    settings = ("lr", "momentum", "weight_decay")
 
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.0, weight_decay: float = 0.0
@@ -128,6 +136,7 @@ class Adam(Optimizer):
 
     decoupled = False
     kept = ("m", "v")
+    settings = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.01, beta1: float = 0.9, beta2: float = 0.999,
@@ -166,6 +175,7 @@ class NesterovSGD(Optimizer):
     """
 
     kept = ("u",)
+    settings = ("lr", "momentum", "weight_decay", "nesterov")
 
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0,

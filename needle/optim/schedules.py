@@ -10,7 +10,7 @@ import numpy
 
 from ..errors import NeedleError, SettingError
 from ..types import INTEGERS, NUMBERS
-from .settings import stored
+from .settings import loaded_settings, saved_settings, stored
 
 
 def cosine(step: int, steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> float:
@@ -94,17 +94,21 @@ class Schedule:
             )
 
     def state_dict(self) -> dict[str, numpy.ndarray]:
-        """How many updates were made, as a named numpy array."""
-        return {"taken": numpy.array(self.taken)}
+        """How many updates were made, the peak, and the coming update's rate where that was set by hand."""
+        state = {"taken": numpy.array(self.taken), **saved_settings(self, ("peak",))}
+        return state if self.optimizer.lr == self.lr else state | saved_settings(self.optimizer, ("lr",))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken. Raises NeedleError when the schedule is too short for that."""
+        """Go on from where `state_dict` was taken, with the peak of then: this sets the optimizer's rate.
+
+        Load the optimizer's state before. Raises NeedleError when the schedule is too short for that.
+        """
         where = type(self).__name__
-        taken = int(stored(where, state, "taken"))
+        taken, settings = int(stored(where, state, "taken")), loaded_settings(self, ("peak", "lr"), state)
         if taken > self.steps:
             raise NeedleError(f"[{where}] a schedule of {self.steps} steps cannot go on after step {taken}")
-        self.taken = taken
-        self.optimizer.lr = self.lr
+        self.taken, self.peak = taken, settings.get("peak", self.peak)
+        self.optimizer.lr = settings.get("lr", self.lr)
 
 
 class CosineSchedule(Schedule):

@@ -2,8 +2,9 @@
 
 from .gradient_check import check_gradients
 from .history import History
+from .interrupts import Interrupted
 from .loop import fit
 from .step import TrainStep
 from .summary import Summary, summary
 
-__all__ = ["History", "Summary", "TrainStep", "check_gradients", "fit", "summary"]
+__all__ = ["History", "Interrupted", "Summary", "TrainStep", "check_gradients", "fit", "summary"]

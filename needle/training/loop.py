@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from ..errors import NeedleError, SettingError
+from ..errors import DataError, NeedleError, SettingError
 from .checkpoint import RunState, load_run, save_run
 from .history import History, Row
+from .interrupts import Interrupts
+from .lock import locked
 from .progress import Progress
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -22,7 +26,7 @@ CHECKPOINT = "checkpoint.safetensors"
 def fit(
     step: Any, loader: Any, epochs: int, *, folder: str | os.PathLike[str] | None = None, config: Any = None,
     evaluate: Callable[[], Row] | None = None, on_epoch: Callable[[int], object] | None = None,
-    save_every: int | None = None, log_every: int | None = None, title: str = "",
+    save_every: int | None = None, save_minutes: float | None = 5, log_every: int | None = None, title: str = "",
 ) -> History:  # fmt: skip
     """Train: `step(*batch)` for every batch of `loader`, `epochs` times over; the log of it.
 
@@ -33,35 +37,41 @@ def fit(
 
     With `folder`, that holds `log.csv` (a row of means for each epoch, or every `log_every` steps), `loss.svg` (where
     matplotlib is installed), `times.csv` (seconds, which differ from run to run) and `checkpoint.safetensors`, written
-    after each epoch, or every `save_every` steps, and at the end. When `folder` has a checkpoint the run goes on from
-    it, to the same bytes as if it had not been interrupted. `config` is anything that JSON can say; it is kept in the
-    checkpoint, and a run with another one is refused.
+    after each epoch, or every `save_every` steps, when the last one is `save_minutes` old, and at the end. When
+    `folder` has a checkpoint the run goes on from it, to the same bytes as if it had not been interrupted. `config` is
+    anything that JSON can say; it is kept in the checkpoint, and a run with another one is refused.
 
-    Raises NeedleError for a checkpoint of another config, a loss that is not finite, or a loader without batches;
-    DataError for a checkpoint that is damaged; SettingError for a count below 1.
+    With `folder` and in the main thread, SIGINT (Ctrl-C) and SIGTERM let the running step, or evaluation, end; then the
+    run is saved and Interrupted is raised, which is a KeyboardInterrupt, or SystemExit: status 130 or 143. A second
+    signal ends the process at once. Signals that the program handles or ignores are left to it.
+
+    Raises NeedleError for a checkpoint of another config, a loss that is not finite, a loader without batches, or a
+    folder in which another run is; DataError for a checkpoint that is damaged; SettingError for a count below 1.
     """
-    run = _Run(step, loader, epochs, None if folder is None else Path(folder), config, title)
     for name, value in (("save_every", save_every), ("log_every", log_every)):
         if value is not None and value < 1:
             raise SettingError(f"[fit] {name} counts steps, from 1 on, got {value}")
-    run.resume()
-    with run.progress:
+    if save_minutes is not None and not (isinstance(save_minutes, Real) and save_minutes > 0):
+        raise SettingError(f"[fit] save_minutes must be a number greater than 0, or None, got {save_minutes!r}")
+    with _Run(step, loader, epochs, None if folder is None else Path(folder), config, title) as run:
         while run.at.epoch < epochs:
             for metrics in run.batches():
                 run.take(metrics)
                 if log_every and run.at.steps % log_every == 0:
                     run.log()
-                if save_every and run.at.steps % save_every == 0:
+                if (save_every and run.at.steps % save_every == 0) or run.due(save_minutes):
                     run.save()
+                run.end_if_told()
             run.end_epoch(evaluate, on_epoch)
             if save_every is None or run.at.epoch == epochs:
                 run.save()
-    run.plot()
+            run.end_if_told()
+        run.plot()
     return History(run.at.rows)
 
 
 class _Run:
-    """A run in progress: what `fit` does, one method for each thing."""
+    """A run in progress, alone in its folder: what `fit` does, one method for each thing."""
 
     def __init__(self, step: Any, loader: Any, epochs: int, folder: Path | None, config: Any, title: str) -> None:
         self.step, self.loader, self.folder, self.config, self.title = step, loader, folder, config, title
@@ -69,22 +79,34 @@ class _Run:
         self.at = RunState(batches=batches)
         self.keyed = getattr(loader, "seed", None) is not None and hasattr(loader, "load_state_dict")
         self.waiting: Iterator[Any] | None = None  # the batches that remain of an epoch that goes on
-        self.progress = Progress(title, epochs, batches)
+        self.progress, self.interrupts = Progress(title, epochs, batches), Interrupts()
+        self.saved = time.monotonic()
 
-    def resume(self) -> None:
+    def __enter__(self) -> _Run:
+        with ExitStack() as entered:
+            if self.folder is not None:
+                _made(self.folder)
+                entered.enter_context(locked(self.folder))
+                entered.enter_context(self.interrupts)
+                self.resume(self.folder)
+            entered.enter_context(self.progress)
+            self.entered = entered.pop_all()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.entered.__exit__(*exception)
+
+    def resume(self, folder: Path) -> None:
         """Go on from the checkpoint in the folder, if there is one."""
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
         for name in (CHECKPOINT, "log.csv", "loss.svg"):
-            for left in self.folder.glob(f"{name}*.part"):  # of a process that was killed while it wrote
+            for left in folder.glob(f"{name}*.part"):  # of a process that was killed while it wrote
                 left.unlink(missing_ok=True)
-        if not (self.folder / CHECKPOINT).exists():
+        if not (folder / CHECKPOINT).exists():
             return
-        batches, self.at = self.at.batches, load_run(self.folder / CHECKPOINT, self.step, self.config)
+        batches, self.at = self.at.batches, load_run(folder / CHECKPOINT, self.step, self.config)
         if batches != self.at.batches:
             raise NeedleError(
-                f"[fit] {self.folder / CHECKPOINT} was made with a loader of {self.at.batches} batches, "
+                f"[fit] {folder / CHECKPOINT} was made with a loader of {self.at.batches} batches, "
                 f"this one has {batches}"
             )
         if self.keyed:
@@ -92,7 +114,7 @@ class _Run:
         if self.at.position:
             self.waiting = self._skip()
         numpy.random.set_state(self.at.random)
-        History(self.at.rows).write_csv(self.folder / "log.csv")  # rows after the checkpoint are made again
+        History(self.at.rows).write_csv(folder / "log.csv")  # rows after the checkpoint are made again
         self.progress.resumed(self.at.epoch, self.at.position)
 
     def _skip(self) -> Iterator[Any]:
@@ -179,6 +201,23 @@ class _Run:
             if not self.at.position:
                 self.at.epoch_random = None
             save_run(self.folder / CHECKPOINT, self.step, self.at, self.config)
+            self.saved = time.monotonic()
+
+    def due(self, minutes: float | None) -> bool:
+        """Whether the last checkpoint, or the beginning, is that long ago."""
+        return minutes is not None and self.folder is not None and time.monotonic() - self.saved >= 60 * minutes
+
+    def end_if_told(self) -> None:
+        """Save and end the program if a signal says so."""
+        if self.interrupts.caught is not None and self.folder is not None:
+            self.save()
+            at = self.at
+            place = f"in epoch {at.epoch + 1} after batch {at.position}" if at.position else f"after epoch {at.epoch}"
+            self.progress.end_line()
+            self.interrupts.end(
+                f"[fit] ended by {self.interrupts.caught.name} {place}, saved in {self.folder / CHECKPOINT}: "
+                "start the same program again to go on from there"
+            )
 
     def plot(self) -> None:
         """Draw the losses, or say what is missing for it."""
@@ -187,3 +226,11 @@ class _Run:
                 History(self.at.rows).plot(self.folder / "loss.svg", self.title)
             except NeedleError as error:
                 self.progress.line(str(error))
+
+
+def _made(folder: Path) -> None:
+    """Make the folder unless it is there. Raises DataError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"[fit] {folder} cannot be the run's folder: {error.strerror}") from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
+from typing import TextIO
 
 from .history import Row, text
 
@@ -12,7 +14,7 @@ HIDDEN = ("epoch", "step")
 
 
 class Progress:
-    """Reports of one run on standard output. The clock is read for these reports alone."""
+    """Reports of one run on standard output. Nothing else reads its clock."""
 
     def __init__(self, title: str, epochs: int, batches: int | None) -> None:
         self.title = f"{title}  " if title else ""
@@ -26,8 +28,13 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end_line()
+
+    def end_line(self) -> None:
+        """Whatever comes next, an error too, begins a line."""
         if self.open:
-            print(flush=True)  # whatever comes next, an error too, begins a line
+            say("", sys.stdout)
+            self.open = False
 
     def start(self, position: int) -> None:
         """An epoch begins, or goes on at batch `position`."""
@@ -66,8 +73,8 @@ class Progress:
     def line(self, message: str) -> None:
         """A line that stays."""
         self._show(message)
-        print(flush=True)
-        self.open = False
+        self.open = True
+        self.end_line()
 
     def _head(self, epoch: int) -> str:
         return f"{self.title}epoch {epoch + 1}/{self.epochs}"
@@ -75,10 +82,18 @@ class Progress:
     def _show(self, message: str) -> None:
         if self.terminal:
             width = shutil.get_terminal_size().columns - 1
-            print(f"\r{message[:width]:<{width}}", end="", flush=True)
+            say(f"\r{message[:width]:<{width}}", sys.stdout, end="")
             self.open = True
         else:
-            print(message, end="")
+            say(message, sys.stdout, end="")
+
+
+def say(message: str, stream: TextIO, end: str = "\n") -> None:
+    """Print the message. A reader that is gone (`| tee log` ends by the same Ctrl-C) must not end the run as well."""
+    try:
+        print(message, end=end, file=stream, flush=True)
+    except BrokenPipeError:  # what is written from now on, and what is left at the end, goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def numbers(row: Row) -> str:

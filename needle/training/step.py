@@ -10,7 +10,8 @@ import numpy
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
 from ..nn import Module
-from ..optim import GradientAccumulator, Optimizer, clip_grad_norm
+from ..optim import GradientAccumulator, Optimizer, WeightAverage, clip_grad_norm
+from ..optim.settings import loaded_settings
 
 State = dict[str, numpy.ndarray]
 
@@ -21,7 +22,8 @@ class TrainStep:
     Gradients are clipped to the norm `clip_norm` where it is given ("grad_norm" joins the metrics). With `accumulate=n`
     every call is a micro-batch, and every n-th makes an update with the mean of the n gradients: that of one large
     batch, where the loss is a mean and the micro-batches are of one size. `optimizer` and `schedule` may be one each or
-    lists of them, stepped in order. A subclass that overrides `loss(*batch)` trains on anything else.
+    lists of them, stepped in order. `average` (a WeightAverage) takes in the weights after each update. A subclass that
+    overrides `loss(*batch)` trains on anything else.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class TrainStep:
         schedule: Any = None,
         clip_norm: float | None = None,
         accumulate: int = 1,
+        average: WeightAverage | None = None,
     ) -> None:
         if accumulate < 1:
             raise SettingError(f"[TrainStep] accumulate must be at least 1, got {accumulate}")
@@ -41,6 +44,7 @@ class TrainStep:
         self.schedules = list(schedule) if isinstance(schedule, list | tuple) else [schedule] if schedule else []
         self.clip_norm = clip_norm
         self.accumulate = accumulate
+        self.average = average
         self.sums = GradientAccumulator(param for each in self.optimizers for param in each.params)
 
     def loss(self, *batch: Any) -> Tensor:
@@ -76,6 +80,8 @@ class TrainStep:
             optimizer.step()
         for schedule in self.schedules:
             schedule.step()
+        if self.average is not None:
+            self.average.update()
         return metrics
 
     def train(self) -> None:
@@ -90,25 +96,32 @@ class TrainStep:
         """What has a state of its own, by the prefix of its names."""
         parts: dict[str, Any] = {"model": self.model}
         parts |= {f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)}
-        parts |= {f"schedule{i}": schedule for i, schedule in enumerate(self.schedules)}
+        parts |= {f"schedule{i}": schedule for i, schedule in enumerate(self.schedules)}  # after their optimizers
+        parts |= {"average": self.average} if self.average is not None else {}
         return parts | ({"sums": self.sums} if self.accumulate > 1 else {})
 
     def state_dict(self) -> State:
-        """Copies of all that the next step depends on besides settings, as named arrays."""
-        return {
+        """Copies of all that the next step depends on, as named arrays: the optimizers' settings too."""
+        arrays = {
             f"{prefix}.{name}": array
             for prefix, part in self._parts().items()
             for name, array in part.state_dict().items()
         }
+        return arrays | {"clip_norm": numpy.array(self.clip_norm or 0.0)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken. Raises NeedleError when it is the state of another step."""
         parts = self._parts()
         states: dict[str, State] = {prefix: {} for prefix in parts}
+        settings = loaded_settings(self, ("clip_norm",), state)
         for key, array in state.items():
+            if key in settings:
+                continue
             prefix, _, name = key.partition(".")
             if prefix not in parts:
                 raise NeedleError(f"[TrainStep] the state has {key!r}, but this step consists of {', '.join(parts)}")
             states[prefix][name] = array
         for prefix, part in parts.items():
             part.load_state_dict(states[prefix])
+        if settings:
+            self.clip_norm = settings["clip_norm"] or None

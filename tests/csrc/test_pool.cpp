@@ -1,4 +1,7 @@
 // The thread pool: every index exactly once, nested and concurrent callers, start and stop at any time.
+#include <csignal>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "../../csrc/nd/pool_impl.h"
 #include "check.h"
 
@@ -67,6 +70,68 @@ void many_callers() {
     nd::pool_destroy(pool);
 }
 
+// What `child` does in a forked process must come to its end; ThreadSanitizer allows no threads there.
+template <class Child>
+void forked(Child child) {
+#if !defined(__SANITIZE_THREAD__)
+    std::fflush(stdout);
+    const pid_t process = fork();
+    if (process == 0) {
+        alarm(20);
+        child();
+        std::fflush(stdout);
+        _exit(failures != 0);
+    }
+    int status = -1;
+    CHECK(waitpid(process, &status, 0) == process && status == 0, "the child ended with status %d", status);
+#else
+    (void)child;
+#endif
+}
+
+void children() {
+    nd::Pool* pool = nd::pool_create(3);
+    for (int rounds : {0, 3}) {  // before the pool has threads, and with them
+        for (int round = 0; round < rounds; ++round) once_each(nd::pool_executor(pool), 50);
+        forked([&] { nd::pool_destroy(pool); });
+        forked([&] { once_each(nd::pool_executor(pool), 50); });
+        forked([&] {
+            for (int round = 0; round < 50; ++round) once_each(nd::pool_executor(pool), 50);
+            forked([&] {
+                once_each(nd::pool_executor(pool), 50);
+                nd::pool_destroy(pool);
+            });
+            nd::pool_destroy(pool);
+        });
+    }
+    nd::pool_destroy(pool);
+}
+
+// The pool is at work for another thread, which the child does not have.
+void children_of_a_pool_at_work() {
+    nd::Pool* pool = nd::pool_create(3);
+    std::atomic<bool> stop{false};
+    std::thread caller([&] {
+        while (!stop.load()) nd::parallel(nd::pool_executor(pool), 16, [](int64_t) { nd::cpu_relax(); });
+    });
+    for (int round = 0; round < 50; ++round)
+        forked([&] {
+            once_each(nd::pool_executor(pool), 50);
+            nd::pool_destroy(pool);
+        });
+    stop.store(true);
+    caller.join();
+    nd::pool_destroy(pool);
+}
+
+void claims() {
+    nd::Claim claim;
+    CHECK(claim.take() && !claim.take(), "a claim is for one");
+    forked([&] { CHECK(claim.take() && !claim.take(), "what the parent holds is free in a child"); });
+    claim.release();
+    CHECK(claim.take(), "what was released is free");
+}
+
 void unused() {
     nd::pool_destroy(nd::pool_create(8));
     nd::pool_destroy(nullptr);
@@ -82,6 +147,9 @@ int main() {
     slow_worker();
     nested();
     many_callers();
+    children();
+    children_of_a_pool_at_work();
+    claims();
     unused();
     return finish("test_pool");
 }

@@ -56,6 +56,15 @@ def test_it_holds_data_only_and_no_time(path):
     assert at.position == 2 and at.rows == run["rows"] and len(at.rows) == 1
 
 
+def test_one_from_before_settings_belonged_to_it_is_loaded(path):
+    settings = {f"step.optimizer0.{name}" for name in optim.Adam.settings} | {"step.schedule0.peak", "step.clip_norm"}
+    assert settings <= set(read_safetensors(path)[0])
+    ours = step()
+    ours.clip_norm = 2.0
+    load_run(changed(path, dict.fromkeys(settings)), ours, CONFIG)
+    assert ours.schedules[0].taken == 1 and ours.optimizers[0].lr == ours.schedules[0].lr and ours.clip_norm == 2.0
+
+
 REFUSED = [
     ({"random": None}, {}, "state of the random generator is malformed"),
     ({"random": np.zeros(3, "uint32")}, {}, "state of the random generator is malformed"),
@@ -74,6 +83,8 @@ REFUSED = [
     ({"step.schedule0.taken": np.array(99)}, {}, r"\[OneCycle\] a schedule of 20 steps cannot go on after step 99"),
     ({"step.schedule0.taken": np.array([1, 2])}, {}, r"\[OneCycle\] taken of the state must be one number"),
     ({"step.sums.weight": np.array(np.nan)}, {}, r"\[GradientAccumulator\] weight of the state must be one number"),
+    ({"step.optimizer0.lr": np.array(np.inf)}, {}, r"\[Adam\] lr of the state must be one finite number, got inf"),
+    ({"step.clip_norm": np.zeros(2)}, {}, r"\[TrainStep\] clip_norm of the state must be one finite"),
     ({"step.sums.weight": None}, {}, r"\[GradientAccumulator\] the state lacks 'weight'"),
     ({"step.model.modules.0.weight": None}, {}, "missing modules.0.weight"),
     ({"step.model.modules.0.weight": np.zeros((2, 3))}, {}, "modules.0.weight needs dtype float32, got float64"),

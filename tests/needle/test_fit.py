@@ -80,6 +80,24 @@ def test_an_interrupted_run_ends_with_the_bytes_of_one_that_was_not(tmp_path, op
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
+def test_what_was_set_by_hand_comes_back_when_a_run_goes_on(tmp_path):
+    def by_hand(step):
+        def on_epoch(epoch):
+            if epoch == 1:
+                step.optimizers[0].lr, step.clip_norm = 5e-5, 0.5
+
+        return on_epoch
+
+    for folder, stop_at in (("whole", 0), ("broken", 7), ("broken", 0)):
+        step, loader = pieces(stop_at)
+        try:
+            ndl.fit(step, loader, 3, folder=tmp_path / folder, on_epoch=by_hand(step))
+        except Stop:
+            assert folder == "broken"
+        assert step.optimizers[0].lr == 5e-5 and step.clip_norm == 0.5
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
 class KeyedByEpoch:
     """Batches in an order that `set_epoch` alone decides, as a user may write them."""
 

@@ -204,6 +204,96 @@ def test_a_step_frees_large_inputs_that_require_gradients(optimizer):
         gc.enable()
 
 
+def stepped(opt, param, times=2, seed=3):
+    for i in range(times):
+        param.grad = tensor(values(3, 4, seed=seed + i))
+        opt.step()
+    return param.numpy()
+
+
+BY_HAND = [
+    (optim.SGD, {"lr": 5e-5, "momentum": 0.5, "weight_decay": 0.1}),
+    (optim.Adam, {"lr": 5e-5, "beta1": 0.5, "beta2": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
+    (optim.AdamW, {"lr": np.float32(0.3), "weight_decay": 1}),
+    (optim.NesterovSGD, {"lr": 1, "momentum": 0.5, "weight_decay": 0.1, "nesterov": False}),
+    (optim.Muon, {"lr": 5e-5, "momentum": 0.5, "decay": 0.1}),
+    (optim.SGD, {"lr": -0.1}),
+]
+
+
+@pytest.mark.parametrize(("make", "settings"), BY_HAND)
+def test_settings_changed_by_hand_belong_to_the_state(make, settings):
+    param = nn.Parameter(tensor(values(3, 4)))
+    opt = make([param])
+    stepped(opt, param)
+    for name, value in settings.items():
+        setattr(opt, name, value)
+    copy = nn.Parameter(tensor(param.numpy()))
+    resumed = make([copy])
+    resumed.load_state_dict(opt.state_dict())
+    assert {name: getattr(resumed, name) for name in settings} == settings
+    np.testing.assert_array_equal(stepped(resumed, copy), stepped(opt, param))
+
+
+@pytest.mark.parametrize("make", [*OPTIMIZERS, optim.Muon])
+def test_a_state_from_before_settings_belonged_to_it_keeps_those_of_now(make):
+    param = nn.Parameter(tensor(values(3, 4)))
+    old = {name: array for name, array in make([param]).state_dict().items() if name not in make.settings}
+    assert set(old) == {"t"}
+    opt = make([param], lr=0.5)
+    opt.load_state_dict(old)
+    assert opt.lr == 0.5
+
+
+@pytest.mark.parametrize("wrong", [np.array(np.nan), np.array(np.inf), np.zeros(2), np.array("x")])
+def test_a_state_with_settings_that_are_no_numbers_is_refused(wrong):
+    param = nn.Parameter(tensor(values(3, 4)))
+    opt = optim.Adam([param], lr=0.25)
+    with pytest.raises(NeedleError, match=r"\[Adam\] lr of the state must be one finite number, got"):
+        opt.load_state_dict(opt.state_dict() | {"lr": wrong, "beta1": np.array(0.5)})
+    assert opt.lr == 0.25 and opt.beta1 == 0.9
+
+
+def test_an_average_goes_on_from_its_state():
+    param, plain = nn.Parameter(tensor(values(3, 4))), nn.Parameter(tensor(values(2)))
+    average = optim.WeightAverage([param, plain], decay=0.75)
+    param.data = tensor(values(3, 4, seed=1))
+    average.update()
+    resumed = optim.WeightAverage([param, plain])
+    resumed.load_state_dict(average.state_dict())
+    for each in (average, resumed):
+        each.update()
+    assert resumed.decay == 0.75
+    for a, b in zip(resumed.average, average.average, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    for wrong in ({"0": np.zeros(3)}, {"2": np.zeros(3)}):
+        with pytest.raises(NeedleError, match=r"\[WeightAverage\] average \d needs shape .*, the state has \(3,\)"):
+            average.load_state_dict(average.state_dict() | wrong)
+
+
+def test_a_step_keeps_its_average():
+    def step():
+        np.random.seed(0)
+        model = nn.Linear(4, 3)
+        average = optim.WeightAverage(model.parameters(), decay=0.5)
+        opt = optim.SGD(model.parameters(), lr=1.0)
+        return ndl.TrainStep(model, nn.SoftmaxLoss(), opt, accumulate=2, average=average)
+
+    batch = tensor(values(6, 4)), tensor([0, 1, 2, 0, 1, 2])
+    whole, first, second = step(), step(), step()
+    before = whole.average.average[0].numpy()
+    for i in range(5):
+        whole(*batch)
+        (first if i < 3 else second)(*batch)
+        if i == 2:
+            second.load_state_dict(first.state_dict())
+    for a, b in zip(second.average.average, whole.average.average, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert (before != whole.average.average[0].numpy()).any()
+    with whole.average.applied():
+        assert not np.array_equal(whole.model.weight.numpy(), second.model.weight.numpy())
+
+
 def test_weight_average():
     param = nn.Parameter(tensor([1.0]))
     average = optim.WeightAverage([param], decay=0.75)

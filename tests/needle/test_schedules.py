@@ -95,6 +95,40 @@ def test_going_on_from_a_state(make):
         make(optimizer(), 5).load_state_dict(first.state_dict())
 
 
+def test_the_schedule_owns_the_rate_of_its_optimizer():
+    opt = optimizer()
+    schedule = optim.LinearSchedule(opt, 10)
+    schedule.step()
+    schedule.peak = 0.25  # by hand: for all updates from the next step on
+    schedule.step()
+    again = optimizer()
+    resumed = optim.LinearSchedule(again, 20)
+    again.lr = 7.0
+    resumed.load_state_dict(schedule.state_dict())
+    assert (resumed.peak, resumed.taken) == (0.25, 2)
+    assert again.lr == optim.linear(2, 20, 0.25)  # that of the longer schedule, as it is continued
+
+
+def test_a_rate_set_by_hand_under_a_schedule_holds_for_one_update_after_resuming_too():
+    opt, again = optimizer(), optimizer()
+    schedule, resumed = optim.CosineSchedule(opt, 10), optim.CosineSchedule(again, 10)
+    schedule.step()
+    opt.lr = 0.125
+    resumed.load_state_dict(schedule.state_dict())
+    assert again.lr == 0.125
+    for each in (schedule, resumed):
+        each.step()
+    assert again.lr == opt.lr == schedule.lr
+
+
+def test_a_state_from_before_the_peak_belonged_to_it():
+    schedule = optim.OneCycle(optimizer(), 10, peak=2.0)
+    schedule.load_state_dict({"taken": np.array(4)})
+    assert schedule.peak == 2.0 and schedule.optimizer.lr == schedule.lr == optim.one_cycle(4, 10, 2.0)
+    with pytest.raises(NeedleError, match=r"\[OneCycle\] peak of the state must be one finite number, got nan"):
+        schedule.load_state_dict({"taken": np.array(4), "peak": np.array(np.nan)})
+
+
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(SettingError, match="at least 1 step and a warmup within them, got 0 and 0"):
         optim.CosineSchedule(optimizer(), 0)

@@ -98,3 +98,29 @@ assert total() == before
 print("fine")
 """
     assert run(program, NEEDLE_NUM_THREADS="3") == "fine"
+
+
+def test_a_child_of_a_process_at_work_ends():
+    program = """
+import os, signal, sys, threading
+import numpy as np
+from needle import backend_ndarray as nd
+x = nd.array(np.ones((1000, 1000)))
+def total(): return float((x.exp() * 2).sum().numpy()[0])
+before, stop = total(), threading.Event()
+def work():
+    while not stop.is_set(): total()
+worker = threading.Thread(target=work)
+worker.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        sys.exit(any(total() != before for _ in range(3)))
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+worker.join()
+assert total() == before
+print("fine")
+"""
+    assert run(program, NEEDLE_NUM_THREADS="3") == "fine"

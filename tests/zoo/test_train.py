@@ -113,3 +113,10 @@ def test_passes_over_the_batches_of_an_epoch_do_not_disturb_each_other() -> None
 def test_the_schedule_rises_and_falls() -> None:
     values = [muon.triangle(step / 100, warmup=0.1) for step in range(101)]
     assert values[0] == 0 and values[100] == 0 and max(values) == values[10] == 1
+
+
+def test_what_was_set_by_hand_belongs_to_the_state_of_the_step(resnet9: registry.Entry) -> None:
+    steps = [resnet9.recipe.step(resnet9.build(**resnet9.tiny.model), 10) for _ in range(2)]
+    steps[0].muon.momentum, steps[0].adam.weight_decay, steps[0].adam.beta2 = 0.5, 0.25, 0.9
+    steps[1].load_state_dict(steps[0].state_dict())
+    assert (steps[1].muon.momentum, steps[1].adam.weight_decay, steps[1].adam.beta2) == (0.5, 0.25, 0.9)

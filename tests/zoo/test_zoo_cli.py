@@ -1,5 +1,7 @@
 """The command line: what it lists, trains and makes, and what it says to mistakes."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,22 @@ def test_a_language_model_writes_on(capsys: Capture, tmp_path: Path) -> None:
     assert texts[0] == texts[1] != texts[2] and texts[0].startswith("the ") and len(texts[0]) == 25
 
 
+def test_a_training_that_is_interrupted_says_how_to_go_on(capsys: Capture, tmp_path: Path, monkeypatch) -> None:
+    command = ["train", "dcgan", "--tiny", "--epochs", "2", "--folder", str(tmp_path), "--save-minutes", "0.5"]
+
+    def signalling(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(type(zoo.entry("dcgan").recipe), "sample", signalling)
+    with pytest.raises(SystemExit) as raised:
+        main(command)
+    assert raised.value.code == 130
+    said = capsys.readouterr().err
+    assert said.startswith("[fit] ended by SIGINT after epoch 1, saved in ") and said.count("\n") == 1
+    monkeypatch.undo()
+    assert main(command) == 0 and "epoch 2/2  goes on" in capsys.readouterr().out
+
+
 MISTAKES = {
     "card resnet99": "no model 'resnet99'; there are ",
     "evaluate resnet9 --data FOLDER": "holds neither",
@@ -53,6 +71,7 @@ MISTAKES = {
     "sample resnet9": "resnet9 makes no pictures",
     "generate resnet9": "resnet9 writes no text",
     "sample resnet9 --weights FOLDER/none": "none cannot be read",
+    "train dcgan --tiny --save-minutes 0": "save_minutes must be a number greater than 0",
     "train dcgan --tiny --record": "leave out --tiny or --record",
     "train dcgan --data FOLDER": "does not exist",
 }
