@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 
 from ..errors import NeedleError, SettingError
+from ..optim.settings import whole
 from .checkpoint import RunState, load_run, save_run
 from .history import History, Row
 from .progress import Progress
@@ -40,6 +41,7 @@ def fit(
     Raises NeedleError for a checkpoint of another config, a loss that is not finite, or a loader without batches;
     DataError for a checkpoint that is damaged; SettingError for a count below 1.
     """
+    whole("fit", least=0, epochs=epochs)
     run = _Run(step, loader, epochs, None if folder is None else Path(folder), config, title)
     for name, value in (("save_every", save_every), ("log_every", log_every)):
         if value is not None and value < 1:
