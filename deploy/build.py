@@ -212,8 +212,10 @@ def _run(work: Path, *arguments: str) -> None:
     if result.returncode != 0:
         if os.strerror(errno.ENOSPC) in result.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work))
-        said = "\n".join(result.stderr.splitlines()[:20])
-        raise BuildError(f"[build] {' '.join(compiler())} {' '.join(arguments)} failed:\n{said}")
+        lines = result.stderr.splitlines()[:20]
+        first = next((line for line in lines if "error" in line), "it did not say why")
+        detail = "".join(f"\n{line}" for line in (" ".join(command), *lines)) if lines else ""
+        raise BuildError(f"[build] the C++ compiler '{compiler()[0]}' failed: {first}{detail}")
 
 
 def _built(folder: Path, program: Program, seconds: float) -> Built:

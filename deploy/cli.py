@@ -35,7 +35,8 @@ def parser() -> CommandParser:
     freeze.add_argument("model", help="package:name, such as zoo:resnet9")
     freeze.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
 
-    inspect = of_file("inspect", lambda a: commands.inspect_command(a.path, a.optimized), "print the graph in a .nd file")
+    about = "print the graph in a .nd file"
+    inspect = of_file("inspect", lambda a: commands.inspect_command(a.path, a.optimized), about)
     inspect.add_argument("--optimized", action="store_true", help="after the compiler's passes")
 
     about = "compile a .nd file to a shared library, a command and a header"

@@ -40,12 +40,13 @@ def frozen(model: Any, source: str) -> Graph:
     card = getattr(model, "card", None) or {}
     image = image_of(card)
     if image is not None:
-        names = {"input_names": ["image"], "output_names": ["logits"]}
-        graph = freeze(model, Type((1, image.channels, image.height, image.width)), **names)
+        example = Type((1, image.channels, image.height, image.width))
+        graph = freeze(model, example, input_names=["image"], output_names=["logits"])
     elif hasattr(model, "example"):
         graph = freeze(model, model.example())
     else:
-        raise DeployError(f"[freeze] '{source}' has neither a card with an image input nor example(); use deploy.freeze")
+        lacks = "has neither a card with an image input nor an example()"
+        raise DeployError(f"[freeze] '{source}' {lacks}; use deploy.freeze")
     return Graph(graph.inputs, graph.outputs, card)
 
 

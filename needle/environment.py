@@ -63,9 +63,8 @@ def home() -> Path:
     try:
         return Path.home() / ".cache" / "needle"
     except RuntimeError:
-        raise SettingError(
-            "[needle] this user has no home folder to keep a cache in; set NEEDLE_HOME to a folder that can be written to"
-        ) from None
+        advice = "set NEEDLE_HOME to a folder that can be written to"
+        raise SettingError(f"[needle] this user has no home folder to keep a cache in; {advice}") from None
 
 
 def kept(folder: str) -> Path:

@@ -246,7 +246,7 @@ def checksum(module: nn.Module) -> int:
     """A number that training changes."""
     found = 0
     for array in module.state_dict().values():
-        found = zlib.crc32(numpy.ascontiguousarray(array), found)
+        found = zlib.crc32(numpy.ascontiguousarray(array).tobytes(), found)
     return found
 
 
@@ -272,10 +272,8 @@ def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, An
 def _run(record: Entry, seed: int | None) -> Run:
     runs = record.runs
     if not runs:
-        raise ZooError(
-            f"[zoo] {record.name} has no trained weights; train it with: needle-zoo train {record.name}; or name a file "
-            "of them: --weights"
-        )
+        train = f"needle-zoo train {record.name}"
+        raise ZooError(f"[zoo] {record.name} has no trained weights; train it with: {train}; or name a file: --weights")
     for run in runs:
         if seed is None or run.seed == seed:
             return run

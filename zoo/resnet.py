@@ -87,8 +87,9 @@ class BasicBlock(nn.Module):
 class CifarResNet(nn.Module):
     """Images (B, 3, H, W) to logits (B, classes): 6 blocks + 2 layers, a stage of `blocks` for each of the `widths`.
 
-    A stage after the first halves height and width. Raises SettingError for a count below 1. Source: He et al., "Deep residual learning for image recognition",
-    2015, section 4.2; `blocks` = 3, 5, 7, 9, 18 are its ResNet-20, 32, 44, 56 and 110.
+    A stage after the first halves height and width. Raises SettingError for a count below 1.
+    Source: He et al., "Deep residual learning for image recognition", 2015, section 4.2; `blocks` = 3, 5, 7, 9, 18 are
+    its ResNet-20, 32, 44, 56 and 110.
     """
 
     def __init__(

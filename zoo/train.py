@@ -71,8 +71,7 @@ def train(
     path = entry.home / "weights" if record else home
     path = path / f"{entry.name}-{'tiny' if tiny else recipe.dataset.replace('-', '')}-seed{seed}.safetensors"
     run = Run(seed, path.name, _save(path, entry, model, seed, config), metrics, _seconds(home), commit)
-    with atomic_write(home / "run.json") as file:
-        file.write((json.dumps(asdict(run), indent=1) + "\n").encode())
+    _write_json(home / "run.json", asdict(run))
     if record:
         _record(entry, recipe, run)
     numbers = [f"{metric} {shown(metric, value)}" for metric, value in metrics.items()]
@@ -114,8 +113,12 @@ def _record(entry: Entry, recipe: Recipe, run: Run) -> None:
     path = entry.home / "cards" / f"{entry.name}.json"
     runs = sorted([*(r for r in entry.runs if r.seed != run.seed), run], key=lambda r: r.seed)
     _make(path.parent)
+    _write_json(path, {"recipe": asdict(recipe), "runs": [asdict(r) for r in runs]})
+
+
+def _write_json(path: Path, facts: dict[str, Any]) -> None:
     with atomic_write(path) as file:
-        file.write((json.dumps({"recipe": asdict(recipe), "runs": [asdict(r) for r in runs]}, indent=1) + "\n").encode())
+        file.write((json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _commit() -> str:

@@ -1,4 +1,4 @@
-"""The grammar that the commands share: `--version`, `--completion`, numbers with bounds, and mistakes answered with 2."""
+"""The grammar that the commands share: `--version`, `--completion`, `--json`, `--plugin`, and numbers with bounds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that also knows `--version`; the root of a command gets `--completion` too, by `completion()`.
-
-    No flag may be shortened: an abbreviation that works today would break when a flag is added.
+    """A parser with the flags of this family of commands, each kind added by its method. No flag may be shortened:
+    an abbreviation that works today would break when a flag is added.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -98,7 +97,8 @@ def number(least: float, most: float = math.inf, *, above: bool = False) -> Call
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and least <= value <= most and not (above and value == least)):
-            bounds = (f"above {least:g}" if above else f"from {least:g}") + (f" to {most:g}" if most < math.inf else " on")
+            end = f" to {most:g}" if most < math.inf else "" if above else " on"
+            bounds = f"{'above' if above else 'from'} {least:g}{end}"
             raise argparse.ArgumentTypeError(f"must be a number {bounds}, got {text!r}")
         return value
 

@@ -14,7 +14,7 @@ COLOURS = {"error": "31", "warning": "33"}  # red, yellow
 
 
 def coloured(text: str, colour: str, stream: TextIO) -> str:
-    """The text in one of COLOURS, if `stream` is a terminal that has them. NO_COLOR (https://no-color.org) is obeyed."""
+    """The text in one of COLOURS, if `stream` is a terminal that has them and NO_COLOR (no-color.org) is not set."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return text if plain else f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
 

@@ -155,8 +155,9 @@ def fetch(url: str, target: Path, checksum: str) -> Path:
             if digest.hexdigest() != expected:
                 raise DataError(f"[fetch] {url} has {algorithm} {digest.hexdigest()}, expected {expected}")
     except OSError as error:
-        reason = getattr(error, "reason", error)  # urllib's own text is not for people
-        raise DataError(f"[fetch] {url} could not be downloaded: {getattr(reason, 'strerror', None) or reason}") from None
+        cause = getattr(error, "reason", error)  # urllib's own text is not for people
+        reason = getattr(cause, "strerror", None) or cause
+        raise DataError(f"[fetch] {url} could not be downloaded: {reason}") from None
     return target
 
 
