@@ -269,7 +269,8 @@ def test_plugins_run_once_and_also_come_from_the_environment(
     for name in ("one_plugin", "two_plugin"):
         (tmp_path / f"{name}.py").write_text(f"import sys\nsys.ran.append({name!r})\n")
     monkeypatch.setattr(sys, "ran", [], raising=False)
-    monkeypatch.setenv("NEEDLE_PLUGINS", os.pathsep.join(str(tmp_path / f"{x}.py") for x in ("two_plugin", "one_plugin")))
+    named = [str(tmp_path / f"{name}.py") for name in ("two_plugin", "one_plugin")]
+    monkeypatch.setenv("NEEDLE_PLUGINS", os.pathsep.join(named))
     for _ in range(2):
         assert act(tmp_path / "one_plugin.py", capsys) == (0, "")
     assert sys.ran == ["two_plugin", "one_plugin"]  # type: ignore[attr-defined]

@@ -77,7 +77,7 @@ def test_own_models_are_at_home_in_every_command(
     monkeypatch.setattr(builder, "variants", dict)
     monkeypatch.setattr(builder, "FLAGS", tuple(flag.replace("-O2", "-O0") for flag in builder.FLAGS))
     told = done(f"needle-zoo train stripes --plugin {own} --seeds 2", capsys).split("Next:")[1].splitlines()
-    evaluate, predict, freeze, run, serve = (line.strip() for line in told if line)
+    evaluate, predict, freeze, _, serve = (line.strip() for line in told if line)
     assert all(f"--plugin {own}" in line for line in (evaluate, predict, freeze))
     metrics = json.loads(done(f"{evaluate} --json", capsys))
     assert metrics["top1"] > 0.5  # of ten: chance is 0.1
