@@ -24,6 +24,7 @@ tools:
 
 $(VENV)/.ready: pyproject.toml | tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt install python3-venv"; exit 1; }
+	@echo "installing what needle needs into $(VENV): a minute or so, once"
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(call needs,p["dependencies"] + p["optional-dependencies"]["build"])
 	@touch $@
@@ -33,12 +34,15 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.ready
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(SOURCES)
+	@echo "compiling needle's extension: a minute or two, once"
 	PATH="$(CURDIR)/$(BIN):$$PATH" flock $(VENV)/.lock $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --config-settings=cmake.define.NEEDLE_VARIANTS=$(VARIANTS) --editable .
 	@touch $@
+	@echo "the commands are $(BIN)/needle-zoo, $(BIN)/needle-deploy and $(BIN)/needle-serve; '. $(BIN)/activate' puts them on the path"
 
 build: $(VENV)/.built  ## compile the extension (does nothing when nothing changed)
 
 serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
+	@echo "starting the server; its first start compiles the model, a minute or so, and serves it interpreted meanwhile"
 	$(BIN)/needle-serve --port $(PORT)
 
 test: build $(VENV)/.dev  ## run the tests

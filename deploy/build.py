@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,10 +12,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+
+from needle.environment import home, kept, unwritable
+from needle.errors import SettingError
 
 from .emit.emit import Program, emit
 from .emit.main import main_program
@@ -22,6 +27,7 @@ from .errors import BuildError
 from .ir import Graph
 from .passes import optimize
 
+Compiling = Callable[[str], AbstractContextManager[object]]
 FLAGS = (
     "-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
     "-fPIC", "-fvisibility=hidden", "-pthread",
@@ -54,29 +60,31 @@ class Built:
 
 
 def build(
-    graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model"
-) -> Built:
+    graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model",
+    compiling: Compiling = lambda name: nullcontext(),
+) -> Built:  # fmt: skip
     """Compile a graph, or the `.nd` file at a path, for every instruction set of this kind of machine.
 
     The files go to the folder `out`, or stay in the cache, a folder named by the hash of what was compiled under
-    `NEEDLE_HOME` (default `~/.cache/needle`). Raises EmitError if the graph cannot be written as a program, and
-    BuildError if there is no C++ compiler (`CXX`, default `c++`) or it fails.
+    `NEEDLE_HOME` (default `~/.cache/needle`); with `out` no cache is needed. `compiling(name)` is a context that is
+    entered while the compiler works, to show it. Raises EmitError if the graph cannot be written as a program,
+    BuildError if there is no C++ compiler (`CXX`, default `c++`), it fails or `out` cannot be written, and SettingError
+    if the cache is needed and cannot be written.
     """
     graph = graph if isinstance(graph, Graph) else Graph.load(graph)
     program, files = _program(graph, name)
-    folder = cache_folder() / _key(files)
-    started = time.monotonic()
-    seconds = 0.0
-    if not (folder / "built.json").is_file():
-        _compile_into(folder, files, program)
-        seconds = time.monotonic() - started
+    try:
+        folder, seconds = _cached(files, program, compiling)
+    except SettingError:
+        if out is None:
+            raise
+        started = time.monotonic()
+        with compiling(name):
+            _deliver(Path(out), lambda work: _compile(work, files, program))
+        return _built(Path(out), program, time.monotonic() - started)
     if out is not None:
-        target = Path(out)
-        target.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            shutil.copy2(path, target / path.name)
-        folder = target
-    return _built(folder, program, seconds)
+        _deliver(Path(out), lambda work: shutil.copytree(folder, work, dirs_exist_ok=True))
+    return _built(folder if out is None else Path(out), program, seconds)
 
 
 def find(graph: Graph, *, name: str = "model") -> Path | None:
@@ -86,9 +94,12 @@ def find(graph: Graph, *, name: str = "model") -> Path | None:
     """
     program, files = _program(graph, name)
     try:
-        folders = [cache_folder() / _key(files)]
+        cache = home() / "compiled"
+        folders = [cache / _key(files)]
+    except SettingError:
+        return None
     except BuildError:
-        folders = sorted(x.parent for x in cache_folder().glob("*/built.json"))
+        folders = sorted(x.parent for x in cache.glob("*/built.json"))
     for folder in folders:
         record = folder / "built.json"
         if record.is_file() and json.loads(record.read_text()) == {"graph": program.hash, "name": name}:
@@ -102,10 +113,10 @@ def _program(graph: Graph, name: str) -> tuple[Program, dict[str, bytes]]:
     return program, {**program.files, f"{name}_main.cpp": main_program(graph, name)}
 
 
-def cache_folder() -> Path:
-    """Where compiled models are kept."""
-    home = os.environ.get("NEEDLE_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "needle") / "compiled"
+def program_name(path: str | os.PathLike[str]) -> str:
+    """A C identifier from a file's name, or a model's."""
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in Path(path).stem.lower())
+    return name if name[:1].isalpha() else f"model_{name}"
 
 
 def compiler() -> list[str]:
@@ -129,27 +140,54 @@ def _key(files: dict[str, bytes]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:32]
 
 
-def _compile_into(folder: Path, files: dict[str, bytes], program: Program) -> None:
-    """Compile in a temporary folder, which then becomes `folder` in one step."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+def _cached(files: dict[str, bytes], program: Program, compiling: Compiling) -> tuple[Path, float]:
+    """The folder in the cache, and the seconds it took to compile it now. SettingError if it cannot be written."""
+    folder = kept("compiled") / _key(files)
+    if (folder / "built.json").is_file():
+        return folder, 0.0
+    started = time.monotonic()
     try:
-        for name, data in files.items():
-            (work / name).write_bytes(data)
-        _compile(work, program.name)
-        (work / "built.json").write_text(json.dumps({"graph": program.hash, "name": program.name}))
+        with compiling(program.name), _temporary(folder.parent) as work:
+            _compile(work, files, program)
+            try:
+                work.rename(folder)
+            except OSError:  # another process was faster; its files are the same
+                if not (folder / "built.json").is_file():
+                    raise
+    except OSError as error:
+        raise unwritable(folder.parent, error) from None
+    return folder, time.monotonic() - started
+
+
+def _deliver(out: Path, fill: Callable[[Path], object]) -> None:
+    """Put into the folder `out` what `fill` puts into an empty one, each file whole. BuildError if that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with _temporary(out) as work:
+            fill(work)
+            for path in work.iterdir():
+                path.replace(out / path.name)
+    except (OSError, shutil.Error) as error:
+        reason = getattr(error, "strerror", None) or "not all of its files could be copied"
+        raise BuildError(f"[build] {out} cannot be written: {reason}; name another folder") from None
+
+
+@contextmanager
+def _temporary(parent: Path) -> Iterator[Path]:
+    """A folder inside `parent` that is gone after the block, unless it was renamed."""
+    work = Path(tempfile.mkdtemp(dir=parent, prefix=".building-"))
+    try:
         work.chmod(0o755)
-        try:
-            work.rename(folder)
-        except OSError:  # another process was faster; its files are the same
-            if not (folder / "built.json").is_file():
-                raise
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _compile(work: Path, name: str) -> None:
-    """Objects side by side, then the library and the command."""
+def _compile(work: Path, files: dict[str, bytes], program: Program) -> None:
+    """Objects side by side, then the library and the command; what they were made of stays beside them."""
+    name = program.name
+    for file, data in files.items():
+        (work / file).write_bytes(data)
     objects = {"main.o": [f"{name}_main.cpp"], "weights.o": [f"{name}_weights.S"]}
     several = variants()
     for level, flags in several.items():
@@ -163,14 +201,21 @@ def _compile(work: Path, name: str) -> None:
     _run(work, *static, "-pthread", "main.o", *parts, "-o", name)
     for part in objects:
         (work / part).unlink()
+    (work / "built.json").write_text(json.dumps({"graph": program.hash, "name": name}))
 
 
 def _run(work: Path, *arguments: str) -> None:
-    """One call of the compiler. Raises BuildError with what it said."""
-    result = subprocess.run([*compiler(), *arguments], cwd=work, capture_output=True, text=True, check=False)
+    """One call of the compiler, whose own files go to `work` too. BuildError with what it said; OSError: disk full."""
+    environment = os.environ | {"TMPDIR": str(work)}
+    command = [*compiler(), *arguments]
+    result = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        said = "\n".join(result.stderr.splitlines()[:20])
-        raise BuildError(f"[build] {' '.join(compiler())} {' '.join(arguments)} failed:\n{said}")
+        if os.strerror(errno.ENOSPC) in result.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work))
+        lines = result.stderr.splitlines()[:20]
+        first = next((line for line in lines if "error" in line), "it did not say why")
+        detail = "".join(f"\n{line}" for line in (" ".join(command), *lines)) if lines else ""
+        raise BuildError(f"[build] the C++ compiler '{compiler()[0]}' failed: {first}{detail}")
 
 
 def _built(folder: Path, program: Program, seconds: float) -> Built:

@@ -2,65 +2,71 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from needle.errors import NeedleError
+from needle.commands import Answer, CommandParser, number, run, whole
 
 from . import commands
-from .errors import DeployError
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """The arguments of every subcommand."""
-    top = argparse.ArgumentParser(prog="needle-deploy", description=__doc__)
+    top = CommandParser(prog="needle-deploy", description=__doc__)
+    top.shared()
     sub = top.add_subparsers(dest="command", required=True, metavar="command")
 
-    freeze = sub.add_parser("freeze", help="record a trained model as a .nd file")
+    def command(name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:
+        added: CommandParser = sub.add_parser(name, help=about, description=about)
+        added.answers()
+        added.set_defaults(run=do)
+        return added
+
+    def of_file(name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:
+        added = command(name, do, about)
+        added.add_argument("path", type=Path, metavar="FILE", help="a .nd file")
+        return added
+
+    freeze = command(
+        "freeze", lambda a: commands.freeze_command(a.model, a.output, a.weights), "record a model as a .nd file"
+    )
     freeze.add_argument("model", help="package:name, such as zoo:resnet9")
-    freeze.add_argument("-o", "--output", type=Path, required=True)
-    freeze.set_defaults(run=lambda a: commands.freeze_command(a.model, a.output))
+    freeze.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
 
-    inspect = sub.add_parser("inspect", help="print the graph in a .nd file")
-    inspect.add_argument("path", type=Path)
+    about = "print the graph in a .nd file"
+    inspect = of_file("inspect", lambda a: commands.inspect_command(a.path, a.optimized), about)
     inspect.add_argument("--optimized", action="store_true", help="after the compiler's passes")
-    inspect.set_defaults(run=lambda a: commands.inspect_command(a.path, a.optimized))
 
-    build = sub.add_parser("build", help="compile a .nd file to a shared library, a command and a header")
-    build.add_argument("path", type=Path)
-    build.add_argument("-o", "--output", type=Path, help="folder for the files (default: the path without its suffix)")
-    build.set_defaults(run=lambda a: commands.build_command(a.path, a.output))
+    about = "compile a .nd file to a shared library, a command and a header"
+    build = of_file("build", lambda a: commands.build_command(a.path, a.output), about)
+    what = "folder for the files (default: the path without its suffix)"
+    build.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=what)
 
-    run = sub.add_parser("run", help="run a .nd file on an image or a .npy array")
-    run.add_argument("path", type=Path)
-    run.add_argument("input", type=Path)
-    run.add_argument("--top", type=int, default=5, help="how many labels to print")
-    run.set_defaults(run=lambda a: commands.run_command(a.path, a.input, a.top))
+    about = "run a .nd file on an image or a .npy array"
+    execute = of_file("run", lambda a: commands.run_command(a.path, a.input, a.top), about)
+    execute.add_argument("input", type=Path, metavar="FILE", help="an image or a .npy array")
+    execute.add_argument("--top", type=whole(1), default=5, help="how many labels to print (default: 5)")
 
-    verify = sub.add_parser("verify", help="compare the program with the interpreter, needle's kernels, the module")
-    verify.add_argument("path", type=Path)
+    about = "compare the program with the interpreter, needle's kernels, the module"
+    verify = of_file("verify", lambda a: commands.verify_command(a.path, a.model, a.weights), about)
     verify.add_argument("--model", help="package:name of the eager module")
-    verify.set_defaults(run=lambda a: commands.verify_command(a.path, a.model))
+    for each in (freeze, verify):
+        each.add_argument("--weights", type=Path, metavar="FILE", help="weights that `needle-zoo train` wrote")
+        each.pluggable()
 
-    bench = sub.add_parser("bench", help="time the compiled program")
-    bench.add_argument("path", type=Path)
-    bench.add_argument("--batch", type=int, default=1)
-    bench.add_argument("--threads", type=int, default=1)
-    bench.add_argument("--seconds", type=float, default=1.0)
-    bench.set_defaults(run=lambda a: commands.bench_command(a.path, a.batch, a.threads, a.seconds))
+    about = "time the compiled program"
+    bench = of_file("bench", lambda a: commands.bench_command(a.path, a.batch, a.threads, a.seconds), about)
+    bench.add_argument("--batch", type=whole(1), default=1, help="items in a run (default: 1)")
+    bench.add_argument("--threads", type=whole(1, 1024), default=1, help="threads of a run (default: 1)")
+    bench.add_argument("--seconds", type=number(0), default=1.0, help="how long to repeat it (default: 1)")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; mistakes are one line on standard error and status 2."""
-    options = parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except (DeployError, NeedleError, OSError) as error:
-        print(f"needle-deploy {options.command}: {error}", file=sys.stderr)
-        return 2
+    """Run one subcommand; the exit code."""
+    return run(parser(), arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What the subcommands of `needle-deploy` do; cli.py only reads their arguments. Each returns the exit status."""
+"""What the subcommands of `needle-deploy` do; cli.py only reads their arguments. Each returns its answer."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -11,10 +12,11 @@ from typing import Any
 
 import numpy
 
+from needle.commands import Answer, ticking
 from needle.types import Type
 
 from . import compare
-from .build import Built, build
+from .build import Built, build, program_name
 from .card import image_of, labels_of
 from .errors import DeployError
 from .freeze import freeze
@@ -24,24 +26,32 @@ from .passes import optimize
 from .runtime import Compiled
 
 
-def freeze_command(source: str, output: Path) -> int:
+def freeze_command(source: str, output: Path, weights: Path | None) -> Answer:
     """Freeze `package:name` into a `.nd` file."""
-    model = load_module(source)
+    model = load_module(source, weights)
+    graph = frozen(model, source)
+    graph.save(output)
+    facts = {"path": str(output), "nodes": len(graph.order()), "bytes": output.stat().st_size}
+    return Answer(facts, f"{output}: {facts['nodes']} nodes, {facts['bytes']} bytes")
+
+
+def frozen(model: Any, source: str) -> Graph:
+    """The graph of a module that says what it takes, by an image in its `card` or by `example()`, with its card."""
     card = getattr(model, "card", None) or {}
     image = image_of(card)
-    if image is None:
-        raise DeployError(f"[freeze] the card of '{source}' describes no image input; use deploy.freeze")
-    graph = freeze(
-        model, Type((1, image.channels, image.height, image.width)), input_names=["image"], output_names=["logits"]
-    )
-    graph = Graph(graph.inputs, graph.outputs, card)
-    graph.save(output)
-    print(f"{output}: {len(graph.order())} nodes, {output.stat().st_size} bytes")
-    return 0
+    if image is not None:
+        example = Type((1, image.channels, image.height, image.width))
+        graph = freeze(model, example, input_names=["image"], output_names=["logits"])
+    elif hasattr(model, "example"):
+        graph = freeze(model, model.example())
+    else:
+        lacks = "has neither a card with an image input nor an example()"
+        raise DeployError(f"[freeze] '{source}' {lacks}; use deploy.freeze")
+    return Graph(graph.inputs, graph.outputs, card)
 
 
-def load_module(source: str) -> Any:
-    """The module that `package:name` stands for: `package.load(name, pretrained=True)`. Raises DeployError."""
+def load_module(source: str, weights: Path | None = None) -> Any:
+    """The module `package:name`: `package.load(name, pretrained=True)`, or with `weights`. Raises DeployError."""
     package, colon, name = source.partition(":")
     if not colon or not package.isidentifier() or not name:
         raise DeployError(f"[freeze] a model is named package:name, such as zoo:resnet9, got '{source}'")
@@ -49,58 +59,70 @@ def load_module(source: str) -> Any:
         load = importlib.import_module(package).load
     except (ImportError, AttributeError) as error:
         raise DeployError(f"[freeze] '{package}' has no function load(name, pretrained): {error}") from error
-    return load(name, pretrained=True)
+    if weights is None:
+        return load(name, pretrained=True)
+    if "weights" not in inspect.signature(load).parameters:
+        raise DeployError(f"[freeze] {package}.load takes no weights; leave out --weights")
+    return load(name, weights=weights)
 
 
-def inspect_command(path: Path, optimized: bool) -> int:
-    """Print a graph: inputs, nodes, outputs, sizes."""
+def inspect_command(path: Path, optimized: bool) -> Answer:
+    """A graph: inputs, nodes, outputs, sizes."""
     graph = Graph.load(path)
     graph = optimize(graph) if optimized else graph
     numbers = {node: i for i, node in enumerate(graph.order())}
-    for node, i in numbers.items():
-        inputs = " ".join(f"%{numbers[x]}" for x in node.inputs)
-        print(f"%{i:<4} {node.op!s:<60} {inputs:<16} {describe(node.type)}")
-    for name, node in graph.outputs:
-        print(f"output {name} = %{numbers[node]}")
     weights = sum(x.op.array.nbytes for x in numbers if isinstance(x.op, Constant))
+    nodes = [
+        {"op": str(x.op), "inputs": [numbers[y] for y in x.inputs], "type": describe(x.type)} for x in numbers
+    ]  # fmt: skip
+    outputs = {name: numbers[node] for name, node in graph.outputs}
+    lines = [
+        f"%{i:<4} {node['op']!s:<60} {' '.join(f'%{x}' for x in node['inputs']):<16} {node['type']}"
+        for i, node in enumerate(nodes)
+    ]
+    lines += [f"output {name} = %{i}" for name, i in outputs.items()]
     kinds = Counter(type(x.op).__name__ for x in numbers)
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
-    print(f"{len(numbers)} nodes ({counts}), {weights} bytes of weights")
-    for key, value in graph.card.items():
-        print(f"{key}: {str(value)[:100]}")
-    return 0
+    lines.append(f"{len(numbers)} nodes ({counts}), {weights} bytes of weights")
+    lines += [f"{key}: {str(value)[:100]}" for key, value in graph.card.items()]
+    facts = {"nodes": nodes, "outputs": outputs, "weights_bytes": weights, "card": dict(graph.card)}
+    return Answer(facts, "\n".join(lines))
 
 
-def build_command(path: Path, out: Path | None) -> int:
-    """Compile a `.nd` file and print what came out."""
-    built = build(path, out or path.with_suffix(""), name=program_name(path))
-    for file in (built.library, built.executable, built.header, built.source, built.weights):
-        print(f"{file}  {file.stat().st_size} bytes")
-    print(f"arena: {built.arena_item} bytes per item + {built.arena_fixed} + {built.arena_thread} per thread")
-    print(f"compiled in {built.seconds:.1f} s" if built.seconds else "compiled before; taken from the cache")
-    return 0
+def build_command(path: Path, out: Path | None) -> Answer:
+    """Compile a `.nd` file; what came out."""
+    built = build(path, out or path.with_suffix(""), name=program_name(path), compiling=compiling)
+    files = (built.library, built.executable, built.header, built.source, built.weights)
+    lines = [f"{file}  {file.stat().st_size} bytes" for file in files]
+    lines.append(f"arena: {built.arena_item} bytes per item + {built.arena_fixed} + {built.arena_thread} per thread")
+    lines.append(f"compiled in {built.seconds:.1f} s" if built.seconds else "compiled before; taken from the cache")
+    facts = {key: str(value) if isinstance(value, Path) else value for key, value in vars(built).items()}
+    return Answer(facts, "\n".join(lines))
 
 
-def program_name(path: Path) -> str:
-    """A C identifier from a file's name."""
-    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in path.stem.lower())
-    return name if name[:1].isalpha() else f"model_{name}"
+def compiling(name: str) -> Any:
+    """What is shown while the compiler works."""
+    return ticking(f"compiling {name}")
 
 
-def run_command(path: Path, source: Path, top: int) -> int:
-    """Run a `.nd` file on one image or `.npy` array and print labels with probabilities, or the numbers."""
+def run_command(path: Path, source: Path, top: int) -> Answer:
+    """The answer of a `.nd` file to one image or `.npy` array: labels with probabilities, or the numbers."""
     graph, built = built_of(path)
     compiled = Compiled(built.library)
     x = read_input(source, graph.card)
     labels = labels_of(graph.card)
+    rows: list[Any] = []
+    lines: list[str] = []
     for result in numpy.atleast_2d(compiled(x) if len(compiled.outputs) == 1 else compiled(x)[0]):
         if len(labels) != result.size:
-            print(*(f"{value:.6g}" for value in result.ravel()))
+            rows.append(result.tolist())
+            lines.append(" ".join(f"{value:.6g}" for value in result.ravel()))
             continue
         likely = numpy.exp(result.astype(float) - result.max())
-        for i in numpy.argsort(-likely)[:top]:
-            print(f"{labels[i]:<20} {likely[i] / likely.sum():.4f}")
-    return 0
+        best = [(labels[i], float(likely[i] / likely.sum())) for i in numpy.argsort(-likely)[:top]]
+        rows.append([{"label": label, "probability": p} for label, p in best])
+        lines += [f"{label:<20} {p:.4f}" for label, p in best]
+    return Answer(rows, "\n".join(lines))
 
 
 def read_input(source: Path, card: Mapping[str, Any]) -> numpy.ndarray:
@@ -111,26 +133,29 @@ def read_input(source: Path, card: Mapping[str, Any]) -> numpy.ndarray:
         array: numpy.ndarray = numpy.load(source, allow_pickle=False)
         return array
     except (OSError, ValueError) as error:
-        raise DeployError(f"[run] '{source}' is not a .npy file of numbers: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or holds objects"
+        raise DeployError(f"[run] '{source}' is not a .npy file of numbers: {reason}") from error
 
 
-def verify_command(path: Path, source: str | None) -> int:
+def verify_command(path: Path, source: str | None, weights: Path | None) -> Answer:
     """Compare the program with the interpreter, and with the eager module if its name is given. 1 if they differ."""
+    if weights is not None and source is None:
+        raise DeployError("[verify] --weights are those of the eager module: name it with --model package:name")
     graph, built = built_of(path)
     compiled = Compiled(built.library)
-    model = load_module(source) if source else None
+    model = load_module(source, weights) if source else None
     if model is not None:
         model.eval()
-    worst = 0.0
-    for what, error in compare.errors(compiled, graph, model):
-        print(f"{what}: max relative error {error:.2e}")
-        worst = max(worst, error)
-    print(f"{'equal' if worst <= compare.TOLERANCE else 'DIFFERENT'}: {worst:.2e}, allowed {compare.TOLERANCE:.0e}")
-    return 0 if worst <= compare.TOLERANCE else 1
+    found = {what: float(error) for what, error in compare.errors(compiled, graph, model)}
+    worst = max(found.values(), default=0.0)
+    equal = worst <= compare.TOLERANCE
+    lines = [f"{what}: max relative error {error:.2e}" for what, error in found.items()]
+    lines.append(f"{'equal' if equal else 'DIFFERENT'}: {worst:.2e}, allowed {compare.TOLERANCE:.0e}")
+    return Answer({"errors": found, "allowed": compare.TOLERANCE, "equal": equal}, "\n".join(lines), 0 if equal else 1)
 
 
-def bench_command(path: Path, batch: int, threads: int, seconds: float) -> int:
-    """Print the median time of one run."""
+def bench_command(path: Path, batch: int, threads: int, seconds: float) -> Answer:
+    """The median time of one run."""
     graph, built = built_of(path)
     compiled = Compiled(built.library, max_batch=batch, threads=threads)
     inputs = compare.random_inputs(graph, batch)
@@ -142,11 +167,12 @@ def bench_command(path: Path, batch: int, threads: int, seconds: float) -> int:
         times.append(time.perf_counter() - start)
     median = float(numpy.median(times)) * 1e6
     per_item = f"{median / batch:.1f} per item"
-    print(f"batch {batch}, {threads} threads, {compiled.isa}: {median:.1f} microseconds per run, {per_item}")
-    return 0
+    text = f"batch {batch}, {threads} threads, {compiled.isa}: {median:.1f} microseconds per run, {per_item}"
+    facts = {"batch": batch, "threads": threads, "isa": compiled.isa, "microseconds": median, "runs": len(times)}
+    return Answer(facts, text)
 
 
 def built_of(path: Path) -> tuple[Graph, Built]:
     """The graph in a file and its compiled files, from the cache if they are there."""
     graph = Graph.load(path)
-    return graph, build(graph, name=program_name(path))
+    return graph, build(graph, name=program_name(path), compiling=compiling)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from needle.errors import NeedleError
 
-class DeployError(Exception):
+
+class DeployError(NeedleError):
     """Root of every error that deploy raises on purpose."""
 
 

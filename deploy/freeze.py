@@ -134,7 +134,7 @@ def _node(value: Value, inputs: list[Node], name: str) -> Node:
     if value.op is not None and value.cached_data is None:
         try:
             return apply(value.op, *inputs)
-        except (NeedleError, GraphError) as error:
+        except NeedleError as error:
             raise FreezeError(f"[freeze] {error}") from error
     array = value.numpy()
     if not isinstance(array, numpy.ndarray):

@@ -202,7 +202,7 @@ def _node(
         node = apply(op, *inputs)
         check_type(node)
         return node
-    except (NeedleError, GraphError) as error:
+    except NeedleError as error:
         raise NdFormatError(f"[nd] {where}: {error}") from error
     except Exception as error:  # rules are written for what Python code builds, not for hostile attributes
         raise NdFormatError(f"[nd] {where}: {kind} cannot take these inputs and attributes: {error}") from error

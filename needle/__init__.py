@@ -4,6 +4,8 @@
 import builtins
 from typing import TYPE_CHECKING
 
+__version__ = "0.1.0"
+
 # isort: off
 from . import ops  # first: everything else is made of ops
 from . import autograd, init, data, nn, optim, backend_selection, training

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from . import numpy_device
-from .errors import NeedleError
+from . import environment, numpy_device
 
-BACKEND = os.environ.get("NEEDLE_BACKEND", "nd")
-if BACKEND not in ("nd", "np"):
-    raise NeedleError(f"[needle] NEEDLE_BACKEND must be nd or np, got {BACKEND!r}")
+environment.check()
+BACKEND = os.environ.get("NEEDLE_BACKEND") or "nd"
 
 array_api: Any
 NDArray: Any

@@ -7,6 +7,7 @@ Source: the format description of https://github.com/huggingface/safetensors. No
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ import numpy
 from .errors import DataError
 
 MAX_HEADER = 100_000_000  # bytes, as the reference implementation has it
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what writing, and hardly anything else, fails with
 ALIGN = 64  # the header is padded with spaces so that the elements start on a cache line
 
 DTYPES = {
@@ -131,7 +133,7 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
     """A binary file that appears at `path` whole, when the block ends without an error, or not at all.
 
     `durable`: even if the machine loses its power; that takes a write to the disk, which may last longer than a step.
-    Raises DataError where the folder does not exist or may not be written to.
+    Raises DataError where the folder does not exist or may not be written to, and when the disk is full.
     """
     target = Path(path)
     try:
@@ -147,9 +149,11 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
                 os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):  # an interrupt may come when it is in its place already
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in FULL:  # others may come from what the block reads
+            raise DataError(f"[atomic_write] {path} cannot be written: {error.strerror}") from None
         raise
     finally:
         _unfinished.discard(temporary)

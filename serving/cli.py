@@ -5,13 +5,14 @@ import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from serving import __version__
+from needle.commands import CommandParser, Distinct, number, offer, run, whole
 from serving.app import create_app
+from serving.engine import load, sources
 from serving.engine.errors import ServingError
 from serving.engine.limits import FLAGS, Limits
 from serving.engine.metrics import Metrics
@@ -22,36 +23,39 @@ from serving.worker import Worker
 log = logging.getLogger("serving")
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> CommandParser:
+    parser = CommandParser(
         prog="needle-serve",
         description="Serve models over HTTP: Open Inference Protocol v2, image upload, metrics, and a page at /.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
+    parser.shared()
+    parser.pluggable()
+    parser.add_argument("--port", type=whole(0, 65535), default=8000, help="port to listen on; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--models", nargs="+", default=["resnet9"], metavar="NAME", help="models of the zoo to serve")
-    parser.add_argument("--workers", type=int, default=1, help="processes; one is enough for one machine's cores")
-    parser.add_argument("--threads", type=int, default=64, help="requests that a process works on at once")
+    several: dict[str, Any] = {"nargs": "+", "default": ["resnet9"], "metavar": "MODEL", "action": Distinct}
+    models = parser.add_argument("--models", **several, help="trained image models of the zoo, and .nd files")
+    offer(models, sources.names())
+    what = "processes; one is enough for one machine's cores"
+    parser.add_argument("--workers", type=whole(1), default=1, help=what)
+    parser.add_argument("--threads", type=whole(2), default=64, help="requests that a process works on at once")
     engine = "auto interprets a model's graph until it is compiled, and where there is no C++ compiler"
     parser.add_argument("--engine", choices=("auto", "compiled", "interpreted"), default="auto", help=engine)
     for field, (flag, unit, _, text) in FLAGS.items():
         default = getattr(Limits(), field) / unit
-        parser.add_argument(flag, dest=field, type=float, default=f"{default:g}", help=text)
+        parser.add_argument(flag, dest=field, type=number(0, above=True), default=f"{default:g}", help=text)
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
-    parser.add_argument("--drain-seconds", type=int, default=30, help="seconds for running requests after SIGTERM")
-    parser.add_argument("--version", action="version", version=f"needle-serve {__version__}")
+    what = "seconds for running requests after SIGTERM"
+    parser.add_argument("--drain-seconds", type=whole(0), default=30, help=what)
+    parser.set_defaults(run=serve)
     return parser
 
 
 def limits(options: argparse.Namespace) -> Limits:
-    """The limits that the flags ask for. Exits with a message when one is not positive."""
-    for field, (flag, *_) in FLAGS.items():
-        if getattr(options, field) <= 0:
-            sys.exit(f"needle-serve: {flag} must be more than 0, got {getattr(options, field):g}")
-    whole = {"body", "inflated", "pixels", "queue"}
+    """The limits that the flags ask for."""
+    counts = {"body", "inflated", "pixels", "queue"}
     values = {field: getattr(options, field) * unit for field, (_, unit, *_) in FLAGS.items()}
-    return Limits(**{field: int(value) if field in whole else value for field, value in values.items()})
+    return Limits(**{field: int(value) if field in counts else value for field, value in values.items()})
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -108,27 +112,16 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self.free.append(worker.column)
 
 
-def check(options: argparse.Namespace, known: Iterable[str]) -> None:
-    """Exit with a message unless the models exist and the numbers make sense."""
-    unknown = [name for name in options.models if name not in known]
-    if unknown:
-        sys.exit(f"needle-serve: there is no model {unknown[0]!r}; there are {', '.join(known)}")
-    if options.workers < 1 or options.threads < 2:
-        sys.exit("needle-serve: --workers must be at least 1 and --threads at least 2")
-    if not 0 <= options.port < 65536:
-        sys.exit(f"needle-serve: --port must be 0 to 65535, got {options.port}")
-
-
 def check_address(options: argparse.Namespace) -> None:
-    """Exit with a message unless the address is free; warn when others than this machine can reach it."""
+    """Warn when others than this machine can reach the address. Raises ServingError unless it is free."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((options.host, options.port))
         except OSError as problem:
-            address = f"{options.host} port {options.port}"
-            sys.exit(f"needle-serve: cannot listen on {address}: {problem.strerror}; try another --port")
+            reason = f"{problem.strerror}; try another --port or --host"
+            raise ServingError(f"[{options.host}:{options.port}] cannot be listened on: {reason}") from None
     if not _is_loopback(options.host):
         log.warning("there is no authentication: whoever can reach %s can use this server", options.host)
 
@@ -140,24 +133,24 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def prepare(names: list[str], load: Callable[[str, str], Model]) -> None:
-    """Compile the models into the cache. Exits with a message when that fails."""
-    for name in names:
-        try:
-            load(name, "compiled")
-        except ServingError as problem:
-            sys.exit(f"needle-serve: {problem}")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
-    from serving.engine import load
-
-    logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
-    options = parser().parse_args(arguments)
-    check(options, load.names())
+def serve(options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or Ctrl-C, or only compile. Raises NeedleError if it cannot begin."""
+    files = sources.sources(options.models)
+    options.models = list(files)
     if options.prepare:
-        prepare(options.models, load.load)
+        load.prepare(files)
         return
     check_address(options)
-    Server(load.loader(options.engine), options).run()
+    if options.engine == "compiled":
+        load.prepare(files)  # before there are workers, whose failure would end in a server that is never ready
+    Server(load.loader(options.engine, files), options).run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
+    return run(parser(), arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

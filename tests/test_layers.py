@@ -13,6 +13,7 @@ LAYERS = ["needle", "deploy", "zoo", "serving"]
 # Libraries beyond Python's own, and the only places that may import them.
 LIBRARIES = {
     "numpy": ["needle", "deploy", "zoo", "serving"],
+    "shtab": ["needle/commands"],
     "matplotlib": ["needle/training"],
     "tokenizers": ["needle/data/text.py"],
     "PIL": ["needle/data", "zoo", "deploy", "serving/engine"],

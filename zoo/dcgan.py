@@ -14,6 +14,7 @@ import needle as ndl
 from deploy.card import Image
 from needle import init, nn
 from needle.errors import ShapeError
+from needle.optim.settings import whole
 
 from .adversarial import AdversarialRecipe
 from .registry import Model, Tiny, ZooError, entry, model
@@ -97,6 +98,11 @@ def draw_weights(net: nn.Module) -> None:
 class DCGAN(Model):
     """A generator, which `forward` is, and the discriminator it was trained against."""
 
+    commands = (
+        "needle-zoo sample {name} --weights {weights}{plugin}",
+        "needle-deploy freeze zoo:{name} --weights {weights} -o {name}.nd{plugin}",
+    )
+
     def __init__(self, generator: Generator, discriminator: Discriminator, card: dict[str, Any], device: Any) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
@@ -117,6 +123,7 @@ class DCGAN(Model):
         """
         if count < 1 or seed < 0:
             raise ZooError(f"[sample] needs count >= 1 and seed >= 0, got {count} and {seed}")
+        self.warn_if_untrained()
         z = numpy.random.default_rng(seed).standard_normal((count, self.generator.latent)).astype("float32")
         was_training = self.training
         self.eval()
@@ -138,6 +145,7 @@ class DCGAN(Model):
 )
 def dcgan(latent: int = 100, width: int = 64, device: Any = None) -> Model:
     """DCGAN for grey images of 32 x 32: 1,066,880 parameters in the generator, 661,248 in the discriminator."""
+    whole("dcgan", latent=latent, width=width)
     card = entry("dcgan").card()
     image = card["output"]
     size = {"width": width, "channels": image["channels"], "size": image["height"], "device": device}

@@ -12,6 +12,7 @@ import needle as ndl
 from needle import nn, ops
 from needle.data.text import BPETokenizer, CharTokenizer, Tokenizer
 from needle.errors import ShapeError
+from needle.optim.settings import whole
 
 from .corpora import SHAKESPEARE, SHAKESPEARE_DATA, SHAKESPEARE_LICENCE
 from .language import WindowRecipe
@@ -37,6 +38,7 @@ class GPT(LanguageModel):
         dtype: str = "float32",
     ) -> None:  # fmt: skip
         super().__init__(tokenizer, card, context, device)
+        whole("GPT", context=context, width=width, layers=layers, heads=heads)
         options = {"device": device, "dtype": dtype}
         self.embedding = nn.Embedding(len(self.tokenizer), width, **options)
         self.positions = nn.Embedding(context, width, **options)

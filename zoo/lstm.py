@@ -11,6 +11,7 @@ import needle as ndl
 from needle import nn, ops
 from needle.data.text import CharTokenizer, Tokenizer, WordTokenizer
 from needle.errors import NeedleError
+from needle.optim.settings import whole
 
 from .corpora import SHAKESPEARE, SHAKESPEARE_DATA, SHAKESPEARE_LICENCE
 from .language import ColumnRecipe
@@ -33,6 +34,7 @@ class RecurrentLM(LanguageModel):
         layers: int = 2, dropout: float = 0.0, tied: bool = False, device: Any = None, dtype: str = "float32",
     ) -> None:  # fmt: skip
         super().__init__(tokenizer, card, None, device)
+        whole("RecurrentLM", width=width, hidden=hidden, layers=layers)
         if tied and width != hidden:
             raise NeedleError(f"[RecurrentLM] tied weights need width == hidden, got {width} and {hidden}")
         options = {"device": device, "dtype": dtype}

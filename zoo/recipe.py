@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy
 
+from needle.errors import NeedleError
+
 if TYPE_CHECKING:
     from .registry import Model
 
@@ -38,7 +40,10 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. The fields of a family's subclass are its settings, all of them plain data."""
+    """How a model is trained. The fields of a family's subclass are its settings, all of them plain data.
+
+    Raises NeedleError where training needs a method that the subclass does not define.
+    """
 
     epochs: int = 1
     batch: int = 1
@@ -46,22 +51,22 @@ class Recipe:
 
     def data(self, folder: str | None = None) -> Data:
         """The data set, from `folder`, from NEEDLE_DATA or downloaded. Raises DataError if it cannot be had."""
-        raise NotImplementedError
+        raise self._lacks("data")
 
     def generated(self) -> Data:
         """A little made-up data of the same kind, always the same: enough to see a loss fall in seconds."""
-        raise NotImplementedError
+        raise self._lacks("generated")
 
     def prepare(self, model: Model, data: Data) -> None:
         """Give the model what it takes from the training data before its first step."""
 
     def loader(self, data: Data, model: Model, seed: int, workers: int = 0) -> Any:
         """Batches for the step: a `needle.data.DataLoader`, or what has its `set_epoch` and `state_dict`."""
-        raise NotImplementedError
+        raise self._lacks("loader")
 
     def step(self, model: Model, steps: int) -> Step:
         """What makes one of `steps` updates."""
-        raise NotImplementedError
+        raise self._lacks("step")
 
     def evaluate(self, model: Model, data: Data) -> dict[str, float]:
         """The model's metrics on `data.test`: the numbers on its card. May be empty."""
@@ -69,3 +74,7 @@ class Recipe:
 
     def sample(self, model: Model, folder: Path, epoch: int) -> None:
         """Write into `folder` what the model makes after `epoch` epochs, where there is something to look at."""
+
+    def _lacks(self, method: str) -> NeedleError:
+        made_up = ", without which there is no tiny training" if method == "generated" else ""
+        return NeedleError(f"[{type(self).__name__}] a recipe must define {method}(){made_up}")

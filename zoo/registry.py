@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
+import sys
+import warnings
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 
+from deploy.card import Image
 from needle import Tensor, nn
 from needle.errors import NeedleError
 from needle.weights import read_safetensors
@@ -26,13 +32,28 @@ class ZooError(NeedleError, LookupError):
     """The zoo has no such model, weights or card."""
 
 
+class UntrainedWarning(UserWarning):
+    """A model answers with the weights that it was built with."""
+
+
 class Model(nn.Module):
     """A module that carries its card and owns what lies between its arrays and the world.
 
     Each family adds its own way of being used: `ImageClassifier.predict`, `LanguageModel.generate`, `DCGAN.sample`.
+    `commands` are the command lines that use its weights, for whoever has just trained it.
     """
 
     card: dict[str, Any]
+    commands: tuple[str, ...] = ("needle-zoo evaluate {name} --weights {weights}{tiny}{plugin}",)
+    drawn: int | None = None  # the checksum of weights that `load` left untrained, until they are first used
+
+    def warn_if_untrained(self) -> None:
+        """Warn, once, when the weights are still those that `load` has drawn."""
+        drawn, self.drawn = self.drawn, None
+        if drawn is not None and drawn == checksum(self):
+            name = self.card.get("name", type(self).__name__)
+            advice = f"load it with pretrained=True or weights=FILE, or train it: needle-zoo train {name}"
+            warnings.warn(f"[{name}] is untrained, its answers mean nothing; {advice}", UntrainedWarning, stacklevel=3)
 
     def example(self, batch: int = 1) -> Tensor:
         """An input of the right shape, all zeros: what `deploy.freeze` traces the model with."""
@@ -71,23 +92,50 @@ class Tiny:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model: how to build it, what it takes and gives, by which recipe it is trained, and what it is not for."""
+    """One model: how to build it, what it takes and gives, by which recipe it is trained, and what it is not for.
+
+    The first five say what is needed. `source` is the user's file that registered it, None for the zoo's own models;
+    `home` holds its recorded runs in the folders `weights` and `cards`: the package, or the folder of `source`.
+    """
 
     name: str
-    build: Callable[..., Model]
-    task: str
-    data: str
+    build: Callable[..., nn.Module]
     input: Spec
     output: Spec
     recipe: Recipe
-    tiny: Tiny
-    licence: str
-    limits: str
+    task: str = ""
+    data: str = ""
+    tiny: Tiny = Tiny()
+    licence: str = "not stated"
+    limits: str = "not stated"
+    source: Path | None = None
+    home: Path = HERE
+
+    def make(self, **config: Any) -> Model:
+        """The model, untrained. A plain network from images to labels becomes an `ImageClassifier`.
+
+        Raises ZooError if the builder gives any other plain module.
+        """
+        built = self.build(**config)
+        if isinstance(built, Model):
+            return built
+        if isinstance(built, nn.Module) and isinstance(self.input, Image) and isinstance(self.output, Labels):
+            from .vision import ImageClassifier  # which is a Model itself
+
+            return ImageClassifier(built, self.card(), config.get("device"))
+        raise ZooError(
+            f"[{self.name}] the builder must return a zoo.Model, or a module from an Image to Labels, got "
+            f"{type(built).__name__}"
+        )
+
+    def recipe_for(self, tiny: bool) -> Recipe:
+        """The recipe, or that of the smallest configuration."""
+        return replace(self.recipe, **(self.tiny.recipe if tiny else {}))
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The recorded training runs, from cards/NAME.json; empty for a model that was not trained yet."""
-        path = HERE / "cards" / f"{self.name}.json"
+        path = self.home / "cards" / f"{self.name}.json"
         if not path.exists():
             return ()
         return tuple(Run(**run) for run in json.loads(path.read_text())["runs"])
@@ -113,18 +161,44 @@ class Entry:
         }  # fmt: skip
 
 
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _entries: dict[str, Entry] = {}
 
 
-def model(*, name: str | None = None, **record: Any) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
-    """Register the decorated builder under `name` (default: its own), with the other fields of its `Entry`."""
+def model(
+    *, input: Spec, output: Spec, recipe: Recipe, name: str | None = None, **record: Any
+) -> Callable[[Builder], Builder]:
+    """Register the decorated builder under `name` (default: its own), with the other fields of its `Entry`.
 
-    def register(build: Callable[..., Model]) -> Callable[..., Model]:
+    `task` is by default the first line of the builder's docstring, `data` the recipe's data set. Raises ZooError for a
+    name that is no file's name, or that another builder has; the same one may be registered again.
+    """
+
+    def register(build: Builder) -> Builder:
         known = name or build.__name__
-        _entries[known] = Entry(name=known, build=build, **record)
+        if not NAME.fullmatch(known):
+            raise ZooError(f"[model] a name is made of letters, digits, '-', '_' and '.', got {known!r}")
+        before = _entries.get(known)
+        if before is not None and _origin(before.build) != _origin(build):
+            whose = before.source or ("the zoo" if before.home == HERE else "this session")
+            raise ZooError(f"[model] the name {known!r} belongs to a model of {whose}; take another: name='...'")
+        about = (inspect.getdoc(build) or known).partition("\n")[0]
+        facts = {"task": about, "data": recipe.dataset or "not stated"} | record
+        source, _ = _origin(build)
+        if source is None or not source.is_relative_to(HERE):
+            facts |= {"source": source, "home": source.parent if source else Path.cwd()}
+        _entries[known] = Entry(known, build, input, output, recipe, **facts)
         return build
 
     return register
+
+
+def _origin(build: Callable[..., Any]) -> tuple[Path | None, str]:
+    """Where a builder was written: its file (None in an interactive session), and its name there."""
+    module = sys.modules.get(build.__module__)
+    file = getattr(module, "__file__", None)
+    return (Path(file).resolve() if file else None), build.__qualname__
 
 
 def names() -> list[str]:
@@ -162,8 +236,18 @@ def load(
         return _trained(record, Path(weights), None, config)
     if pretrained:
         run = _run(record, seed)
-        return _trained(record, HERE / "weights" / run.weights, run.sha256, config)
-    return record.build(**config)
+        return _trained(record, record.home / "weights" / run.weights, run.sha256, config)
+    built = record.make(**config)
+    built.drawn = checksum(built)
+    return built
+
+
+def checksum(module: nn.Module) -> int:
+    """A number that training changes."""
+    found = 0
+    for array in module.state_dict().values():
+        found = zlib.crc32(numpy.ascontiguousarray(array).tobytes(), found)
+    return found
 
 
 def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, Any]) -> Model:
@@ -176,7 +260,10 @@ def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, An
     except (ValueError, TypeError):
         raise ZooError(f"[zoo] {path}: its config is not an object of JSON: {facts['config']!r:.200}") from None
     with _generator_kept():
-        built = record.build(**{**given, **config})
+        try:
+            built = record.make(**{**given, **config})
+        except TypeError as error:
+            raise ZooError(f"[zoo] {path}: {record.name} cannot be built with its config: {error}") from None
     built.load_state_dict(arrays)
     built.eval()
     return built
@@ -185,7 +272,8 @@ def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, An
 def _run(record: Entry, seed: int | None) -> Run:
     runs = record.runs
     if not runs:
-        raise ZooError(f"[zoo] {record.name} has no trained weights; train it with: needle-zoo train {record.name}")
+        train = f"needle-zoo train {record.name}"
+        raise ZooError(f"[zoo] {record.name} has no trained weights; train it with: {train}; or name a file: --weights")
     for run in runs:
         if seed is None or run.seed == seed:
             return run

@@ -9,6 +9,8 @@ import numpy
 import needle as ndl
 from deploy.card import Image
 from needle import nn, ops
+from needle.errors import SettingError
+from needle.optim.settings import whole
 
 from .classify import NesterovRecipe
 from .course import models
@@ -85,8 +87,9 @@ class BasicBlock(nn.Module):
 class CifarResNet(nn.Module):
     """Images (B, 3, H, W) to logits (B, classes): 6 blocks + 2 layers, a stage of `blocks` for each of the `widths`.
 
-    A stage after the first halves height and width. Source: He et al., "Deep residual learning for image recognition",
-    2015, section 4.2; `blocks` = 3, 5, 7, 9, 18 are its ResNet-20, 32, 44, 56 and 110.
+    A stage after the first halves height and width. Raises SettingError for a count below 1.
+    Source: He et al., "Deep residual learning for image recognition", 2015, section 4.2; `blocks` = 3, 5, 7, 9, 18 are
+    its ResNet-20, 32, 44, 56 and 110.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class CifarResNet(nn.Module):
         device: Any = None, dtype: str = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
+        whole("CifarResNet", blocks=blocks, classes=classes, **{f"widths[{i}]": x for i, x in enumerate(widths)})
         options = {"device": device, "dtype": dtype}
         layers = [*conv_bn(3, widths[0], **options), nn.ReLU()]
         before = widths[0]
@@ -133,7 +137,7 @@ class DawnResNet9(nn.Module):
     """Images (B, 3, 32, 32) to logits (B, classes) in eight convolutions, of `widths` channels, and a linear layer.
 
     Source: Page, "How to train your ResNet", 2018, https://github.com/davidcpage/cifar10-fast. The logits are
-    multiplied by `scale`, as there.
+    multiplied by `scale`, as there. Raises SettingError for other than four widths, or a count below 1.
     """
 
     def __init__(
@@ -141,6 +145,9 @@ class DawnResNet9(nn.Module):
         device: Any = None, dtype: str = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
+        if len(widths) != 4:
+            raise SettingError(f"[DawnResNet9] needs four widths, got {widths}")
+        whole("DawnResNet9", classes=classes, **{f"widths[{i}]": x for i, x in enumerate(widths)})
         options = {"device": device, "dtype": dtype}
 
         def layer(before: int, after: int) -> nn.Module:

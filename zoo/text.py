@@ -10,6 +10,7 @@ import numpy
 import needle as ndl
 from needle import nn
 from needle.data.text import Tokenizer
+from needle.optim.settings import whole
 
 from .generate import GenerationError, Reader, Sampling, tokens, until
 from .registry import Model
@@ -21,6 +22,12 @@ class LanguageModel(Model):
     `forward` takes ids (batch, time), whole numbers, and gives logits (batch, time, vocabulary): those at t are of what
     follows the ids up to t. `context` is the most ids that `forward` takes, None if there is no such bound.
     """
+
+    commands = (
+        *Model.commands,
+        'needle-zoo generate {name} --weights {weights} --prompt "the "{plugin}',
+        "needle-deploy freeze zoo:{name} --weights {weights} -o {name}.nd{plugin}",
+    )
 
     def __init__(
         self, tokenizer: Tokenizer | Mapping[str, Any], card: dict[str, Any], context: int | None, device: Any
@@ -65,14 +72,19 @@ class LanguageModel(Model):
         if max_tokens < 0 or seed < 0 or "" in stops:
             given = f"max_tokens={max_tokens}, seed={seed}, stop={stop!r}"
             raise GenerationError(f"[generate] needs max_tokens >= 0, seed >= 0 and no empty stop, got {given}")
+        self.warn_if_untrained()
         found = tokens(_InEval(self), ids, max_tokens, sampling, seed)
         return until(self.tokenizer.pieces(found), stops)
 
     def predict(self, text: str, top: int | None = None) -> list[tuple[str, float]]:
         """(token, probability) pairs for what follows `text`, the most probable first; the best `top` if given.
 
-        Raises GenerationError for text without tokens, DataError for text that the tokenizer cannot express.
+        Raises GenerationError for text without tokens, DataError for text that the tokenizer cannot express,
+        SettingError for a `top` below 1.
         """
+        if top is not None:
+            whole("predict", top=top)
+        self.warn_if_untrained()
         ids = self.tokenizer.encode(text)
         if not ids:
             raise GenerationError("[predict] needs text of at least one token")

@@ -7,6 +7,7 @@ had not been.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 
 import numpy
 
+from needle.optim.settings import whole
 from needle.training import fit
-from needle.weights import save_safetensors
+from needle.weights import atomic_write, save_safetensors
 
 from .card import shown
 from .recipe import Recipe
@@ -43,42 +45,62 @@ def train(
     NeedleError when a checkpoint belongs to another recipe or another process trains in the same folder, DataError
     when the training data cannot be found.
     """
+    whole("train", seed=seed, least=0)
+    if epochs is not None:
+        whole("train", epochs=epochs)
     if tiny and record:
         raise ZooError("[train] the weights of a tiny run are not worth recording: leave out --tiny or --record")
     commit = _commit()  # now: the tree may have moved on when the run ends
-    recipe = replace(entry.recipe, **(entry.tiny.recipe if tiny else {}))
+    recipe = entry.recipe_for(tiny)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     home = Path(folder) / f"{entry.name}{'-tiny' if tiny else ''}-seed{seed}"
-    home.mkdir(parents=True, exist_ok=True)
+    _make(home)
+    title = f"{entry.name} seed {seed}"
+    print(f"{title}: {'generated data' if tiny else recipe.dataset or 'data of its own'}, into {home}", flush=True)
     sets = recipe.generated() if tiny else recipe.data(data)
     config = {**(entry.tiny.model if tiny else {}), **sets.config}
     numpy.random.seed(seed)
-    model = entry.build(**config)
+    model = entry.make(**config)
     recipe.prepare(model, sets)
     loader = recipe.loader(sets, model, seed, workers)
     step = recipe.step(model, recipe.epochs * len(loader))
     fit(
-        step, loader, recipe.epochs, folder=home, title=f"{entry.name} seed {seed}",
-        save_every=save_every, save_minutes=save_minutes,
+        step, loader, recipe.epochs, folder=home, title=title, save_every=save_every, save_minutes=save_minutes,
         config={"model": entry.name, "seed": seed, "recipe": asdict(recipe), "built with": config},
         evaluate=lambda: recipe.evaluate(model, sets), on_epoch=lambda epoch: recipe.sample(model, home, epoch),
     )  # fmt: skip
     model.eval()
     metrics = recipe.evaluate(model, sets)
-    path = HERE / "weights" if record else home
+    path = entry.home / "weights" if record else home
     path = path / f"{entry.name}-{'tiny' if tiny else recipe.dataset.replace('-', '')}-seed{seed}.safetensors"
     run = Run(seed, path.name, _save(path, entry, model, seed, config), metrics, _seconds(home), commit)
-    (home / "run.json").write_text(json.dumps(asdict(run), indent=1) + "\n")
+    _write_json(home / "run.json", asdict(run))
     if record:
         _record(entry, recipe, run)
     numbers = [f"{metric} {shown(metric, value)}" for metric, value in metrics.items()]
-    print(f"{entry.name} seed {seed}:", ", ".join([*numbers, str(path)]))
+    print(f"{title}:", ", ".join([*numbers, str(path)]))
+    print("Next:", *next_commands(entry, model, path, tiny), sep="\n    ", flush=True)
     return run
+
+
+def next_commands(entry: Entry, model: Model, weights: Path, tiny: bool) -> list[str]:
+    """The command lines that use the weights, ready to be copied."""
+    plugin = f" --plugin {shlex.quote(str(entry.source))}" if entry.source else ""
+    words = {"name": entry.name, "weights": shlex.quote(str(weights)), "tiny": " --tiny" if tiny else ""}
+    return [command.format(**words, plugin=plugin) for command in model.commands]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror
+        raise ZooError(f"[train] {folder} cannot be made: {reason}; name another with --folder") from None
 
 
 def _save(path: Path, entry: Entry, model: Model, seed: int, config: dict[str, Any]) -> str:
     """Write the weights, with what `load` must know to build the model; the sha256 of the file."""
-    path.parent.mkdir(exist_ok=True)
+    _make(path.parent)
     facts = {"model": entry.name, "seed": str(seed)} | ({"config": json.dumps(config)} if config else {})
     return save_safetensors(path, model.state_dict(), facts)
 
@@ -91,11 +113,15 @@ def _seconds(home: Path) -> float:
 
 def _record(entry: Entry, recipe: Recipe, run: Run) -> None:
     """Put the run among the recorded ones, in the place of an earlier one of its seed."""
-    path = HERE / "cards" / f"{entry.name}.json"
+    path = entry.home / "cards" / f"{entry.name}.json"
     runs = sorted([*(r for r in entry.runs if r.seed != run.seed), run], key=lambda r: r.seed)
-    path.parent.mkdir(exist_ok=True)
-    facts = {"recipe": asdict(recipe), "runs": [asdict(r) for r in runs]}
-    path.write_text(json.dumps(facts, indent=1) + "\n")
+    _make(path.parent)
+    _write_json(path, {"recipe": asdict(recipe), "runs": [asdict(r) for r in runs]})
+
+
+def _write_json(path: Path, facts: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _commit() -> str:

@@ -10,6 +10,7 @@ import numpy
 import needle as ndl
 from needle import nn
 from needle.data.images import open_image, prepare
+from needle.optim.settings import whole
 
 from .registry import Model
 
@@ -19,6 +20,14 @@ class ImageClassifier(Model):
 
     `forward` takes (batch, channels, height, width), prepared as `card["input"]` says; logits (batch, classes).
     """
+
+    commands = (
+        *Model.commands,
+        "needle-zoo predict {name} photo.jpg --weights {weights}{plugin}",
+        "needle-deploy freeze zoo:{name} --weights {weights} -o {name}.nd{plugin}",
+        "needle-deploy run {name}.nd photo.jpg",
+        "needle-serve --models {name}.nd",
+    )
 
     def __init__(self, net: nn.Module, card: dict[str, Any], device: Any = None) -> None:
         super().__init__()
@@ -43,8 +52,11 @@ class ImageClassifier(Model):
     def predict(self, image: Any, top: int | None = None) -> list[tuple[str, float]]:
         """(label, probability) pairs for one image, the most probable first; the best `top` of them if given.
 
-        Raises DataError if the image cannot be read.
+        Raises DataError if the image cannot be read, SettingError for a `top` below 1.
         """
+        if top is not None:
+            whole("predict", top=top)
+        self.warn_if_untrained()
         was_training = self.training
         self.eval()
         try:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tarfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from ..environment import home, unwritable
 from ..errors import DataError
 from ..weights import atomic_write
 
@@ -76,11 +78,6 @@ DATASETS: dict[str, tuple[Source, ...]] = {
 }
 
 
-def home() -> Path:
-    """The folder for everything needle keeps between runs."""
-    return Path(os.environ.get("NEEDLE_HOME") or Path.home() / ".cache" / "needle")
-
-
 def offline() -> bool:
     """Whether the network is forbidden."""
     return os.environ.get("NEEDLE_OFFLINE", "") not in ("", "0")
@@ -89,7 +86,8 @@ def offline() -> bool:
 def dataset_folder(name: str) -> Path:
     """The folder that holds data set `name`, downloaded on first use unless NEEDLE_DATA has it.
 
-    Raises DataError for an unknown name, when the network is forbidden, or when what came is not what was published.
+    Raises DataError for an unknown name, when the network is forbidden, or when what came is not what was published,
+    SettingError when it cannot be kept.
     """
     if name not in DATASETS:
         raise DataError(f"[dataset_folder] unknown data set {name!r}; known: {', '.join(DATASETS)}")
@@ -97,8 +95,12 @@ def dataset_folder(name: str) -> Path:
     if given and (Path(given) / name).is_dir():
         return Path(given) / name
     folder = home() / "data" / name
-    for source in DATASETS[name]:
-        fetch_source(source, folder)
+    try:
+        for source in DATASETS[name]:
+            fetch_source(source, folder)
+    except DataError as error:
+        advice = f"if you have its files, put them into a folder {name} and set NEEDLE_DATA to the folder around that"
+        raise DataError(f"{error}; {advice}") from None
     return folder
 
 
@@ -141,14 +143,21 @@ def fetch(url: str, target: Path, checksum: str) -> Path:
         raise DataError(f"[fetch] {target} is missing and NEEDLE_OFFLINE forbids to download {url}")
     algorithm, _, expected = checksum.partition(":")
     digest = hashlib.new(algorithm)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(target.parent, error) from None
+    if not url.startswith("file://"):
+        print(f"downloading {url} to {target}", file=sys.stderr, flush=True)
     try:
         with urllib.request.urlopen(url, timeout=60) as response, atomic_write(target) as file:
             _copy(response, file, digest.update)
             if digest.hexdigest() != expected:
                 raise DataError(f"[fetch] {url} has {algorithm} {digest.hexdigest()}, expected {expected}")
     except OSError as error:
-        raise DataError(f"[fetch] {url} could not be downloaded: {error}") from None
+        cause = getattr(error, "reason", error)  # urllib's own text is not for people
+        reason = getattr(cause, "strerror", None) or cause
+        raise DataError(f"[fetch] {url} could not be downloaded: {reason}") from None
     return target
 
 

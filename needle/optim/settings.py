@@ -42,6 +42,13 @@ def fraction(where: str, **settings: float) -> list[float]:
     return list(settings.values())
 
 
+def whole(where: str, *, least: int = 1, **settings: int) -> None:
+    """Raises SettingError unless every setting is a whole number (of any kind of integer) from `least` on."""
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | numpy.integer) or value < least:
+            raise SettingError(f"[{where}] {name} must be a whole number from {least} on, got {value}")
+
+
 def _number(where: str, name: str, value: Any) -> None:
     if not isinstance(value, int | float | numpy.number):
         raise SettingError(f"[{where}] {name} must be a number, got {type(value).__name__}")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy
 
 from ..errors import DataError, NeedleError, SettingError
+from ..optim.settings import whole
 from .checkpoint import RunState, load_run, save_run
 from .history import History, Row
 from .interrupts import Interrupts
@@ -48,6 +49,7 @@ def fit(
     Raises NeedleError for a checkpoint of another config, a loss that is not finite, a loader without batches, or a
     folder in which another run is; DataError for a checkpoint that is damaged; SettingError for a count below 1.
     """
+    whole("fit", least=0, epochs=epochs)
     for name, value in (("save_every", save_every), ("log_every", log_every)):
         if value is not None and value < 1:
             raise SettingError(f"[fit] {name} counts steps, from 1 on, got {value}")

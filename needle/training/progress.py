@@ -23,8 +23,13 @@ class Progress:
         self.began = self.drawn = time.monotonic()
         self.first = 0
         self.open = False  # a bar stands on the last line
+        self.said = False  # where the run goes on from
 
     def __enter__(self) -> Progress:
+        if not self.said:  # an epoch may take an hour: nobody should have to guess whether it has begun
+            each = f" of {self.batches} batches" if self.batches else ""
+            message = f"{self.title}begins: {self.epochs} epoch{'s' if self.epochs != 1 else ''}{each}"
+            (self._show if self.terminal else self.line)(message)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,6 +70,7 @@ class Progress:
 
     def resumed(self, epoch: int, position: int) -> None:
         """The run goes on from its checkpoint."""
+        self.said = True
         if epoch >= self.epochs:
             self.line(f"{self.title}all {epoch} epochs are done")
         else:

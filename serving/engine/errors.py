@@ -4,7 +4,10 @@ Messages say where, what was given and what was needed; a refusal for a limit na
 """
 
 
-class ServingError(Exception):
+from needle.errors import NeedleError
+
+
+class ServingError(NeedleError):
     """Root of every refusal, and the answer to a request that is malformed (400)."""
 
     status = 400

@@ -1,4 +1,4 @@
-"""From a name of the zoo to a model that answers: the only place that touches the zoo and the compiler."""
+"""From a graph to a model that answers: compiled, interpreted, or interpreted until it is compiled."""
 
 import atexit
 import fcntl
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,19 +18,20 @@ from typing import Any
 import numpy as np
 
 import deploy
-import zoo
 from deploy import interpreter
-from deploy.build import cache_folder, compiler, find
-from deploy.card import Image
+from deploy.build import compiler, find, program_name
 from deploy.passes import optimize
 from needle.backend_selection import array_api
+from needle.environment import kept, unwritable
 from needle.errors import NeedleError
 from needle.types import Dim, Type
-from serving.engine.errors import ServingError, Unavailable
+from serving.engine.errors import Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
-from zoo.signature import Labels
+from serving.engine.sources import Sources, graph_of, labels_for
 
 MAX_BATCH = 32
+NICE = 10
+REPORT_EVERY = 10.0  # seconds between two lines about a compiler that works
 PATIENCE = 3.0  # seconds to wait for a program from the cache before the graph is interpreted for the time being
 DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
 ENGINES = ("auto", "compiled", "interpreted")
@@ -37,31 +39,23 @@ ENGINES = ("auto", "compiled", "interpreted")
 log = logging.getLogger("serving")
 
 
-def names() -> list[str]:
-    """The models there are: those of the zoo that classify images and were trained."""
-    records = [zoo.entry(name) for name in zoo.names()]
-    return [x.name for x in records if isinstance(x.input, Image) and isinstance(x.output, Labels) and x.runs]
+def loader(engine: str, files: Sources) -> Callable[[str], Model]:
+    """What turns a name of `files` into a Model: compiled, interpreted, or interpreted until compiled (`auto`)."""
+    return lambda name: load(name, engine, files[name])
 
 
-def loader(engine: str = "auto") -> Callable[[str], Model]:
-    """What turns a name into a Model: compiled, interpreted, or interpreted until it is compiled (`auto`)."""
-    return lambda name: load(name, engine)
-
-
-def load(name: str, engine: str = "auto") -> Model:
-    """The pretrained model `name`, ready to run. Raises Unavailable if it cannot be loaded or compiled."""
+def load(name: str, engine: str = "auto", path: Path | None = None) -> Model:
+    """The model of a `.nd` file, or the zoo's pretrained one, ready to run. Raises Unavailable if it cannot be had."""
     try:
-        return _load(name, engine)
-    except (NeedleError, deploy.DeployError) as problem:
+        return _load(name, engine, graph_of(name, path))
+    except (NeedleError, OSError) as problem:
         raise Unavailable(f"[{name}] cannot be loaded: {problem}") from problem
 
 
-def _load(name: str, engine: str) -> Model:
+def _load(name: str, engine: str, graph: deploy.Graph) -> Model:
     """The canary's answer is the numpy meaning of the graph: it does not come from what serves."""
-    module: Any = zoo.load(name, pretrained=True)
-    graph = freeze(module)
     inputs = tuple(_spec(node.op.name, node.type) for node in graph.inputs)
-    outputs = tuple(_spec(output, node.type, module.card["labels"]) for output, node in graph.outputs)
+    outputs = tuple(_spec(output, node.type, labels_for(graph, node)) for output, node in graph.outputs)
     example = {spec.name: _example(spec) for spec in inputs}
     canary = (example, interpreter.run(graph, example))
     match engine:
@@ -71,42 +65,81 @@ def _load(name: str, engine: str) -> Model:
             run = interpreted(graph)
         case _:
             run = compiled_soon(name, graph, canary)
-    return Model(name, inputs, outputs, run, module.card, max_batch=MAX_BATCH, canary=canary)
+    return Model(name, inputs, outputs, run, graph.card, max_batch=MAX_BATCH, canary=canary)
 
 
-def freeze(module: Any) -> deploy.Graph:
-    """The graph of an image model of the zoo, for any number of images at once."""
-    spec = module.card["input"]
-    example = Type((1, spec["channels"], spec["height"], spec["width"]))
-    return deploy.freeze(module, example, input_names=["image"], output_names=["logits"])
+def prepare(files: Sources) -> None:
+    """Compile the models into the cache, unless they are there. Raises NeedleError if that fails."""
+    for name, path in files.items():
+        compiled_library(name, graph_of(name, path))
 
 
 def compiled(name: str, graph: deploy.Graph) -> Run:
     """The graph as a compiled program, from the cache if it was compiled before. Raises DeployError if it cannot be."""
-    program = deploy.Compiled(find(graph, name=name) or _compile(name, graph), max_batch=MAX_BATCH)
+    program = deploy.Compiled(compiled_library(name, graph), max_batch=MAX_BATCH)
     log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
     return lambda batch: program.run(**batch)
 
 
-def _compile(name: str, graph: deploy.Graph) -> Path:
-    """Compile in a niced process group of its own, which ends with this process: nobody waits for it when leaving."""
+def compiled_library(name: str, graph: deploy.Graph) -> Path:
+    """The library of a graph, from the cache or compiled now. Raises NeedleError if it cannot be."""
+    found = find(graph, name=program_name(name))
+    if found is not None:
+        return found
     compiler()  # says what is missing
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with open(cache_folder() / f".{name}.lock", "w") as lock, tempfile.TemporaryDirectory() as folder:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one compiles, the others wait and find what it made
-        graph.save(f"{folder}/{name}.nd")
-        program = "import os, sys, deploy; os.nice(10); print(deploy.build(sys.argv[1], name=sys.argv[2]).library)"
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, f"{folder}/{name}.nd", name],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-        end = partial(os.killpg, process.pid, signal.SIGKILL)
-        atexit.register(end)
-        output, errors = process.communicate()
+    cache = kept("compiled")
+    try:
+        with open(cache / f".{program_name(name)}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one compiles, the others wait and find what it made
+            with tempfile.TemporaryDirectory(dir=cache, prefix=".graph-") as folder:
+                graph.save(f"{folder}/model.nd")
+                return _compile(name, Path(folder, "model.nd"))
+    except OSError as problem:
+        raise unwritable(cache, problem) from None
+
+
+COMPILE = """
+import sys, deploy
+from needle.errors import NeedleError
+try:
+    print(deploy.build(sys.argv[1], name=sys.argv[2]).library)
+except NeedleError as error:
+    sys.exit(str(error))
+"""
+
+
+def _compile(name: str, file: Path) -> Path:
+    """Compile in a niced process group of its own, which ends with this process: nobody waits for it when leaving."""
+    began = time.monotonic()
+    log.info("[%s] compiling ...", name)
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMPILE, str(file), program_name(name)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    end = partial(os.killpg, process.pid, signal.SIGKILL)
+    atexit.register(end)
+    try:
+        os.setpriority(os.PRIO_PGRP, process.pid, NICE)
+        output, errors = _wait(process, name, began)
+    except BaseException:  # Ctrl-C
+        end()
+        process.wait()
+        raise
+    finally:
         atexit.unregister(end)
     if process.returncode != 0:
-        raise deploy.BuildError(errors.strip().rpartition("\n")[2])
+        raise deploy.BuildError(errors.strip().partition("\n")[0] or f"[{name}] the compiling process was killed")
+    log.info("[%s] compiled in %.0f s", name, time.monotonic() - began)
     return Path(output.strip())
+
+
+def _wait(process: subprocess.Popen[str], name: str, began: float) -> tuple[str, str]:
+    """What the process wrote, with a line in the log every now and then while it works."""
+    while True:
+        try:
+            return process.communicate(timeout=REPORT_EVERY)
+        except subprocess.TimeoutExpired:
+            log.info("[%s] compiling ... %.0f s", name, time.monotonic() - began)
 
 
 def interpreted(graph: deploy.Graph) -> Run:
@@ -126,7 +159,7 @@ def compiled_soon(name: str, graph: deploy.Graph, canary: Canary) -> Run:
         try:
             better = compiled(name, graph)
             check_canary(name, better, canary)
-        except (deploy.DeployError, ServingError, OSError) as problem:
+        except (NeedleError, OSError) as problem:
             log.warning("%s\n[%s] is interpreted instead: correct, but slower", problem, name)
         else:
             engine[0] = better

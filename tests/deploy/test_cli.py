@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import types
@@ -13,10 +15,13 @@ import pytest
 from PIL import Image
 
 from deploy import BuildError, Built, Compiled, Graph, build
-from deploy.build import cache_folder, compiler, find
+from deploy.build import compiler, find, variants
 from deploy.cli import main
 from deploy.image import load_image
+from needle.environment import kept
 from tests.deploy.conftest import CARD, SIZE, images
+
+COMPILER = Path(__file__).with_name("empty_compiler.py")
 
 
 @pytest.fixture
@@ -83,10 +88,7 @@ def test_build_writes_the_files_and_the_second_time_takes_them_from_the_cache(
     assert {"libsmall.so", "small", "small.h", "small.cpp", "small.weights"} <= names
     source = (tmp_path / "out" / "small.cpp").read_text()
     assert '#include "base.h"' not in source and str(tmp_path) not in source
-    assert not [p.name for p in cache_folder().iterdir() if p.name.startswith(".")]
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    found = find(Graph.load(path), name="small")
-    assert found is not None and found.is_file() and find(Graph.load(path), name="other") is None
+    assert not [p.name for p in kept("compiled").iterdir() if p.name.startswith(".")]
     monkeypatch.setenv("CXX", "no-such-compiler")
     found = find(Graph.load(path), name="small")
     assert found is not None and found.is_file() and find(Graph.load(path), name="other") is None
@@ -116,16 +118,16 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_one_line_and_status_2(
+def test_mistakes_are_one_line_and_status_1(
     arguments: list[str], message: str, path: Path, picture: Path, package: str,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(path.parent)
     np.save("wrong.npy", images(1)[0])
     Path("broken.npy").write_bytes(b"no")
-    assert main(arguments) == 2
+    assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert message in error and error.startswith(f"needle-deploy {arguments[0]}: ") and error.count("\n") == 1
+    assert message in error and error.startswith(f"needle-deploy {arguments[0]}: error: [") and error.count("\n") == 1
 
 
 def test_a_missing_or_failing_compiler_is_named(graph: Graph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ def test_a_missing_or_failing_compiler_is_named(graph: Graph, monkeypatch: pytes
     with pytest.raises(BuildError, match=r"'no-such-compiler' was not found; install .*, or set CXX"):
         build(graph)
     monkeypatch.setenv("CXX", "false")
-    with pytest.raises(BuildError, match="failed"):
+    with pytest.raises(BuildError, match="the C\\+\\+ compiler 'false' failed"):
         build(graph)
     assert list((tmp_path / "compiled").iterdir()) == []
 
@@ -164,6 +166,75 @@ def test_the_command_reads_images_and_numbers(built: Built, picture: Path, compi
         run = subprocess.run([built.executable, tmp_path / name], capture_output=True, text=True)
         assert run.returncode == 1 and run.stderr.startswith("small: "), name
     assert subprocess.run([built.executable], capture_output=True).returncode == 2
+
+
+@pytest.mark.skipif(not variants(), reason="one instruction set, which cannot be chosen")
+@pytest.mark.parametrize("isa", ["v9", "v", "2", "v33"])
+def test_an_instruction_set_that_there_is_not_is_refused(isa: str, built: Built, tmp_path: Path) -> None:
+    (tmp_path / "x.raw").write_bytes(images(1).tobytes())
+    environment = {"NEEDLE_ISA": isa}
+    run = subprocess.run([built.executable, tmp_path / "x.raw"], env=environment, capture_output=True, text=True)
+    assert run.returncode == 1 and f"NEEDLE_ISA must be v2, v3 or v4, got '{isa}'" in run.stderr
+
+
+# -- caches and disks that cannot be written
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that makes empty files: what is tested is where they go."""
+    monkeypatch.setenv("CXX", f"{sys.executable} {COMPILER}")
+
+
+def test_with_a_folder_to_write_to_no_cache_is_needed(
+    quick: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NEEDLE_HOME", str(tmp_path / "file"))
+    assert main(["build", str(path), "-o", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("compiling small ...\ncompiling small ... ") and captured.err.endswith(" s\n")
+    assert "compiled in" in captured.out
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"libsmall.so", "small", "small.h", "small.cpp", "small.weights", "built.json"} <= names
+    assert not [name for name in names if name.startswith(".") or name.endswith(".o")]
+    for arguments in (["run", str(path), "x.npy"], ["bench", str(path)], ["verify", str(path)]):
+        assert main(arguments) == 1
+        said = capsys.readouterr().err
+        assert f"{tmp_path}/file/compiled cannot be written" in said and "set NEEDLE_HOME to a folder" in said
+        assert said.count("\n") == 1
+
+
+def full(*arguments: Any, **options: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("fails", ["Path.write_bytes", "subprocess.run"])
+def test_a_full_disk_leaves_nothing_and_is_a_sentence(
+    fails: str, quick: None, path: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("NEEDLE_HOME", str(tmp_path / "home"))
+    if fails == "subprocess.run":
+        monkeypatch.setenv("CXX", f"{sys.executable} {COMPILER} full")  # the compiler meets it
+    else:
+        monkeypatch.setattr(Path, "write_bytes", full)
+    assert main(["run", str(path), "x.npy"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{tmp_path}/home/compiled cannot be written: No space left on device; set NEEDLE_HOME" in said
+    assert not list((tmp_path / "home" / "compiled").iterdir())
+    assert main(["build", str(path), "-o", str(tmp_path / "out")]) == 1
+    assert f"[build] {tmp_path}/out cannot be written: No space left on device" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_freezing_onto_a_full_disk_leaves_nothing(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["freeze", package, "-o", str(tmp_path / "x.nd")]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/x.nd cannot be written: No space left on device" in said and not list(tmp_path.iterdir())
 
 
 C_PROGRAM = """

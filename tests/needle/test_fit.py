@@ -242,6 +242,12 @@ def test_counts_below_one_are_refused(name):
         run(**{name: 0})
 
 
+@pytest.mark.parametrize("epochs", [2.5, -1, "3", True])
+def test_epochs_are_a_whole_number(epochs):
+    with pytest.raises(SettingError, match=rf"\[fit\] epochs must be a whole number from 0 on, got {epochs}"):
+        run(epochs=epochs)
+
+
 def test_a_loader_that_is_used_up_is_refused():
     step, loader = pieces()
     with pytest.raises(NeedleError, match="no batches in epoch 2: can the loader be iterated again"):
@@ -251,7 +257,8 @@ def test_a_loader_that_is_used_up_is_refused():
 def test_plain_lines_when_not_on_a_terminal(capsys):
     run(title="points")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and lines[0].startswith("points  epoch 1/3  loss 0.") and "\r" not in lines[0]
+    assert lines[0] == "points  begins: 3 epochs of 4 batches"  # before there is anything to report
+    assert len(lines) == 4 and lines[1].startswith("points  epoch 1/3  loss 0.") and "\r" not in lines[1]
 
 
 def test_a_line_each_minute_of_a_long_epoch(capsys, monkeypatch):

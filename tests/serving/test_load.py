@@ -63,7 +63,7 @@ def test_a_program_that_answers_wrongly_is_not_taken(home, graph, monkeypatch, c
 
 @pytest.mark.skipif(not zoo.entry("resnet9").runs, reason="resnet9 is not trained yet")
 def test_the_served_resnet9_says_what_predict_says(make_client):
-    client = make_client(load.loader("interpreted"))
+    client = make_client(load.loader("interpreted", {"resnet9": None}))
     photo = load_photo()
     answer = client.post("/v2/models/resnet9/classify", data=photo).json["predictions"]
     expected = zoo.load("resnet9", pretrained=True).predict(photo)

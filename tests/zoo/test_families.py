@@ -73,6 +73,7 @@ def test_what_is_held_gives_its_gradient_to_its_input_alone() -> None:
     assert x.grad is not None and all(p.grad is None and p.requires_grad for p in net.parameters())
 
 
+@pytest.mark.filterwarnings("ignore::zoo.UntrainedWarning")
 def test_samples_are_a_function_of_the_seed() -> None:
     model = zoo.load("dcgan", tiny=True)
     first, again, other = model.sample(3, seed=1), model.sample(3, seed=1), model.sample(3, seed=2)

@@ -1,8 +1,10 @@
 """The zoo's records: loading, predicting, cards."""
 
 import json
+import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from PIL import Image
 import needle as ndl
 import zoo
 from needle.data.images import open_image, prepare
-from needle.errors import DataError
+from needle.errors import DataError, SettingError
 from needle.weights import save_safetensors
 from zoo.registry import HERE, Measured
+
+pytestmark = pytest.mark.filterwarnings("ignore::zoo.UntrainedWarning")
 
 
 def drawing(size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -120,6 +124,47 @@ def test_weights_from_a_file_are_those_of_that_model(tmp_path: Path) -> None:
         save_safetensors(path, model.state_dict(), facts)
         with pytest.raises(zoo.ZooError, match=says):
             zoo.load("resnet9", weights=path)
+
+
+def test_an_untrained_model_says_so_once_and_a_trained_one_does_not(tmp_path: Path) -> None:
+    model = zoo.load("resnet9", tiny=True)
+    with pytest.warns(zoo.UntrainedWarning, match=r"\[resnet9\] is untrained.*needle-zoo train resnet9"):
+        model.predict(drawing())
+    text = zoo.load("gpt-char", tiny=True)
+    with pytest.warns(zoo.UntrainedWarning, match="gpt-char"):
+        text.generate("the", 2)
+    with pytest.warns(zoo.UntrainedWarning, match="dcgan"):
+        zoo.load("dcgan", tiny=True).sample(1)
+    stepped = zoo.load("resnet9", tiny=True)
+    for parameter in stepped.parameters():
+        parameter.data = parameter * 0.5
+    save_safetensors(tmp_path / "weights", model.state_dict(), {"model": "resnet9"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(drawing())  # it was said
+        stepped.predict(drawing())
+        zoo.load("resnet9", weights=tmp_path / "weights").predict(drawing())
+
+
+SETTINGS = {
+    "resnet20": [{"blocks": -1}, {"blocks": 2.5}, {"widths": (4, 0, 4)}],
+    "resnet9-dawn": [{"widths": (4, 8)}, {"widths": (4, 8, 8, -1)}],
+    "gpt-char": [{"layers": 0}, {"heads": True}, {"context": -3}, {"width": 0}],
+    "lstm-char": [{"layers": -1}, {"hidden": 0}],
+    "dcgan": [{"latent": 0}, {"width": -2}],
+}
+
+
+@pytest.mark.parametrize(("name", "given"), [(name, given) for name, cases in SETTINGS.items() for given in cases])
+def test_sizes_that_mean_nothing_are_refused(name: str, given: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=r"must be a whole number from 1 on, got|needs four widths, got"):
+        zoo.load(name, **given)
+
+
+def test_a_list_of_no_labels_is_refused(model: ndl.nn.Module) -> None:
+    for top in (0, -1, 1.5):
+        with pytest.raises(SettingError, match="top must be a whole number from 1 on"):
+            model.predict(drawing(), top=top)
 
 
 def test_a_number_without_its_command_cannot_be_constructed() -> None:

@@ -43,10 +43,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def resnet9(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> registry.Entry:
     """The record of resnet9 with a short recipe, whose weights and cards go to a folder of the test."""
-    for module in (registry, train):
-        monkeypatch.setattr(module, "HERE", tmp_path)
     recipe = replace(zoo.entry("resnet9").recipe, epochs=5, batch=64, crop=1, flip=0.0)
-    short = replace(zoo.entry("resnet9"), recipe=recipe)
+    short = replace(zoo.entry("resnet9"), recipe=recipe, home=tmp_path)
     monkeypatch.setitem(registry._entries, "resnet9", short)
     return short
 
@@ -63,12 +61,13 @@ def test_it_learns_records_loads_and_evaluates(resnet9: registry.Entry, data: Pa
     assert run.metrics["top1"] > 0.5  # ten classes: chance is 0.1
     assert zoo.entry("resnet9").measured["top1"].value == run.metrics["top1"]
     assert zoo.load("resnet9", pretrained=True).training is False
-    assert evaluate.evaluate(resnet9, data=str(data)) is True
+    assert evaluate.evaluate(resnet9, data=str(data)).steady
     card = tmp_path / "cards" / "resnet9.json"
     facts = json.loads(card.read_text())
     facts["runs"][0]["metrics"]["top1"] += 0.01
     card.write_text(json.dumps(facts))
-    assert evaluate.evaluate(resnet9, data=str(data)) is False and "DRIFTED" in capsys.readouterr().out
+    found = evaluate.evaluate(resnet9, data=str(data))
+    assert not found.steady and "DRIFTED" in found.text()
     weights = tmp_path / "weights" / run.weights
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
     with pytest.raises(DataError, match="sha256"):

@@ -82,4 +82,4 @@ def test_mistakes_are_answered_in_a_line(command: str, says: str, capsys: Captur
     folder = ["--folder", str(tmp_path)] if command.startswith("train") else []
     assert main([*command.replace("FOLDER", str(tmp_path)).split(), *folder]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("needle-zoo: [") and says in said and said.count("\n") == 1
+    assert said.startswith(f"needle-zoo {command.split()[0]}: error: [") and says in said and said.count("\n") == 1

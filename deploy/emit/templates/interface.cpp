@@ -35,12 +35,14 @@ struct Variant {
     Forward forward;
 };
 
-// The best this processor runs; NEEDLE_ISA=v2|v3 asks for less.
+// The best this processor runs; NEEDLE_ISA=v2|v3 asks for less. No function when that holds anything else.
 Variant choose() {
 #if defined(ND_VARIANTS)
     __builtin_cpu_init();
     const char* asked = std::getenv("NEEDLE_ISA");
-    const int most = asked && asked[0] == 'v' && asked[1] >= '2' && asked[1] <= '4' ? asked[1] - '0' : 4;
+    if (asked == nullptr || asked[0] == 0) asked = "v4";
+    if (asked[0] != 'v' || asked[1] < '2' || asked[1] > '4' || asked[2] != 0) return {asked, nullptr};
+    const int most = asked[1] - '0';
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
@@ -129,6 +131,10 @@ ${name}_model* ${name}_create(const char* weights, int64_t max_batch, int thread
     if (model == nullptr) return nd::say(error, error_size, "[$name] out of memory"), nullptr;
     model->max_batch = max_batch;
     model->variant = nd::choose();
+    if (model->variant.forward == nullptr) {
+        nd::say(error, error_size, "[$name] NEEDLE_ISA must be v2, v3 or v4, got '%.40s'", model->variant.name);
+        return ${name}_destroy(model), nullptr;
+    }
     if (!nd::find_weights(model, weights, error, error_size)) return ${name}_destroy(model), nullptr;
     const std::size_t bytes = std::size_t(${name}_arena_bytes(max_batch, threads) + 63) / 64 * 64;
     model->arena = static_cast<float*>(std::aligned_alloc(64, bytes ? bytes : 64));
