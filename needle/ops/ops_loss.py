@@ -107,12 +107,12 @@ def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, .
 
 @dataclass(frozen=True)
 class SquaredDifference(TensorOp):
-    """y = (a - b)^2"""
+    """y = (a - b)^2, of integers as floats"""
 
     promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
-        return elementwise("squared_difference", a, b)
+        return real(elementwise("squared_difference", a, b))
 
     def compute(self, a: Any, b: Any) -> Any:
         return kernels(a).squared_difference(*arrays.aligned(a, b))
