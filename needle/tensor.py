@@ -125,6 +125,12 @@ class Tensor(Interop, Value):
     def __truediv__(self, other: Any) -> Tensor:
         return needle.ops.EWiseDiv()(self, other) if isinstance(other, Tensor) else needle.ops.DivScalar(other)(self)
 
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return needle.ops.EWiseDiv()(constant_like("divide", self, other), self)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return needle.ops.EWisePow()(constant_like("power", self, other), self)
+
     def __matmul__(self, other: Tensor) -> Tensor:
         return needle.ops.MatMul()(self, other)
 
@@ -191,6 +197,11 @@ class Tensor(Interop, Value):
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+
+def constant_like(where: str, x: Tensor, number: Any) -> Tensor:
+    """A number as a Tensor on the device of x, of the dtype in which x meets it; DTypeError for what is no number."""
+    return needle.ops.ops_compare.like(x, number_of(where, number, "float64"))
 
 
 def negative(number: Any) -> Any:

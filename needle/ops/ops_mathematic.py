@@ -10,7 +10,7 @@ from ..backend_ndarray.kernels import kernels
 from ..types import Type
 from .arrays import aligned, by_number
 from .ops_shape import sum_to
-from .shapes import elementwise, real, signed, with_scalar
+from .shapes import PlainFields, elementwise, real, signed, with_scalar
 
 __all__ = [
     "AddScalar", "DivScalar", "EWiseAdd", "EWiseDiv", "EWiseMul", "Exp", "Log", "MulScalar", "Negate", "add",
@@ -37,7 +37,7 @@ class EWiseAdd(TensorOp):
 
 
 @dataclass(frozen=True)
-class AddScalar(TensorOp):
+class AddScalar(PlainFields, TensorOp):
     """y = a + scalar"""
 
     scalar: float
@@ -72,7 +72,7 @@ class EWiseMul(TensorOp):
 
 
 @dataclass(frozen=True)
-class MulScalar(TensorOp):
+class MulScalar(PlainFields, TensorOp):
     """y = scalar a"""
 
     scalar: float
@@ -107,7 +107,7 @@ class EWiseDiv(TensorOp):
 
 
 @dataclass(frozen=True)
-class DivScalar(TensorOp):
+class DivScalar(PlainFields, TensorOp):
     """y = a / scalar"""
 
     scalar: float

@@ -13,7 +13,7 @@ from .ops_compare import equal, greater_equal, logical_and, logical_not, where
 from .ops_elementary import absolute
 from .ops_mathematic import add_scalar, log, mul_scalar
 from .ops_shape import sum_to
-from .shapes import elementwise, with_scalar
+from .shapes import PlainFields, elementwise, with_scalar
 
 __all__ = ["EWisePow", "PowerScalar", "power", "power_scalar"]
 
@@ -38,7 +38,7 @@ class EWisePow(TensorOp):
 
 
 @dataclass(frozen=True)
-class PowerScalar(TensorOp):
+class PowerScalar(PlainFields, TensorOp):
     """y = a^scalar, elementwise; the scalar may be zero, negative or a fraction"""
 
     scalar: float

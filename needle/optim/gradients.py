@@ -13,7 +13,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
 from ..ops import clip
 from .norms import is_finite, norm
-from .settings import parameters, stored
+from .settings import number, parameters, stored
 
 ADVICE = "; are the inputs finite? Else try a smaller learning rate or a longer warm-up"
 
@@ -25,6 +25,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     SettingError unless max_norm > 0, NeedleError for what is no Tensor and, before anything is changed, for a norm that
     is not finite.
     """
+    max_norm = number("clip_grad_norm", "max_norm", max_norm)
     if not max_norm > 0:
         raise SettingError(f"[clip_grad_norm] max_norm must be greater than 0, got {max_norm}")
     params = parameters("clip_grad_norm", params)
@@ -42,6 +43,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
 
 def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
     """g = min(max(g, -max_value), max_value), elementwise. Raises SettingError unless max_value > 0."""
+    max_value = number("clip_grad_value", "max_value", max_value)
     if not max_value > 0:
         raise SettingError(f"[clip_grad_value] max_value must be greater than 0, got {max_value}")
     for param in parameters("clip_grad_value", params):
@@ -64,6 +66,7 @@ class GradientAccumulator:
 
     def add(self, weight: float = 1.0) -> None:
         """Take in the gradients of one backward; `.grad` is None after it. Raises SettingError unless weight > 0."""
+        weight = number("GradientAccumulator", "weight", weight)
         if not 0 < weight < math.inf:
             raise SettingError(f"[GradientAccumulator] weight must be greater than 0, got {weight}")
         for param in self.params:

@@ -23,8 +23,8 @@ class Muon(Optimizer):
 
     For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction
     of the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam.
-    `decay` is the fraction of θ taken away at each step. Raises ShapeError for parameters that are no such matrices, and
-    NeedleError, before anything is changed, for a gradient that is not finite.
+    `decay` is the fraction of θ taken away at each step. Raises ShapeError for parameters that are no such matrices,
+    and NeedleError, before anything is changed, for a gradient that is not finite.
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
 
@@ -55,7 +55,8 @@ class Muon(Optimizer):
         if p in self.u:
             u = u + as_matrix(self.u[p]) * self.momentum
         direction = gradient * (1 - self.momentum) + u * self.momentum
-        update = orthogonalized(direction, f"the gradient of the parameter at index {index}, of shape {tuple(p.shape)},")
+        name = f"the gradient of the parameter at index {index}, of shape {tuple(p.shape)},"
+        update = orthogonalized(direction, name)
         rate = self.lr * max(1.0, gradient.shape[1] / gradient.shape[0]) ** 0.5
         theta = as_matrix(p.realize_cached_data()) * (1 - self.decay) - update * rate
         return u.reshape(p.shape), compact(theta).reshape(p.shape)
@@ -72,8 +73,8 @@ def orthogonalized(g: Any, name: str = "the matrix") -> Any:
     What is much smaller than 1e-7 stays small: noise is not blown up to a full step.
     Every step multiplies X from the left with a polynomial P in the Gram matrix B = XX^T of the smaller side, and takes
     B to PBP; so only the first and the last product touch the larger side. The singular values end within about 0.7
-    and 1.2, which is near enough; the coefficients are those of the source. NeedleError, naming the matrix, where |g| is
-    not finite.
+    and 1.2, which is near enough; the coefficients are those of the source. NeedleError, naming the matrix, where |g|
+    is not finite.
     """
     if g.shape[0] > g.shape[1]:
         return transposed(orthogonalized(transposed(g), name))

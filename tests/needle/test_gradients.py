@@ -38,7 +38,7 @@ def test_the_norm_is_that_of_all_gradients_together(max_norm):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_norm_that_is_not_finite_is_refused_and_changes_nothing(bad):
     params = graded([1.0, 2.0], None, [3.0, bad])
-    with pytest.raises(NeedleError, match=r"\[clip_grad_norm\] .* is (nan|inf): that of the parameter at index 2, of shape"):
+    with pytest.raises(NeedleError, match=r"\[clip_grad_norm\] .* is (nan|inf): that of the parameter at index 2"):
         ndl.clip_grad_norm(params, 0.1)
     assert params[0].grad.numpy().tolist() == [1.0, 2.0]
 
