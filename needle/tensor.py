@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -180,6 +181,26 @@ class Tensor(Interop, Value):
     def __ge__(self, other: Any) -> Tensor:
         return needle.ops.greater_equal(self, other)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are one object, as keys need it; warns where elements may be meant: `equal` compares them."""
+        if self is other:
+            return True
+        if not isinstance(other, COMPARED):
+            return NotImplemented
+        _warn_of_identity("==", "equal")
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        """Whether these are two objects; warns where elements may be meant: `not_equal` compares them."""
+        if self is other:
+            return False
+        if not isinstance(other, COMPARED):
+            return NotImplemented
+        _warn_of_identity("!=", "not_equal")
+        return True
+
+    __hash__ = Value.__hash__
+
     def broadcast_to(self, shape: Sequence[int]) -> Tensor:
         """This tensor repeated to `shape` by numpy's rules."""
         return needle.ops.BroadcastTo(tuple(shape))(self)
@@ -197,6 +218,18 @@ class Tensor(Interop, Value):
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+
+COMPARED = (Tensor, NDArray, numpy.ndarray, numpy.generic, int, float)  # beside which == may mean the elements
+
+
+def _warn_of_identity(operator: str, function: str) -> None:
+    """Name the line that compares a Tensor; Python's default filter does so once for each."""
+    warnings.warn(
+        f"[Tensor] a {operator} b asks whether both are one object, which `is` says without this warning; "
+        f"needle.{function}(a, b) compares their elements",
+        stacklevel=3,
+    )
 
 
 def constant_like(where: str, x: Tensor, number: Any) -> Tensor:
