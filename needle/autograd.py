@@ -308,7 +308,7 @@ def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterat
     """(node, adjoint) of every node that requires a gradient, from the outputs to `leaves`: sums over all paths."""
     contributions: dict[Value, list[Any]] = {node: [grad] for node, grad in outputs.items()}
     order: list[Value] = list(leaves)
-    visited = set(leaves)
+    ends, visited = set(leaves), set(leaves)
     for node in outputs:
         topo_sort_dfs(node, visited, order)
     for node in reversed(order):
@@ -316,7 +316,7 @@ def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterat
             continue
         adjoint = sum_node_list(contributions.pop(node))
         yield node, adjoint
-        if node.op is None or not node.requires_grad or node in leaves:
+        if node.op is None or not node.requires_grad or node in ends:
             continue
         for value, grad in zip(node.inputs, node.op.gradient_as_tuple(adjoint, node), strict=True):
             if grad is not None and value.requires_grad:
@@ -359,7 +359,8 @@ def vjp(outputs: dict[Value, Any], inputs: Sequence[Value]) -> list[Any]:
 
     None where an input does not influence the outputs. Composite ops differentiate their decomposition with it.
     """
-    found = {node: adjoint for node, adjoint in _adjoints(outputs, inputs) if node in inputs}
+    wanted = set(inputs)
+    found = {node: adjoint for node, adjoint in _adjoints(outputs, inputs) if node in wanted}
     return [found.get(x) for x in inputs]
 
 

@@ -36,7 +36,8 @@ def recompute(fn: Callable[..., Any], *inputs: Any) -> Any:
     outputs = [found] if isinstance(found, Tensor) else found
     if not isinstance(outputs, tuple | list) or not all(isinstance(y, Tensor) for y in outputs):
         raise NeedleError(f"[recompute] the function must give Tensors, one or a tuple, got a {type(found).__name__}")
-    leaves = [x for x in find_topo_sort(list(outputs)) if x.op is None and x.requires_grad and x not in constants]
+    known = set(constants)
+    leaves = [x for x in find_topo_sort(list(outputs)) if x.op is None and x.requires_grad and x not in known]
     value = _value(_Recompute(segment, len(given)), [*given, *leaves], outputs)
     return value[0] if isinstance(found, Tensor) else value.tuple()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -129,6 +130,12 @@ class Tensor(Interop, Value):
     def __truediv__(self, other: Any) -> Tensor:
         return needle.ops.EWiseDiv()(self, other) if isinstance(other, Tensor) else needle.ops.DivScalar(other)(self)
 
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return needle.ops.EWiseDiv()(constant_like("divide", self, other), self)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return needle.ops.EWisePow()(constant_like("power", self, other), self)
+
     def __matmul__(self, other: Tensor) -> Tensor:
         return needle.ops.MatMul()(self, other)
 
@@ -178,6 +185,26 @@ class Tensor(Interop, Value):
     def __ge__(self, other: Any) -> Tensor:
         return needle.ops.greater_equal(self, other)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are one object, as keys need it; warns where elements may be meant: `equal` compares them."""
+        if self is other:
+            return True
+        if not isinstance(other, COMPARED):
+            return NotImplemented
+        _warn_of_identity("==", "equal")
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        """Whether these are two objects; warns where elements may be meant: `not_equal` compares them."""
+        if self is other:
+            return False
+        if not isinstance(other, COMPARED):
+            return NotImplemented
+        _warn_of_identity("!=", "not_equal")
+        return True
+
+    __hash__ = Value.__hash__
+
     def broadcast_to(self, shape: Sequence[int]) -> Tensor:
         """This tensor repeated to `shape` by numpy's rules."""
         return needle.ops.BroadcastTo(tuple(shape))(self)
@@ -195,6 +222,23 @@ class Tensor(Interop, Value):
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+
+COMPARED = (Tensor, NDArray, numpy.ndarray, numpy.generic, int, float)  # beside which == may mean the elements
+
+
+def _warn_of_identity(operator: str, function: str) -> None:
+    """Name the line that compares a Tensor; Python's default filter does so once for each."""
+    warnings.warn(
+        f"[Tensor] a {operator} b asks whether both are one object, which `is` says without this warning; "
+        f"needle.{function}(a, b) compares their elements",
+        stacklevel=3,
+    )
+
+
+def constant_like(where: str, x: Tensor, number: Any) -> Tensor:
+    """A number as a Tensor on the device of x, of the dtype in which x meets it; DTypeError for what is no number."""
+    return needle.ops.ops_compare.like(x, number_of(where, number, "float64"))
 
 
 def negative(number: Any) -> Any:

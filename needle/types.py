@@ -10,6 +10,7 @@ Python numbers are weak: they raise the dtype only where it cannot hold their ki
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy
@@ -49,13 +50,26 @@ def promote_number(dtype: str, number: bool | int | float) -> str:
     return "int64" if dtype == "bool" else dtype
 
 
+def plain_number(value: Any) -> Any:
+    """`value` as a Python number where it is a numpy number, or an array or Tensor of one element; else `value` itself.
+
+    A Tensor counts as a constant: nothing flows back to it.
+    """
+    if isinstance(value, numpy.generic | numpy.ndarray):
+        if value.size != 1 or value.dtype.kind not in "biuf":
+            return value
+        return float(value.item()) if value.dtype.kind == "f" else value.item()
+    if hasattr(value, "numpy") and hasattr(value, "shape") and prod(value.shape) == 1:
+        return plain_number(value.numpy())
+    return value
+
+
 def number_of(where: str, value: Any, dtype: Any) -> Any:
-    """`value`, a Python or numpy number, as a Python number that meets arrays of `dtype`.
+    """`value`, a number or what `plain_number` makes one of, as a Python number that meets arrays of `dtype`.
 
     DTypeError if it is none, or a whole number that is too large for the dtype.
     """
-    if isinstance(value, numpy.generic | numpy.ndarray) and value.ndim == 0 and value.dtype.kind in "biuf":
-        value = value.item()
+    value = plain_number(value)
     if isinstance(value, float):
         return float(value)
     if not isinstance(value, int):

@@ -19,7 +19,7 @@ def rand(
 ) -> Tensor:  # fmt: skip
     """x ~ U(low, high), elementwise independent."""
     device = _device(device, shape)
-    _numbers("rand", low, high)
+    low, high = _numbers("rand", low, high)
     array = _drawn(device.rand, shape, dtype) * (high - low) + low
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -30,7 +30,7 @@ def randn(
 ) -> Tensor:  # fmt: skip
     """x ~ N(mean, std^2), elementwise independent."""
     device = _device(device, shape)
-    _numbers("randn", mean, std)
+    mean, std = _numbers("randn", mean, std)
     array = _drawn(device.randn, shape, dtype) * std + mean
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -38,7 +38,7 @@ def randn(
 def randb(*shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", requires_grad: bool = False) -> Tensor:
     """x = 1 with probability p, else 0, elementwise independent. DTypeError for a p that is no number."""
     device = _device(device, shape)
-    _numbers("randb", p)
+    (p,) = _numbers("randb", p)
     return Tensor(device.rand(*shape) <= p, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -47,7 +47,7 @@ def constant(
 ) -> Tensor:
     """x = c everywhere."""
     device = _device(device, shape)
-    _numbers("constant", c)
+    (c,) = _numbers("constant", c)
     return Tensor(device.full(shape, c, dtype=dtype), device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -100,10 +100,9 @@ def _device(device: Any, shape: tuple[int, ...]) -> Any:
     return device
 
 
-def _numbers(where: str, *values: Any) -> None:
-    """DTypeError unless the values are numbers."""
-    for value in values:
-        number_of(where, value, "float64")
+def _numbers(where: str, *values: Any) -> list[Any]:
+    """The values as Python numbers. DTypeError unless they are numbers."""
+    return [number_of(where, value, "float64") for value in values]
 
 
 def _tensor(where: str, array: Any) -> Tensor:

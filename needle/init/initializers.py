@@ -22,6 +22,7 @@ def xavier_uniform(fan_in: int, fan_out: int, gain: float = 1.0, **kwargs: Any) 
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
     Raises SettingError unless the fans are positive.
     """
+    gain = number_of("xavier_uniform", gain, "float64")
     bound = gain * math.sqrt(6 / _positive("xavier_uniform", fan_in + fan_out))
     return rand(fan_in, fan_out, low=-bound, high=bound, **kwargs)
 
@@ -31,6 +32,7 @@ def xavier_normal(fan_in: int, fan_out: int, gain: float = 1.0, **kwargs: Any) -
 
     Source and errors: as xavier_uniform.
     """
+    gain = number_of("xavier_normal", gain, "float64")
     return randn(fan_in, fan_out, std=gain * math.sqrt(2 / _positive("xavier_normal", fan_in + fan_out)), **kwargs)
 
 
@@ -68,6 +70,7 @@ def variance_scaling(
     """
     if len(shape) < 2:
         raise ShapeError(f"[variance_scaling] needs at least the axes (in, out), got {shape}")
+    scale = number_of("variance_scaling", scale, "float64")
     field = math.prod(shape[:-2])
     fans = {"fan_in": shape[-2] * field, "fan_out": shape[-1] * field, "fan_avg": (shape[-2] + shape[-1]) * field / 2}
     if mode not in fans or distribution not in ("normal", "uniform") or scale < 0:
@@ -85,9 +88,9 @@ def truncated_normal(*shape: int, mean: float = 0.0, std: float = 1.0, cut: floa
     Draws one normal number for each element, in order, and then again for those that lie outside, until none does.
     Raises SettingError unless cut >= 0.1: smaller ones would need too many draws; DTypeError for what is no number.
     """
+    centre, spread, cut = (number_of("truncated_normal", value, "float64") for value in (mean, std, cut))
     if not cut >= 0.1:
         raise SettingError(f"[truncated_normal] cut must be at least 0.1, got {cut}")
-    centre, spread = (number_of("truncated_normal", value, "float64") for value in (mean, std))
     draws = numpy.asarray(numpy.random.standard_normal(_sizes("truncated_normal", shape)))
     while (outside := abs(draws) > cut).any():
         draws[outside] = numpy.random.standard_normal(int(outside.sum()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..autograd import Tensor
+from ..types import plain_number
 from .nn_basic import Module
 
 __all__ = ["GELU", "LeakyReLU", "SiLU", "Softplus", "Tanh"]
@@ -32,7 +33,7 @@ class LeakyReLU(Module):
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
-        self.slope = slope
+        self.slope = plain_number(slope)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.leaky_relu(x, self.slope)

@@ -9,7 +9,7 @@ import numpy
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
-from ..types import INTEGERS
+from ..types import INTEGERS, plain_number
 from .nn_basic import Dropout, Linear, Module, check_features
 from .nn_norm import LayerNorm1d
 from .nn_transformer import MultiHeadAttention
@@ -75,7 +75,7 @@ class RotaryEmbedding(Module):
         if dim_head < 2 or dim_head % 2:
             raise ShapeError(f"[RotaryEmbedding] needs an even number of columns for each head, got {dim_head}")
         self.dim_head = dim_head
-        self.base = base
+        self.base = plain_number(base)
 
     def forward(self, x: Tensor, first: int = 0) -> Tensor:
         check_features("RotaryEmbedding", x, self.dim_head, ndim=4)

@@ -10,7 +10,7 @@ from typing import Any
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import SettingError, ShapeError
-from ..types import NUMBERS
+from ..types import NUMBERS, plain_number
 from ..weights import load_safetensors, save_safetensors
 from . import state
 
@@ -217,7 +217,7 @@ class SoftmaxLoss(Module):
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
-        self.smoothing = smoothing
+        self.smoothing = plain_number(smoothing)
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         return ops.cross_entropy(logits, y, self.smoothing)
@@ -231,9 +231,9 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not isinstance(p, NUMBERS) or not 0 <= p < 1:
+        self.p: float = plain_number(p)
+        if not isinstance(self.p, NUMBERS) or not 0 <= self.p < 1:
             raise SettingError(f"[Dropout] p must lie in [0, 1), got {p}")
-        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:

@@ -12,7 +12,7 @@ from typing import Any
 from .. import ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
-from ..types import FLOATS, NUMBERS
+from ..types import FLOATS, NUMBERS, plain_number
 from .nn_basic import Module
 
 __all__ = [
@@ -77,9 +77,9 @@ class HuberLoss(_Loss):
 
     def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        if not delta > 0:
+        self.delta = plain_number(delta)
+        if not self.delta > 0:
             raise NeedleError(f"[HuberLoss] delta must be positive, got {delta}")
-        self.delta = delta
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return self._reduced(ops.huber(self._difference(prediction, target), self.delta))
@@ -113,7 +113,7 @@ class NLLLoss(_Loss):
 
     def __init__(self, ignore_index: int | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.ignore_index = ignore_index
+        self.ignore_index = plain_number(ignore_index)
 
     def forward(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
         rows, flat = _rows(self._name, log_probabilities, labels)
@@ -139,10 +139,10 @@ class CrossEntropyLoss(_Loss):
 
     def __init__(self, smoothing: float = 0.0, ignore_index: int | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        if not isinstance(smoothing, NUMBERS) or not 0 <= smoothing <= 1:
+        self.smoothing = plain_number(smoothing)
+        if not isinstance(self.smoothing, NUMBERS) or not 0 <= self.smoothing <= 1:
             raise NeedleError(f"[CrossEntropyLoss] smoothing must lie in [0, 1], got {smoothing}")
-        self.smoothing = smoothing
-        self.ignore_index = ignore_index
+        self.ignore_index = plain_number(ignore_index)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         if tuple(target.shape) == tuple(logits.shape) and len(logits.shape) > 1:

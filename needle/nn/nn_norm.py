@@ -7,7 +7,7 @@ from typing import Any
 from .. import autograd, init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
-from ..types import INTEGERS
+from ..types import INTEGERS, plain_number
 from .nn_basic import Module, Parameter, check_features
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm", "LayerNorm1d", "RMSNorm"]
@@ -25,8 +25,8 @@ class BatchNorm1d(Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.eps = eps
-        self.momentum = momentum
+        self.eps = plain_number(eps)
+        self.momentum = plain_number(momentum)
         self.weight = Parameter(init.ones(dim, device=device, dtype=dtype))
         self.bias = Parameter(init.zeros(dim, device=device, dtype=dtype))
         self.running_mean = init.zeros(dim, device=device, dtype=dtype)
@@ -75,7 +75,7 @@ class GroupNorm(Module):
             raise ShapeError(f"[GroupNorm] groups must divide the channels, got {groups} for {channels}")
         self.groups = groups
         self.channels = channels
-        self.eps = eps
+        self.eps = plain_number(eps)
         self.weight = Parameter(init.ones(channels, device=device, dtype=dtype))
         self.bias = Parameter(init.zeros(channels, device=device, dtype=dtype))
 
@@ -106,7 +106,7 @@ class RMSNorm(Module):
     def __init__(self, dim: int, eps: float = 1e-5, device: Any = None, dtype: Any = "float32") -> None:
         super().__init__()
         self.dim = dim
-        self.eps = eps
+        self.eps = plain_number(eps)
         self.weight = Parameter(init.ones(dim, device=device, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class LayerNorm1d(Module):
     def __init__(self, dim: int, eps: float = 1e-5, device: Any = None, dtype: Any = "float32") -> None:
         super().__init__()
         self.dim = dim
-        self.eps = eps
+        self.eps = plain_number(eps)
         self.weight = Parameter(init.ones(dim, device=device, dtype=dtype))
         self.bias = Parameter(init.zeros(dim, device=device, dtype=dtype))
 

@@ -11,7 +11,7 @@ import numpy
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import DTypeError, NeedleError, ShapeError
-from ..types import INTEGERS, NUMBERS
+from ..types import INTEGERS, NUMBERS, plain_number
 from .nn_basic import Dropout, Module, Parameter, check_features
 
 __all__ = ["GRU", "LSTM", "RNN", "Embedding", "GRUCell", "LSTMCell", "RNNCell"]
@@ -158,6 +158,7 @@ class _Layers(Module):
         self.num_layers = num_layers
         if not isinstance(num_layers, INTEGERS) or num_layers < 1:
             raise ShapeError(f"[{type(self).__name__}] num_layers must be 1 or more, got {num_layers!r}")
+        dropout = plain_number(dropout)
         thinned = not isinstance(dropout, NUMBERS) or dropout > 0
         self.dropout = Dropout(dropout) if thinned else None  # which would draw numbers to no effect
         self._sizes = [input_size] + [hidden_size] * (num_layers - 1)

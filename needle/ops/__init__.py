@@ -18,6 +18,7 @@ from .ops_mathematic import *
 from .ops_matmul import *
 from .ops_norm import *
 from .ops_pool import *
+from .ops_power import *
 from .ops_recurrent import *
 from .ops_reduce import *
 from .ops_sequence import *

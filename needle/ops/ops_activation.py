@@ -12,7 +12,7 @@ from ..types import Type
 from .composite import gradient_of
 from .ops_elementary import erf
 from .ops_mathematic import exp
-from .shapes import elementwise, number, real, with_scalar
+from .shapes import PlainFields, elementwise, number, real, with_scalar
 
 __all__ = [
     "GELU", "GELUGradient", "LeakyReLU", "LeakyReLUGradient", "ReLU", "ReLUGradient", "SiLU", "SiLUGradient", "Sigmoid",
@@ -209,7 +209,7 @@ class SoftplusGradient(TensorOp):
 
 
 @dataclass(frozen=True)
-class LeakyReLU(TensorOp):
+class LeakyReLU(PlainFields, TensorOp):
     """y = a where a > 0, else slope a"""
 
     slope: float = 0.01
@@ -225,7 +225,7 @@ class LeakyReLU(TensorOp):
 
 
 @dataclass(frozen=True)
-class LeakyReLUGradient(TensorOp):
+class LeakyReLUGradient(PlainFields, TensorOp):
     """da = g where a > 0, else slope g"""
 
     slope: float = 0.01

@@ -12,7 +12,7 @@ from ..types import Type
 from . import arrays
 from .ops_index import GetItem, Part
 from .ops_tuple import make_tuple
-from .shapes import Axes, TupleFields, axes_of, axis_of, one_dtype, replaced, without
+from .shapes import Axes, PlainFields, axes_of, axis_of, one_dtype, replaced, without
 
 __all__ = [
     "Concat", "Dilate", "Flip", "Split", "Stack", "UnDilate", "concat", "dilate", "flip", "split", "stack", "undilate",
@@ -20,7 +20,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Stack(TensorOp):
+class Stack(PlainFields, TensorOp):
     """y[..., k, ...] = x_k: the tensors of a tuple along a new axis"""
 
     axis: int
@@ -43,7 +43,7 @@ class Stack(TensorOp):
 
 
 @dataclass(frozen=True)
-class Concat(TensorOp):
+class Concat(PlainFields, TensorOp):
     """y = the tensors of a tuple one after the other along an axis that they have"""
 
     axis: int
@@ -74,7 +74,7 @@ class Concat(TensorOp):
 
 
 @dataclass(frozen=True)
-class Split(TensorTupleOp):
+class Split(PlainFields, TensorTupleOp):
     """y_k = x[..., k, ...]: a tuple of the slices along an axis, which goes away"""
 
     axis: int
@@ -93,7 +93,7 @@ class Split(TensorTupleOp):
 
 
 @dataclass(frozen=True)
-class Flip(TupleFields, TensorOp):
+class Flip(PlainFields, TensorOp):
     """y[..., i, ...] = x[..., n - 1 - i, ...] along each of `axes` (all by default)"""
 
     axes: Axes = None
@@ -110,7 +110,7 @@ class Flip(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class Dilate(TupleFields, TensorOp):
+class Dilate(PlainFields, TensorOp):
     """y[..., i (dilation + 1), ...] = x[..., i, ...], else 0: zeros after every element, n grows to n (dilation + 1)"""
 
     axes: Axes
@@ -133,7 +133,7 @@ class Dilate(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class UnDilate(TupleFields, TensorOp):
+class UnDilate(PlainFields, TensorOp):
     """y[..., i, ...] = x[..., i (dilation + 1), ...]: what `Dilate` put there, without its zeros"""
 
     axes: Axes

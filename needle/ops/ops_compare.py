@@ -10,7 +10,7 @@ import numpy
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError
-from ..types import Type
+from ..types import Type, plain_number
 from . import arrays
 from .ops_cast import promoted as cast_together
 from .ops_shape import sum_to
@@ -186,6 +186,7 @@ def like(x: Tensor, value: Any) -> Tensor:
     """A Tensor as it is; a number as a constant on the device of x, of the dtype in which x meets it."""
     if isinstance(value, Tensor):
         return value
+    value = plain_number(value)
     dtype = with_scalar("where", Type((), str(x.dtype)), value).dtype
     if x.cached_data is None:
         return Tensor(value, device=x.device, dtype=dtype, requires_grad=False)

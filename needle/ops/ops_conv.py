@@ -9,13 +9,13 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
-from .shapes import Pair, one_float, pair
+from .shapes import Pair, PlainFields, one_float, pair
 
 __all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv", "conv_transpose"]
 
 
 @dataclass(frozen=True)
-class Conv(TensorOp):
+class Conv(PlainFields, TensorOp):
     """y[n,i,j,o] = sum_{u,v,c} x[n, i stride + u - padding, j stride + v - padding, c] w[u,v,c,o], x being 0 outside
 
     x (N, H, W, C_in), w (K, K, C_in / groups, C_out), y (N, H', W', C_out) with H' = (H + 2 padding - K) // stride + 1.

@@ -12,7 +12,7 @@ from ..types import Type
 from .arrays import aligned
 from .ops_mathematic import exp
 from .ops_shape import sum_to
-from .shapes import elementwise, number, real, signed, with_scalar
+from .shapes import PlainFields, elementwise, number, real, signed, with_scalar
 
 __all__ = [
     "Abs", "Clip", "ClipGradient", "Erf", "LargerShare", "Maximum", "Minimum", "Sign", "Sqrt", "absolute", "clip",
@@ -78,7 +78,7 @@ class Sqrt(TensorOp):
 
 
 @dataclass(frozen=True)
-class Clip(TensorOp):
+class Clip(PlainFields, TensorOp):
     """y = min(max(a, low), high); a bound that is None does not bind"""
 
     low: float | None = None
@@ -97,7 +97,7 @@ class Clip(TensorOp):
 
 
 @dataclass(frozen=True)
-class ClipGradient(TensorOp):
+class ClipGradient(PlainFields, TensorOp):
     """da = g where low <= a <= high, else 0"""
 
     low: float | None = None

@@ -11,13 +11,13 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
-from .shapes import axis_of, replaced
+from .shapes import PlainFields, axis_of, replaced
 
 __all__ = ["Gather", "GatherGradient", "Take", "TakeGradient", "gather", "take"]
 
 
 @dataclass(frozen=True)
-class Take(TensorOp):
+class Take(PlainFields, TensorOp):
     """y[i, j, k] = x[i, ids[j], k], i, j and k each standing for several axes: the slices that ids name along `axis`
 
     ids of any shape, whole numbers (of any dtype) in -n..n-1, where n is the size of the axis; they take its place.
@@ -59,7 +59,7 @@ class TakeGradient(TensorOp):
 
 
 @dataclass(frozen=True)
-class Gather(TensorOp):
+class Gather(PlainFields, TensorOp):
     """y[i, j, k] = x[i, index[i, j, k], k], j being on `axis` and i, k standing for the axes around it
 
     x and index have the same shape but along `axis`, of size n; index holds whole numbers (of any dtype) in -n..n-1.

@@ -13,13 +13,13 @@ from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
-from .shapes import kept, one_float
+from .shapes import PlainFields, kept, one_float
 
 __all__ = ["GroupNorm", "GroupNormGradient", "RMSNorm", "RMSNormGradient", "group_norm", "rms_norm"]
 
 
 @dataclass(frozen=True)
-class GroupNorm(TensorTupleOp):
+class GroupNorm(PlainFields, TensorTupleOp):
     """y = (x - mean) rstd weight + bias, with mean and rstd = 1 / sqrt(var + eps) of each group of each image
 
     x (N, ..., C), weight and bias (C,); a group is C / groups neighbouring channels of all pixels of an image. A tuple
@@ -69,7 +69,7 @@ class GroupNormGradient(TensorTupleOp):
 
 
 @dataclass(frozen=True)
-class RMSNorm(TensorTupleOp):
+class RMSNorm(PlainFields, TensorTupleOp):
     """y = x rstd weight, with rstd = 1 / sqrt(mean(x^2) + eps) of each row (over the last axis)
 
     x (..., D), weight (D,). A tuple of y and rstd (..., 1), which counts as a constant.

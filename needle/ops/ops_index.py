@@ -13,7 +13,7 @@ from ..errors import DTypeError, IndexRangeError, ShapeError
 from ..types import Type
 from . import arrays
 from .ops_gather import Take, as_ids
-from .shapes import TupleFields
+from .shapes import PlainFields
 
 __all__ = ["GetItem", "GetItemGradient", "getitem"]
 
@@ -22,7 +22,7 @@ Part = int | Slice | None  # an int takes one element and the axis goes away, No
 
 
 @dataclass(frozen=True)
-class GetItem(TupleFields, TensorOp):
+class GetItem(PlainFields, TensorOp):
     """y = x[index]: for each axis an int, (start, stop, step) as in Python, or None for a new axis
 
     Axes that are not named stay whole. A view: nothing is copied.
@@ -41,7 +41,7 @@ class GetItem(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class GetItemGradient(TupleFields, TensorOp):
+class GetItemGradient(PlainFields, TensorOp):
     """dx[index] = g, of zeros of a shape"""
 
     index: tuple[Part, ...]

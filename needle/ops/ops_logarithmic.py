@@ -13,7 +13,7 @@ from . import arrays
 from .composite import gradient_of
 from .ops_mathematic import exp
 from .ops_shape import spread, summation
-from .shapes import NUMBER, Axes, TupleFields, axes_of, real, without
+from .shapes import NUMBER, Axes, PlainFields, axes_of, real, without
 
 __all__ = [
     "LogSoftmax", "LogSoftmaxGradient", "LogSumExp", "Softmax", "SoftmaxGradient", "logsoftmax", "logsumexp", "softmax",
@@ -21,7 +21,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class LogSumExp(TupleFields, TensorOp):
+class LogSumExp(PlainFields, TensorOp):
     """y = log sum exp(x) over `axes` (all by default), which go away; over all of an NDArray y has shape (1,)"""
 
     axes: Axes = None

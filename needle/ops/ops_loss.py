@@ -16,7 +16,7 @@ from .composite import gradient_of, pullback
 from .ops_elementary import Clip
 from .ops_logarithmic import LogSumExp
 from .ops_shape import reshape, sum_to, summation
-from .shapes import NUMBER, elementwise, one_float, real
+from .shapes import NUMBER, PlainFields, elementwise, one_float, real
 
 __all__ = [
     "CrossEntropy", "CrossEntropyGradient", "Huber", "SquaredDifference", "SquaredDifferenceGradient", "cross_entropy",
@@ -27,7 +27,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 @dataclass(frozen=True)
-class CrossEntropy(TensorOp):
+class CrossEntropy(PlainFields, TensorOp):
     """y = mean over rows of log sum exp(x) - (1 - s) x[label] - s mean(x)
 
     Logits x (N, C), labels (N,) whole numbers in 0..C-1, s = `smoothing`. Rows with the label `ignore_index` count for
@@ -40,6 +40,7 @@ class CrossEntropy(TensorOp):
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.reduction, str) or self.reduction not in REDUCTIONS:
             raise NeedleError(f"[cross_entropy] reduction must be one of {REDUCTIONS}, got {self.reduction!r}")
 
@@ -61,7 +62,7 @@ class CrossEntropy(TensorOp):
 
 
 @dataclass(frozen=True)
-class CrossEntropyGradient(TensorOp):
+class CrossEntropyGradient(PlainFields, TensorOp):
     """dx = g / N (softmax(x) - (1 - s) onehot(label) - s / C), N counting the rows that are not ignored"""
 
     smoothing: float = 0.0
@@ -107,12 +108,12 @@ def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, .
 
 @dataclass(frozen=True)
 class SquaredDifference(TensorOp):
-    """y = (a - b)^2"""
+    """y = (a - b)^2, of integers as floats"""
 
     promotes = True
 
     def infer(self, a: Type, b: Type) -> Type:
-        return elementwise("squared_difference", a, b)
+        return real(elementwise("squared_difference", a, b))
 
     def compute(self, a: Any, b: Any) -> Any:
         return kernels(a).squared_difference(*arrays.aligned(a, b))
@@ -141,7 +142,7 @@ class SquaredDifferenceGradient(TensorOp):
 
 
 @dataclass(frozen=True)
-class Huber(TensorOp):
+class Huber(PlainFields, TensorOp):
     """y = c (d - c / 2), c = min(max(d, -delta), delta): d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2)"""
 
     delta: float = 1.0

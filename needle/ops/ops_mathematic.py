@@ -10,12 +10,11 @@ from ..backend_ndarray.kernels import kernels
 from ..types import Type
 from .arrays import aligned, by_number
 from .ops_shape import sum_to
-from .shapes import elementwise, real, signed, with_scalar
+from .shapes import PlainFields, elementwise, real, signed, with_scalar
 
 __all__ = [
-    "AddScalar", "DivScalar", "EWiseAdd", "EWiseDiv", "EWiseMul", "EWisePow", "Exp", "Log", "MulScalar", "Negate",
-    "PowerScalar", "add", "add_scalar", "divide", "divide_scalar", "exp", "log", "mul_scalar", "multiply", "negate",
-    "power", "power_scalar",
+    "AddScalar", "DivScalar", "EWiseAdd", "EWiseDiv", "EWiseMul", "Exp", "Log", "MulScalar", "Negate", "add",
+    "add_scalar", "divide", "divide_scalar", "exp", "log", "mul_scalar", "multiply", "negate",
 ]  # fmt: skip
 
 
@@ -38,7 +37,7 @@ class EWiseAdd(TensorOp):
 
 
 @dataclass(frozen=True)
-class AddScalar(TensorOp):
+class AddScalar(PlainFields, TensorOp):
     """y = a + scalar"""
 
     scalar: float
@@ -73,7 +72,7 @@ class EWiseMul(TensorOp):
 
 
 @dataclass(frozen=True)
-class MulScalar(TensorOp):
+class MulScalar(PlainFields, TensorOp):
     """y = scalar a"""
 
     scalar: float
@@ -86,47 +85,6 @@ class MulScalar(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return mul_scalar(out_grad, self.scalar)
-
-
-@dataclass(frozen=True)
-class EWisePow(TensorOp):
-    """y = a^b, elementwise"""
-
-    promotes = True
-
-    def infer(self, a: Type, b: Type) -> Type:
-        return elementwise("power", a, b)
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = aligned(a, b)
-        return kernels(a).power(a, b)
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        a, b = node.inputs
-        da = sum_to(out_grad * b * power(a, add_scalar(b, -1)), a) if a.requires_grad else None
-        return da, sum_to(out_grad * node * log(a), b) if b.requires_grad else None
-
-
-@dataclass(frozen=True)
-class PowerScalar(TensorOp):
-    """y = a^scalar, elementwise; the scalar may be zero, negative or a fraction"""
-
-    scalar: float
-
-    def infer(self, a: Type) -> Type:
-        return with_scalar("power_scalar", a, self.scalar)
-
-    def compute(self, a: Any) -> Any:
-        return by_number("power_scalar", a, self.scalar)
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        (a,) = node.inputs
-        if self.scalar == 0:
-            return mul_scalar(out_grad, 0)  # 0 a^-1 would be no number at a = 0
-        if self.scalar == 1:
-            return out_grad
-        slope = a if self.scalar == 2 else power_scalar(a, self.scalar - 1)
-        return out_grad * mul_scalar(slope, self.scalar)
 
 
 @dataclass(frozen=True)
@@ -149,7 +107,7 @@ class EWiseDiv(TensorOp):
 
 
 @dataclass(frozen=True)
-class DivScalar(TensorOp):
+class DivScalar(PlainFields, TensorOp):
     """y = a / scalar"""
 
     scalar: float
@@ -224,16 +182,6 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 def mul_scalar(a: Tensor, scalar: float) -> Tensor:
     """scalar a."""
     return MulScalar(scalar)(a)
-
-
-def power(a: Tensor, b: Tensor) -> Tensor:
-    """a^b, elementwise."""
-    return EWisePow()(a, b)
-
-
-def power_scalar(a: Tensor, scalar: float) -> Tensor:
-    """a^scalar, elementwise."""
-    return PowerScalar(scalar)(a)
 
 
 def divide(a: Tensor, b: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
-from .shapes import one_float
+from .shapes import PlainFields, one_float
 
 __all__ = [
     "BatchNorm", "BatchNormGradient", "BatchNormInference", "LayerNorm", "LayerNormGradient", "batch_norm",
@@ -22,7 +22,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class BatchNorm(TensorTupleOp):
+class BatchNorm(PlainFields, TensorTupleOp):
     """y = (x - mean) / sqrt(var + eps) weight + bias, with mean and biased variance of each channel (the last axis)
 
     x (..., C), weight and bias (C,). A tuple of y, mean (C,), var (C,); mean and var count as constants.
@@ -64,7 +64,7 @@ class BatchNormGradient(TensorTupleOp):
 
 
 @dataclass(frozen=True)
-class BatchNormInference(TensorOp):
+class BatchNormInference(PlainFields, TensorOp):
     """y = (x - mean) / sqrt(var + eps) weight + bias with given statistics
 
     x and y (..., C), all others (C,).
@@ -88,7 +88,7 @@ class BatchNormInference(TensorOp):
 
 
 @dataclass(frozen=True)
-class LayerNorm(TensorTupleOp):
+class LayerNorm(PlainFields, TensorTupleOp):
     """y = (x - mean) rstd weight + bias, with mean and rstd = 1 / sqrt(var + eps) of each row (over the last axis)
 
     x (..., D), weight and bias (D,). A tuple of y, mean (..., 1), rstd (..., 1); mean and rstd count as constants.

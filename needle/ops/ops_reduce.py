@@ -14,7 +14,7 @@ from ..errors import DTypeError, ShapeError
 from ..types import Type
 from . import arrays
 from .ops_shape import spread, summation
-from .shapes import NUMBER, Axes, TupleFields, axes_of, axis_of, kept, real, without
+from .shapes import NUMBER, Axes, PlainFields, axes_of, axis_of, kept, real, without
 
 __all__ = [
     "ExtremumGradient", "Max", "Mean", "Min", "Var", "argmax", "argmin", "max", "mean", "min", "var",
@@ -22,7 +22,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Mean(TupleFields, TensorOp):
+class Mean(PlainFields, TensorOp):
     """y = sum of x over `axes` (all by default) / how many there are; NaN over none"""
 
     axes: Axes = None
@@ -40,7 +40,7 @@ class Mean(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class Var(TupleFields, TensorOp):
+class Var(PlainFields, TensorOp):
     """y = sum over `axes` (all by default) of (x - mean(x))^2 / (n - correction), of n elements each
 
     `correction` 0 is the variance of what is there, 1 the unbiased estimate from a sample. NaN where n <= correction.
@@ -65,7 +65,7 @@ class Var(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class Max(TupleFields, TensorOp):
+class Max(PlainFields, TensorOp):
     """y = the largest of x over `axes` (all by default); NaN where one of them is NaN"""
 
     axes: Axes = None
@@ -82,7 +82,7 @@ class Max(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class Min(TupleFields, TensorOp):
+class Min(PlainFields, TensorOp):
     """y = the smallest of x over `axes` (all by default); NaN where one of them is NaN"""
 
     axes: Axes = None
@@ -99,7 +99,7 @@ class Min(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class ExtremumGradient(TupleFields, TensorOp):
+class ExtremumGradient(PlainFields, TensorOp):
     """dx = g / k where x = y, else 0: the maximum or minimum y over `axes` is taken k times, which share its adjoint"""
 
     axes: Axes = None

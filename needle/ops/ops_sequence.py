@@ -16,7 +16,7 @@ from .composite import gradient_of, pullback, saved, wanted
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
 from .ops_shape import broadcast_to, transpose
-from .shapes import one_float
+from .shapes import PlainFields, one_float
 
 __all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "attention", "embed"]
 
@@ -60,7 +60,7 @@ class EmbedGradient(TensorOp):
 
 
 @dataclass(frozen=True)
-class Attention(TensorTupleOp):
+class Attention(PlainFields, TensorTupleOp):
     """y = softmax(scale q k^T) v
 
     q (B, H, Tq, D), k and v (B, H, Tk, D). With `causal` the last query sees every key and each one before it one key

@@ -13,7 +13,7 @@ from . import arrays
 from .shapes import (
     NUMBER,
     Axes,
-    TupleFields,
+    PlainFields,
     axes_of,
     check_broadcast_to,
     expanded_axes,
@@ -31,7 +31,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Transpose(TupleFields, TensorOp):
+class Transpose(PlainFields, TensorOp):
     """y = x with two axes exchanged (the last two by default)"""
 
     axes: tuple[int, int] | None = None
@@ -47,7 +47,7 @@ class Transpose(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class Permute(TupleFields, TensorOp):
+class Permute(PlainFields, TensorOp):
     """y[j_0, j_1, ...] = x[i_0, i_1, ...] where j_k = i_axes[k]: axis k of y is axis axes[k] of x"""
 
     axes: tuple[int, ...]
@@ -67,7 +67,7 @@ class Permute(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class Reshape(TupleFields, TensorOp):
+class Reshape(PlainFields, TensorOp):
     """y = the elements of x in their order, seen as `shape` (where one size may be -1: what is left)"""
 
     shape: tuple[int, ...]
@@ -83,7 +83,7 @@ class Reshape(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class BroadcastTo(TupleFields, TensorOp):
+class BroadcastTo(PlainFields, TensorOp):
     """y = x repeated to `shape` along new leading axes and axes of size 1"""
 
     shape: tuple[int, ...]
@@ -100,7 +100,7 @@ class BroadcastTo(TupleFields, TensorOp):
 
 
 @dataclass(frozen=True)
-class Summation(TupleFields, TensorOp):
+class Summation(PlainFields, TensorOp):
     """y = sum of x over `axes` (all by default), which go away; over all of an NDArray y has shape (1,)"""
 
     axes: Axes = None

@@ -10,7 +10,7 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, Value
 from ..errors import DTypeError, IndexRangeError
 from ..types import Type
 from . import arrays
-from .shapes import with_scalar
+from .shapes import PlainFields, with_scalar
 
 __all__ = ["FusedAddScalars", "MakeTensorTuple", "TupleGetItem", "fused_add_scalars", "make_tuple", "tuple_get_item"]
 
@@ -132,7 +132,7 @@ class TupleGetItem(TensorOp):
 
 
 @dataclass(frozen=True)
-class FusedAddScalars(TensorTupleOp):
+class FusedAddScalars(PlainFields, TensorTupleOp):
     """y = (a + c0, a + c1)"""
 
     c0: float

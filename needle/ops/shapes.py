@@ -11,8 +11,9 @@ import numpy
 
 from ..backend_selection import BACKEND
 from ..errors import BroadcastError, DTypeError, ShapeError
-from ..types import DTYPES, Type, dtype_of, number_of, promote, promote_number, summed
+from ..types import DTYPES, Type, dtype_of, number_of, plain_number, promote, promote_number, summed
 
+PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
 SMALL = 2**31  # whole numbers below it fit every dtype of numbers
 Axes = int | tuple[int, ...] | None
 Pair = tuple[int, int]  # of the rows and of the columns of an image
@@ -21,7 +22,8 @@ NUMBER: tuple[int, ...] = (1,) if BACKEND == "nd" else ()  # the shape of a sum 
 
 def pair(value: int | Sequence[int]) -> Pair:
     """(rows, columns) of one number for both, or of two; ShapeError for anything else."""
-    sizes = (value, value) if isinstance(value, int) else tuple(value)
+    one = plain_number(value)
+    sizes = (one, one) if isinstance(one, int) else tuple(map(plain_number, one))
     if len(sizes) != 2 or not all(isinstance(n, int) for n in sizes):
         raise ShapeError(f"[images] a size is one number, or two for rows and columns, got {value}")
     return sizes[0], sizes[1]
@@ -187,10 +189,13 @@ def total_dtype(dtype: str) -> str:
     return summed(dtype) if BACKEND == "nd" else str(numpy.zeros(0, dtype).sum().dtype)
 
 
-class TupleFields:
-    """An op whose axes and shapes, given as lists, become tuples, so that it can be compared and hashed."""
+class PlainFields:
+    """An op whose attributes become plain Python, so that it can be compared, hashed and recorded in a graph.
+
+    Lists become tuples; numpy numbers, and arrays and Tensors of one element, numbers.
+    """
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+        for name, value in self.__dict__.items():
+            if value.__class__ not in PLAIN:
+                object.__setattr__(self, name, tuple(value) if isinstance(value, list) else plain_number(value))

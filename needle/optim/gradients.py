@@ -12,27 +12,38 @@ from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
 from ..ops import clip
-from .settings import parameters, stored
+from .norms import is_finite, norm
+from .settings import number, parameters, stored
+
+ADVICE = "; are the inputs finite? Else try a smaller learning rate or a longer warm-up"
 
 
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     """g = g min(1, max_norm / (|g| + 1e-6)); |g|, the Euclidean norm over all gradients together, as it was before.
 
-    The sum has one fixed order, whatever the number of threads. Where the norm is not finite the gradients stay as they
-    are: the caller sees it in the result. Raises SettingError unless max_norm > 0, NeedleError for what is no Tensor.
+    The sum has one fixed order, whatever the number of threads; gradients of any finite size have a finite norm. Raises
+    SettingError unless max_norm > 0, NeedleError for what is no Tensor and, before anything is changed, for a norm that
+    is not finite.
     """
+    max_norm = number("clip_grad_norm", "max_norm", max_norm)
     if not max_norm > 0:
         raise SettingError(f"[clip_grad_norm] max_norm must be greater than 0, got {max_norm}")
-    params = [param for param in parameters("clip_grad_norm", params) if param.grad is not None]
-    norm = math.sqrt(sum(_squared_norm(group) for group in _by_kind([param.grad for param in params])))
-    if max_norm / (norm + 1e-6) < 1 and math.isfinite(norm):
+    params = parameters("clip_grad_norm", params)
+    grads = [param.grad for param in params if param.grad is not None]
+    groups = _by_kind(grads)
+    total = norm([array for group in groups for array in group], sum(map(_squared_norm, groups)))
+    if not math.isfinite(total):
+        raise NeedleError(f"[clip_grad_norm] the norm of the gradients is {total}{_where(params)}{ADVICE}")
+    if max_norm / (total + 1e-6) < 1:
         for param in params:
-            param.grad = param.grad.detach() * (max_norm / (norm + 1e-6))
-    return norm
+            if param.grad is not None:
+                param.grad = param.grad.detach() * (max_norm / (total + 1e-6))
+    return total
 
 
 def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
     """g = min(max(g, -max_value), max_value), elementwise. Raises SettingError unless max_value > 0."""
+    max_value = number("clip_grad_value", "max_value", max_value)
     if not max_value > 0:
         raise SettingError(f"[clip_grad_value] max_value must be greater than 0, got {max_value}")
     for param in parameters("clip_grad_value", params):
@@ -55,6 +66,7 @@ class GradientAccumulator:
 
     def add(self, weight: float = 1.0) -> None:
         """Take in the gradients of one backward; `.grad` is None after it. Raises SettingError unless weight > 0."""
+        weight = number("GradientAccumulator", "weight", weight)
         if not 0 < weight < math.inf:
             raise SettingError(f"[GradientAccumulator] weight must be greater than 0, got {weight}")
         for param in self.params:
@@ -100,6 +112,14 @@ def _by_kind(tensors: Sequence[Tensor]) -> list[list[Any]]:
     for tensor in tensors:
         groups.setdefault((repr(tensor.device), str(tensor.dtype)), []).append(tensor.realize_cached_data())
     return list(groups.values())
+
+
+def _where(params: Sequence[Tensor]) -> str:
+    """Which gradient is the first that is not finite."""
+    for i, param in enumerate(params):
+        if param.grad is not None and not is_finite(param.grad.realize_cached_data()):
+            return f": that of the parameter at index {i}, of shape {tuple(param.shape)}, is not finite"
+    return ""
 
 
 def _squared_norm(arrays: list[Any]) -> float:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod, sqrt
+from math import isfinite, prod, sqrt
 from typing import Any
 
 import numpy
 
 from ..autograd import Tensor, cut_gradients
-from ..errors import ShapeError
+from ..errors import NeedleError, ShapeError
 from ..ops.arrays import constant
+from .gradients import ADVICE
+from .norms import norm
 from .optimizers import Optimizer
 from .settings import fraction, positive
 
@@ -23,7 +25,8 @@ class Muon(Optimizer):
     of the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam.
     `decay` is the fraction of θ taken away at each step. With `normalized`, θ is first scaled to the norm sqrt(out), so
     that `lr` is the size of the step relative to θ: for weights before a normalisation, whose own size means nothing.
-    Raises ShapeError for parameters that are no such matrices.
+    Raises ShapeError for parameters that are no such matrices, and NeedleError, before anything is changed, for a
+    gradient that is not finite.
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
 
@@ -44,24 +47,29 @@ class Muon(Optimizer):
         self.u: dict[Tensor, Any] = {}
 
     def step(self) -> None:
-        for p in self.params:
-            if p.grad is None:
-                continue
-            if tuple(p.grad.shape) != tuple(p.shape):
-                raise ShapeError(f"[Muon] a gradient needs its parameter's shape {tuple(p.shape)}, got {p.grad.shape}")
-            gradient = as_matrix(p.grad.realize_cached_data())
+        made = [(p, *self._stepped(i, p)) for i, p in enumerate(self.params) if p.grad is not None]
+        for p, u, theta in made:
             cut_gradients(p)
-            u = gradient * (1 - self.momentum)
-            if p in self.u:
-                u = u + as_matrix(self.u[p]) * self.momentum
-            self.u[p] = u.reshape(p.shape)
-            update = orthogonalized(gradient * (1 - self.momentum) + u * self.momentum)
-            rate = self.lr * max(1.0, gradient.shape[1] / gradient.shape[0]) ** 0.5
-            theta = as_matrix(p.realize_cached_data())
-            if self.normalized:
-                theta = theta * (sqrt(theta.shape[1]) / (norm(theta) + 1e-7))
-            theta = theta * (1 - self.decay) - update * rate
-            p.data = Tensor.make_const(compact(theta).reshape(p.shape))
+            self.u[p] = u
+            p.data = Tensor.make_const(theta)
+
+    def _stepped(self, index: int, p: Tensor) -> tuple[Any, Any]:
+        """The momentum and the array of a parameter after a step."""
+        if tuple(p.grad.shape) != tuple(p.shape):
+            raise ShapeError(f"[Muon] a gradient needs its parameter's shape {tuple(p.shape)}, got {p.grad.shape}")
+        gradient = as_matrix(p.grad.realize_cached_data())
+        u = gradient * (1 - self.momentum)
+        if p in self.u:
+            u = u + as_matrix(self.u[p]) * self.momentum
+        direction = gradient * (1 - self.momentum) + u * self.momentum
+        name = f"the gradient of the parameter at index {index}, of shape {tuple(p.shape)},"
+        update = orthogonalized(direction, name)
+        rate = self.lr * max(1.0, gradient.shape[1] / gradient.shape[0]) ** 0.5
+        theta = as_matrix(p.realize_cached_data())
+        if self.normalized:
+            theta = theta * (sqrt(theta.shape[1]) / (euclidean(theta) + 1e-7))
+        theta = theta * (1 - self.decay) - update * rate
+        return u.reshape(p.shape), compact(theta).reshape(p.shape)
 
 
 def as_matrix(array: Any) -> Any:
@@ -69,17 +77,22 @@ def as_matrix(array: Any) -> Any:
     return compact(array).reshape((prod(array.shape[:-1]), array.shape[-1]))
 
 
-def orthogonalized(g: Any) -> Any:
-    """About U V^T for g = U S V^T: five Newton-Schulz steps X <- aX + b(XX^T)X + c(XX^T)^2 X from X = g / |g|.
+def orthogonalized(g: Any, name: str = "the matrix") -> Any:
+    """About U V^T for g = U S V^T: five Newton-Schulz steps X <- aX + b(XX^T)X + c(XX^T)^2 X from X = g / (|g| + 1e-7).
 
+    What is much smaller than 1e-7 stays small: noise is not blown up to a full step.
     Every step multiplies X from the left with a polynomial P in the Gram matrix B = XX^T of the smaller side, and takes
     B to PBP; so only the first and the last product touch the larger side. The singular values end within about 0.7
-    and 1.2, which is near enough; the coefficients are those of the source.
+    and 1.2, which is near enough; the coefficients are those of the source. NeedleError, naming the matrix, where |g|
+    is not finite.
     """
     if g.shape[0] > g.shape[1]:
-        return transposed(orthogonalized(transposed(g)))
+        return transposed(orthogonalized(transposed(g), name))
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g * (1.0 / (norm(g) + 1e-7))
+    size = euclidean(g)
+    if not isfinite(size):
+        raise NeedleError(f"[Muon] the norm of {name} is {size}{ADVICE}")
+    x = g * (1.0 / (size + 1e-7))
     gram = x @ transposed(x)
     diagonal = constant(gram, numpy.eye(gram.shape[0]) * a)
     total = None
@@ -90,10 +103,11 @@ def orthogonalized(g: Any) -> Any:
     return total @ x
 
 
-def norm(array: Any) -> float:
+def euclidean(array: Any) -> float:
     """The Euclidean norm of all elements."""
-    total = (array * array).sum()
-    return sqrt(total if isinstance(array, numpy.ndarray) else total.numpy()[0])
+    with numpy.errstate(over="ignore"):
+        total = (array * array).sum()
+    return norm([array], float(total if isinstance(array, numpy.ndarray) else total.numpy()[0]))
 
 
 def transposed(matrix: Any) -> Any:

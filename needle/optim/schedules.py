@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 
 from ..errors import NeedleError, SettingError
-from ..types import INTEGERS, NUMBERS
-from .settings import loaded_settings, saved_settings, stored
+from ..types import INTEGERS, plain_number
+from .settings import loaded_settings, number, saved_settings, stored
 
 
 def cosine(step: int, steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> float:
@@ -59,6 +59,7 @@ class Schedule:
         where = type(self).__name__
         if not hasattr(optimizer, "lr"):
             raise NeedleError(f"[{where}] needs an optimizer first, got a {type(optimizer).__name__}")
+        steps, warmup = plain_number(steps), plain_number(warmup)
         if not isinstance(steps, INTEGERS) or not isinstance(warmup, INTEGERS):
             raise SettingError(f"[{where}] steps and warmup must be whole numbers, got {steps!r} and {warmup!r}")
         if steps < 1 or not 0 <= warmup <= steps:
@@ -66,7 +67,7 @@ class Schedule:
         self.optimizer = optimizer
         self.steps = steps
         self.warmup = warmup
-        self.peak: float = optimizer.lr if peak is None else peak
+        self.peak = number(where, "peak", optimizer.lr if peak is None else peak)
         self.taken = 0
         optimizer.lr = self.lr
 
@@ -117,7 +118,7 @@ class CosineSchedule(Schedule):
     def __init__(
         self, optimizer: Any, steps: int, warmup: int = 0, final: float = 0.0, *, peak: float | None = None
     ) -> None:
-        self.final = final
+        self.final = number(type(self).__name__, "final", final)
         super().__init__(optimizer, steps, warmup=warmup, peak=peak)
 
     def rate(self, step: int) -> float:
@@ -130,7 +131,7 @@ class LinearSchedule(Schedule):
     def __init__(
         self, optimizer: Any, steps: int, warmup: int = 0, final: float = 0.0, *, peak: float | None = None
     ) -> None:
-        self.final = final
+        self.final = number(type(self).__name__, "final", final)
         super().__init__(optimizer, steps, warmup=warmup, peak=peak)
 
     def rate(self, step: int) -> float:
@@ -157,16 +158,22 @@ class OneCycle(Schedule):
         self, optimizer: Any, steps: int, rise: float = 0.3, start_factor: float = 25.0, final_factor: float = 1e4,
         *, peak: float | None = None,
     ) -> None:  # fmt: skip
-        if not isinstance(rise, NUMBERS):
-            raise SettingError(f"[OneCycle] rise must be a number, got {type(rise).__name__}")
-        for name, factor in (("start_factor", start_factor), ("final_factor", final_factor)):
-            if not isinstance(factor, NUMBERS) or not factor > 0:
-                raise SettingError(f"[OneCycle] {name} must be a number greater than 0, got {factor!r}")
-        self.shape = (rise, start_factor, final_factor)
+        self.shape = (
+            number("OneCycle", "rise", rise),
+            _factor("start_factor", start_factor),
+            _factor("final_factor", final_factor),
+        )
         super().__init__(optimizer, steps, peak=peak)
 
     def rate(self, step: int) -> float:
         return one_cycle(step, self.steps, self.peak, *self.shape)
+
+
+def _factor(name: str, value: float) -> float:
+    factor = number("OneCycle", name, value)
+    if not factor > 0:
+        raise SettingError(f"[OneCycle] {name} must be a number greater than 0, got {factor!r}")
+    return factor
 
 
 class StepDecay(Schedule):
@@ -176,7 +183,7 @@ class StepDecay(Schedule):
         self, optimizer: Any, steps: int, at: Sequence[int], factor: float = 0.1, *, peak: float | None = None
     ) -> None:
         self.at = sorted(at)
-        self.factor = factor
+        self.factor = number("StepDecay", "factor", factor)
         super().__init__(optimizer, steps, peak=peak)
 
     def rate(self, step: int) -> float:

@@ -10,6 +10,7 @@ import numpy
 
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
+from ..types import NUMBERS, plain_number
 
 
 def parameters(where: str, params: Any) -> list[Tensor]:
@@ -26,20 +27,20 @@ def parameters(where: str, params: Any) -> list[Tensor]:
 
 def positive(where: str, **settings: float) -> list[float]:
     """The values of the settings. Raises SettingError unless all are finite and none is negative."""
-    for name, value in settings.items():
-        _number(where, name, value)
+    values = [number(where, name, value) for name, value in settings.items()]
+    for name, value in zip(settings, values, strict=True):
         if not 0 <= value < math.inf:
             raise SettingError(f"[{where}] {name} must be a number from 0 on, got {value}")
-    return list(settings.values())
+    return values
 
 
 def fraction(where: str, **settings: float) -> list[float]:
     """The values of the settings. Raises SettingError unless all lie in [0, 1)."""
-    for name, value in settings.items():
-        _number(where, name, value)
+    values = [number(where, name, value) for name, value in settings.items()]
+    for name, value in zip(settings, values, strict=True):
         if not 0 <= value < 1:
             raise SettingError(f"[{where}] {name} must lie in [0, 1), got {value}")
-    return list(settings.values())
+    return values
 
 
 def whole(where: str, *, least: int = 1, **settings: int) -> None:
@@ -49,9 +50,12 @@ def whole(where: str, *, least: int = 1, **settings: int) -> None:
             raise SettingError(f"[{where}] {name} must be a whole number from {least} on, got {value}")
 
 
-def _number(where: str, name: str, value: Any) -> None:
-    if not isinstance(value, int | float | numpy.number):
+def number(where: str, name: str, value: Any) -> float:
+    """The value of a setting; an array or Tensor of one element counts. Raises SettingError for what is no number."""
+    found = plain_number(value)
+    if not isinstance(found, NUMBERS):
         raise SettingError(f"[{where}] {name} must be a number, got {type(value).__name__}")
+    return found  # type: ignore[return-value]
 
 
 def stored(where: str, state: Mapping[str, Any], name: str, low: float = 0) -> float:

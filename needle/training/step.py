@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,11 +20,12 @@ State = dict[str, numpy.ndarray]
 class TrainStep:
     """`step(*inputs, target)` is one update on loss_fn(model(*inputs), target); {"loss": its value before it, ...}.
 
-    Gradients are clipped to the norm `clip_norm` where it is given ("grad_norm" joins the metrics). With `accumulate=n`
-    every call is a micro-batch, and every n-th makes an update with the mean of the n gradients: that of one large
-    batch, where the loss is a mean and the micro-batches are of one size. `optimizer` and `schedule` may be one each or
-    lists of them, stepped in order. `average` (a WeightAverage) takes in the weights after each update. A subclass that
-    overrides `loss(*batch)` trains on anything else.
+    A loss that is not finite is returned without an update, and `fit` stops there. Gradients are clipped to the norm
+    `clip_norm` where it is given ("grad_norm" joins the metrics); a norm that is not finite raises NeedleError before
+    any parameter is changed. With `accumulate=n` every call is a micro-batch, and every n-th makes an update with the
+    mean of the n gradients: that of one large batch, where the loss is a mean and the micro-batches are of one size.
+    `optimizer` and `schedule` may be one each or lists of them, stepped in order. `average` (a WeightAverage) takes in
+    the weights after each update. A subclass that overrides `loss(*batch)` trains on anything else.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class TrainStep:
         value = loss.numpy()
         if value.size != 1:
             raise NeedleError(f"[TrainStep] the loss must be one number, got shape {value.shape}: take its mean")
-        loss.backward()
         metrics = {"loss": float(value.item())}
+        if not math.isfinite(metrics["loss"]):
+            return metrics
+        loss.backward()
         if self.accumulate > 1:
             self.sums.add()
             if self.sums.weight < self.accumulate:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import needle as ndl
-from needle import nn, optim
+from needle import nn, ops, optim
 from needle.errors import NeedleError, SettingError
 
 pytestmark = pytest.mark.both_modes
@@ -35,11 +35,41 @@ def test_the_norm_is_that_of_all_gradients_together(max_norm):
     assert ndl.clip_grad_norm(params, max_norm) <= max(max_norm, norm) * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_norm_that_is_not_finite_is_told_and_changes_nothing(bad):
-    params = graded([1.0, 2.0], [3.0, bad])
-    assert not math.isfinite(ndl.clip_grad_norm(params, 0.1))
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_norm_that_is_not_finite_is_refused_and_changes_nothing(bad):
+    params = graded([1.0, 2.0], None, [3.0, bad])
+    with pytest.raises(NeedleError, match=r"\[clip_grad_norm\] .* is (nan|inf): that of the parameter at index 2"):
+        ndl.clip_grad_norm(params, 0.1)
     assert params[0].grad.numpy().tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("size", [1e19, 5e37, 1e-19, 1e-30, 1e-37])
+def test_norms_whose_squares_float32_does_not_hold(size):
+    params = graded([3 * size], [[0.0, 4 * size]])
+    assert ndl.clip_grad_norm(params, 1e39) == pytest.approx(5 * size, rel=1e-6)
+    assert ndl.clip_grad_norm(params, 1.0) == pytest.approx(5 * size, rel=1e-6)
+    found = [params[0].grad.numpy()[0], *params[1].grad.numpy()[0]]
+    np.testing.assert_allclose(found, [0.6, 0, 0.8] if size > 1 else [3 * size, 0, 4 * size], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_norms_whose_squares_float64_does_not_hold(size):
+    param = nn.Parameter(ndl.Tensor(np.zeros(2), dtype="float64"))
+    param.grad = ndl.Tensor([3 * size, 4 * size], dtype="float64")
+    assert ndl.clip_grad_norm([param], 1.0) == pytest.approx(5 * size, rel=1e-12)
+    np.testing.assert_allclose(param.grad.numpy(), [0.6, 0.8] if size > 1 else [3 * size, 4 * size], rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero|invalid value:RuntimeWarning")
+def test_a_step_with_a_loss_or_a_norm_that_is_not_finite_changes_no_weights():
+    layer = nn.Linear(2, 1)
+    before = layer.weight.numpy().copy()
+    step = ndl.TrainStep(layer, nn.MSELoss(), optim.SGD(layer.parameters(), lr=0.1), clip_norm=1.0)
+    assert math.isnan(step(ndl.Tensor([[1.0, np.nan]]), ndl.Tensor([[0.0]]))["loss"])
+    step.loss = lambda x: ops.sqrt(ops.summation(layer(x) * 0))  # the loss is 0, its slope infinite
+    with pytest.raises(NeedleError, match="norm of the gradients is nan"):
+        step(ndl.Tensor([[1.0, 2.0]]))
+    np.testing.assert_array_equal(layer.weight.numpy(), before)
 
 
 def test_clipping_nothing_and_by_nothing():

@@ -47,6 +47,26 @@ def test_the_step_is_the_formula_for_matrices_and_convolutions() -> None:
         np.testing.assert_allclose(p.numpy().reshape(theta.shape), theta, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("size", [1e-15, 1e-5, 1e19, 1e37])
+def test_the_size_of_a_gradient_does_not_matter_unless_it_is_noise(size: float) -> None:
+    g = np.random.default_rng(0).normal(size=(4, 6))
+    expected, found = as_numpy(orthogonalized(array(g))), as_numpy(orthogonalized(array(g * size)))
+    if size < 1e-7:
+        assert abs(found).max() < 1e-3  # |g| + 1e-7 is what it is divided by
+    else:
+        np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_changes_nothing(bad: float) -> None:
+    params = [ndl.Tensor(np.ones((2, 2)), dtype="float32") for _ in range(2)]
+    params[0].grad, params[1].grad = ndl.Tensor(np.ones((2, 2))), ndl.Tensor([[1.0, bad], [0.0, 1.0]])
+    optimizer = optim.Muon(params)
+    with pytest.raises(NeedleError, match=r"\[Muon\] .* gradient of the parameter at index 1, of shape \(2, 2\), is"):
+        optimizer.step()
+    assert not optimizer.u and all((p.numpy() == 1).all() for p in params)
+
+
 def test_a_parameter_without_gradient_is_left_alone() -> None:
     p = ndl.Tensor(np.ones((2, 2)))
     optim.Muon([p]).step()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from needle import Tensor, ops
+from needle import BACKEND, Tensor, nn, ops
 
 pytestmark = pytest.mark.both_modes
 
@@ -40,6 +40,31 @@ def test_the_variance_of_numbers_far_from_zero_is_exact() -> None:
     expected = x.astype(float).var(1)
     np.testing.assert_allclose(values(Tensor(x).var(1)), expected, rtol=1e-3)
     np.testing.assert_allclose(values(Tensor(x).var(1, correction=1)), expected * 50 / 49, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "int64"] + ["uint8", "int8", "uint64"] * (BACKEND == "np"))
+def test_means_and_variances_of_whole_numbers_do_not_wrap_around(dtype: str) -> None:
+    largest = 1 if dtype == "bool" else np.iinfo(dtype).max // 2
+    x = np.array([[largest] * 8, [0, largest] * 4]).astype(dtype)
+    for axes in (None, 0, 1):
+        exact = x.astype(float)
+        np.testing.assert_allclose(values(Tensor(x, dtype=dtype).mean(axes)).squeeze(), exact.mean(axes), rtol=1e-6)
+        np.testing.assert_allclose(values(Tensor(x, dtype=dtype).var(axes)).squeeze(), exact.var(axes), rtol=1e-6)
+    nanoseconds = Tensor(np.full(8, 1_700_000_000_000_000_000), dtype="int64")
+    assert float(nanoseconds.mean()) == pytest.approx(1.7e18) and float(nanoseconds.var()) == 0
+
+
+def test_squared_differences_of_whole_numbers_do_not_wrap_around() -> None:
+    a, b = Tensor([100_000, 3], dtype="int32"), Tensor([0, 5], dtype="int32")
+    np.testing.assert_array_equal(values(ops.squared_difference(a, b)), [1e10, 4])
+    assert float(nn.MSELoss()(a, b)) == pytest.approx(5e9)
+
+
+@pytest.mark.skipif(BACKEND == "nd", reason="NDArrays have no float16")
+def test_means_of_half_precision_do_not_overflow() -> None:
+    x = Tensor(np.array([60000, 59904] * 500), dtype="float16")  # whose sum is above the largest of 65504
+    assert x.mean().dtype == x.var().dtype == "float16"
+    assert float(x.mean()) == 59968 and float(x.var()) == 48**2  # the nearest to 59952
 
 
 def test_all_axes_give_one_number_as_sum_does() -> None:

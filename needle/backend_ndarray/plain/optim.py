@@ -64,5 +64,10 @@ def adam_step(
 
 
 def squared_norm(arrays: Arrays) -> float:
-    """The sum of the squares of all elements of all arrays."""
-    return sum(float(np.sum(np.square(x), dtype=np.float64)) for x in arrays)
+    """The sum of the squares of all elements of all arrays, squared in their own dtype (float16 in float32)."""
+    with np.errstate(over="ignore"):
+        return sum(float(np.sum(np.square(_wide(x)), dtype=np.float64)) for x in arrays)
+
+
+def _wide(x: np.ndarray) -> np.ndarray:
+    return x.astype("float32") if x.dtype == "float16" else x

@@ -35,17 +35,31 @@ def _each(total: np.ndarray, x: np.ndarray, correction: float = 0) -> np.ndarray
         return total / count if count > 0 else np.full_like(total, np.nan)
 
 
-def mean(x: np.ndarray, axes: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """y = the sum of x over the axes / how many elements there are"""
-    y = _each(np.asarray(x.sum(axis=_axis(axes), keepdims=True)), x)
+def _wide(x: np.ndarray) -> np.ndarray:
+    """x in a dtype that holds sums over its elements: integers would wrap around, and float16 ends at 65504."""
+    if x.dtype.kind != "f":
+        return x.astype("float64")
+    return x.astype("float32") if x.dtype == "float16" else x
+
+
+def _narrow(y: np.ndarray, x: np.ndarray, axes: Axes, keepdims: bool) -> np.ndarray:
+    """y, which has its dimensions kept, as the result of a reduction of x: of its dtype where that is a float."""
+    y = y.astype(x.dtype, copy=False) if x.dtype.kind == "f" else y
     return y if keepdims else np.asarray(y.squeeze(_axis(axes)))
+
+
+def mean(x: np.ndarray, axes: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """y = the sum of x over the axes / how many elements there are; of integers in float64"""
+    wide = _wide(x)
+    return _narrow(_each(np.asarray(wide.sum(axis=_axis(axes), keepdims=True)), x), x, axes, keepdims)
 
 
 def var(x: np.ndarray, axes: Axes = None, keepdims: bool = False, correction: float = 0) -> np.ndarray:
-    """y = the sum over the axes of (x - mean)^2 / (how many elements there are - correction)"""
-    away = x - mean(x, axes, True)
+    """y = the sum over the axes of (x - mean)^2 / (how many elements there are - correction); of integers in float64"""
+    wide = _wide(x)
+    away = wide - mean(wide, axes, True)
     y = _each(np.asarray((away * away).sum(axis=_axis(axes), keepdims=True)), x, correction)
-    return y if keepdims else np.asarray(y.squeeze(_axis(axes)))
+    return _narrow(y, x, axes, keepdims)
 
 
 def extremum_gradient(g: np.ndarray, x: np.ndarray, y: np.ndarray, axes: Axes) -> np.ndarray:
