@@ -109,7 +109,7 @@ class _Walk:
     """The calls of modules inside a model, each with the nodes of the graph that it made itself."""
 
     def __init__(self, model: Module) -> None:
-        self.names = dict(_named_modules(model))
+        self.names = {module: name for name, module in model.named_modules()}
         self.layers: list[Layer] = []
         self.inside: list[Layer] = []  # the modules whose calls have begun and not ended
         self.seen: set[Value] = set()  # the nodes and parameters that are accounted for
@@ -160,15 +160,6 @@ class _Walk:
                 self.inside[-1].multiply_adds += int(product(node.type, *[x.type for x in node.inputs]))
             if not isinstance(node.op, VIEWS):
                 self.inside[-1].activation_bytes += _bytes(node.type)
-
-
-def _named_modules(value: Any, prefix: str = "") -> Iterator[tuple[Module, str]]:
-    if isinstance(value, Module):
-        yield value, prefix
-        value = vars(value)
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    for name, item in items:
-        yield from _named_modules(item, f"{prefix}.{name}" if prefix else str(name))
 
 
 def _tensors(value: Any) -> Iterator[Value]:
