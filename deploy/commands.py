@@ -19,7 +19,7 @@ from .card import image_of, labels_of
 from .errors import DeployError
 from .freeze import freeze
 from .image import load_image
-from .ir import Constant, Graph, describe
+from .ir import Constant, Graph, listing
 from .passes import optimize
 from .runtime import Compiled
 
@@ -56,16 +56,12 @@ def inspect_command(path: Path, optimized: bool) -> int:
     """Print a graph: inputs, nodes, outputs, sizes."""
     graph = Graph.load(path)
     graph = optimize(graph) if optimized else graph
-    numbers = {node: i for i, node in enumerate(graph.order())}
-    for node, i in numbers.items():
-        inputs = " ".join(f"%{numbers[x]}" for x in node.inputs)
-        print(f"%{i:<4} {node.op!s:<60} {inputs:<16} {describe(node.type)}")
-    for name, node in graph.outputs:
-        print(f"output {name} = %{numbers[node]}")
-    weights = sum(x.op.array.nbytes for x in numbers if isinstance(x.op, Constant))
-    kinds = Counter(type(x.op).__name__ for x in numbers)
+    nodes = graph.order()
+    print("\n".join(listing(graph)))
+    weights = sum(x.op.array.nbytes for x in nodes if isinstance(x.op, Constant))
+    kinds = Counter(type(x.op).__name__ for x in nodes)
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
-    print(f"{len(numbers)} nodes ({counts}), {weights} bytes of weights")
+    print(f"{len(nodes)} nodes ({counts}), {weights} bytes of weights")
     for key, value in graph.card.items():
         print(f"{key}: {str(value)[:100]}")
     return 0

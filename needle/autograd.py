@@ -18,6 +18,7 @@ import needle  # for needle.ops, which are written in Tensors
 from .backend_selection import BACKEND, NDArray  # noqa: F401  (NDArray is one of this module's public names)
 from .errors import DeviceError, DTypeError, NeedleError, ShapeError
 from .grad_mode import switch
+from .reprs import tuple_text
 from .types import FLOATS, Type
 
 LAZY_MODE = False  # True: record ops now, compute when the data is asked for
@@ -241,7 +242,7 @@ class TensorTuple(Value):
         return tuple(self)
 
     def __repr__(self) -> str:
-        return f"needle.TensorTuple{self.tuple()}"
+        return tuple_text(self, "needle.TensorTuple")
 
     __str__ = __repr__
 

@@ -18,6 +18,7 @@ from .grad_mode import switch
 from .interop import Interop
 from .operators import Operators
 from .ops import arrays, shapes
+from .reprs import seen, tensor_text
 from .types import FLOATS
 
 
@@ -107,11 +108,14 @@ class Tensor(Interop, Operators):
             raise ShapeError(f"[backward] out_grad must have the tensor's shape {self.shape}, got {out_grad.shape}")
         compute_gradient_of_variables(self, out_grad)
 
+    _shown = "needle.Tensor"
+
     def __repr__(self) -> str:
-        return f"needle.Tensor({self})"
+        return tensor_text(self, self._shown)
 
     def __str__(self) -> str:
-        return f"<{self._type}>" if self.cached_data is None and self._type else str(self.realize_cached_data())
+        data = getattr(self, "cached_data", None)
+        return tensor_text(self, self._shown) if data is None else str(seen(data))
 
     def matmul(self, other: Tensor) -> Tensor:
         """self @ other, with numpy's broadcasting of the leading axes."""

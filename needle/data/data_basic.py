@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import reprs
+
 
 class Dataset:
     """Samples by index: subclasses write `__getitem__` and `__len__`.
@@ -14,6 +16,15 @@ class Dataset:
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]] | None = None) -> None:
         self.transforms = transforms
+
+    def __repr__(self) -> str:
+        samples = reprs.length(self)
+        return reprs.call(self, [*self._counts(), *reprs.settings(self), *reprs.fields(vars(self), samples)])
+
+    def _counts(self) -> list[str]:
+        """How many there are of what this is made of: the samples."""
+        samples = reprs.length(self)
+        return [] if samples is None else [reprs.count(samples, "sample")]
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..autograd import Tensor
 from ..errors import DataError, SettingError
 from ..types import INTEGERS
+from .data_basic import Dataset
 from .data_transforms import RandomCrop, RandomFlipHorizontal
 from .keyed import keyed_order
 from .prefetch import Batches, Prefetch
@@ -66,6 +68,9 @@ class DataLoader:
         self.position = 0  # the next batch's place in its epoch
         self._fresh = True  # no batch since the epoch or the position was set: the next iteration begins here
         self.ordering = self._split(numpy.arange(len(dataset)))
+
+    def __repr__(self) -> str:
+        return loader_text(self)
 
     def __len__(self) -> int:
         return len(self.ordering)
@@ -152,6 +157,17 @@ class DataLoader:
     def _end(self) -> None:
         """Nothing is left of the iteration that was."""
         self._batches = self._ahead = None
+
+
+def loader_text(loader: DataLoader) -> str:
+    """The loader with its data set, the settings that are not as by default, and how many batches it gives."""
+    dataset = getattr(loader, "dataset", None)
+    samples = f"{type(dataset).__name__} of {reprs.count(reprs.length(dataset) or 0, 'sample')}"
+    shown = [] if dataset is None else [repr(dataset) if isinstance(dataset, Dataset) else samples]
+    batches = reprs.length(loader)
+    note = "" if batches is None else reprs.count(batches, "batch", "batches")
+    settings = [setting for setting in reprs.settings(loader) if not setting.startswith("dataset=")]
+    return reprs.call(loader, [*shown, *settings], note)
 
 
 def _refuse_shared_draws(dataset: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import DTypeError, IndexRangeError, SettingError, ShapeError
+from ..reprs import settings
 from ..types import NUMBERS
 from ..weights import load_safetensors, save_safetensors
 from . import state
@@ -22,6 +23,8 @@ __all__ = [
 
 class Parameter(Tensor):
     """A tensor that `Module.parameters()` finds, for an optimizer to update."""
+
+    _shown = "needle.nn.Parameter"
 
 
 def _unpack_params(value: object) -> list[Tensor]:
@@ -116,6 +119,15 @@ class Module:
         Raises DataError for a file that cannot be read or is malformed, ShapeError for one that does not fit.
         """
         return state.load_state_dict(self, load_safetensors(path), strict, where=str(path))
+
+    def extra_repr(self) -> str:
+        """What the text of this module says between its brackets: its settings. For subclasses to override."""
+        return ", ".join(settings(self))
+
+    def __repr__(self) -> str:
+        from .tree import tree
+
+        return tree(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The value of this module; `module(x)` calls it."""

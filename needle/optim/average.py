@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from .. import reprs
 from ..autograd import Tensor
 from .settings import fraction, parameters
 
@@ -21,6 +22,9 @@ class WeightAverage:
         self.tensors = parameters("WeightAverage", tensors)
         (self.decay,) = fraction("WeightAverage", decay=decay)
         self.average = [tensor.data for tensor in self.tensors]
+
+    def __repr__(self) -> str:
+        return reprs.call(self, reprs.settings(self), reprs.tensors(getattr(self, "tensors", ()), "element"))
 
     def update(self) -> None:
         """Take in the present values."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..errors import NeedleError, SettingError
 from ..types import INTEGERS, NUMBERS
 from .settings import stored
@@ -69,6 +70,10 @@ class Schedule:
         self.peak: float = optimizer.lr if peak is None else peak
         self.taken = 0
         optimizer.lr = self.lr
+
+    def __repr__(self) -> str:
+        optimizer = [type(self.optimizer).__name__] if hasattr(self, "optimizer") else []
+        return reprs.call(self, [*optimizer, *reprs.settings(self, every=True)], f"step {getattr(self, 'taken', 0)}")
 
     def rate(self, step: int) -> float:
         """The learning rate of update number `step`, counted from 0."""
@@ -158,11 +163,11 @@ class OneCycle(Schedule):
         for name, factor in (("start_factor", start_factor), ("final_factor", final_factor)):
             if not isinstance(factor, NUMBERS) or not factor > 0:
                 raise SettingError(f"[OneCycle] {name} must be a number greater than 0, got {factor!r}")
-        self.shape = (rise, start_factor, final_factor)
+        self.rise, self.start_factor, self.final_factor = rise, start_factor, final_factor
         super().__init__(optimizer, steps, peak=peak)
 
     def rate(self, step: int) -> float:
-        return one_cycle(step, self.steps, self.peak, *self.shape)
+        return one_cycle(step, self.steps, self.peak, self.rise, self.start_factor, self.final_factor)
 
 
 class StepDecay(Schedule):

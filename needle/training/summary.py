@@ -14,6 +14,7 @@ from .. import autograd, ops
 from ..autograd import Tensor, Value
 from ..errors import NeedleError
 from ..nn import Module
+from ..reprs import table
 from ..types import Type
 
 Shape = tuple[int, ...]
@@ -71,11 +72,12 @@ class Summary:
             rows.append((title, shapes, *("" if number in ("0", "0 B") else number for number in numbers)))
         total = f"{self.parameters:,}", f"{self.multiply_adds:,}", memory(self.activation_bytes)
         rows.append(("total", "", *total))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        aligned = [str.ljust, str.ljust, str.rjust, str.rjust, str.rjust]
-        lines = ["  ".join(map(lambda align, *cell: align(*cell), aligned, row, widths)) for row in rows]
-        rule = "-" * len(lines[0])
-        return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        lines = table(rows, left=2)
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def summary(model: Module, *inputs: Any) -> Summary:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from ... import reprs
 from ...errors import DataError
 from ..data_basic import Dataset
 from ..images import fitted, open_image, rgb
@@ -36,6 +37,9 @@ class ImageFolder(Dataset):
         full = [paths for paths in found if paths]
         self.paths = [path for paths in full for path in paths]
         self.y = numpy.repeat(numpy.arange(len(full)), [len(paths) for paths in full])
+
+    def _counts(self) -> list[str]:
+        return [*super()._counts(), reprs.count(len(getattr(self, "classes", ())), "class", "classes")]
 
     def __len__(self) -> int:
         return len(self.paths)
