@@ -21,7 +21,7 @@ from .card import image_of, labels_of
 from .errors import DeployError
 from .freeze import freeze
 from .image import load_image
-from .ir import Constant, Graph, describe
+from .ir import Constant, Graph, describe, listing
 from .passes import optimize
 from .runtime import Compiled
 
@@ -70,20 +70,14 @@ def inspect_command(path: Path, optimized: bool) -> Answer:
     """A graph: inputs, nodes, outputs, sizes."""
     graph = Graph.load(path)
     graph = optimize(graph) if optimized else graph
-    numbers = {node: i for i, node in enumerate(graph.order())}
-    weights = sum(x.op.array.nbytes for x in numbers if isinstance(x.op, Constant))
-    nodes = [
-        {"op": str(x.op), "inputs": [numbers[y] for y in x.inputs], "type": describe(x.type)} for x in numbers
-    ]  # fmt: skip
+    order = graph.order()
+    numbers = {node: i for i, node in enumerate(order)}
+    weights = sum(x.op.array.nbytes for x in order if isinstance(x.op, Constant))
+    nodes = [{"op": str(x.op), "inputs": [numbers[y] for y in x.inputs], "type": describe(x.type)} for x in order]
     outputs = {name: numbers[node] for name, node in graph.outputs}
-    lines = [
-        f"%{i:<4} {node['op']!s:<60} {' '.join(f'%{x}' for x in node['inputs']):<16} {node['type']}"
-        for i, node in enumerate(nodes)
-    ]
-    lines += [f"output {name} = %{i}" for name, i in outputs.items()]
-    kinds = Counter(type(x.op).__name__ for x in numbers)
+    kinds = Counter(type(x.op).__name__ for x in order)
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
-    lines.append(f"{len(numbers)} nodes ({counts}), {weights} bytes of weights")
+    lines = [*listing(graph), f"{len(order)} nodes ({counts}), {weights} bytes of weights"]
     lines += [f"{key}: {str(value)[:100]}" for key, value in graph.card.items()]
     facts = {"nodes": nodes, "outputs": outputs, "weights_bytes": weights, "card": dict(graph.card)}
     return Answer(facts, "\n".join(lines))

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy
 
+from needle.reprs import count, shortened, table
 from needle.types import Dim, Type
 
 from .errors import GraphError
 
+SHOWN = 40  # nodes in the text of a graph
 STAND_INS = (7, 11)  # two sizes for a named dim: what holds at both does not depend on the size
 
 
@@ -112,6 +114,9 @@ class Graph:
                         stack.append(x)
         return done
 
+    def __repr__(self) -> str:
+        return graph_text(self)
+
     def uses(self) -> Counter[Node]:
         """How many inputs and outputs each node feeds."""
         counts = Counter(node for _, node in self.outputs)
@@ -131,6 +136,35 @@ class Graph:
         from .nd import load
 
         return load(path)
+
+
+def listing(graph: Graph, most: int | None = None) -> list[str]:
+    """A line for each node, `%2  Conv(stride=1)  %0 %1  float32(batch, 8, 8, 4)`, and one for each output.
+
+    Of more than `most` nodes the first and the last are listed. Raises GraphError for a cycle.
+    """
+    numbers = {node: i for i, node in enumerate(graph.order())}
+    rows = [
+        (f"%{i}", f"{node.op!s:.100}", " ".join(f"%{numbers[x]}" for x in node.inputs), describe(node.type))
+        for node, i in shortened(list(numbers.items()), most or len(numbers), (None, len(numbers)))
+        if node is not None
+    ]
+    lines = table(rows, left=4) if rows else []
+    if len(rows) < len(numbers):
+        lines.insert(len(lines) // 2, f"... {len(numbers) - len(rows):,} more nodes")
+    return [*lines, *(f"output {name} = %{numbers[node]}" for name, node in graph.outputs)]
+
+
+def graph_text(graph: Graph) -> str:
+    """How many nodes and weights the graph has, and its listing."""
+    try:
+        nodes = graph.order()
+        weights = sum(node.op.array.size for node in nodes if isinstance(node.op, Constant))
+        return "\n".join([f"Graph of {count(len(nodes), 'node')}, {count(weights, 'weight')}", *listing(graph, SHOWN)])
+    except AttributeError:
+        return "Graph(<no nodes yet>)"  # its __init__ has not ended
+    except GraphError as error:
+        return f"Graph(<{error}>)"
 
 
 def dim_key(size: int) -> Any:

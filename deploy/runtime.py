@@ -50,6 +50,11 @@ class Compiled:
         if not self._model:
             raise DeployError(reason.value.decode())
 
+    def __repr__(self) -> str:
+        ports = [f"{x['name']} float32({', '.join('batch' if n == -1 else str(n) for n in x['shape'])})"
+                 for side in ("inputs", "outputs") for x in getattr(self, side, ())]  # fmt: skip
+        return f"Compiled({', '.join([getattr(self, 'name', '?'), *ports])})"
+
     @property
     def isa(self) -> str:
         """The instruction set in use: v2, v3, v4 or native."""

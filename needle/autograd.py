@@ -17,6 +17,8 @@ import needle  # for needle.ops, which are written in Tensors
 
 from .backend_selection import BACKEND, NDArray  # noqa: F401  (NDArray is one of this module's public names)
 from .errors import DeviceError, DTypeError, NeedleError, ShapeError
+from .grad_mode import switch
+from .reprs import tuple_text
 from .types import FLOATS, Type
 
 LAZY_MODE = False  # True: record ops now, compute when the data is asked for
@@ -170,6 +172,8 @@ class Value:
     def make_from_op(cls, op: Op, inputs: Sequence[Value]) -> Self:
         """The value of `op` applied to `inputs`: computed at once unless LAZY_MODE, recorded if gradients need it.
 
+        Inside `no_grad` they never do.
+
         Raises ShapeError or DTypeError, from the op's own rule, when the inputs do not fit, and DeviceError.
         """
         type = None
@@ -181,7 +185,8 @@ class Value:
                     inputs = needle.ops.promoted(inputs)  # type: ignore[arg-type]
             if LAZY_MODE:
                 value = cls.__new__(cls)
-                value._init(op, list(inputs), type=type, requires_grad=None if differentiable(type, inputs) else False)
+                recorded = switch.on and differentiable(type, inputs)
+                value._init(op, list(inputs), type=type, requires_grad=None if recorded else False)
                 return value
             data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
@@ -193,7 +198,7 @@ class Value:
             data = numpy.asarray(data)
         value = cls.__new__(cls)
         for x in inputs:
-            if x.requires_grad and differentiable(type, inputs):
+            if x.requires_grad and switch.on and differentiable(type, inputs):
                 value._init(op, list(inputs), cached_data=data, requires_grad=True, type=type)
                 return value
         value._init(None, [], cached_data=data, requires_grad=False)
@@ -253,7 +258,7 @@ class TensorTuple(Value):
         return tuple(self)
 
     def __repr__(self) -> str:
-        return f"needle.TensorTuple{self.tuple()}"
+        return tuple_text(self, "needle.TensorTuple")
 
     __str__ = __repr__
 

@@ -14,6 +14,7 @@ import numpy
 from . import autograd
 from .autograd import Tensor, TensorTuple, TensorTupleOp, Value, find_topo_sort
 from .errors import NeedleError
+from .grad_mode import switch
 from .ops.composite import pullback
 from .ops.ops_shape import permute
 
@@ -27,7 +28,7 @@ def recompute(fn: Callable[..., Any], *inputs: Any) -> Any:
     without it, but where an input is used several times inside and outside too: sums in another order. They can be
     differentiated again. Raises NeedleError when `fn` gives anything but Tensors.
     """
-    if autograd.LAZY_MODE:
+    if autograd.LAZY_MODE or not switch.on:
         return fn(*inputs)
     segment = _Segment(fn, inputs)
     given = [x for x in inputs if isinstance(x, Tensor)]
@@ -61,8 +62,7 @@ class _Segment:
         numpy.random.set_state(self.random)
         autograd.RECOMPUTING = True
         try:
-            found = self.run(given)
-            return pullback(lambda *_: found, [*given, *leaves], grads)
+            return pullback(lambda *_: self.run(given), [*given, *leaves], grads)
         finally:
             autograd.RECOMPUTING = before
             numpy.random.set_state(now)
@@ -108,7 +108,7 @@ def _constant(x: Value) -> Tensor:
 def _value(op: TensorTupleOp, inputs: Sequence[Value], outputs: Sequence[Tensor]) -> TensorTuple:
     """The tuple of the outputs as a node that depends on `inputs` by way of `op`, and on nothing else."""
     value = TensorTuple.__new__(TensorTuple)
-    needed = any(x.requires_grad for x in inputs)
+    needed = switch.on and any(x.requires_grad for x in inputs)
     data = tuple(y.realize_cached_data() for y in outputs)
     value._init(op if needed else None, inputs if needed else [], cached_data=data, requires_grad=needed)
     return value

@@ -22,6 +22,7 @@ class Interop:
     __slots__ = ()
     __array_ufunc__ = None  # numpy's operators leave `array * tensor` to Tensor, which stays in the graph
     shape: Any
+    dtype: Any
     numpy: Any
     realize_cached_data: Any
 
@@ -41,22 +42,44 @@ class Interop:
 
     def item(self) -> bool | int | float:
         """The one element, as a Python number. ShapeError for any other number of elements."""
-        if prod(self.shape) != 1:
-            raise ShapeError(f"[item] needs a tensor of one element, got shape {tuple(self.shape)}")
-        return cast(float, self._memory().item())
+        return self._only("item")
 
     def tolist(self) -> Any:
         """The elements as Python numbers in nested lists; of shape (), one number."""
         return self._memory().tolist()
 
+    def numel(self) -> int:
+        """The number of elements, as PyTorch calls it; `size` is numpy's name."""
+        return self.size
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return prod(self.shape)
+
+    def _only(self, where: str, fix: str = "") -> bool | int | float:
+        """The one element, for `where`. ShapeError if there is another number of them."""
+        if prod(self.shape) != 1:
+            raise ShapeError(f"[{where}] needs a tensor of one element, got shape {tuple(self.shape)}{fix}")
+        return cast(float, self._memory().item())
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._only("float"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only("int"))
 
     def __bool__(self) -> bool:
-        return bool(self.item())
+        return bool(self._only("bool", "; x.numpy().any() or .all() says which of its truth values counts"))
+
+    def __index__(self) -> int:
+        value = self._only("index")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise DTypeError(f"[index] needs a tensor of whole numbers, got {self.dtype}; int(x) cuts a number off")
+        return value
+
+    def __format__(self, spec: str) -> str:
+        return str(self) if not spec else format(self._only("format", "; x.numpy() has the elements"), spec)
 
     def __len__(self) -> int:
         if not self.shape:

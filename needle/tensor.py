@@ -1,24 +1,28 @@
-"""The tensor: a node of the graph that holds one array, and the operators on it."""
+"""The tensor: a node of the graph that holds one array, and its methods."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy
 
 import needle  # for needle.ops and needle.init, which are written in Tensors
 
-from .autograd import Value, compute_gradient_of_variables, differentiable
+from .autograd import compute_gradient_of_variables, differentiable
 from .backend_ndarray.ndarray import numbers
 from .backend_selection import BACKEND, NDArray, array_api, default_device
-from .errors import DTypeError, ShapeError
+from .errors import DTypeError, NeedleError, ShapeError
+from .grad_mode import switch
 from .interop import Interop
-from .types import FLOATS, number_of
+from .operators import Operators
+from .ops import arrays, shapes
+from .reprs import seen, tensor_text
+from .types import FLOATS
 
 
-class Tensor(Interop, Value):
+class Tensor(Interop, Operators):
     """An array that can be differentiated: `Tensor(array, device=None, dtype=None, requires_grad=True)`.
 
     `array` is a Tensor (its data is shared when device and dtype agree), an NDArray, a numpy array, a list or a scalar.
@@ -94,8 +98,10 @@ class Tensor(Interop, Value):
         """d self / d x into `x.grad` of every x this tensor was computed from (overwriting what was there).
 
         `out_grad` is the adjoint of this tensor, ones by default. Raises ShapeError if it has another
-        shape, DTypeError if this tensor does not hold floats.
+        shape, DTypeError if this tensor does not hold floats, NeedleError inside `no_grad` if nothing was recorded.
         """
+        if not self.requires_grad and not switch.on:
+            raise NeedleError("[backward] nothing was recorded: this was computed inside no_grad, or of constants")
         if not differentiable(self.type, [self]):
             raise DTypeError(f"[backward] only floats have gradients, this tensor is {self.dtype}")
         if out_grad is None:
@@ -106,66 +112,50 @@ class Tensor(Interop, Value):
             raise ShapeError(f"[backward] out_grad must have the tensor's shape {self.shape}, got {out_grad.shape}")
         compute_gradient_of_variables(self, out_grad)
 
+    _shown = "needle.Tensor"
+
     def __repr__(self) -> str:
-        return f"needle.Tensor({self})"
+        return tensor_text(self, self._shown)
 
     def __str__(self) -> str:
-        return f"<{self._type}>" if self.cached_data is None and self._type else str(self.realize_cached_data())
-
-    def __add__(self, other: Any) -> Tensor:
-        return needle.ops.EWiseAdd()(self, other) if isinstance(other, Tensor) else needle.ops.AddScalar(other)(self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return needle.ops.EWiseMul()(self, other) if isinstance(other, Tensor) else needle.ops.MulScalar(other)(self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return needle.ops.EWisePow()(self, other) if isinstance(other, Tensor) else needle.ops.PowerScalar(other)(self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return self + needle.ops.Negate()(other) if isinstance(other, Tensor) else self + negative(other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return needle.ops.AddScalar(other)(needle.ops.Negate()(self))
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return needle.ops.EWiseDiv()(self, other) if isinstance(other, Tensor) else needle.ops.DivScalar(other)(self)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return needle.ops.EWiseDiv()(constant_like("divide", self, other), self)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return needle.ops.EWisePow()(constant_like("power", self, other), self)
-
-    def __matmul__(self, other: Tensor) -> Tensor:
-        return needle.ops.MatMul()(self, other)
+        data = getattr(self, "cached_data", None)
+        return tensor_text(self, self._shown) if data is None else str(seen(data))
 
     def matmul(self, other: Tensor) -> Tensor:
         """self @ other, with numpy's broadcasting of the leading axes."""
-        return needle.ops.MatMul()(self, other)
+        return needle.ops.matmul(self, other)
 
     def astype(self, dtype: Any) -> Tensor:
         """This tensor with elements of another dtype; itself where it has that dtype. Gradients are cast back."""
         return needle.ops.cast(self, dtype)
 
-    def sum(self, axes: Any = None) -> Tensor:
-        """The sum over `axes` (None: all; an int or a tuple)."""
-        return needle.ops.Summation(axes)(self)
+    def sum(self, axes: Any = None, keepdims: bool = False, *, axis: Any = None) -> Tensor:
+        """The sum over `axes`, or `axis` (None: all; an int or several), which go away or, kept, have size 1."""
+        return needle.ops.summation(self, axes, keepdims, axis=axis)
 
-    def mean(self, axes: Any = None, keepdims: bool = False) -> Tensor:
-        """The mean over `axes` (None: all; an int or a tuple)."""
-        return needle.ops.mean(self, axes, keepdims)
+    def mean(self, axes: Any = None, keepdims: bool = False, *, axis: Any = None) -> Tensor:
+        """The mean over `axes`, or `axis` (None: all; an int or several)."""
+        return needle.ops.mean(self, axes, keepdims, axis=axis)
 
-    def var(self, axes: Any = None, keepdims: bool = False, correction: float = 0) -> Tensor:
-        """The variance over `axes` (None: all; an int or a tuple), divided by n - correction."""
-        return needle.ops.var(self, axes, keepdims, correction)
+    def var(self, axes: Any = None, keepdims: bool = False, correction: float = 0, *, axis: Any = None) -> Tensor:
+        """The variance over `axes`, or `axis` (None: all; an int or several), divided by n - correction."""
+        return needle.ops.var(self, axes, keepdims, correction, axis=axis)
 
-    def max(self, axes: Any = None, keepdims: bool = False) -> Tensor:
-        """The maximum over `axes` (None: all; an int or a tuple)."""
-        return needle.ops.max(self, axes, keepdims)
+    def max(self, axes: Any = None, keepdims: bool = False, *, axis: Any = None) -> Tensor:
+        """The maximum over `axes`, or `axis` (None: all; an int or several)."""
+        return needle.ops.max(self, axes, keepdims, axis=axis)
 
-    def min(self, axes: Any = None, keepdims: bool = False) -> Tensor:
-        """The minimum over `axes` (None: all; an int or a tuple)."""
-        return needle.ops.min(self, axes, keepdims)
+    def min(self, axes: Any = None, keepdims: bool = False, *, axis: Any = None) -> Tensor:
+        """The minimum over `axes`, or `axis` (None: all; an int or several)."""
+        return needle.ops.min(self, axes, keepdims, axis=axis)
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """Where the first maximum along `axis` is (None: in all the elements in order), without gradient."""
+        return needle.ops.argmax(self, axis)
+
+    def argmin(self, axis: int | None = None) -> Tensor:
+        """Where the first minimum along `axis` is (None: in all the elements in order), without gradient."""
+        return needle.ops.argmin(self, axis)
 
     def __getitem__(self, index: Any) -> Tensor:
         return needle.ops.getitem(self, index)
@@ -173,84 +163,45 @@ class Tensor(Interop, Value):
     def __iter__(self) -> Iterator[Tensor]:
         return iter(needle.ops.split(self, 0))
 
-    def __lt__(self, other: Any) -> Tensor:
-        return needle.ops.less(self, other)
+    def broadcast_to(self, shape: Any, *sizes: int) -> Tensor:
+        """This tensor repeated to a shape by numpy's rules: `broadcast_to((2, 3))` or `broadcast_to(2, 3)`."""
+        return needle.ops.BroadcastTo(shapes.sizes("broadcast_to", (shape, *sizes)))(self)
 
-    def __le__(self, other: Any) -> Tensor:
-        return needle.ops.less_equal(self, other)
+    def reshape(self, shape: Any, *sizes: int) -> Tensor:
+        """The same elements, in order, as another shape: `reshape((2, -1))` or `reshape(2, -1)`; -1 is what is left."""
+        return needle.ops.Reshape(shapes.sizes("reshape", (shape, *sizes)))(self)
 
-    def __gt__(self, other: Any) -> Tensor:
-        return needle.ops.greater(self, other)
+    def flatten(self, start: int = 0) -> Tensor:
+        """The axes from `start` on as one: `flatten()` is a row of all elements, `flatten(1)` one for each sample."""
+        axis = shapes.axis_of("flatten", start, max(1, self.ndim))
+        return self.reshape((*self.shape[:axis], prod(self.shape[axis:])))
 
-    def __ge__(self, other: Any) -> Tensor:
-        return needle.ops.greater_equal(self, other)
+    def permute(self, axes: Any, *more: int) -> Tensor:
+        """This tensor with its axes in another order: `permute((0, 2, 1))` or `permute(0, 2, 1)`."""
+        return needle.ops.permute(self, shapes.sizes("permute", (axes, *more)))
 
-    def __eq__(self, other: object) -> bool:
-        """Whether both are one object, as keys need it; warns where elements may be meant: `equal` compares them."""
-        if self is other:
-            return True
-        if not isinstance(other, COMPARED):
-            return NotImplemented
-        _warn_of_identity("==", "equal")
-        return False
+    def transpose(self, axes: Any = None, *more: int) -> Tensor:
+        """This tensor with two axes exchanged (the last two by default): `transpose((0, 1))` or `transpose(0, 1)`."""
+        return needle.ops.transpose(self, None if axes is None else shapes.sizes("transpose", (axes, *more)))
 
-    def __ne__(self, other: object) -> bool:
-        """Whether these are two objects; warns where elements may be meant: `not_equal` compares them."""
-        if self is other:
-            return False
-        if not isinstance(other, COMPARED):
-            return NotImplemented
-        _warn_of_identity("!=", "not_equal")
-        return True
+    @property
+    def T(self) -> Tensor:
+        """This tensor with its axes in reverse order, as numpy has it: the transpose of a matrix."""
+        return needle.ops.permute(self, range(self.ndim)[::-1])
 
-    __hash__ = Value.__hash__
-
-    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
-        """This tensor repeated to `shape` by numpy's rules."""
-        return needle.ops.BroadcastTo(tuple(shape))(self)
-
-    def reshape(self, shape: Sequence[int]) -> Tensor:
-        """The same elements, in order, as `shape`."""
-        return needle.ops.Reshape(tuple(shape))(self)
-
-    def __neg__(self) -> Tensor:
-        return needle.ops.Negate()(self)
-
-    def transpose(self, axes: Any = None) -> Tensor:
-        """This tensor with two axes exchanged (the last two by default)."""
-        return needle.ops.Transpose(axes)(self)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-
-COMPARED = (Tensor, NDArray, numpy.ndarray, numpy.generic, int, float)  # beside which == may mean the elements
-
-
-def _warn_of_identity(operator: str, function: str) -> None:
-    """Name the line that compares a Tensor; Python's default filter does so once for each."""
-    warnings.warn(
-        f"[Tensor] a {operator} b asks whether both are one object, which `is` says without this warning; "
-        f"needle.{function}(a, b) compares their elements",
-        stacklevel=3,
-    )
-
-
-def constant_like(where: str, x: Tensor, number: Any) -> Tensor:
-    """A number as a Tensor on the device of x, of the dtype in which x meets it; DTypeError for what is no number."""
-    return needle.ops.ops_compare.like(x, number_of(where, number, "float64"))
-
-
-def negative(number: Any) -> Any:
-    """-number, for a - number."""
-    return -number_of("sub", number, "float64")
+    def clone(self) -> Tensor:
+        """The same elements in memory of their own; gradients pass through."""
+        same: Tensor = needle.ops.Permute(tuple(range(self.ndim)))(self)
+        if same.cached_data is not None:  # else it is traced, and what a graph computes is never written to
+            same.cached_data = arrays.copied(same.cached_data)
+        return same
 
 
 def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
     """`source` as an array of the chosen backend."""
     if BACKEND == "np":
         values = numbers(source)
-        return values.astype(values.dtype if dtype is None else needle.ops.shapes.known_dtype("Tensor", dtype))
+        return values.astype(values.dtype if dtype is None else shapes.known_dtype("Tensor", dtype))
     if dtype is None:
         source, dtype = numbers(source), "float32"
         _check_exact(source)

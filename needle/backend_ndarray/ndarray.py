@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from needle.errors import DeviceError, DTypeError, ShapeError
+from needle.reprs import array_text
 from needle.types import dtype_of
 
 from .arithmetic import Arithmetic, Axes
@@ -146,10 +147,13 @@ class NDArray(Views, Arithmetic):
         return self.reshape((self.size,))
 
     def __repr__(self) -> str:
-        return f"NDArray({self.numpy()}, device={self._device})"
+        if not hasattr(self, "_handle"):
+            return "NDArray(<no data yet>)"
+        dtype = [] if self.dtype == "float32" else [f"dtype={self.dtype}"]
+        return array_text(self.shared(), "NDArray", [*dtype, f"device={self._device}"])
 
     def __str__(self) -> str:
-        return str(self.numpy())
+        return str(self.shared())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The elements for numpy: the same memory unless `dtype` differs or `copy` asks for a copy."""

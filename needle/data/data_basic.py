@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import numpy
 
+from .. import reprs
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -36,6 +38,15 @@ class Dataset:
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]] | None = None) -> None:
         self.transforms = transforms
+
+    def __repr__(self) -> str:
+        samples = reprs.length(self)
+        return reprs.call(self, [*self._counts(), *reprs.settings(self), *reprs.fields(vars(self), samples)])
+
+    def _counts(self) -> list[str]:
+        """How many there are of what this is made of: the samples."""
+        samples = reprs.length(self)
+        return [] if samples is None else [reprs.count(samples, "sample")]
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError

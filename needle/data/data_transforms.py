@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy
 
+from .. import reprs
+
 
 class Transform:
     """A function of one image."""
+
+    def __repr__(self) -> str:
+        return reprs.call(self, reprs.settings(self, every=True))
 
     def __call__(self, x: numpy.ndarray) -> numpy.ndarray:
         raise NotImplementedError

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..errors import DataError, SettingError
 from ..types import INTEGERS
+from .data_basic import Dataset
 from .data_transforms import RandomCrop, RandomFlipHorizontal
 from .keyed import keyed_order
 from .passes import Epochs, Pass
@@ -64,6 +66,9 @@ class DataLoader(Epochs):
         self.workers, self.prefetch = workers, prefetch
         self.ordering = self._split(numpy.arange(len(dataset)))  # of the newest pass
 
+    def __repr__(self) -> str:
+        return loader_text(self)
+
     def __len__(self) -> int:
         return len(self.ordering)
 
@@ -112,6 +117,17 @@ class DataLoader(Epochs):
             return []
         batches = numpy.array_split(order, range(self.batch_size, len(order), self.batch_size))
         return batches[:-1] if self.drop_last and len(batches[-1]) < self.batch_size else batches
+
+
+def loader_text(loader: DataLoader) -> str:
+    """The loader with its data set, the settings that are not as by default, and how many batches it gives."""
+    dataset = getattr(loader, "dataset", None)
+    samples = f"{type(dataset).__name__} of {reprs.count(reprs.length(dataset) or 0, 'sample')}"
+    shown = [] if dataset is None else [repr(dataset) if isinstance(dataset, Dataset) else samples]
+    batches = reprs.length(loader)
+    note = "" if batches is None else reprs.count(batches, "batch", "batches")
+    settings = [setting for setting in reprs.settings(loader) if not setting.startswith("dataset=")]
+    return reprs.call(loader, [*shown, *settings], note)
 
 
 def _refuse_shared_draws(dataset: Any) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from .. import reprs
 from ..errors import DataError, IndexRangeError, NeedleError
 from ..weights import atomic_write
 
@@ -28,6 +29,9 @@ class Tokenizer:
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    def __repr__(self) -> str:
+        return reprs.call(self, [reprs.count(reprs.length(self) or 0, "token")])
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text. Raises DataError for text that the vocabulary cannot express."""

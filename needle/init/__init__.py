@@ -1,6 +1,6 @@
 """Tensors of given values or random draws, and the usual initialisations of weights."""
 
-from .basic import constant, one_hot, ones, ones_like, rand, randb, randn, zeros, zeros_like
+from .basic import constant, manual_seed, one_hot, ones, ones_like, rand, randb, randn, zeros, zeros_like
 from .initializers import (
     dirac,
     kaiming_normal,
@@ -17,6 +17,7 @@ __all__ = [
     "dirac",
     "kaiming_normal",
     "kaiming_uniform",
+    "manual_seed",
     "one_hot",
     "ones",
     "ones_like",

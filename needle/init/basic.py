@@ -5,12 +5,24 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy
+
 from ..autograd import Tensor
 from ..backend_selection import default_device
-from ..errors import DeviceError, DTypeError, ShapeError
-from ..types import number_of
+from ..errors import DeviceError, DTypeError, SettingError, ShapeError
+from ..types import INTEGERS, number_of
 
 LARGEST = 2**46  # elements: more than any machine has
+
+
+def manual_seed(seed: int) -> None:
+    """Start numpy's global generator, from which everything here draws numbers of any shape, anew from `seed`.
+
+    Raises SettingError unless it is a whole number in 0..2^32 - 1.
+    """
+    if not isinstance(seed, INTEGERS) or not 0 <= seed < 2**32:
+        raise SettingError(f"[manual_seed] needs a whole number in 0..{2**32 - 1}, got {seed!r:.40}")
+    numpy.random.seed(int(seed))
 
 
 def rand(

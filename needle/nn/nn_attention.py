@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from .. import init, ops
+from .. import init, ops, reprs
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
 from ..types import INTEGERS, plain_number
@@ -35,6 +35,9 @@ class KVCache:
             init.zeros(batch, heads, max_len, dim_head, device=device, dtype=dtype).realize_cached_data()
             for _ in range(2)
         )
+
+    def __repr__(self) -> str:
+        return reprs.call(self, reprs.settings(self), f"{getattr(self, 'length', 0):,} positions held")
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values so far, those of k and v (batch, heads, T, dim_head) at the end: views of the cache.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, Self
 
 from .. import init, ops
 from ..autograd import Tensor
-from ..errors import SettingError, ShapeError
+from ..errors import DTypeError, IndexRangeError, SettingError, ShapeError
+from ..reprs import settings
 from ..types import NUMBERS, plain_number
 from ..weights import load_safetensors, save_safetensors
 from . import state
@@ -22,6 +23,8 @@ __all__ = [
 
 class Parameter(Tensor):
     """A tensor that `Module.parameters()` finds, for an optimizer to update."""
+
+    _shown = "needle.nn.Parameter"
 
 
 def _unpack_params(value: object) -> list[Tensor]:
@@ -65,18 +68,34 @@ class Module:
         """The parameters of this module and those inside it, in order of attributes; a shared one appears once."""
         return list(dict.fromkeys(_unpack_params(self)))
 
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        """(dotted name, parameter) of each of `parameters()`: names as in `state_dict`, the first of a shared one."""
+        names: dict[Tensor, str] = {}
+        for name, tensor in state.named_tensors(self):
+            names.setdefault(tensor, name)
+        return [(names[parameter], parameter) for parameter in self.parameters()]
+
+    def named_modules(self) -> list[tuple[str, Module]]:
+        """(dotted name, module) of this module, whose name is "", and of those inside it, each once."""
+        found: dict[Module, str] = {}
+        for name, item in state.walk(self):
+            if isinstance(item, Module):
+                found.setdefault(item, name)
+        return [(name, module) for module, name in found.items()]
+
     def _children(self) -> list[Module]:
         return _child_modules(self.__dict__)
 
-    def eval(self) -> None:
-        """Behave as after training: no dropout, running statistics in batch normalisation."""
-        for module in (self, *self._children()):
-            module.training = False
+    def eval(self) -> Self:
+        """Behave as after training: no dropout, running statistics in batch normalisation. Returns this module."""
+        return self.train(False)
 
-    def train(self) -> None:
-        """Behave as during training."""
-        for module in (self, *self._children()):
-            module.training = True
+    def train(self, mode: bool = True) -> Self:
+        """Behave as during training, or with mode False as after it. Returns this module."""
+        modules: list[Module] = [self, *self._children()]
+        for module in modules:
+            module.training = bool(mode)
+        return self
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the parameters and running statistics as numpy arrays, by dotted name."""
@@ -100,6 +119,15 @@ class Module:
         Raises DataError for a file that cannot be read or is malformed, ShapeError for one that does not fit.
         """
         return state.load_state_dict(self, load_safetensors(path), strict, where=str(path))
+
+    def extra_repr(self) -> str:
+        """What the text of this module says between its brackets: its settings. For subclasses to override."""
+        return ", ".join(settings(self))
+
+    def __repr__(self) -> str:
+        from .tree import tree
+
+        return tree(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The value of this module; `module(x)` calls it."""
@@ -186,11 +214,33 @@ class Sigmoid(Module):
 
 
 class Sequential(Module):
-    """y = f_n(... f_2(f_1(x))): the modules one after the other; x of the shape that the first one takes."""
+    """y = f_n(... f_2(f_1(x))): the modules one after the other; x of the shape that the first one takes.
+
+    `model[0]` is the first, `model[:2]` a Sequential of the first two. IndexRangeError outside them.
+    """
 
     def __init__(self, *modules: Callable[[Any], Any]) -> None:
         super().__init__()
         self.modules = modules
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def __iter__(self) -> Iterator[Callable[[Any], Any]]:
+        return iter(self.modules)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The module at a place, or the Sequential of a slice of them, which it shares with this one."""
+        if isinstance(index, slice):
+            part = Sequential(*self.modules[index])
+            part.training = self.training
+            return part
+        try:
+            return self.modules[index]
+        except IndexError:
+            raise IndexRangeError(f"[Sequential] index {index} is outside its {len(self)} modules") from None
+        except TypeError:
+            raise DTypeError(f"[Sequential] needs an int or a slice, got {type(index).__name__}") from None
 
     def forward(self, x: Any) -> Any:
         for module in self.modules:

@@ -43,12 +43,13 @@ class StateDifference:
         return "; ".join(lines[:SHOWN] + rest)
 
 
-def named_tensors(value: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """(dotted name, tensor) of every tensor in a module: parameters and running statistics, in order of attributes."""
+def walk(value: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, item) of every module and tensor in `value`, itself first, in order of attributes."""
     items: Any
+    if isinstance(value, Tensor) or hasattr(value, "forward"):
+        yield prefix, value
     match value:
         case Tensor():
-            yield prefix, value
             return
         case dict():
             items = value.items()
@@ -57,7 +58,12 @@ def named_tensors(value: object, prefix: str = "") -> Iterator[tuple[str, Tensor
         case _:
             items = vars(value).items() if hasattr(value, "forward") else ()
     for name, item in items:
-        yield from named_tensors(item, f"{prefix}.{name}" if prefix else str(name))
+        yield from walk(item, f"{prefix}.{name}" if prefix else str(name))
+
+
+def named_tensors(module: object) -> Iterator[tuple[str, Tensor]]:
+    """(dotted name, tensor) of every tensor in a module: parameters and running statistics, in order of attributes."""
+    return ((name, item) for name, item in walk(module) if isinstance(item, Tensor))
 
 
 def state_dict(module: object) -> dict[str, numpy.ndarray]:

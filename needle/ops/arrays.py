@@ -161,7 +161,7 @@ def flattened_rows(x: Any) -> Any:
 
 def copied(x: Any) -> Any:
     """The elements in memory of their own."""
-    return x.copy() if isinstance(x, numpy.ndarray) else x.compact()
+    return x.copy() if isinstance(x, numpy.ndarray) else x._copy()
 
 
 def by_number(kernel: str, x: Any, scalar: Any) -> Any:

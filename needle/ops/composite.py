@@ -12,6 +12,7 @@ from typing import Any
 
 from ..autograd import Tensor, TensorTuple, Value, vjp
 from ..errors import ShapeError
+from ..grad_mode import enable_grad
 from .ops_shape import permute
 
 Formula = Callable[..., Any]  # Tensors -> a Tensor or a sequence of them, where None is an output without gradient
@@ -19,7 +20,8 @@ Formula = Callable[..., Any]  # Tensors -> a Tensor or a sequence of them, where
 
 def pullback(formula: Formula, inputs: Sequence[Any], out_grads: Sequence[Any]) -> list[Any]:
     """The adjoints of `inputs`, given those of the outputs of `formula(*inputs)`; None where there is none."""
-    outputs = formula(*inputs)
+    with enable_grad():  # the formula is differentiated here, whether or not the caller records
+        outputs = formula(*inputs)
     adjoints: dict[Value, Any] = {}
     for output, grad in zip([outputs] if isinstance(outputs, Tensor) else outputs, out_grads, strict=False):
         if output is not None and output.requires_grad:

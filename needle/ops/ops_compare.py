@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
-
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError
-from ..types import Type, plain_number
+from ..types import Type
 from . import arrays
+from .operands import like
 from .ops_cast import promoted as cast_together
 from .ops_shape import sum_to
-from .shapes import broadcast_shape, elementwise, promoted, with_scalar
+from .shapes import broadcast_shape, elementwise, promoted
 
 __all__ = [
     "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "NotEqual",
@@ -173,7 +172,7 @@ class Where(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         mask, a, b = node.inputs
-        zero = like(out_grad, 0.0)
+        zero = like("where", out_grad, 0.0)
         da = sum_to(where(mask, out_grad, zero), a) if a.requires_grad else None
         return None, da, sum_to(where(mask, zero, out_grad), b) if b.requires_grad else None
 
@@ -182,61 +181,50 @@ def _truth(x: Type) -> Type:
     return Type(x.shape, "bool")
 
 
-def like(x: Tensor, value: Any) -> Tensor:
-    """A Tensor as it is; a number as a constant on the device of x, of the dtype in which x meets it."""
-    if isinstance(value, Tensor):
-        return value
-    value = plain_number(value)
-    dtype = with_scalar("where", Type((), str(x.dtype)), value).dtype
-    if x.cached_data is None:
-        return Tensor(value, device=x.device, dtype=dtype, requires_grad=False)
-    return Tensor.make_const(arrays.constant(x.cached_data, numpy.asarray(value), dtype))
-
-
 def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """The operands, of which one may be a number. DTypeError if neither is a Tensor."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         raise DTypeError(f"[compare] one of the two must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
-    return (a, like(a, b)) if isinstance(a, Tensor) else (like(b, a), b)
+    return (a, like("compare", a, b)) if isinstance(a, Tensor) else (like("compare", b, a), b)
 
 
 def equal(a: Any, b: Any) -> Tensor:
-    """[a = b], elementwise; one of the two may be a number."""
+    """[a = b], elementwise; one of the two may be a number or a numpy array."""
     return Equal()(*_both(a, b))
 
 
 def not_equal(a: Any, b: Any) -> Tensor:
-    """[a is not b]; true where either is NaN, elementwise; one of the two may be a number."""
+    """[a is not b]; true where either is NaN, elementwise; one of the two may be a number or a numpy array."""
     return NotEqual()(*_both(a, b))
 
 
 def less(a: Any, b: Any) -> Tensor:
-    """[a < b], elementwise; one of the two may be a number."""
+    """[a < b], elementwise; one of the two may be a number or a numpy array."""
     return Less()(*_both(a, b))
 
 
 def less_equal(a: Any, b: Any) -> Tensor:
-    """[a <= b], elementwise; one of the two may be a number."""
+    """[a <= b], elementwise; one of the two may be a number or a numpy array."""
     return LessEqual()(*_both(a, b))
 
 
 def greater(a: Any, b: Any) -> Tensor:
-    """[a > b], elementwise; one of the two may be a number."""
+    """[a > b], elementwise; one of the two may be a number or a numpy array."""
     return Greater()(*_both(a, b))
 
 
 def greater_equal(a: Any, b: Any) -> Tensor:
-    """[a >= b], elementwise; one of the two may be a number."""
+    """[a >= b], elementwise; one of the two may be a number or a numpy array."""
     return GreaterEqual()(*_both(a, b))
 
 
 def logical_and(a: Any, b: Any) -> Tensor:
-    """[a and b], elementwise; one of the two may be a number."""
+    """[a and b], elementwise; one of the two may be a number or a numpy array."""
     return LogicalAnd()(*_both(a, b))
 
 
 def logical_or(a: Any, b: Any) -> Tensor:
-    """[a or b], elementwise; one of the two may be a number."""
+    """[a or b], elementwise; one of the two may be a number or a numpy array."""
     return LogicalOr()(*_both(a, b))
 
 
@@ -246,7 +234,7 @@ def logical_not(x: Tensor) -> Tensor:
 
 
 def where(mask: Tensor, a: Any, b: Any) -> Tensor:
-    """a where the mask is true, else b; a or b may be a number. What is not chosen gets no gradient.
+    """a where the mask is true, else b; a or b may be a number or a numpy array. What is not chosen gets no gradient.
 
     Raises DTypeError for a mask that is no Tensor.
     """

@@ -13,7 +13,7 @@ from . import arrays
 from .composite import gradient_of
 from .ops_mathematic import exp
 from .ops_shape import spread, summation
-from .shapes import NUMBER, Axes, PlainFields, axes_of, real, without
+from .shapes import NUMBER, Axes, PlainFields, axes_of, either, real, without
 
 __all__ = [
     "LogSoftmax", "LogSoftmaxGradient", "LogSumExp", "Softmax", "SoftmaxGradient", "logsoftmax", "logsumexp", "softmax",
@@ -113,9 +113,9 @@ def _total(x: Tensor) -> Tensor:
     return spread(summation(x, (last,)), x.shape, (last,))
 
 
-def logsumexp(a: Tensor, axes: Axes = None) -> Tensor:
-    """log sum exp(a) over `axes` (None: all; an int or several)."""
-    return LogSumExp(axes)(a)
+def logsumexp(a: Tensor, axes: Axes = None, *, axis: Axes = None) -> Tensor:
+    """log sum exp(a) over `axes`, or `axis` (None: all; an int or several). ShapeError where both names are used."""
+    return LogSumExp(either("logsumexp", axes, axis))(a)
 
 
 def softmax(x: Tensor) -> Tensor:

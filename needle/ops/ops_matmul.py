@@ -57,5 +57,16 @@ def _right(g: Tensor, a: Any, b: Any) -> Tensor | None:
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b, with numpy's broadcasting of the leading axes."""
-    return MatMul()(a, b)
+    """a @ b, with numpy's broadcasting of the leading axes; of shape () for two vectors (n,).
+
+    A vector on the left is a row, one on the right a column, and the axis that makes it a matrix goes away.
+    Raises ShapeError where inner sizes differ.
+    """
+    ndims = [len(x.shape) if isinstance(x, Tensor) else 0 for x in (a, b)]
+    if 0 in ndims or 1 not in ndims:
+        return MatMul()(a, b)
+    row, column = (ndim == 1 for ndim in ndims)
+    if a.shape[-1] != b.shape[0 if column else -2]:
+        raise ShapeError(f"[matmul] inner sizes must agree, got {a.shape} @ {b.shape}")
+    y = MatMul()(reshape(a, (1, *a.shape)) if row else a, reshape(b, (*b.shape, 1)) if column else b)
+    return reshape(y, (*y.shape[:-2], *(() if row else y.shape[-2:-1]), *(() if column else y.shape[-1:])))

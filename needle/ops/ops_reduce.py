@@ -14,7 +14,7 @@ from ..errors import DTypeError, ShapeError
 from ..types import Type
 from . import arrays
 from .ops_shape import spread, summation
-from .shapes import NUMBER, Axes, PlainFields, axes_of, axis_of, kept, real, without
+from .shapes import NUMBER, Axes, PlainFields, axes_of, axis_of, either, kept, real, without
 
 __all__ = [
     "ExtremumGradient", "Max", "Mean", "Min", "Var", "argmax", "argmin", "max", "mean", "min", "var",
@@ -160,24 +160,29 @@ def _with_axis(x: Any, axes: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
     return (x, axes) if axes else (arrays.reshape(x, (*x.shape, 1)), (len(x.shape),))
 
 
-def mean(x: Tensor, axes: Axes = None, keepdims: bool = False) -> Tensor:
-    """The mean of x over `axes` (None: all; an int or several)."""
-    return Mean(axes, keepdims)(x)
+def mean(x: Tensor, axes: Axes = None, keepdims: bool = False, *, axis: Axes = None) -> Tensor:
+    """The mean of x over `axes`, or `axis` (None: all; an int or several)."""
+    return Mean(either("mean", axes, axis), keepdims)(x)
 
 
-def var(x: Tensor, axes: Axes = None, keepdims: bool = False, correction: float = 0) -> Tensor:
-    """The variance of x over `axes` (None: all; an int or several), divided by n - correction; 1 is unbiased."""
-    return Var(axes, keepdims, correction)(x)
+def var(
+    x: Tensor, axes: Axes = None, keepdims: bool = False, correction: float = 0, *, axis: Axes = None
+) -> Tensor:
+    """The variance of x over `axes`, or `axis` (None: all; an int or several), divided by n - correction.
+
+    1 is unbiased.
+    """
+    return Var(either("var", axes, axis), keepdims, correction)(x)
 
 
-def max(x: Tensor, axes: Axes = None, keepdims: bool = False) -> Tensor:
-    """The maximum of x over `axes` (None: all; an int or several); equal maxima share the gradient equally."""
-    return Max(axes, keepdims)(x)
+def max(x: Tensor, axes: Axes = None, keepdims: bool = False, *, axis: Axes = None) -> Tensor:
+    """The maximum of x over `axes`, or `axis` (None: all; an int or several); equal ones share the gradient."""
+    return Max(either("max", axes, axis), keepdims)(x)
 
 
-def min(x: Tensor, axes: Axes = None, keepdims: bool = False) -> Tensor:
-    """The minimum of x over `axes` (None: all; an int or several); equal minima share the gradient equally."""
-    return Min(axes, keepdims)(x)
+def min(x: Tensor, axes: Axes = None, keepdims: bool = False, *, axis: Axes = None) -> Tensor:
+    """The minimum of x over `axes`, or `axis` (None: all; an int or several); equal ones share the gradient."""
+    return Min(either("min", axes, axis), keepdims)(x)
 
 
 def argmax(x: Tensor, axis: int | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..autograd import Tensor, TensorOp
 from ..errors import ShapeError
+from ..grad_mode import switch
 from ..types import Type
 from . import arrays
 from .shapes import (
@@ -16,6 +17,7 @@ from .shapes import (
     PlainFields,
     axes_of,
     check_broadcast_to,
+    either,
     expanded_axes,
     kept,
     reshaped,
@@ -146,7 +148,7 @@ def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     """x with its axes in the order `axes`. Undoing a permutation gives back the very tensor that was permuted."""
     axes = tuple(axes)
     before = x.op if isinstance(x, Tensor) else None
-    if isinstance(before, Permute):
+    if isinstance(before, Permute) and switch.on:
         ndim = len(before.axes)
         order = axes_of("permute", axes, ndim)
         if [before.axes[axis] % ndim for axis in order] == list(range(ndim)):
@@ -164,6 +166,11 @@ def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
     return BroadcastTo(tuple(shape))(a)
 
 
-def summation(a: Tensor, axes: Axes = None) -> Tensor:
-    """The sum of a over `axes` (None: all; an int or several)."""
-    return Summation(axes)(a)
+def summation(a: Tensor, axes: Axes = None, keepdims: bool = False, *, axis: Axes = None) -> Tensor:
+    """The sum of a over `axes`, or `axis` (None: all; an int or several), which go away or, kept, have size 1.
+
+    Raises ShapeError where both names are used.
+    """
+    op = Summation(either("summation", axes, axis))
+    total = op(a)
+    return reshape(total, kept(a.shape, axes_of("summation", op.axes, len(a.shape)))) if keepdims else total

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .. import autograd
 from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, Value
 from ..errors import DTypeError, IndexRangeError
+from ..grad_mode import switch
 from ..types import Type
 from . import arrays
 from .shapes import PlainFields, with_scalar
@@ -50,6 +52,8 @@ class MakeTensorTuple(TensorTupleOp):
 
     def __call__(self, *args: Value) -> TensorTuple:
         _check("make_tuple", "Tensors", Value, *args)
+        if not switch.on and not autograd.LAZY_MODE:
+            return TensorTuple.make_const(tuple(x.realize_cached_data() for x in args))
         value = TensorTuple.__new__(TensorTuple)
         value._init(self, list(args), type=tuple([x.type for x in args]))  # its data is only that of its items
         return value

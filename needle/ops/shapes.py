@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy
 
 from ..backend_selection import BACKEND
 from ..errors import BroadcastError, DTypeError, ShapeError
-from ..types import DTYPES, Type, dtype_of, number_of, plain_number, promote, promote_number, summed
+from ..types import DTYPES, INTEGERS, Type, dtype_of, number_of, plain_number, promote, promote_number, summed
 
 PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
 SMALL = 2**31  # whole numbers below it fit every dtype of numbers
@@ -46,6 +46,24 @@ def axes_of(where: str, axes: Axes, ndim: int) -> tuple[int, ...]:
     found = tuple(axis_of(where, axis, ndim) for axis in axes)
     if len(set(found)) != len(found):
         raise ShapeError(f"[{where}] axes must differ, got {tuple(axes)} for {ndim} axes")
+    return found
+
+
+def either(where: str, axes: Axes, axis: Axes) -> Axes:
+    """The axes of a reduction, named `axes` or, as numpy has it, `axis`. ShapeError where both are given."""
+    if axis is None:
+        return axes
+    if axes is not None:
+        raise ShapeError(f"[{where}] axes and axis mean the same, give one of them; got {axes} and {axis}")
+    return axis
+
+
+def sizes(where: str, given: Sequence[Any]) -> tuple[int, ...]:
+    """The arguments of `f(2, 3)`, or of `f((2, 3))`, as a tuple of whole numbers. ShapeError for anything else."""
+    found = given[0] if len(given) == 1 and isinstance(given[0], Iterable) else given
+    found = tuple(found)
+    if not all(isinstance(size, INTEGERS) for size in found):
+        raise ShapeError(f"[{where}] needs whole numbers, or one tuple of them, got {', '.join(map(repr, given)):.100}")
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..autograd import Tensor
 from ..errors import NeedleError
 from .settings import fraction, loaded_settings, parameters, saved_settings
@@ -26,6 +27,9 @@ class WeightAverage:
         self.tensors = parameters("WeightAverage", tensors)
         (self.decay,) = fraction("WeightAverage", decay=decay)
         self.average = [tensor.data for tensor in self.tensors]
+
+    def __repr__(self) -> str:
+        return reprs.call(self, reprs.settings(self), reprs.tensors(getattr(self, "tensors", ()), "element"))
 
     def update(self) -> None:
         """Take in the present values."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
@@ -63,6 +64,10 @@ class GradientAccumulator:
         self.params = parameters("GradientAccumulator", params)
         self.sums: dict[Tensor, Tensor] = {}
         self.weight = 0.0
+
+    def __repr__(self) -> str:
+        weight = getattr(self, "weight", 0.0)
+        return reprs.call(self, [f"weight={weight:g}"], reprs.tensors(getattr(self, "params", ())))
 
     def add(self, weight: float = 1.0) -> None:
         """Take in the gradients of one backward; `.grad` is None after it. Raises SettingError unless weight > 0."""

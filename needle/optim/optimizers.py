@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
@@ -28,6 +29,10 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Tensor]) -> None:
         self.params = _checked(type(self).__name__, params)
+
+    def __repr__(self) -> str:
+        steps = f", step {self.t}" if self.t else ""
+        return reprs.call(self, reprs.settings(self, every=True), reprs.tensors(getattr(self, "params", ())) + steps)
 
     def step(self) -> None:
         """One update of every parameter that has a gradient."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..errors import NeedleError, SettingError
 from ..types import INTEGERS, plain_number
 from .settings import loaded_settings, number, saved_settings, stored
@@ -70,6 +71,10 @@ class Schedule:
         self.peak = number(where, "peak", optimizer.lr if peak is None else peak)
         self.taken = 0
         optimizer.lr = self.lr
+
+    def __repr__(self) -> str:
+        optimizer = [type(self.optimizer).__name__] if hasattr(self, "optimizer") else []
+        return reprs.call(self, [*optimizer, *reprs.settings(self, every=True)], f"step {getattr(self, 'taken', 0)}")
 
     def rate(self, step: int) -> float:
         """The learning rate of update number `step`, counted from 0."""
@@ -158,15 +163,13 @@ class OneCycle(Schedule):
         self, optimizer: Any, steps: int, rise: float = 0.3, start_factor: float = 25.0, final_factor: float = 1e4,
         *, peak: float | None = None,
     ) -> None:  # fmt: skip
-        self.shape = (
-            number("OneCycle", "rise", rise),
-            _factor("start_factor", start_factor),
-            _factor("final_factor", final_factor),
-        )
+        self.rise = number("OneCycle", "rise", rise)
+        self.start_factor = _factor("start_factor", start_factor)
+        self.final_factor = _factor("final_factor", final_factor)
         super().__init__(optimizer, steps, peak=peak)
 
     def rate(self, step: int) -> float:
-        return one_cycle(step, self.steps, self.peak, *self.shape)
+        return one_cycle(step, self.steps, self.peak, self.rise, self.start_factor, self.final_factor)
 
 
 def _factor(name: str, value: float) -> float:

@@ -6,9 +6,11 @@ import os
 from typing import Any
 
 from ..errors import NeedleError
+from ..reprs import count, shortened, table
 from ..weights import atomic_write
 
 Row = dict[str, float]
+SHOWN = 20  # rows in the text of a history
 
 
 class History:
@@ -23,7 +25,7 @@ class History:
     @property
     def columns(self) -> list[str]:
         """The names of all columns, in the order of their first appearance."""
-        return list(dict.fromkeys(name for row in self.rows for name in row))
+        return list(dict.fromkeys(name for row in getattr(self, "rows", ()) for name in row))
 
     @property
     def last(self) -> Row:
@@ -37,6 +39,13 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        names, rows = self.columns, getattr(self, "rows", [])
+        cells = [[short(row[name]) if name in row else "" for name in names] for row in shortened(rows, SHOWN, {})]
+        if len(rows) > SHOWN:
+            cells[SHOWN // 2] = ["..."] * len(names)
+        return "\n".join([f"History of {count(len(rows), 'row')}", *(table([names, *cells]) if names else [])])
 
     def csv(self) -> str:
         """The rows as comma-separated text under a line of names; a cell is empty where a row lacks the column."""
@@ -73,6 +82,11 @@ class History:
         with rc_context({"svg.hashsalt": "needle"}), atomic_write(path, durable=False) as file:
             # (the salt and the missing date: the same bytes for the same numbers)
             figure.savefig(file, format=os.path.splitext(path)[1][1:] or "svg", metadata={"Date": None})
+
+
+def short(value: float) -> str:
+    """A number as the table has it: counts in full, measurements to six digits."""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def text(value: float) -> str:

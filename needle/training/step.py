@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from .. import reprs
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
 from ..nn import Module
@@ -48,6 +49,12 @@ class TrainStep:
         self.accumulate = accumulate
         self.average = average
         self.sums = GradientAccumulator(param for each in self.optimizers for param in each.params)
+
+    def __repr__(self) -> str:
+        held = vars(self)
+        names = [type(held[part]).__name__ for part in ("model", "loss_fn") if isinstance(held.get(part), Module)]
+        shown = map(repr, [*held.get("optimizers", ()), *held.get("schedules", ())])
+        return reprs.call(self, [*names, *(text.partition("  # ")[0] for text in shown), *reprs.settings(self)])
 
     def loss(self, *batch: Any) -> Tensor:
         """The loss of one batch, whose last field is the target: a Tensor of one element."""

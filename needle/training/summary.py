@@ -14,6 +14,7 @@ from .. import autograd, ops
 from ..autograd import Tensor, Value
 from ..errors import NeedleError
 from ..nn import Module
+from ..reprs import table
 from ..types import Type
 
 Shape = tuple[int, ...]
@@ -71,11 +72,12 @@ class Summary:
             rows.append((title, shapes, *("" if number in ("0", "0 B") else number for number in numbers)))
         total = f"{self.parameters:,}", f"{self.multiply_adds:,}", memory(self.activation_bytes)
         rows.append(("total", "", *total))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        aligned = [str.ljust, str.ljust, str.rjust, str.rjust, str.rjust]
-        lines = ["  ".join(map(lambda align, *cell: align(*cell), aligned, row, widths)) for row in rows]
-        rule = "-" * len(lines[0])
-        return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        lines = table(rows, left=2)
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def summary(model: Module, *inputs: Any) -> Summary:
@@ -109,7 +111,7 @@ class _Walk:
     """The calls of modules inside a model, each with the nodes of the graph that it made itself."""
 
     def __init__(self, model: Module) -> None:
-        self.names = dict(_named_modules(model))
+        self.names = {module: name for name, module in model.named_modules()}
         self.layers: list[Layer] = []
         self.inside: list[Layer] = []  # the modules whose calls have begun and not ended
         self.seen: set[Value] = set()  # the nodes and parameters that are accounted for
@@ -160,15 +162,6 @@ class _Walk:
                 self.inside[-1].multiply_adds += int(product(node.type, *[x.type for x in node.inputs]))
             if not isinstance(node.op, VIEWS):
                 self.inside[-1].activation_bytes += _bytes(node.type)
-
-
-def _named_modules(value: Any, prefix: str = "") -> Iterator[tuple[Module, str]]:
-    if isinstance(value, Module):
-        yield value, prefix
-        value = vars(value)
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    for name, item in items:
-        yield from _named_modules(item, f"{prefix}.{name}" if prefix else str(name))
 
 
 def _tensors(value: Any) -> Iterator[Value]:

@@ -9,7 +9,9 @@ import pytest
 
 from deploy import FreezeError, Graph, GraphError, freeze, interpreter
 from deploy.compare import relative_error
+from deploy.emit.emit import emit
 from deploy.ir import Constant, Node, apply
+from deploy.passes import optimize
 from deploy.verify import verify
 from needle import Tensor, autograd, nn, ops
 from needle.autograd import TensorOp
@@ -37,6 +39,22 @@ def test_graph_means_what_the_module_computes_for_every_batch_size(graph: Graph,
         assert relative_error(interpreter.run(graph, {"image": x})["logits"], expected) < 1e-6
         on_cpu = interpreter.run(graph, {"image": x}, array=lambda a: NDArray(a))
         assert relative_error(on_cpu["logits"], expected) < 1e-6
+
+
+def test_operators_with_numbers_and_arrays_are_recorded() -> None:
+    w = np.arange(1.0, 10.0).reshape(3, 3)
+
+    def function(x: Tensor) -> Tensor:
+        y = 1 / (x + 10) + 2 ** (x / 4) + np.array([1.0, 2, 3]) - w[0] * x.clone()
+        y = w[1] ** (y @ w / 300).T.T.sum(axis=1, keepdims=True) / 5 ** abs(x) + y.flatten(1)
+        return (y @ w[2]).reshape(-1, 1) + y.reshape(*y.shape).sum(axis=1, keepdims=True)
+
+    graph = freeze(Function(function), np.ones((2, 3), dtype="float32"))
+    emit(optimize(graph), "operators")
+    for batch in (1, 4):
+        x = np.linspace(-1, 1, 3 * batch, dtype="float32").reshape(batch, 3)
+        found = interpreter.run(graph, {graph.inputs[0].op.name: x})[graph.outputs[0][0]]
+        assert relative_error(found, function(Tensor(x)).numpy()) < 1e-5
 
 
 def test_batch_stays_symbolic_and_types_are_known(graph: Graph) -> None:

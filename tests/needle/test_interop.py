@@ -127,8 +127,8 @@ def test_one_number_and_many() -> None:
     assert isinstance(Tensor([3], dtype="int64").item(), int) and Tensor([0], dtype="bool").item() is False
     x = Tensor([[1.0, 2.0, 3.0]])
     assert len(x) == 1 and x.tolist() == [[1, 2, 3]] and Tensor(np.array(1.5)).tolist() == 1.5
-    for function in (float, int, bool, Tensor.item):
-        with pytest.raises(ShapeError, match=r"\[item\] needs a tensor of one element, got shape \(1, 3\)"):
+    for name, function in {"float": float, "int": int, "bool": bool, "item": Tensor.item}.items():
+        with pytest.raises(ShapeError, match=rf"\[{name}\] needs a tensor of one element, got shape \(1, 3\)"):
             function(x)
     with pytest.raises(ShapeError, match="no first axis"):
         len(Tensor(np.array(1.0)))
@@ -138,11 +138,10 @@ def test_numpy_leaves_operators_to_tensors_and_functions_refuse_them() -> None:
     x = Tensor([1.0, 2.0], dtype="float64")
     for scaled in (np.float64(3) * x, x * np.float32(3), np.array(3.0) * x):
         assert isinstance(scaled, Tensor) and scaled.tolist() == [3, 6] and scaled.requires_grad
-    with pytest.raises(DTypeError, match="needs a number, got ndarray; Tensor"):
-        np.ones(2) * x
+    assert (np.ones(2) * x).tolist() == [1, 2] and (x @ np.ones(2)).item() == 3
     with pytest.raises(TypeError):
         np.exp(x)
-    with pytest.raises(DTypeError, match=r"\[MatMul\] needs Tensors, got ndarray"):
-        x @ np.ones(2)
+    with pytest.raises(DTypeError, match=r"\[MatMul\] needs Tensors, got list"):
+        x @ [1, 2]
     assert (x == x) is True
     assert np.asarray([x, x]).tolist() == [[1, 2], [1, 2]]

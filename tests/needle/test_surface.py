@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import needle
 
 pytestmark = pytest.mark.both_modes
+ROOT = Path(__file__).resolve().parents[2]
 OPS = """
     add EWiseAdd add_scalar AddScalar multiply EWiseMul mul_scalar MulScalar power EWisePow power_scalar PowerScalar
     divide EWiseDiv divide_scalar DivScalar transpose Transpose reshape Reshape broadcast_to BroadcastTo summation
@@ -53,3 +56,15 @@ def test_importing_is_cheap_and_silent() -> None:
     others = [name for name in loaded if name.split(".")[0] != "needle"]
     assert "needle" in loaded and len(others) < 50 and len(loaded) < 180
     assert not loaded & {"torch", "PIL", "flask", "socket", "urllib.request", "http", "ssl", "subprocess", "zoo"}
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert needle.__version__ == project["version"]
+    assert f'__version__ = "{needle.__version__}"' in (ROOT / "serving" / "__init__.py").read_text()
+
+
+def test_type_checkers_are_told_that_the_packages_are_typed() -> None:
+    """PEP 561: an empty py.typed in each package that the wheel takes as it is."""
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]["wheel"]["packages"]
+    assert "needle" in packages and all((ROOT / package / "py.typed").is_file() for package in packages)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 
+from ... import reprs
 from ...errors import DataError
 from ..data_basic import Dataset, batched
 from ..images import fitted, open_image, rgb
@@ -61,6 +62,9 @@ class ImageFolder(Dataset):
                 "numbers, but no sample has them",
                 stacklevel=2,
             )
+
+    def _counts(self) -> list[str]:
+        return [*super()._counts(), reprs.count(len(getattr(self, "classes", ())), "class", "classes")]
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from ... import reprs
 from ...autograd import Tensor
 from ...errors import DataError, SettingError
 from ...types import INTEGERS
@@ -19,6 +20,9 @@ class Dictionary:
     def __init__(self) -> None:
         self.word2idx: dict[str, int] = {}
         self.idx2word: list[str] = []
+
+    def __repr__(self) -> str:
+        return reprs.call(self, [reprs.count(reprs.length(self) or 0, "word")])
 
     def add_word(self, word: str) -> int:
         """The id of `word`, new if it was not known."""
@@ -44,6 +48,10 @@ class Corpus:
         self.dictionary = Dictionary()
         self.train = self.tokenize(_text_file(base_dir, "train"), max_lines)
         self.test = self.tokenize(_text_file(base_dir, "test"), max_lines)
+
+    def __repr__(self) -> str:
+        ids = [f"{split}: {reprs.count(len(getattr(self, split, ())), 'id')}" for split in ("train", "test")]
+        return reprs.call(self, [*ids, reprs.count(reprs.length(getattr(self, "dictionary", ())) or 0, "word")])
 
     def tokenize(self, path: str | Path, max_lines: int | None = None) -> list[int]:
         """The ids of the words in the first `max_lines` lines of a file, new words added to the dictionary."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from ... import reprs
 from ...autograd import Tensor
 from ...errors import DataError
 from ..collate import kept
@@ -29,6 +30,9 @@ class TextDataset(Dataset):
                 f"[TextDataset] needs ids (n,) with n > context >= 1 and stride >= 1, got shape {self.ids.shape}, "
                 f"context {context}, stride {self.stride}"
             )
+
+    def _counts(self) -> list[str]:
+        return [*super()._counts(), reprs.count(len(getattr(self, "ids", ())), "id")]
 
     def __len__(self) -> int:
         return (len(self.ids) - self.context - 1) // self.stride + 1
@@ -55,6 +59,12 @@ class TextColumns:
                 f"batch {batch}, steps {steps}"
             )
         self.columns, self.steps, self.device = batchify(numpy.asarray(ids), batch), steps, device
+
+    def __repr__(self) -> str:
+        shape = getattr(self, "columns", numpy.empty((0, 0))).shape
+        batches = reprs.count(reprs.length(self) or 0, "batch", "batches")
+        columns = f"{reprs.count(shape[1], 'column')} of {reprs.count(shape[0], 'id')}"
+        return reprs.call(self, [batches, columns, *reprs.settings(self)])
 
     def __len__(self) -> int:
         return -(-(len(self.columns) - 1) // self.steps)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy
 
+from ... import reprs
 from ...errors import SettingError
 
 
@@ -17,6 +18,9 @@ class Transform:
     """
 
     draws: ClassVar[int] = 0
+
+    def __repr__(self) -> str:
+        return reprs.call(self, reprs.settings(self, every=True))
 
     def __call__(self, images: numpy.ndarray, u: numpy.ndarray) -> Any:
         raise NotImplementedError
