@@ -17,7 +17,8 @@ from needle.nn.state import named_tensors
 from needle.types import Dim, Type
 
 from .errors import FreezeError, GraphError
-from .ir import STAND_INS, Constant, Graph, Input, Node, apply, constant, describe, dim_key, same_type
+from .ir import STAND_INS, Graph, Input, Node, apply, constant
+from .sizes import compare, place_of, sizes_to_trace, watched_sizes
 from .verify import verify
 
 _tracing = threading.Lock()  # LAZY_MODE belongs to the whole process
@@ -37,7 +38,8 @@ def freeze(
     named dim `batch`; with None every size stays as in the example. Names default to `input`, `output` (numbered when
     there are several). Not while other threads compute with needle: recording is a mode of the whole process.
 
-    Raises FreezeError if the module cannot be recorded, or if its graph depends on the size of the batch.
+    Raises FreezeError if the module cannot be recorded, or if its graph depends on the size of the batch: it is traced
+    at several sizes, 1 among them and both sides of every number with which the module's own code compares the size.
     """
     several = isinstance(example, tuple) and not isinstance(example, Type)
     types = [_type_of(x) for x in (example if several else (example,))]
@@ -46,11 +48,21 @@ def freeze(
         parameters = {id(tensor): name for name, tensor in named_tensors(model)}
         if batch is None:
             return _record(model, types, names, output_names, parameters)
-        first, second = (
-            _record(model, [_with_batch(x, batch, size) for x in types], names, output_names, parameters)
-            for size in STAND_INS
-        )
-    _compare(first, second)
+
+        def traced(size: int) -> Graph:
+            return _record(model, [_with_batch(x, batch, size) for x in types], names, output_names, parameters)
+
+        with watched_sizes() as turns:
+            first = traced(STAND_INS[0])
+            for size in sizes_to_trace(turns):
+                try:
+                    compare(first, traced(size))
+                except FreezeError as error:
+                    raise FreezeError(f"{error}{place_of(turns, size)}") from error
+                except Exception as error:  # the module's own code does not take this size
+                    kind = type(error).__name__
+                    message = f"[freeze] the module takes no batch of {size}, where it raises {kind}: {error}"
+                    raise FreezeError(f"{message}{place_of(turns, size)}") from error
     return first
 
 
@@ -140,39 +152,3 @@ def _node(value: Value, inputs: list[Node], name: str) -> Node:
     if not isinstance(array, numpy.ndarray):
         raise FreezeError("[freeze] a tuple of tensors that was computed before recording cannot be in a graph")
     return constant(array.astype(numpy.float32), name)
-
-
-def _compare(first: Graph, second: Graph) -> None:
-    """Raises FreezeError, naming the first node that differs, unless both traces are one graph."""
-    ours, theirs = first.order(), second.order()
-    place = {node: i for i, node in enumerate(ours)}
-    other = {node: i for i, node in enumerate(theirs)}
-    for a, b in zip(ours, theirs, strict=False):
-        same_inputs = [place[x] for x in a.inputs] == [other[x] for x in b.inputs]
-        if not (same_inputs and same_type(a.type, b.type) and _same_op(a.op, b.op)):
-            raise FreezeError(
-                f"[freeze] the graph depends on the batch size, which must stay symbolic: at sizes {STAND_INS[0]} and "
-                f"{STAND_INS[1]} the same step is {a!r} and {b!r}; use x.shape[0] in shapes, or freeze with batch=None"
-            )
-    if len(ours) != len(theirs) or [name for name, _ in first.outputs] != [name for name, _ in second.outputs]:
-        raise FreezeError(f"[freeze] the graph depends on the batch size: {len(ours)} steps or {len(theirs)}")
-    for name, node in first.outputs:
-        if not any(hasattr(size, "name") for size in node.shape):
-            raise FreezeError(f"[freeze] output '{name}', {describe(node.type)}, does not depend on the batch")
-
-
-def _same_op(a: Any, b: Any) -> bool:
-    """The same op with the same attributes, where a named dim equals only itself."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, Constant):
-        return numpy.array_equal(a.array, b.array, equal_nan=True)
-    return all(_same_value(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__)
-
-
-def _same_value(a: object, b: object) -> bool:
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_same_value, a, b))
-    if isinstance(a, int) and isinstance(b, int):
-        return type(a) is type(b) and dim_key(a) == dim_key(b)
-    return a == b

@@ -22,8 +22,6 @@ from .ops import *  # (its __all__ lists them)
 from .optim import GradientAccumulator, clip_grad_norm, clip_grad_value
 from .training import TrainStep, check_gradients, fit, summary
 
-__version__ = "0.1.0"
-
 if not TYPE_CHECKING:  # a star import leaves Python's own max, min and the like alone
     __all__ = [name for name in globals() if not name.startswith("_") and not hasattr(builtins, name)]
 

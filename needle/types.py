@@ -9,9 +9,10 @@ Python numbers are weak: they raise the dtype only where it cannot hold their ki
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy
 
@@ -115,6 +116,7 @@ class Dim(int):
 
     name: str
     scale: int
+    watch: ClassVar[Callable[[Dim, object], None] | None] = None  # told of what a dim is compared with, while tracing
 
     def __new__(cls, name: str, size: int, scale: int = 1) -> Dim:
         dim = super().__new__(cls, size * scale)
@@ -142,3 +144,19 @@ class Dim(int):
 
     __str__ = __repr__
     __hash__ = int.__hash__
+
+
+def _watched(name: str) -> Callable[[Dim, object], Any]:
+    """int's method, of which `Dim.watch` is told."""
+    plain = getattr(int, name)
+
+    def method(self: Dim, other: object) -> Any:
+        if Dim.watch is not None:
+            Dim.watch(self, other)
+        return plain(self, other)
+
+    return method
+
+
+for _name in ("eq", "ne", "lt", "le", "gt", "ge", "mod", "sub", "rsub"):
+    setattr(Dim, f"__{_name}__", _watched(f"__{_name}__"))

@@ -11,7 +11,7 @@ import numpy
 
 from ..backend_selection import BACKEND
 from ..errors import BroadcastError, DTypeError, ShapeError
-from ..types import DTYPES, INTEGERS, Type, dtype_of, number_of, plain_number, promote, promote_number, summed
+from ..types import DTYPES, INTEGERS, Dim, Type, dtype_of, number_of, plain_number, promote, promote_number, summed
 
 PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
 SMALL = 2**31  # whole numbers below it fit every dtype of numbers
@@ -101,7 +101,12 @@ def broadcast_shape(where: str, a: Sequence[int], b: Sequence[int]) -> tuple[int
     wide_a, wide_b = (1,) * (rank - len(a)) + tuple(a), (1,) * (rank - len(b)) + tuple(b)
     if any(m != n and m != 1 and n != 1 for m, n in zip(wide_a, wide_b, strict=True)):
         raise BroadcastError(f"[{where}] shapes must be equal or broadcast, got {tuple(a)} and {tuple(b)}")
-    return tuple(n if m == 1 else m for m, n in zip(wide_a, wide_b, strict=True))
+    return tuple(map(_wider, wide_a, wide_b))
+
+
+def _wider(m: int, n: int) -> int:
+    """The size that two, of which one is 1 or which are equal, broadcast to; a size with a name keeps it."""
+    return m if n == 1 and not isinstance(n, Dim) else n if m == 1 else m
 
 
 def check_broadcast_to(where: str, shape: Sequence[int], target: Sequence[int]) -> None:

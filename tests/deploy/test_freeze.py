@@ -104,6 +104,71 @@ def test_graph_that_depends_on_the_batch_size_is_refused(function: Any) -> None:
     assert freeze(Function(function), np.zeros((2, 4)), batch=None).inputs[0].shape == (2, 4)
 
 
+BRANCHES = {
+    "one image": lambda x: ops.relu(x) if x.shape[0] == 1 else x * 2,
+    "not one image": lambda x: x * 2 if x.shape[0] != 1 else ops.relu(x),
+    "one image, by its shape": lambda x: ops.relu(x) if x.shape == (1, 4) else x * 2,
+    "one image, without a name": lambda x: ops.relu(x) if int(x.shape[0]) == 1 else x * 2,
+    "the size less one": lambda x: x * 2 if x.shape[0] - 1 else ops.relu(x),
+    "an even size": lambda x: ops.relu(x) if x.shape[0] % 2 == 0 else x * 2,
+    "a multiple of four": lambda x: ops.relu(x) if x.shape[0] % 4 == 0 else x * 2,
+    "a large size": lambda x: ops.relu(x) if x.shape[0] > 64 else x * 2,
+    "one of several": lambda x: ops.relu(x) if x.shape[0] in (16, 32) else x * 2,
+    "at most so many": lambda x: x * 2 if min(x.shape[0], 100) < 100 else ops.relu(x),
+    "a multiple of the size": lambda x: ops.relu(x) if (x.shape[0] * 4) == 80 else x * 2,
+    "a branch within a branch": lambda x: x * 2 if x.shape[0] < 50 else (x * 2 if x.shape[0] < 90 else ops.relu(x)),
+}
+
+
+@pytest.mark.parametrize("function", BRANCHES.values(), ids=BRANCHES)
+def test_a_branch_on_the_size_of_the_batch_is_refused(function: Any) -> None:
+    with pytest.raises(FreezeError, match=r"depends on the batch size.* at sizes 7 and \d+ "):
+        freeze(Function(function), np.zeros((2, 4)))
+    assert freeze(Function(function), np.zeros((2, 4)), batch=None).inputs[0].shape == (2, 4)
+    assert Dim.watch is None
+
+
+def test_the_line_that_branches_is_named() -> None:
+    def forward(x: Tensor) -> Tensor:
+        if x.shape[0] > 64:
+            return ops.relu(x)
+        return x
+
+    line = forward.__code__.co_firstlineno + 1
+    with pytest.raises(FreezeError, match=rf"; it is compared at .*test_freeze\.py:{line}$"):
+        freeze(Function(forward), np.zeros((2, 4)))
+
+    def refusing(x: Tensor) -> Tensor:
+        if x.shape[0] > 64:
+            raise ValueError("too many")
+        return x * 2
+
+    line = refusing.__code__.co_firstlineno + 1
+    with pytest.raises(FreezeError, match=rf"takes no batch of 65, where it raises ValueError: too many; .*:{line}$"):
+        freeze(Function(refusing), np.zeros((2, 4)))
+
+
+SAME = {
+    "two inputs of one size": lambda x: x * 2 if x.shape[0] == (x + 1).shape[0] else ops.relu(x),
+    "a comparison that no size changes": lambda x: x * 2 if x.shape[0] > 0 else ops.relu(x),
+    "both branches are one": lambda x: ops.relu(x) if x.shape[0] == 1 else ops.ReLU()(x),
+    "one row for every size": lambda x: x + Tensor(np.ones((1, 4), dtype="float32")),
+    "fewer axes": lambda x: x * Tensor(np.ones(4, dtype="float32")),
+    "one matrix for every size": lambda x: ops.reshape(x, (x.shape[0], 2, 2)) @ Tensor(np.ones((1, 2, 3))),
+    "a broadcast": lambda x: x + Tensor(np.ones((1, 1), dtype="float32")).broadcast_to(x.shape),
+}
+
+
+@pytest.mark.parametrize("function", SAME.values(), ids=SAME)
+def test_what_holds_at_every_size_is_recorded(function: Any) -> None:
+    graph = freeze(Function(function), np.zeros((2, 4)))
+    assert isinstance(graph.outputs[0][1].shape[0], Dim)
+    for batch in (1, 2, 5):
+        x = images(batch, seed=batch).reshape(batch, -1)[:, :4]
+        found = interpreter.run(graph, {"input": x})["output"]
+        np.testing.assert_allclose(found, function(Tensor(x)).numpy(), rtol=1e-6)
+
+
 def test_what_cannot_be_recorded_is_refused() -> None:
     class Unknown(TensorOp):
         def compute(self, x: Any) -> Any:
