@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         os.ftruncate(handle, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}, since {since}\n".encode())
+        os.write(handle, f"process {os.getpid()} on {os.uname().nodename}, since {since}\n".encode())
         yield
     finally:
         if handle in _held:  # else this is a forked child, and the lock its parent's

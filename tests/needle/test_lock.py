@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ HOLDER = "import sys; from needle.training.lock import locked; from pathlib impo
 
 
 def refused(pid: int) -> str:
-    return REFUSED.format(pid, re.escape(socket.gethostname()))
+    return REFUSED.format(pid, re.escape(os.uname().nodename))
 
 
 def holder(folder, then="print('held', flush=True); sys.stdin.read()") -> subprocess.Popen:
