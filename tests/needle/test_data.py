@@ -337,7 +337,7 @@ def test_a_download_with_another_checksum_leaves_nothing(published, tmp_path):
 
 def test_offline_forbids_the_network(published, monkeypatch):
     monkeypatch.setenv("NEEDLE_OFFLINE", "1")
-    with pytest.raises(DataError, match="NEEDLE_OFFLINE.*put them into a folder mnist and set NEEDLE_DATA to the folder"):
+    with pytest.raises(DataError, match=r"NEEDLE_OFFLINE.* into a folder mnist and set NEEDLE_DATA to the folder"):
         download.dataset_folder("mnist")
     with pytest.raises(DataError, match="known: cifar-10"):
         download.dataset_folder("imagenet")
@@ -345,7 +345,7 @@ def test_offline_forbids_the_network(published, monkeypatch):
 
 def test_a_download_that_cannot_be_kept_names_the_variable(published, tmp_path):
     (tmp_path / "home").touch()
-    with pytest.raises(SettingError, match="home cannot be written: .*; set NEEDLE_HOME to a folder"):
+    with pytest.raises(SettingError, match=r"home cannot be written: .*; set NEEDLE_HOME to a folder"):
         download.fetch(published.as_uri(), tmp_path / "home" / "data.bin", sha256(b"the data"))
 
 
@@ -354,7 +354,7 @@ def test_a_download_onto_a_full_disk_names_the_file(published, tmp_path, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(DataError, match="home/data.bin cannot be written: No space left on device"):
+    with pytest.raises(DataError, match=r"home/data\.bin cannot be written: No space left on device"):
         download.fetch(published.as_uri(), tmp_path / "home" / "data.bin", sha256(b"the data"))
     assert list((tmp_path / "home").iterdir()) == []
 
