@@ -83,7 +83,7 @@ def build(
             _deliver(Path(out), lambda work: _compile(work, files, program))
         return _built(Path(out), program, time.monotonic() - started)
     if out is not None:
-        _deliver(Path(out), lambda work: shutil.copytree(folder, work, dirs_exist_ok=True))
+        _deliver(Path(out), lambda work: [shutil.copy2(file, work / file.name) for file in folder.iterdir()])
     return _built(folder if out is None else Path(out), program, seconds)
 
 
@@ -167,9 +167,8 @@ def _deliver(out: Path, fill: Callable[[Path], object]) -> None:
             fill(work)
             for path in work.iterdir():
                 path.replace(out / path.name)
-    except (OSError, shutil.Error) as error:
-        reason = getattr(error, "strerror", None) or "not all of its files could be copied"
-        raise BuildError(f"[build] {out} cannot be written: {reason}; name another folder") from None
+    except OSError as error:
+        raise BuildError(f"[build] {out} cannot be written: {error.strerror}; name another folder") from None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import argparse
 import ipaddress
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -138,12 +139,21 @@ def serve(options: argparse.Namespace) -> None:
     files = sources.sources(options.models)
     options.models = list(files)
     if options.prepare:
-        load.prepare(files)
+        prepare(files)
         return
     check_address(options)
     if options.engine == "compiled":
-        load.prepare(files)  # before there are workers, whose failure would end in a server that is never ready
+        prepare(files)  # before there are workers, whose failure would end in a server that is never ready
     Server(load.loader(options.engine, files), options).run()
+
+
+def prepare(files: sources.Sources) -> None:
+    """Compile what is not in the cache; SIGTERM ends the compiler too. Raises NeedleError if it cannot be compiled."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        load.prepare(files)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

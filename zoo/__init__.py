@@ -7,10 +7,11 @@ from . import dcgan as dcgan
 from . import gpt as gpt
 from . import lstm as lstm
 from . import resnet as resnet
+from .base import Model, UntrainedWarning
 from .classify import Classification, NesterovRecipe
 from .datasets import Split
 from .recipe import Data, Recipe, Step
-from .registry import Entry, Model, Tiny, UntrainedWarning, ZooError, entry, load, model, names
+from .registry import Entry, Tiny, ZooError, entry, load, model, names
 from .signature import Labels, Latent, Text
 from .text import LanguageModel
 from .vision import ImageClassifier

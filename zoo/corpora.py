@@ -43,8 +43,10 @@ def texts(name: str, folder: str | Path | None = None) -> Texts:
             train, test = ((home / f"ptb.{part}.txt").read_text(encoding="utf-8") for part in ("train", "test"))
             return Texts(train, test)
         text = (home / "input.txt").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"[corpora] {name} cannot be read: {error}") from None
+    except OSError as error:
+        raise DataError(f"[corpora] {error.filename} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"[corpora] {name} in {home} is not text in UTF-8: byte {error.start}") from None
     cut = len(text) * 9 // 10
     return Texts(text[:cut], text[cut:])
 

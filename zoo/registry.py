@@ -7,8 +7,6 @@ import json
 import os
 import re
 import sys
-import warnings
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,10 +16,12 @@ from typing import Any, TypeVar
 import numpy
 
 from deploy.card import Image
-from needle import Tensor, nn
+from needle import nn
 from needle.errors import NeedleError
 from needle.weights import read_safetensors
 
+from .base import Model as Model
+from .base import checksum
 from .recipe import Recipe
 from .signature import Labels, Spec
 
@@ -30,34 +30,6 @@ HERE = Path(__file__).resolve().parent
 
 class ZooError(NeedleError, LookupError):
     """The zoo has no such model, weights or card."""
-
-
-class UntrainedWarning(UserWarning):
-    """A model answers with the weights that it was built with."""
-
-
-class Model(nn.Module):
-    """A module that carries its card and owns what lies between its arrays and the world.
-
-    Each family adds its own way of being used: `ImageClassifier.predict`, `LanguageModel.generate`, `DCGAN.sample`.
-    `commands` are the command lines that use its weights, for whoever has just trained it.
-    """
-
-    card: dict[str, Any]
-    commands: tuple[str, ...] = ("needle-zoo evaluate {name} --weights {weights}{tiny}{plugin}",)
-    drawn: int | None = None  # the checksum of weights that `load` left untrained, until they are first used
-
-    def warn_if_untrained(self) -> None:
-        """Warn, once, when the weights are still those that `load` has drawn."""
-        drawn, self.drawn = self.drawn, None
-        if drawn is not None and drawn == checksum(self):
-            name = self.card.get("name", type(self).__name__)
-            advice = f"load it with pretrained=True or weights=FILE, or train it: needle-zoo train {name}"
-            warnings.warn(f"[{name}] is untrained, its answers mean nothing; {advice}", UntrainedWarning, stacklevel=3)
-
-    def example(self, batch: int = 1) -> Tensor:
-        """An input of the right shape, all zeros: what `deploy.freeze` traces the model with."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -240,14 +212,6 @@ def load(
     built = record.make(**config)
     built.drawn = checksum(built)
     return built
-
-
-def checksum(module: nn.Module) -> int:
-    """A number that training changes."""
-    found = 0
-    for array in module.state_dict().values():
-        found = zlib.crc32(numpy.ascontiguousarray(array).tobytes(), found)
-    return found
 
 
 def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, Any]) -> Model:

@@ -41,9 +41,10 @@ def train(
 
     A run that was interrupted goes on from its checkpoint, written after each epoch or every `save_every` steps, when
     the last is `save_minutes` old, and on SIGINT and SIGTERM. `tiny` is the smallest configuration on generated data.
-    With `record`, the weights and metrics are put into the package. Raises ZooError when a tiny run is to be recorded,
-    NeedleError when a checkpoint belongs to another recipe or another process trains in the same folder, DataError
-    when the training data cannot be found.
+    With `record`, the weights and metrics are put into the package, or beside the file that registered the model.
+    Raises ZooError when a tiny run is to be recorded or a folder cannot be made, SettingError for epochs or a seed that
+    are none, NeedleError when a checkpoint belongs to another recipe or another process trains in the same folder,
+    DataError when the training data cannot be found.
     """
     whole("train", seed=seed, least=0)
     if epochs is not None:

@@ -23,7 +23,7 @@ from deploy.build import compiler, find, program_name
 from deploy.passes import optimize
 from needle.backend_selection import array_api
 from needle.environment import kept, unwritable
-from needle.errors import NeedleError
+from needle.errors import DataError, NeedleError, SettingError
 from needle.types import Dim, Type
 from serving.engine.errors import Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
@@ -96,6 +96,8 @@ def compiled_library(name: str, graph: deploy.Graph) -> Path:
                 return _compile(name, Path(folder, "model.nd"))
     except OSError as problem:
         raise unwritable(cache, problem) from None
+    except DataError as problem:  # of the graph's file
+        raise SettingError(f"{problem}; set NEEDLE_HOME to a folder that can be written to") from None
 
 
 COMPILE = """

@@ -181,14 +181,17 @@ def test_an_instruction_set_that_there_is_not_is_refused(isa: str, built: Built,
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compiler that makes empty files: what is tested is where they go."""
+def unbuilt(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The graph as a file, and a compiler that makes empty files: what is tested is where they go."""
     monkeypatch.setenv("CXX", f"{sys.executable} {COMPILER}")
+    graph.save(tmp_path / "small.nd")
+    return tmp_path / "small.nd"
 
 
 def test_with_a_folder_to_write_to_no_cache_is_needed(
-    quick: None, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    unbuilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    path = unbuilt
     (tmp_path / "file").touch()
     monkeypatch.setenv("NEEDLE_HOME", str(tmp_path / "file"))
     assert main(["build", str(path), "-o", str(tmp_path / "out")]) == 0
@@ -211,9 +214,9 @@ def full(*arguments: Any, **options: Any) -> Any:
 
 @pytest.mark.parametrize("fails", ["Path.write_bytes", "subprocess.run"])
 def test_a_full_disk_leaves_nothing_and_is_a_sentence(
-    fails: str, quick: None, path: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    fails: str, unbuilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = unbuilt
     monkeypatch.setenv("NEEDLE_HOME", str(tmp_path / "home"))
     if fails == "subprocess.run":
         monkeypatch.setenv("CXX", f"{sys.executable} {COMPILER} full")  # the compiler meets it

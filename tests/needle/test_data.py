@@ -1,5 +1,6 @@
 """Data sets, transforms, the loader and downloads, on files made here."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -343,10 +344,26 @@ def test_a_download_with_another_checksum_leaves_nothing(published, tmp_path):
 
 def test_offline_forbids_the_network(published, monkeypatch):
     monkeypatch.setenv("NEEDLE_OFFLINE", "1")
-    with pytest.raises(DataError, match="NEEDLE_OFFLINE"):
+    with pytest.raises(DataError, match=r"NEEDLE_OFFLINE.* into a folder mnist and set NEEDLE_DATA to the folder"):
         download.dataset_folder("mnist")
     with pytest.raises(DataError, match="known: cifar-10"):
         download.dataset_folder("imagenet")
+
+
+def test_a_download_that_cannot_be_kept_names_the_variable(published, tmp_path):
+    (tmp_path / "home").touch()
+    with pytest.raises(SettingError, match=r"home cannot be written: .*; set NEEDLE_HOME to a folder"):
+        download.fetch(published.as_uri(), tmp_path / "home" / "data.bin", sha256(b"the data"))
+
+
+def test_a_download_onto_a_full_disk_names_the_file(published, tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DataError, match=r"home/data\.bin cannot be written: No space left on device"):
+        download.fetch(published.as_uri(), tmp_path / "home" / "data.bin", sha256(b"the data"))
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_data_sets_come_from_needle_data_first(published, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import deploy.cli
+import needle as ndl
 import zoo
 import zoo.cli
 from zoo import registry
@@ -89,7 +90,7 @@ def test_own_models_are_at_home_in_every_command(
     assert graph.card["task"] == "Which of ten stripes a picture shows." and len(graph.card["labels"]) == 10
     np.save("x.npy", ((sheet.pixels / np.float32(255) - np.float32(0.5)) / np.float32(0.5)).astype(np.float32))
     answer = json.loads(done("needle-deploy run stripes.nd x.npy --json", capsys))[0]
-    eager = model(zoo.registry.Tensor(np.load("x.npy"))).numpy()[0]
+    eager = model(ndl.Tensor(np.load("x.npy"))).numpy()[0]
     assert answer[0]["label"] == "abcdefghij"[int(eager.argmax())]
     assert serve == "needle-serve --models stripes.nd"
 
@@ -114,7 +115,7 @@ def test_it_is_served_from_its_file(own: Path, capsys: Capture) -> None:
     tensor = {"name": "image", "shape": list(x.shape), "datatype": "FP32", "data": x.ravel().tolist()}
     answer = client.post("/v2/models/stripes/infer", json={"inputs": [tensor]}).json["outputs"][0]
     model = zoo.load("stripes", weights=next(Path("runs/stripes-seed0").glob("stripes-*.safetensors")))
-    expected = model(zoo.registry.Tensor(x)).numpy()
+    expected = model(ndl.Tensor(x)).numpy()
     np.testing.assert_allclose(np.reshape(answer["data"], (2, 10)), expected, rtol=1e-4, atol=1e-4)
 
 

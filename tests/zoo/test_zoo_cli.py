@@ -1,8 +1,10 @@
 """The command line: what it lists, trains and makes, and what it says to mistakes."""
 
+import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -62,7 +64,30 @@ def test_a_training_that_is_interrupted_says_how_to_go_on(capsys: Capture, tmp_p
     assert main(command) == 0 and "epoch 2/2  goes on" in capsys.readouterr().out
 
 
+def test_every_answer_is_data_too(capsys: Capture, tmp_path: Path) -> None:
+    def data(*arguments: str) -> Any:
+        assert main([*arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert {record["name"]: record["trained"] for record in data("list")} == {
+        name: bool(zoo.entry(name).runs) for name in zoo.names()
+    }
+    card = data("card", "resnet9")
+    assert card["name"] == "resnet9" and card["recipe"]["epochs"]
+    assert [run["seed"] for run in card["runs"]] == [run.seed for run in zoo.entry("resnet9").runs]
+    runs = data("train", "gpt-char", "--tiny", "--epochs", "1", "--seeds", "1", "2", "--folder", str(tmp_path))
+    assert [run["seed"] for run in runs] == [1, 2] and all(run["metrics"] for run in runs)
+    weights = str(tmp_path / "gpt-char-tiny-seed1" / runs[0]["weights"])
+    assert data("evaluate", "gpt-char", "--weights", weights, "--tiny") == pytest.approx(runs[0]["metrics"])
+    found = data("generate", "gpt-char", "--weights", weights, "--prompt", "the ", "--tokens", "9")
+    assert found["prompt"] == "the " and found["text"]
+
+
 MISTAKES = {
+    "evaluate resnet9 --tiny": "leave out --tiny",
+    "evaluate gpt-char --weights FOLDER/none --tiny": "none cannot be read",
+    "train lstm-ptb --data FOLDER": "ptb.train.txt cannot be read: No such file or directory",
+    "train resnet20 --folder FILE": "cannot be made: Not a directory; name another with --folder",
     "card resnet99": "no model 'resnet99'; there are ",
     "evaluate resnet9 --data FOLDER": "holds neither",
     "evaluate dcgan": "dcgan has no recorded runs: needle-zoo train dcgan --record",
@@ -79,7 +104,9 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("command", "says"), MISTAKES.items(), ids=MISTAKES)
 def test_mistakes_are_answered_in_a_line(command: str, says: str, capsys: Capture, tmp_path: Path) -> None:
-    folder = ["--folder", str(tmp_path)] if command.startswith("train") else []
-    assert main([*command.replace("FOLDER", str(tmp_path)).split(), *folder]) == 1
+    (tmp_path / "file").touch()
+    folder = ["--folder", str(tmp_path)] if command.startswith("train") and "--folder" not in command else []
+    command = command.replace("FOLDER", str(tmp_path)).replace("FILE", str(tmp_path / "file"))
+    assert main([*command.split(), *folder]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"needle-zoo {command.split()[0]}: error: [") and says in said and said.count("\n") == 1
