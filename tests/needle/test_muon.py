@@ -47,6 +47,22 @@ def test_the_step_is_the_formula_for_matrices_and_convolutions() -> None:
         np.testing.assert_allclose(p.numpy().reshape(theta.shape), theta, rtol=2e-4, atol=2e-5)
 
 
+def test_normalized_weights_have_a_fixed_norm_before_each_step() -> None:
+    rng = np.random.default_rng(2)
+    start, gradient = rng.normal(size=(3, 3, 2, 5)), rng.normal(size=(3, 3, 2, 5))
+    results = []
+    for scale in (1.0, 100.0):
+        p = ndl.Tensor(start * scale, dtype="float32")
+        optimizer = optim.Muon([p], lr=0.1, momentum=0.0, normalized=True)
+        p.grad = ndl.Tensor(gradient, dtype="float32")
+        optimizer.step()
+        results.append(p.numpy())
+    update = as_numpy(orthogonalized(array(gradient.reshape(18, 5)))).reshape(start.shape)
+    expected = start * (5**0.5 / np.linalg.norm(start)) - 0.1 * update
+    np.testing.assert_allclose(results[0], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [1e-15, 1e-5, 1e19, 1e37])
 def test_the_size_of_a_gradient_does_not_matter_unless_it_is_noise(size: float) -> None:
     g = np.random.default_rng(0).normal(size=(4, 6))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from needle.data import DataLoader, NDArrayDataset
 from needle.data.transforms import (
+    AlternatingFlip,
     CenterCrop,
     ColorJitter,
     Compose,
@@ -199,3 +201,32 @@ def test_what_the_one_pass_cannot_do_is_done_by_parts():
 def test_refusals(make, message):
     with pytest.raises((DataError, SettingError), match=message):
         make()
+
+
+def test_an_alternating_flip_shows_every_image_from_both_sides_in_two_epochs():
+    """Seen through a loader: the side of each image in an epoch, told by a pixel that the flip moves."""
+    images = np.zeros((64, 1, 2, 2), dtype="uint8")
+    images[:, :, :, 0] = 255
+    places = np.arange(64)
+    loader = DataLoader(
+        NDArrayDataset(images, places), 16, shuffle=True, seed=5, augment=[AlternatingFlip(), ToFloat()]
+    )
+
+    def sides():
+        found = np.empty(64)
+        for x, place in loader:
+            found[place.numpy().astype(int)] = x.numpy()[:, 0, 0, 0]
+        return found
+
+    first, second, third, fourth = (sides() for _ in range(4))
+    assert np.array_equal(first, third) and np.array_equal(second, fourth)
+    assert np.array_equal(first + second, np.ones(64)) and 20 < first.sum() < 44
+
+
+def test_an_alternating_flip_is_a_flip_in_the_one_pass_too():
+    x, u = batch(), numbers(30, 3)
+    parts = [RandomCrop(2), AlternatingFlip(), Normalize(MEAN, STD)]
+    found = values(Compose(*parts)(x, u))
+    usual = values(Compose(parts[0], RandomFlip(0.5), parts[2])(x, u))
+    np.testing.assert_array_equal(found, usual)
+    np.testing.assert_array_equal(AlternatingFlip()(x, u[:, 2:]), RandomFlip(0.5)(x, u[:, 2:]))

@@ -13,6 +13,7 @@ import zoo
 from needle import nn
 from needle.errors import DataError, ShapeError
 from zoo.adversarial import held
+from zoo.airnet import Whitening, conv
 from zoo.datasets import bars, images
 from zoo.dcgan import Discriminator, Generator
 from zoo.pictures import grid, save_grid
@@ -34,6 +35,7 @@ def test_the_numbers_of_parameters_that_are_quoted() -> None:
     assert count(zoo.load("resnet9")) == 431_946
     assert count(zoo.load("resnet20")) == 269_722
     assert count(zoo.load("resnet9-dawn")) == 6_573_120
+    assert count(zoo.load("airnet")) == 1_972_504
     # 64 x 64 with 64 channels: as the usual rewriting of the paper's network in PyTorch's examples
     assert count(Generator()) == 3_576_704 and count(Discriminator()) == 2_765_568
     gan = zoo.load("dcgan")
@@ -99,3 +101,24 @@ def test_made_up_images_have_the_format_of_the_data_set() -> None:
         assert all(pixels[i, :, 3 * label : 3 * label + 4].min() >= 150 for i, label in enumerate(labels))
     with pytest.raises(DataError, match="no data set of images 'imagenet'"):
         images("imagenet", train=True)
+
+
+def test_whitened_windows_are_uncorrelated_and_of_one_variance() -> None:
+    rng = np.random.default_rng(0)
+    smooth = rng.standard_normal((40, 3, 9, 9)).cumsum(axis=2).cumsum(axis=3) * 0.3  # neighbours correlate
+    x = (smooth - smooth.mean()).astype("float32")
+    layer = Whitening(3)
+    layer.fit(x, eps=0.0)
+    y = layer(ndl.Tensor(x, dtype="float32", requires_grad=False)).numpy()
+    assert y.shape == (40, 24, 8, 8) and not layer.weight.requires_grad
+    np.testing.assert_allclose(y[:, :12], -y[:, 12:], atol=1e-5)
+    columns = y[:, :12].transpose(0, 2, 3, 1).reshape(-1, 12)
+    np.testing.assert_allclose(columns.T @ columns / len(columns), np.eye(12), atol=2e-2)
+    assert [p is layer.bias for p in layer.parameters()] == [True]
+
+
+def test_the_convolutions_of_airnet_hand_their_inputs_on_at_first() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 4, 5, 5)).astype("float32")
+    y = conv(4, 6)(ndl.Tensor(x, dtype="float32")).numpy()
+    np.testing.assert_allclose(y[:, :4], x, atol=1e-6)
+    assert abs(y[:, 4:]).max() > 0.1
