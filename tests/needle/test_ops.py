@@ -149,7 +149,7 @@ def test_undoing_a_permutation_gives_the_very_tensor() -> None:
 
 def test_only_numbers_are_scalars() -> None:
     x = tensor([1.0, 2.0])
-    for wrong in (np.ones(2), "1", None, [1.0]):
+    for wrong in ("1", None, [1.0]):
         with pytest.raises(DTypeError, match=r"\[add_scalar\] needs a number, got"):
             x + wrong
 
