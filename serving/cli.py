@@ -14,6 +14,7 @@ from serving import __version__
 from serving.app import create_app
 from serving.engine.errors import ServingError
 from serving.engine.limits import FLAGS, Limits
+from serving.engine.memory import return_freed_memory
 from serving.engine.metrics import Metrics
 from serving.engine.models import Model
 from serving.engine.service import Service
@@ -49,7 +50,7 @@ def limits(options: argparse.Namespace) -> Limits:
     for field, (flag, *_) in FLAGS.items():
         if getattr(options, field) <= 0:
             sys.exit(f"needle-serve: {flag} must be more than 0, got {getattr(options, field):g}")
-    whole = {"body", "inflated", "pixels", "queue"}
+    whole = {"body", "inflated", "pixels", "memory", "queue"}
     values = {field: getattr(options, field) * unit for field, (_, unit, *_) in FLAGS.items()}
     return Limits(**{field: int(value) if field in whole else value for field, value in values.items()})
 
@@ -102,6 +103,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def after_fork(self, arbiter: Any, worker: Any) -> None:
         self.metrics.counters.column = worker.column
+        return_freed_memory()
 
     def worker_gone(self, arbiter: Any, worker: Any) -> None:
         self.metrics.counters.fold(worker.column)

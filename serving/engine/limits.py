@@ -12,6 +12,7 @@ class Limits:
     body: int = 16 * MIB
     inflated: int = 64 * MIB
     pixels: int = 50_000_000
+    memory: int = 256 * MIB
     queue: int = 56
     header_seconds: float = 10.0
     body_seconds: float = 30.0
@@ -22,6 +23,7 @@ FLAGS = {
     "body": ("--max-body-mib", MIB, "MiB", "largest request body as sent, in MiB"),
     "inflated": ("--max-inflated-mib", MIB, "MiB", "largest request body after gzip or deflate is undone, in MiB"),
     "pixels": ("--max-megapixels", 1_000_000, "megapixels", "largest image, in millions of pixels"),
+    "memory": ("--max-decode-mib", MIB, "MiB", "memory for decoding images and parsing JSON, over all requests, in MiB"),
     "queue": ("--max-queue", 1, "requests", "most requests inside one model at a time, waiting or running"),
     "header_seconds": ("--header-timeout", 1, "s", "seconds a client may take to send its request headers"),
     "body_seconds": ("--body-timeout", 1, "s", "seconds a client may take to send its request body"),

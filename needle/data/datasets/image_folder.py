@@ -9,7 +9,8 @@ import numpy
 
 from ...errors import DataError
 from ..data_basic import Dataset
-from ..images import fitted, open_image, rgb
+from ..images import open_image, rgb
+from ..shrink import fitted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 
