@@ -68,6 +68,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         Worker.header_seconds = self.limits.header_seconds
         Worker.body_seconds = self.limits.body_seconds
+        Worker.max_body = self.limits.body
         settings = {
             "bind": f"[{self.options.host}]:{self.options.port}" if ":" in self.options.host
             else f"{self.options.host}:{self.options.port}",

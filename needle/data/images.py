@@ -55,7 +55,7 @@ def read_image(
     max_pixels: int = MAX_PIXELS,
     need: Callable[[int], None] = lambda size: None,
 ) -> numpy.ndarray:
-    """`prepare(open_image(source), spec)` in as little memory as the format allows; a JPEG is decoded at a reduced size.
+    """`prepare(open_image(source), spec)` in as little memory as the format allows; a JPEG is decoded reduced.
 
     `need(size)` is called before any pixel is decoded, with the memory that takes at most, in bytes; it may raise.
     Raises DataError.

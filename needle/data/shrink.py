@@ -1,7 +1,7 @@
 """From an image file to the few pixels a model takes, without a second copy of the many the file holds.
 
-A JPEG is decoded at a reduced size (its DCT gives 1/2, 1/4 and 1/8); any other image is decoded whole and then reduced band by
-band, so that colour conversion and filtering see a band of rows at a time. Orientation comes last, on the few pixels.
+A JPEG is decoded at a reduced size (its DCT gives 1/2, 1/4 and 1/8); any other image is decoded whole and then reduced
+band by band: colour conversion and filtering see a few rows at a time. Orientation comes last, on the few pixels.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def draft(image: Image, height: int, width: int) -> tuple[float, float]:
 
 
 def fitted(image: Image, height: int, width: int, extent: tuple[float, float] | None = None) -> Image:
-    """The image as height x width RGB pixels: cropped around its centre to their aspect ratio, then scaled, antialiased.
+    """The image as height x width RGB pixels: cropped around its centre to their aspect ratio, scaled, antialiased.
 
     `rgb(image).resize(..., BICUBIC, box, reducing_gap=GAP)` in bands, the same up to rounding between Pillow's passes.
     """
@@ -106,7 +106,7 @@ def decoding_bytes(image: Image, height: int, width: int) -> int:
 
 
 def _coefficient_bytes(image: Image) -> int:
-    """What the decoder keeps of a JPEG in several scans: every DCT coefficient, in 16 bits; 0 for one in a single scan."""
+    """What the decoder keeps of a JPEG in several scans: its DCT coefficients, 16 bits each; of one in a single scan, 0."""
     layers = image.layer  # type: ignore[attr-defined]  # (id, horizontal and vertical sampling, table) of each component
     header = b"\xff\xda" + (6 + 2 * len(layers)).to_bytes(2, "big") + bytes([len(layers)])
     file = image.fp  # type: ignore[attr-defined]  # stands behind the header of the first scan

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 MIB = 1 << 20
+PATIENCE = 8  # bodies up to this many limits long are read to their end: many clients listen only after they have sent
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ FLAGS = {
     "body": ("--max-body-mib", MIB, "MiB", "largest request body as sent, in MiB"),
     "inflated": ("--max-inflated-mib", MIB, "MiB", "largest request body after gzip or deflate is undone, in MiB"),
     "pixels": ("--max-megapixels", 1_000_000, "megapixels", "largest image, in millions of pixels"),
-    "memory": ("--max-decode-mib", MIB, "MiB", "memory for decoding images and parsing JSON, over all requests, in MiB"),
+    "memory": ("--max-decode-mib", MIB, "MiB", "memory for decoding, all requests together, in MiB"),
     "queue": ("--max-queue", 1, "requests", "most requests inside one model at a time, waiting or running"),
     "header_seconds": ("--header-timeout", 1, "s", "seconds a client may take to send its request headers"),
     "body_seconds": ("--body-timeout", 1, "s", "seconds a client may take to send its request body"),

@@ -18,19 +18,27 @@ PATIENCE = 10.0  # seconds a request waits for memory
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # from glibc's malloc.h
 
 
+def _malloc(function: str, *arguments: int) -> None:
+    """Call a function of glibc's malloc; where the C library is another, nothing happens."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):
+            getattr(ctypes.CDLL(None), function)(*arguments)
+
+
 def return_freed_memory() -> None:
-    """Make malloc give large blocks back to the system when they are freed. Where it is not glibc's, nothing happens.
+    """Make malloc give large blocks back to the system when they are freed.
 
     By default each thread has an arena of its own, and a block once freed raises the size from which blocks are mapped:
     after a few large images the process would keep the most it ever held, many times.
     """
-    if sys.platform != "linux":
-        return
-    with suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, MIB // 4)
-        mallopt(M_TRIM_THRESHOLD, MIB)
-        mallopt(M_ARENA_MAX, 2)
+    _malloc("mallopt", M_MMAP_THRESHOLD, MIB // 4)
+    _malloc("mallopt", M_TRIM_THRESHOLD, MIB)
+    _malloc("mallopt", M_ARENA_MAX, 2)
+
+
+def trim() -> None:
+    """Give the system what lies free between blocks in use; for after a large request."""
+    _malloc("malloc_trim", 0)
 
 
 class Lane:
@@ -85,7 +93,7 @@ class Memory:
     def need(self, size: int) -> None:
         """See to it that this thread holds `size` bytes. Raises Busy, or TooLarge if there are never that many."""
         if size > self.large.capacity:
-            given = f"decoding this takes up to {size / MIB:.0f} MiB, one request may take {self.large.capacity / MIB:g}"
+            given = f"decoding takes up to {size / MIB:.0f} MiB, one request may take {self.large.capacity / MIB:g}"
             raise TooLarge(f"[memory] {given}; {raise_with('memory', self.limits)}")
         if size <= getattr(self.held, "size", 0):
             return
@@ -104,3 +112,5 @@ class Memory:
         self.held.size = 0
         if size:
             self.held.lane.give_back(size)
+            if self.held.lane is self.large:
+                trim()

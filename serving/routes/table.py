@@ -9,12 +9,11 @@ import orjson
 from flask import Response, current_app, request
 
 from serving.engine.errors import ServingError, TimedOut, TooLarge, UnsupportedMedia
-from serving.engine.limits import Limits, raise_with
+from serving.engine.limits import PATIENCE, Limits, raise_with
 from serving.engine.service import Service
 
 CHUNK = 1 << 16
 INFLATED_AT_ONCE = 1 << 20  # bytes of a compressed body that are unpacked without asking for memory
-PATIENCE = 8  # bodies up to this many limits long are read to their end: many clients listen only after they have sent
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # Content-Encoding -> zlib's window bits
 
 
@@ -56,6 +55,8 @@ def read_body() -> bytes:
     if length is not None and length > PATIENCE * limits.body:
         raise TooLarge(f"[request] the body has {length} bytes; {raise_with('body', limits)}")
     body = _receive(limits)
+    if length is not None and length > limits.body:
+        raise TooLarge(f"[request] the body has {length} bytes; {raise_with('body', limits)}")
     if length is not None and len(body) < length:
         stopped = f"the body stopped after {len(body)} of {length} bytes"
         raise TimedOut(f"[request] {stopped}; {raise_with('body_seconds', limits)}")

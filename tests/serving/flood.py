@@ -17,6 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,8 @@ def ask(server: Live, path: str, body: bytes | None = None, headers: dict[str, s
         with urllib.request.urlopen(request, timeout=FLOOD_SECONDS) as response:
             status = str(response.status)
     except urllib.error.HTTPError as refusal:
-        status = str(refusal.code) + ("" if refusal.code != 429 or refusal.headers["Retry-After"] else " (no Retry-After)")
+        is_lost = refusal.code == 429 and not refusal.headers["Retry-After"]
+        status = str(refusal.code) + (" (no Retry-After)" if is_lost else "")
         refusal.close()
     except OSError as problem:
         status = type(problem).__name__
@@ -162,7 +164,8 @@ def flood_with_images(clients: int = 32) -> None:
             with watched(server) as watch, ThreadPoolExecutor(clients) as pool:
                 answers = list(pool.map(lambda _: ask(server, path, body, headers), range(clients)))  # noqa: B023
             statuses = dict(Counter(status for status, _ in answers))
-            print(f"{kind} ({len(body) / 1024:.0f} KiB) x {clients}: {statuses}, {time.monotonic() - begun:.1f} s;\n   {watch}")
+            took = time.monotonic() - begun
+            print(f"{kind} ({len(body) / 1024:.0f} KiB) x {clients}: {statuses}, {took:.1f} s;\n   {watch}", flush=True)
 
 
 def flood_with_connections() -> None:
@@ -187,7 +190,8 @@ def flood_with_connections() -> None:
                 open_at = time.monotonic() - begun
                 closed = sum(is_closed(client, begun + 12) for client in clients)
             after = time.monotonic() - begun
-            print(f"{count} connections, {name}: all open after {open_at:.1f} s, {closed} ended by the server in {after:.1f} s;")
+            ended = f"{closed} ended by the server in {after:.1f} s"
+            print(f"{count} connections, {name}: all open after {open_at:.1f} s, {ended};")
             print(f"   {watch}", flush=True)
 
 
@@ -195,10 +199,8 @@ def connect(host: str, port: int, data: bytes) -> socket.socket:
     """A connection that has sent what the server takes of this in a second."""
     connection = socket.create_connection((host, port), timeout=10)
     connection.settimeout(1)
-    try:
+    with suppress(OSError):
         connection.sendall(data)
-    except OSError:
-        pass
     return connection
 
 
