@@ -44,10 +44,10 @@ LINGER = 2.0  # seconds for a client to read its answer and close; also for one 
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Set `header_seconds`, `body_seconds` and `max_body` (bytes) on the class before there are instances.
+    """Set `header_seconds`, `body_seconds` and `max_body` (bytes) on the class, before there are instances.
 
     A connection is in one place at a time: `intakes` (its request is coming in), a thread pool, gunicorn's
-    `keepalived_conns` (between requests), or `leaving` (answered, to be closed). All but the threads are the main loop's.
+    `keepalived_conns` (between requests), or `leaving` (answered, to be closed).
     """
 
     header_seconds = 10.0

@@ -83,8 +83,8 @@ def fitted(image: Image, height: int, width: int, extent: tuple[float, float] | 
         band = rgb(image.crop((left, start, right, min(start + rows, bottom))))
         small.paste(band.reduce(factor), (0, (start - top) // factor))
     corners = (x - left, y - top, x - left + width * scale, y - top + height * scale)
-    left, top, right, bottom = (corner / factor for corner in corners)
-    box = (left, top, min(right, small.width), min(bottom, small.height))
+    x0, y0, x1, y1 = (corner / factor for corner in corners)
+    box = (x0, y0, min(x1, small.width), min(y1, small.height))
     return small.resize((width, height), Images.Resampling.BICUBIC, box=box)
 
 
@@ -106,7 +106,7 @@ def decoding_bytes(image: Image, height: int, width: int) -> int:
 
 
 def _coefficient_bytes(image: Image) -> int:
-    """What the decoder keeps of a JPEG in several scans: its DCT coefficients, 16 bits each; of one in a single scan, 0."""
+    """What the decoder keeps of a JPEG in several scans: its DCT coefficients, 16 bits each. Of a single scan, 0."""
     layers = image.layer  # type: ignore[attr-defined]  # (id, horizontal and vertical sampling, table) of each component
     header = b"\xff\xda" + (6 + 2 * len(layers)).to_bytes(2, "big") + bytes([len(layers)])
     file = image.fp  # type: ignore[attr-defined]  # stands behind the header of the first scan
@@ -116,5 +116,6 @@ def _coefficient_bytes(image: Image) -> int:
     file.seek(at)
     if interleaved and not image.info.get("progressive"):
         return 0
-    samples = sum(layer[1] * layer[2] for layer in layers) / max(layer[1] for layer in layers)
-    return ceil(2 * image.width * image.height * samples / max(layer[2] for layer in layers))
+    share = sum(across * down for _, across, down, _ in layers) / max(across for _, across, _, _ in layers)
+    coefficients: float = image.width * image.height * share / max(down for _, _, down, _ in layers)
+    return ceil(2 * coefficients)
