@@ -164,7 +164,8 @@ def test_a_model_that_is_unloaded_is_missed_and_found_again(page, live):
     page.wait_for_selector("#bars li")  # the image that waited, without a word from its owner
 
 
-def test_another_model_can_be_picked_and_is_asked_again(page, live):
+def test_another_model_can_be_picked_and_is_asked_again(page):
+    answering(page, 0.9)
     choose(page, png())
     page.wait_for_selector("#bars li")
     assert page.locator("#pick option").all_inner_texts() == ["resnet9", "other"]
