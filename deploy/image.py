@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from needle.data.images import open_image, prepare
+from needle.data.images import read_image
 
 from .card import image_of
 from .errors import RunError
@@ -22,4 +22,4 @@ def load_image(path: str | Path, card: Mapping[str, Any]) -> numpy.ndarray:
     wanted = image_of(card)
     if wanted is None or wanted.channels != 3:
         raise RunError("[image] the model's card describes no RGB image input; pass a .npy file instead")
-    return prepare(open_image(path), wanted.spec())[None]
+    return read_image(path, wanted.spec())[None]

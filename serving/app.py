@@ -35,6 +35,7 @@ def create_app(service: Service) -> Flask:
             app.add_url_rule(path, f"{route.method} {path}", route.view, methods=[route.method])
     app.before_request(_begin)
     app.after_request(_finish)
+    app.teardown_request(lambda problem: service.memory.release())
     app.register_error_handler(ServingError, _refused)
     app.register_error_handler(HTTPException, _not_routed)
     app.register_error_handler(Exception, _failed)

@@ -16,6 +16,7 @@ from serving.app import create_app
 from serving.engine import load, sources
 from serving.engine.errors import ServingError
 from serving.engine.limits import FLAGS, Limits
+from serving.engine.memory import return_freed_memory
 from serving.engine.metrics import Metrics
 from serving.engine.models import Model
 from serving.engine.service import Service
@@ -54,7 +55,7 @@ def parser() -> CommandParser:
 
 def limits(options: argparse.Namespace) -> Limits:
     """The limits that the flags ask for."""
-    counts = {"body", "inflated", "pixels", "queue"}
+    counts = {"body", "inflated", "pixels", "memory", "queue"}
     values = {field: getattr(options, field) * unit for field, (_, unit, *_) in FLAGS.items()}
     return Limits(**{field: int(value) if field in counts else value for field, value in values.items()})
 
@@ -72,6 +73,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         Worker.header_seconds = self.limits.header_seconds
         Worker.body_seconds = self.limits.body_seconds
+        Worker.max_body = self.limits.body
         settings = {
             "bind": f"[{self.options.host}]:{self.options.port}" if ":" in self.options.host
             else f"{self.options.host}:{self.options.port}",
@@ -107,6 +109,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def after_fork(self, arbiter: Any, worker: Any) -> None:
         self.metrics.counters.column = worker.column
+        return_freed_memory()
 
     def worker_gone(self, arbiter: Any, worker: Any) -> None:
         self.metrics.counters.fold(worker.column)

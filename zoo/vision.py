@@ -9,7 +9,7 @@ import numpy
 
 import needle as ndl
 from needle import nn
-from needle.data.images import open_image, prepare
+from needle.data.images import prepare, read_image
 from needle.optim.settings import whole
 
 from .registry import Model
@@ -46,7 +46,7 @@ class ImageClassifier(Model):
     def prepare(self, image: Any) -> numpy.ndarray:
         """One image (a path, the bytes of a file, a Pillow image or uint8 (h, w, 3)) as the array `forward` takes."""
         if isinstance(image, str | Path | bytes):
-            image = open_image(image)
+            return read_image(image, self.card["input"])
         return prepare(image, self.card["input"])
 
     def predict(self, image: Any, top: int | None = None) -> list[tuple[str, float]]:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from ..errors import DataError
+from .orientation import upright
+from .shrink import decoding_bytes, fitted, shrink
 
 if TYPE_CHECKING:
-    from PIL.Image import Image, Transpose
+    from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # what Pillow may decode: raster formats without external programs
 MAX_PIXELS = 50_000_000
-ORIENTATION = 0x0112  # the EXIF tag, and by its values how Pillow turns an image upright
-TURNS = {
-    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
-    8: "ROTATE_90",
-}  # fmt: skip
-EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow finds an orientation
+
+
+def opened(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Image:
+    """The image in a file, or in the bytes of one, of which nothing but the header is read. Raises DataError."""
+    from PIL import Image
+
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise DataError(f"[{_name(source)}] cannot be read: {error.strerror}") from None
+    with _decoding(source):
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > max_pixels:
+        raise DataError(f"[{_name(source)}] has {image.width} x {image.height} pixels, the limit is {max_pixels}")
+    return image
 
 
 def open_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Image:
@@ -30,46 +42,45 @@ def open_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     The size is checked before any pixel is decoded. Raises DataError if the bytes are not an image of FORMATS, are cut
     short, or hold more than `max_pixels` pixels.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    where = "image" if isinstance(source, bytes) else str(source)
-    try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise DataError(f"[{where}] cannot be read: {error.strerror}") from None
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > max_pixels:
-            raise DataError(f"[{where}] has {image.width} x {image.height} pixels, the limit is {max_pixels}")
+    image = opened(source, max_pixels)
+    with _decoding(source):
         image.load()
         return upright(image)
-    except UnidentifiedImageError:
-        raise DataError(f"[{where}] is not an image of a known format ({', '.join(FORMATS)})") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"[{where}] cannot be decoded: {error}") from None
 
 
-def turn_of(image: Image) -> Transpose | None:
-    """What turns the image upright, by its EXIF orientation; None if nothing needs to. No other tag is read."""
-    from PIL import Image as Images
+def read_image(
+    source: str | Path | bytes,
+    spec: Mapping[str, Any],
+    max_pixels: int = MAX_PIXELS,
+    need: Callable[[int], None] = lambda size: None,
+) -> numpy.ndarray:
+    """`prepare(open_image(source), spec)` in as little memory as the format allows; a JPEG is decoded reduced.
+
+    `need(size)` is called before any pixel is decoded, with the memory that takes at most, in bytes; it may raise.
+    Raises DataError.
+    """
+    image = opened(source, max_pixels)
+    height, width = spec["height"], spec["width"]
+    need(decoding_bytes(image, height, width))
+    with _decoding(source):
+        return prepare(shrink(image, height, width), spec)
+
+
+def _name(source: str | Path | bytes) -> str:
+    return "image" if isinstance(source, bytes) else str(source)
+
+
+@contextmanager
+def _decoding(source: str | Path | bytes) -> Iterator[None]:
+    """Whatever the decoders say inside is a DataError."""
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # Pillow fails in many ways on EXIF that is none; the pixels are fine
-        return None
-    return Images.Transpose[TURNS[orientation]] if isinstance(orientation, int) and orientation in TURNS else None
-
-
-def upright(image: Image) -> Image:
-    """The image as its EXIF orientation says that it is to be shown."""
-    turn = turn_of(image)
-    if turn is None:
-        return image
-    turned = image.transpose(turn)
-    turned.info = {name: value for name, value in turned.info.items() if name not in EXIF}  # it would be turned again
-    return turned
+        yield
+    except UnidentifiedImageError:
+        raise DataError(f"[{_name(source)}] is not an image of a known format ({', '.join(FORMATS)})") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"[{_name(source)}] cannot be decoded: {error}") from None
 
 
 def rgb(image: Image) -> Image:
@@ -112,19 +123,6 @@ def _transparent(image: Image) -> bool:
     return image.getbands()[-1] in ("A", "a") or "transparency" in image.info or palette == "RGBA"
 
 
-def fitted(image: Image, height: int, width: int) -> Image:
-    """The image as height x width pixels: cropped around its centre to their aspect ratio, then scaled, antialiased."""
-    from PIL import Image as Images
-
-    if image.size == (width, height):
-        return image
-    scale = min(image.width / width, image.height / height)
-    crop_width, crop_height = width * scale, height * scale
-    left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
-    box = (left, top, left + crop_width, top + crop_height)
-    return image.resize((width, height), Images.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-
-
 def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndarray:
     """(pixels / 255 - mean) / std as float32 (channels, height, width), after a centre crop and an antialiased resize.
 
@@ -138,7 +136,7 @@ def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndar
         if image.dtype != numpy.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise DataError(f"[prepare] needs uint8 (height, width, 3), got {image.dtype} {image.shape}")
         image = Images.fromarray(image)
-    image = fitted(rgb(image), spec["height"], spec["width"])
+    image = fitted(image, spec["height"], spec["width"])
     pixels = numpy.asarray(image, dtype="float32") / numpy.float32(255)
     mean, std = numpy.asarray(spec["mean"], dtype="float32"), numpy.asarray(spec["std"], dtype="float32")
     return numpy.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))

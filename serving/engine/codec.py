@@ -3,6 +3,7 @@
 Source: https://github.com/kserve/open-inference-protocol and Triton's extensions for binary data and classification.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import orjson
 from serving.engine.errors import ServingError
 from serving.engine.models import Arrays, Model, TensorSpec
 from serving.engine.tensors import from_bytes, from_json, to_bytes, to_json
+
+Need = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,15 @@ class InferRequest:
     timeout: int | None = None
 
 
-def parse_json(text: bytes | memoryview) -> dict[str, Any]:
-    """The JSON object in `text`. Raises ServingError where it is not JSON, not an object or nested too deeply."""
+PARSED = 28  # bytes that one byte of JSON may become: {}, is three, a value of the parser (16) and a dict (64)
+
+
+def parse_json(text: bytes | memoryview, need: Need) -> dict[str, Any]:
+    """The JSON object in `text`. Raises ServingError where it is not JSON, not an object or nested too deeply.
+
+    `need(bytes)` is told how much memory that and making arrays of it takes, before it is used.
+    """
+    need(PARSED * len(text))
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError as problem:
@@ -46,7 +56,7 @@ def parse_json(text: bytes | memoryview) -> dict[str, Any]:
     return found
 
 
-def read(body: bytes, header_length: str | None, model: Model) -> InferRequest:
+def read(body: bytes, header_length: str | None, model: Model, need: Need) -> InferRequest:
     """The request in `body`, whose first `header_length` bytes (all, when None) are JSON and the rest binary tensors.
 
     A header length of 0 means that the whole body is the model's only input, with one row. Raises ServingError.
@@ -61,7 +71,7 @@ def read(body: bytes, header_length: str | None, model: Model) -> InferRequest:
     blobs = memoryview(body)[size:]
     if size == 0 and header_length is not None:
         return _read_raw(blobs, model)
-    request = parse_json(memoryview(body)[:size])
+    request = parse_json(memoryview(body)[:size], need)
     parameters = _object(request, "parameters", "request")
     identifier = request.get("id")
     if identifier is not None and not isinstance(identifier, str):

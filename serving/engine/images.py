@@ -1,16 +1,14 @@
 """From the bytes of an uploaded image to class probabilities; how an image becomes an array is needle's one rule."""
 
-import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from needle.data.images import open_image, prepare
-from serving.engine.errors import TooLarge, Unreadable, UnsupportedMedia
+from needle.data.images import read_image
+from serving.engine.errors import ServingError, TooLarge, Unreadable, UnsupportedMedia
 from serving.engine.limits import Limits, raise_with
 
 # format -> (how its files begin, Pillow's reader). Naming the reader keeps every other decoder out of reach.
@@ -22,7 +20,7 @@ FORMATS: dict[str, tuple[bytes, Any]] = {
     "BMP": (b"BM", BmpImagePlugin.BmpImageFile),
 }
 
-_decoding = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))  # a decoded photo is large: few at a time
+PngImagePlugin.MAX_TEXT_MEMORY = PngImagePlugin.MAX_TEXT_CHUNK  # bytes of compressed text that are unpacked; not 64 MiB
 
 
 def sniff(body: bytes) -> str | None:
@@ -33,21 +31,27 @@ def sniff(body: bytes) -> str | None:
     return None
 
 
-def read(body: bytes, spec: Mapping[str, Any], limits: Limits) -> np.ndarray:
+def read(
+    body: bytes, spec: Mapping[str, Any], limits: Limits, need: Callable[[int], None] = lambda size: None
+) -> np.ndarray:
     """The image in `body` as the float32 (1, channels, height, width) that a model with the input `spec` takes.
 
-    Raises UnsupportedMedia, TooLarge (before any pixel is decoded) or Unreadable.
+    `need(bytes)` is told how much memory it takes at most, before any pixel is decoded. Raises UnsupportedMedia,
+    TooLarge (before that), Unreadable, or what `need` raises.
     """
     name = sniff(body)
     if name is None:
         raise UnsupportedMedia(f"[image] this is not an image file of a known format ({', '.join(FORMATS)})")
-    with _decoding:
-        try:
-            width, height = FORMATS[name][1](BytesIO(body)).size
-            if width * height <= limits.pixels:
-                return prepare(open_image(body, limits.pixels), spec)[None]
-        except Exception as problem:  # decoders fail in many ways; each means that the file is damaged
-            raise Unreadable(f"[image] the {name} file cannot be decoded: {problem}") from None
+
+    try:
+        width, height = FORMATS[name][1](BytesIO(body)).size
+        if width * height <= limits.pixels:
+            # A JPEG that is decoded at a reduced size needs little memory, but time for all its pixels.
+            return read_image(body, spec, limits.pixels, lambda size: need(max(size, width * height // 2)))[None]
+    except ServingError:
+        raise
+    except Exception as problem:  # decoders fail in many ways; each means that the file is damaged
+        raise Unreadable(f"[image] the {name} file cannot be decoded: {problem}") from None
     megapixels = f"{width} x {height} is {width * height / 1e6:.1f} megapixels"
     raise TooLarge(f"[image] {megapixels}; {raise_with('pixels', limits)}")
 

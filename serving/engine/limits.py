@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 MIB = 1 << 20
+PATIENCE = 8  # bodies up to this many limits long are read to their end: many clients listen only after they have sent
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,7 @@ class Limits:
     body: int = 16 * MIB
     inflated: int = 64 * MIB
     pixels: int = 50_000_000
+    memory: int = 256 * MIB
     queue: int = 56
     header_seconds: float = 10.0
     body_seconds: float = 30.0
@@ -22,6 +24,7 @@ FLAGS = {
     "body": ("--max-body-mib", MIB, "MiB", "largest request body as sent, in MiB"),
     "inflated": ("--max-inflated-mib", MIB, "MiB", "largest request body after gzip or deflate is undone, in MiB"),
     "pixels": ("--max-megapixels", 1_000_000, "megapixels", "largest image, in millions of pixels"),
+    "memory": ("--max-decode-mib", MIB, "MiB", "memory for decoding, all requests together, in MiB"),
     "queue": ("--max-queue", 1, "requests", "most requests inside one model at a time, waiting or running"),
     "header_seconds": ("--header-timeout", 1, "s", "seconds a client may take to send its request headers"),
     "body_seconds": ("--body-timeout", 1, "s", "seconds a client may take to send its request body"),

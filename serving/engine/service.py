@@ -13,6 +13,7 @@ from serving.engine import codec, images
 from serving.engine.batcher import Batcher, Job
 from serving.engine.errors import NotFound, ServingError, Unavailable, UnsupportedMedia
 from serving.engine.limits import Limits
+from serving.engine.memory import Memory
 from serving.engine.metrics import Metrics
 from serving.engine.models import Model, check_canary
 
@@ -44,6 +45,7 @@ class Service:
     def __init__(self, load: Callable[[str], Model], names: Iterable[str], metrics: Metrics, limits: Limits):
         self.load_model, self.metrics, self.limits = load, metrics, limits
         self.entries = {name: Entry(name) for name in names}
+        self.memory = Memory(limits)
         self.draining = False
 
     def start(self) -> threading.Thread:
@@ -156,7 +158,8 @@ class Service:
         """The answer to an inference request of the Open Inference Protocol, as `codec.reply` gives it."""
         model, batcher = self._loaded(name, version)
         begun = time.perf_counter()
-        request = codec.read(body, header_length, model)
+        request = codec.read(body, header_length, model, self.memory.need)
+        self.memory.release()
         parsed = time.perf_counter()
         job = batcher.submit(request.inputs, request.timeout and request.timeout / 1e6)
         computed = time.perf_counter()
@@ -171,7 +174,8 @@ class Service:
         if spec.get("kind") != "image":
             raise UnsupportedMedia(f"[{name}] does not take images")
         begun = time.perf_counter()
-        inputs = {model.inputs[0].name: images.read(body, spec, self.limits)}
+        inputs = {model.inputs[0].name: images.read(body, spec, self.limits, self.memory.need)}
+        self.memory.release()
         parsed = time.perf_counter()
         job = batcher.submit(inputs)
         computed = time.perf_counter()

@@ -3,24 +3,52 @@
 // One image at a time: show it, send it, show the answer. All addresses are relative, so the server may be mounted anywhere.
 
 const at = (id) => document.getElementById(id);
-let model = "resnet9";
+const EXAMPLES = ["airplane", "automobile", "bird", "deer", "frog", "horse", "ship", "truck"];
+const SURE = 0.7; // a best probability below this is a guess: plain colours get up to 0.68, drawings of what it knows 0.8 and more
+const AGAIN = 1000; // milliseconds until a model that is not there is looked for again
+
+let model = null;
 let size = { width: 32, height: 32 };
+let file = null; // the image that was given last
 let turn = 0; // an answer to an earlier image than the last is thrown away
 
 async function reply(response) {
   const content = await response.json().catch(() => ({ error: `the server answered with status ${response.status}` }));
-  if (!response.ok) throw new Error(content.error.replace(/^\[[^\]]*\] /, ""));
-  return content;
+  if (response.ok) return content;
+  throw Object.assign(new Error(content.error.replace(/^\[[^\]]*\] /, "")), { status: response.status });
+}
+
+async function states() {
+  return reply(await fetch("v2/repository/index", { method: "POST", body: "{}" }));
+}
+
+// Until the model is there, say why it is not; then introduce it, and classify the image that waits for it.
+async function meet() {
+  const mine = ++turn;
+  try {
+    const models = await states();
+    model ??= (models.find(({ state }) => state === "READY") ?? models[0]).name;
+    showModels(models.map(({ name }) => name));
+    const { state, reason } = models.find(({ name }) => name === model);
+    if (mine !== turn) return;
+    if (state === "READY") {
+      await introduce();
+      if (mine !== turn) return;
+      if (file) classify(file);
+      else say("No image yet.");
+      return;
+    }
+    const why = state === "LOADING" ? "is being loaded" : reason === "unloaded" ? "is not loaded" : `cannot be used: ${reason}`;
+    at("bars").replaceChildren();
+    say(`${model} ${why}. This page goes on when it is there.`);
+  } catch {
+    if (mine !== turn) return;
+    say("The server cannot be reached. This page goes on when it is there.", "error");
+  }
+  setTimeout(() => { if (mine === turn) meet(); }, AGAIN);
 }
 
 async function introduce() {
-  const { models } = await reply(await fetch("v2/models"));
-  if (models.length === 0) {
-    at("labels").textContent = "It is still being loaded.";
-    setTimeout(introduce, 1000);
-    return;
-  }
-  model = models[0];
   at("model").textContent = model;
   at("curl").textContent = `curl --data-binary @photo.jpg ${classifyAddress()}`;
   const config = await reply(await fetch(`v2/models/${encodeURIComponent(model)}/config`));
@@ -30,19 +58,45 @@ async function introduce() {
   const labels = JSON.parse(config.parameters.labels.string_value);
   at("classes").textContent = `${labels.length} classes`;
   at("labels").textContent = `It knows ${labels.slice(0, 20).join(", ")}${labels.length > 20 ? " and more" : ""}, and nothing else.`;
+  showExamples(EXAMPLES.filter((name) => labels.includes(name)));
+}
+
+function showModels(names) {
+  at("models").hidden = names.length < 2;
+  at("pick").replaceChildren(...names.map((name) => new Option(name, name, false, name === model)));
+}
+
+function showExamples(names) {
+  at("offer").hidden = names.length === 0;
+  at("examples").replaceChildren(...names.map((name) => {
+    const [button, picture] = ["button", "img"].map((tag) => document.createElement(tag));
+    button.type = "button";
+    [picture.src, picture.alt, picture.width, picture.height] = [`pages/${name}.svg`, `A drawing of: ${name}`, 256, 256];
+    button.append(picture);
+    button.addEventListener("click", () => drawn(picture).then(classify));
+    return button;
+  }));
+}
+
+async function drawn(picture) {
+  await picture.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: 256, height: 256 });
+  canvas.getContext("2d").drawImage(picture, 0, 0, 256, 256);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
 function classifyAddress() {
   return new URL(`v2/models/${encodeURIComponent(model)}/classify`, document.baseURI).href;
 }
 
-function say(text, isError = false) {
+function say(text, kind = "") {
   at("status").textContent = text;
-  at("status").classList.toggle("error", isError);
+  at("status").className = `status ${kind}`;
 }
 
-async function classify(file) {
+async function classify(given) {
   const mine = ++turn;
+  file = given;
   at("bars").replaceChildren();
   at("labels").hidden = true;
   say("Looking…");
@@ -53,16 +107,28 @@ async function classify(file) {
   } catch (problem) {
     if (mine !== turn) return;
     at("labels").hidden = false;
-    say(problem instanceof TypeError ? "The server cannot be reached." : sentence(problem.message), true);
+    if (!problem.status || [404, 503].includes(problem.status)) {
+      meet();
+      return;
+    }
+    say(sentence(problem.message), "error");
+    if ([413, 415, 422].includes(problem.status)) forgetImage();
   }
 }
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
-function showImage(file) {
+function showImage(given) {
   const preview = at("preview");
   URL.revokeObjectURL(preview.src);
-  preview.src = URL.createObjectURL(file);
+  preview.src = URL.createObjectURL(given);
+}
+
+function forgetImage() {
+  file = null;
+  URL.revokeObjectURL(at("preview").src);
+  at("preview").removeAttribute("src");
+  showParts(false);
 }
 
 function showPixels() {
@@ -89,10 +155,12 @@ function showParts(isImage) {
 const share = (probability) => `${(100 * probability).toFixed(1)} %`;
 
 function showAnswer(predictions) {
+  const { label, probability } = predictions[0];
   const best = document.createElement("strong");
-  best.textContent = predictions[0].label;
-  say("");
-  at("status").append(best, ` with ${share(predictions[0].probability)}`);
+  const isSure = probability >= SURE;
+  best.textContent = isSure ? label : "Not sure";
+  say("", isSure ? "" : "unsure");
+  at("status").append(best, isSure ? ` with ${share(probability)}` : `: perhaps ${label}, with ${share(probability)}, or nothing it knows`);
   at("bars").replaceChildren(...predictions.map(bar));
 }
 
@@ -113,7 +181,12 @@ function take(files) {
   if (files.length > 0) classify(files[0]);
 }
 
-at("preview").addEventListener("load", () => { showPixels(); showParts(true); });
+at("preview").addEventListener("load", () => {
+  if (!file) return; // refused meanwhile
+  showPixels();
+  showParts(true);
+});
+at("pick").addEventListener("change", () => { model = at("pick").value; meet(); });
 at("preview").addEventListener("error", () => showParts(false));
 at("file").addEventListener("change", (event) => { take(event.target.files); event.target.value = ""; });
 document.addEventListener("paste", (event) => take(event.clipboardData.files));
@@ -134,4 +207,4 @@ at("copy").addEventListener("click", async () => {
   }
   setTimeout(() => { at("copy").textContent = "Copy"; }, 1500);
 });
-introduce().catch((problem) => say(sentence(problem.message), true));
+meet();

@@ -1,5 +1,7 @@
 """What the server says of itself: the page for people, Prometheus metrics, and the OpenAPI description."""
 
+import re
+from html import escape
 from pathlib import Path
 
 from flask import Response, current_app
@@ -9,11 +11,14 @@ from serving.engine.service import VERSION
 from serving.routes.table import Route, answer, service
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
+# Drawings for the page, named after what they show.
+EXAMPLES = ("airplane", "automobile", "bird", "deer", "frog", "horse", "ship", "truck")
 FILES = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    **{f"{name}.svg": "image/svg+xml" for name in EXAMPLES},
 }
 # Nothing but our own files; pictures also from the visitor's disk, which the browser names blob:.
 POLICY = (
@@ -26,11 +31,25 @@ def page() -> Response:
     return file("index.html")
 
 
+HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
+
+
 def file(name: str) -> Response:
     if name not in FILES:
         raise NotFound(f"[pages] there is no file {name[:80]!r}")
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
-    return Response((PAGES / name).read_bytes(), content_type=FILES[name], headers=headers)
+    return Response((PAGES / name).read_bytes(), content_type=FILES[name], headers=HEADERS)
+
+
+def requests() -> Response:
+    """What can be asked, as a table for people, made from the routes that the description for machines is made from."""
+    rows = []
+    for path, methods in current_app.extensions["openapi"]["paths"].items():
+        for method, operation in methods.items():
+            if "/versions/" not in path:
+                shown = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path)
+                rows.append(f"<tr><td>{method.upper()}<td><code>{escape(shown)}</code><td>{escape(operation['summary'])}")
+    text = (PAGES / "requests.html").read_text().replace("<!-- rows -->", "\n".join(rows))
+    return Response(text, content_type=FILES["index.html"], headers=HEADERS)
 
 
 def metrics() -> Response:
@@ -43,6 +62,7 @@ def openapi() -> Response:
 
 ROUTES = (
     Route("GET", "/", page, "A page to try the model with an image.", "Html"),
+    Route("GET", "/requests", requests, "This list: what can be asked of the server.", "Html"),
     Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,)),
     Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text"),
     Route("GET", "/openapi.json", openapi, "This description."),

@@ -87,7 +87,7 @@ def unload(model: str) -> Response:
 def _optional_json() -> dict[str, Any]:
     """The JSON object in the body; clients may also leave the body empty."""
     body = read_body()
-    return parse_json(body) if body else {}
+    return parse_json(body, service().memory.need) if body else {}
 
 
 def infer(model: str, version: str | None = None) -> Response:

@@ -9,11 +9,11 @@ import orjson
 from flask import Response, current_app, request
 
 from serving.engine.errors import ServingError, TimedOut, TooLarge, UnsupportedMedia
-from serving.engine.limits import Limits, raise_with
+from serving.engine.limits import PATIENCE, Limits, raise_with
 from serving.engine.service import Service
 
 CHUNK = 1 << 16
-PATIENCE = 8  # bodies up to this many limits long are read to their end: many clients listen only after they have sent
+INFLATED_AT_ONCE = 1 << 20  # bytes of a compressed body that are unpacked without asking for memory
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # Content-Encoding -> zlib's window bits
 
 
@@ -55,10 +55,12 @@ def read_body() -> bytes:
     if length is not None and length > PATIENCE * limits.body:
         raise TooLarge(f"[request] the body has {length} bytes; {raise_with('body', limits)}")
     body = _receive(limits)
+    if length is not None and length > limits.body:
+        raise TooLarge(f"[request] the body has {length} bytes; {raise_with('body', limits)}")
     if length is not None and len(body) < length:
         stopped = f"the body stopped after {len(body)} of {length} bytes"
         raise TimedOut(f"[request] {stopped}; {raise_with('body_seconds', limits)}")
-    return body if encoding == "identity" else inflate(body, ENCODINGS[encoding], limits)
+    return body if encoding == "identity" else inflate(body, ENCODINGS[encoding], limits, service().memory.need_all)
 
 
 def _receive(limits: Limits) -> bytes:
@@ -77,11 +79,17 @@ def _receive(limits: Limits) -> bytes:
     return b"".join(chunks)
 
 
-def inflate(body: bytes, window: int, limits: Limits) -> bytes:
-    """`body` decompressed, stopping at the limit: a bomb costs no more than an honest body of the largest size."""
+def inflate(body: bytes, window: int, limits: Limits, need_all: Callable[[], None]) -> bytes:
+    """`body` decompressed, stopping at the limit: a bomb costs no more than an honest body of the largest size.
+
+    What becomes large waits for memory with `need_all()`: how large it becomes is not known beforehand.
+    """
     stream = zlib.decompressobj(window)
     try:
-        found = stream.decompress(body, limits.inflated + 1)
+        found = stream.decompress(body, min(INFLATED_AT_ONCE, limits.inflated + 1))
+        if not stream.eof and INFLATED_AT_ONCE <= len(found) <= limits.inflated:
+            need_all()
+            found += stream.decompress(stream.unconsumed_tail, limits.inflated + 1 - len(found))
     except zlib.error as problem:
         raise ServingError(f"[Content-Encoding] the compressed body is damaged: {problem}") from None
     if len(found) > limits.inflated:

@@ -92,6 +92,8 @@ def test_every_colour_mode(mode):
     image, format, expected = MODES[mode]
     found = colour(images.read(encoded(image, format), SPEC, Limits()))
     assert np.abs(np.subtract(found, expected)).max() <= 2, found
+    large = encoded(image.resize((400, 300)), format)  # reduced in bands
+    assert np.abs(np.subtract(colour(images.read(large, SPEC, Limits())), expected)).max() <= 2
 
 
 def test_the_server_sees_what_needle_prepares(client):
@@ -105,6 +107,15 @@ def test_the_server_sees_what_needle_prepares(client):
     ).json["outputs"]
     found = client.post(CLASSIFY, data=encoded(photo, "PNG")).json["predictions"]
     assert [text.split(":")[2] for text in output["data"]] == [p["label"] for p in found]
+
+
+def test_what_needs_too_much_memory_is_413_and_says_so(make_client):
+    image = encoded(Image.new("RGB", (700, 700)), "PNG")  # 4 bytes for each pixel
+    client = make_client(limits=Limits(memory=2_000_000))
+    answer = client.post(CLASSIFY, data=image)
+    assert answer.status_code == 413 and "--max-decode-mib" in answer.json["error"]
+    assert client.post(CLASSIFY, data=PNG).status_code == 200
+    assert make_client(limits=Limits(memory=3_000_000)).post(CLASSIFY, data=image).status_code == 200
 
 
 def test_what_is_no_image_is_415(client):

@@ -3,10 +3,14 @@
 import base64
 import io
 import shutil
+import urllib.request
 
 import pytest
 from fakes import LABELS
 from PIL import Image
+
+import zoo
+from serving.routes.about import EXAMPLES
 
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -104,9 +108,90 @@ def test_an_error_is_shown_as_text_and_is_gone_with_the_next_image(page):
     assert page.locator("#status.error").count() == 0
 
 
+def test_a_refused_file_leaves_no_picture_behind(page):
+    choose(page, png())
+    page.wait_for_selector("#preview:visible")
+    choose(page, b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "drawing.svg")  # browsers show it
+    page.wait_for_selector("#status.error")
+    page.wait_for_timeout(100)
+    assert page.locator("#preview").is_hidden() and page.locator("#seen").is_hidden()
+    assert page.locator("#hint").is_visible()
+
+
+def test_example_drawings_are_answered(page):
+    examples = page.locator("#examples button")
+    texts = examples.get_by_role("img").evaluate_all("all => all.map(one => one.alt)")
+    names = [text.removeprefix("A drawing of: ") for text in texts]
+    assert len(names) == 8 and set(names) <= set(LABELS)
+    examples.last.click()
+    page.wait_for_selector("#bars li")
+    assert page.evaluate("document.getElementById('preview').naturalWidth") == 256
+
+
+def answering(page, probability: float) -> None:
+    """Let the server say `bird` with this probability."""
+    rest = (1 - probability) / 9
+    found = [{"label": name, "probability": probability if name == "bird" else rest} for name in LABELS]
+    found.sort(key=lambda one: -one["probability"])
+    page.route("**/classify", lambda route: route.fulfill(json={"predictions": found}))
+
+
+SAID = [(0.3, "Not sure: perhaps bird"), (0.69, "Not sure"), (0.71, "bird with 71.0 %")]
+
+
+@pytest.mark.parametrize("probability, says", SAID)
+def test_an_uncertain_answer_looks_uncertain(page, probability, says):
+    answering(page, probability)
+    choose(page, png("black"))
+    page.wait_for_selector("#bars li")
+    assert page.inner_text("#status").startswith(says)
+    assert page.locator("#status.unsure").count() == (probability < 0.7)
+
+
+def repository(server, model: str, order: str) -> None:
+    address = f"http://{server.address}/v2/repository/models/{model}/{order}"
+    urllib.request.urlopen(urllib.request.Request(address, b""), timeout=20).close()
+
+
+def test_a_model_that_is_unloaded_is_missed_and_found_again(page, live):
+    repository(live, "resnet9", "unload")
+    try:
+        choose(page, png())
+        page.wait_for_selector("text=resnet9 is not loaded")
+        assert page.locator("#bars li").count() == 0
+    finally:
+        repository(live, "resnet9", "load")
+    page.wait_for_selector("#bars li")  # the image that waited, without a word from its owner
+
+
+def test_another_model_can_be_picked_and_is_asked_again(page):
+    answering(page, 0.9)
+    choose(page, png())
+    page.wait_for_selector("#bars li")
+    assert page.locator("#pick option").all_inner_texts() == ["resnet9", "other"]
+    with page.expect_response("**/v2/models/other/classify") as response:
+        page.select_option("#pick", "other")
+    assert response.value.ok
+    page.wait_for_selector("#bars li")
+    assert "/v2/models/other/classify" in page.inner_text("#curl") and page.inner_text("#model") == "other"
+
+
+def test_its_links_lead_to_what_people_can_read(page):
+    page.click("footer nav a")
+    page.wait_for_selector("td:has-text('/v2/models/MODEL/classify')")
+    assert page.evaluate("document.contentType") == "text/html"
+    page.click("text=Back to the picture")
+    page.wait_for_selector("text=10 classes")
+
+
 def test_it_works_by_keyboard_and_is_named_for_screen_readers(page):
+    page.focus("#pick")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"  # the browser's own control: it opens with Enter
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#bars li")
     assert page.get_attribute("#status", "aria-live") == "polite"
     assert page.get_by_label("Drop an image here").count() == 1
 
@@ -129,7 +214,18 @@ def test_only_its_own_files_are_allowed(client):
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
     assert "http://" not in answer.text.replace("curl --data-binary @photo.jpg http://127.0.0.1:8000/", "")
     assert "https://" not in answer.text
-    for name in ("page.css", "page.js", "icon.svg"):
+    for name in ("page.css", "page.js", "icon.svg", "ship.svg"):
         assert client.get(f"/pages/{name}").status_code == 200
     for name in ("..%2fapp.py", "../app.py", "none.js"):
         assert client.get(f"/pages/{name}").status_code == 404
+
+
+def test_the_drawings_are_what_the_trained_model_takes_them_for(browser, live):
+    model = zoo.load("resnet9", pretrained=True)
+    context = browser.new_context(viewport={"width": 256, "height": 256})
+    page = context.new_page()
+    for name in EXAMPLES:
+        page.goto(f"http://{live.address}/pages/{name}.svg")
+        ((label, probability),) = model.predict(page.screenshot(), top=1)
+        assert label == name and probability > 0.75, (name, label, probability)
+    context.close()

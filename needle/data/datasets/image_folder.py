@@ -12,7 +12,8 @@ import numpy
 from ... import reprs
 from ...errors import DataError
 from ..data_basic import Dataset, batched
-from ..images import fitted, open_image, rgb
+from ..images import open_image, rgb
+from ..shrink import fitted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 SYSTEM = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")  # folders no user makes

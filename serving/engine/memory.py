@@ -1,0 +1,116 @@
+"""The memory that requests may take at once: they queue for it before they decode, small ones past the large ones."""
+
+import ctypes
+import os
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+
+from serving.engine.errors import Busy, TooLarge
+from serving.engine.limits import MIB, Limits, raise_with
+
+SMALL = 8 * MIB  # what takes up to this much never waits behind what takes more
+SMALL_PART = 8  # one part in so many is for small requests alone: by default, four of the largest of them at once
+WAITING = 16  # large requests that may wait; each keeps a thread
+PATIENCE = 10.0  # seconds a request waits for memory
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # from glibc's malloc.h
+
+
+def _malloc(function: str, *arguments: int) -> None:
+    """Call a function of glibc's malloc; where the C library is another, nothing happens."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):
+            getattr(ctypes.CDLL(None), function)(*arguments)
+
+
+def return_freed_memory() -> None:
+    """Make malloc give large blocks back to the system when they are freed.
+
+    By default each thread has an arena of its own, and a block once freed raises the size from which blocks are mapped:
+    after a few large images the process would keep the most it ever held, many times.
+    """
+    _malloc("mallopt", M_MMAP_THRESHOLD, MIB // 4)
+    _malloc("mallopt", M_TRIM_THRESHOLD, MIB)
+    _malloc("mallopt", M_ARENA_MAX, 2)
+
+
+def trim() -> None:
+    """Give the system what lies free between blocks in use; for after a large request."""
+    _malloc("malloc_trim", 0)
+
+
+class Lane:
+    """`capacity` bytes for at most `parallel` requests at once, in the order of asking; at most `waiting` may wait."""
+
+    def __init__(self, capacity: int, parallel: int, waiting: int):
+        self.capacity, self.waiting = capacity, waiting
+        self.free, self.places = capacity, parallel
+        self.queue: deque[object] = deque()
+        self.changed = threading.Condition()
+
+    def take(self, size: int) -> None:
+        """Take `size` bytes and a place. Raises Busy when too many wait already, or after PATIENCE seconds."""
+        ticket = object()
+        with self.changed:
+            if len(self.queue) >= self.waiting:
+                raise Busy(f"[memory] {self.waiting} requests as large as this one wait for memory already")
+            self.queue.append(ticket)
+            try:
+                if not self.changed.wait_for(lambda: self._fits(ticket, size), PATIENCE):
+                    raise Busy(f"[memory] none was free for {PATIENCE:g} s, as other large requests were being decoded")
+                self.free, self.places = self.free - size, self.places - 1
+            finally:
+                self.queue.remove(ticket)
+                self.changed.notify_all()
+
+    def _fits(self, ticket: object, size: int) -> bool:
+        return self.queue[0] is ticket and self.free >= size and self.places > 0
+
+    def give_back(self, size: int) -> None:
+        """Leave `size` bytes and a place to those that wait."""
+        with self.changed:
+            self.free, self.places = self.free + size, self.places + 1
+            self.changed.notify_all()
+
+
+class Memory:
+    """What the requests of a worker may take for decoding at once: a lane for small requests, and one for large ones.
+
+    The large ones leave a processor to the small ones, where there are several.
+
+    A thread works on one request at a time, and holds what that needs: `need` before it is used, `release` after it.
+    """
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+        self.small = Lane(limits.memory // SMALL_PART, parallel=limits.queue, waiting=limits.queue)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.large = Lane(limits.memory - self.small.capacity, parallel=max(1, cores - 1), waiting=WAITING)
+        self.held = threading.local()
+
+    def need(self, size: int) -> None:
+        """See to it that this thread holds `size` bytes. Raises Busy, or TooLarge if there are never that many."""
+        if size > self.large.capacity:
+            given = f"decoding takes up to {size / MIB:.0f} MiB, one request may take {self.large.capacity / MIB:g}"
+            raise TooLarge(f"[memory] {given}; {raise_with('memory', self.limits)}")
+        if size <= getattr(self.held, "size", 0):
+            return
+        self.release()  # who waits for more holds nothing that another may wait for
+        lane = self.small if size <= min(SMALL, self.small.capacity) else self.large
+        lane.take(size)
+        self.held.lane, self.held.size = lane, size
+
+    def need_all(self) -> None:
+        """See to it that this thread holds as much as one request may, as its need is not known yet. Raises Busy."""
+        self.need(self.large.capacity)
+
+    def release(self) -> None:
+        """Give back what this thread holds, if anything."""
+        size = getattr(self.held, "size", 0)
+        self.held.size = 0
+        if size:
+            self.held.lane.give_back(size)
+            if self.held.lane is self.large:
+                trim()
