@@ -194,7 +194,7 @@ def test_texts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert texts("ptb", tmp_path) == (" a b \n", " c \n")
     with pytest.raises(DataError, match="there is no text 'novels'"):
         texts("novels")
-    with pytest.raises(DataError, match="tinyshakespeare cannot be read"):
+    with pytest.raises(DataError, match=r"input\.txt cannot be read: No such file"):
         texts("tinyshakespeare", tmp_path)
     with pytest.raises(DataError, match="tokens are characters, words or bpe with a vocabulary, got 'bpe' with None"):
         tokenizer_of("bpe", "", None)
