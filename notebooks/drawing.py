@@ -49,7 +49,7 @@ def _places(nodes: list[Any], apart: float) -> dict[Any, tuple[float, float]]:
         depth[node] = 1 + max((depth[x] for x in node.inputs), default=-1)
     for node in nodes:
         if not node.inputs:
-            depth[node] = min((depth[user] for user in nodes if node in user.inputs), default=1) - 1
+            depth[node] = min((depth[user] for user in nodes if any(node is x for x in user.inputs)), default=1) - 1
     places: dict[Any, tuple[float, float]] = {}
     for x in range(max(depth.values()) + 1):
         column = [node for node in nodes if depth[node] == x]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 import needle as ndl
-from needle import ops, optim
+from needle import nn, ops, optim
 from needle.data import DataLoader, TextColumns, TextDataset
 from needle.training import TrainStep
 from needle.weights import atomic_write
@@ -31,6 +31,7 @@ def next_token_loss(logits: ndl.Tensor, targets: ndl.Tensor) -> ndl.Tensor:
 class LanguageRecipe(Recipe):
     """AdamW with linear warm-up and cosine decay, weights of matrices decayed, gradients clipped to a norm.
 
+    With `muon_lr` the matrices between hidden layers are Muon's, at that rate.
     `tokens` is "characters", "words" or "bpe", the last two with at most `vocabulary` of them.
     """
 
@@ -45,6 +46,7 @@ class LanguageRecipe(Recipe):
     beta2: float = 0.99
     weight_decay: float = 0.1
     clip: float = 1.0
+    muon_lr: float = 0.0
 
     def data(self, folder: str | None = None) -> Data:
         return self._ids(texts(self.dataset, folder))
@@ -59,27 +61,44 @@ class LanguageRecipe(Recipe):
         return Data(train, test, {"tokenizer": tokenizer.spec()})
 
     def optimizers(self, model: Model, steps: int) -> tuple[list[Any], list[Any]]:
-        """AdamW for matrices and one without decay for the rest, and the schedule of each."""
+        """AdamW for matrices and one without decay for the rest, Muon if it is wanted, and the schedule of each."""
+        outer = {id(parameter) for parameter in _outer(model)}
+        hidden: list[Any] = []
         groups: tuple[list[Any], list[Any]] = [], []
         for parameter in model.parameters():
             matrix = sum(size > 1 for size in parameter.shape) > 1  # biases may be (1, n)
-            groups[0 if matrix else 1].append(parameter)
-        made = [
+            if matrix and self.muon_lr and id(parameter) not in outer:
+                hidden.append(parameter)
+            else:
+                groups[0 if matrix else 1].append(parameter)
+        made: list[Any] = [
             optim.AdamW(group, self.lr, 0.9, self.beta2, weight_decay=decay)
             for group, decay in zip(groups, (self.weight_decay, 0.0), strict=True)
         ]
         warmup = min(self.warmup, steps)
-        return made, [optim.CosineSchedule(each, steps, warmup, self.final_lr) for each in made]
+        schedules = [optim.CosineSchedule(each, steps, warmup, self.final_lr) for each in made]
+        if hidden:
+            made.append(optim.Muon(hidden, self.muon_lr, decay=self.muon_lr * self.weight_decay))
+            final = self.muon_lr * self.final_lr / self.lr
+            schedules.append(optim.CosineSchedule(made[-1], steps, warmup, final))
+        return made, schedules
 
     def losses(self, model: Model, ids: numpy.ndarray) -> Iterator[tuple[float, int]]:
         """(mean loss, number of tokens it is the mean of) for parts of `ids` that together cover them."""
         raise NotImplementedError
 
     def evaluate(self, model: Model, data: Data) -> dict[str, float]:
-        """`loss`: the mean of -log p(token) over the test text, in nats. `perplexity`: its exponential."""
+        """`loss`: the mean of -log p(token) over the test text, in nats. `perplexity`: its exponential.
+
+        Of byte pairs also `bits_per_byte`, which does not depend on the vocabulary.
+        """
         parts = list(self.losses(model, data.test))
         loss = sum(mean * count for mean, count in parts) / sum(count for _, count in parts)
-        return {"loss": loss, "perplexity": math.exp(loss)}
+        metrics = {"loss": loss, "perplexity": math.exp(loss)}
+        if self.tokens != "bpe":
+            return metrics
+        length = len(model.tokenizer.decode(data.test.tolist()).encode())  # type: ignore[attr-defined]
+        return metrics | {"bits_per_byte": loss * len(data.test) / math.log(2) / length}
 
     def sample(self, model: Model, folder: Path, epoch: int) -> None:
         """Write samples/epoch-NNN.txt: what follows a line's end, at temperature 0.8."""
@@ -163,3 +182,10 @@ class _Carried:
     def load_state_dict(self, arrays: Mapping[str, Any]) -> None:
         parts = [ndl.Tensor(arrays[name], requires_grad=False) for name in sorted(arrays)]
         self.state = tuple(parts) or None
+
+
+def _outer(model: Model) -> list[Any]:
+    """The parameters of the first and the last layer: embeddings, and the head where it has weights of its own."""
+    ends = [module for _, module in model.named_modules() if isinstance(module, nn.Embedding)]
+    head = getattr(model, "head", None)
+    return [parameter for end in [*ends, head] if end is not None for parameter in end.parameters()]

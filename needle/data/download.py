@@ -77,6 +77,13 @@ DATASETS: dict[str, tuple[Source, ...]] = {
     ),
 }
 
+# Data sets that no one publishes in the form that is read here: what they are, for who looks for them.
+PREPARED: dict[str, str] = {
+    "gutenberg-novels": "war_and_peace.txt, moby_dick.txt, great_expectations.txt, tale_of_two_cities.txt and "
+    "pride_and_prejudice.txt: Project Gutenberg's books 2600, 2701, 1400, 98 and 1342 without its header and licence, "
+    "quotes straight, dashes as --",
+}
+
 
 def offline() -> bool:
     """Whether the network is forbidden."""
@@ -89,12 +96,19 @@ def dataset_folder(name: str) -> Path:
     Raises DataError for an unknown name, when the network is forbidden, or when what came is not what was published,
     SettingError when it cannot be kept.
     """
-    if name not in DATASETS:
-        raise DataError(f"[dataset_folder] unknown data set {name!r}; known: {', '.join(DATASETS)}")
+    if name not in DATASETS and name not in PREPARED:
+        raise DataError(f"[dataset_folder] unknown data set {name!r}; known: {', '.join([*DATASETS, *PREPARED])}")
     given = os.environ.get("NEEDLE_DATA")
     if given and (Path(given) / name).is_dir():
         return Path(given) / name
     folder = home() / "data" / name
+    if name in PREPARED:
+        if folder.is_dir():
+            return folder
+        raise DataError(
+            f"[dataset_folder] {name} is not downloaded but put together: {PREPARED[name]}. Put these files into a "
+            f"folder {name} and set NEEDLE_DATA to the folder around that, or put them into {folder}"
+        )
     try:
         for source in DATASETS[name]:
             fetch_source(source, folder)

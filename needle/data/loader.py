@@ -73,7 +73,8 @@ class DataLoader(Epochs):
         return len(self.ordering)
 
     def _begin(self, epoch: int, position: int) -> Pass:
-        if self.shuffle:
+        goes_on = self.seed is None and position > 0  # a copy of a loader within an epoch, whose order was drawn
+        if self.shuffle and not goes_on:
             self.ordering = self._split(self._permutation(epoch))
         batches = Batches(self.dataset, self.ordering, self.augment, self.seed, epoch, self.device)
         make = Ahead(batches, self.workers, self.prefetch).make if self.workers else batches.make

@@ -44,6 +44,10 @@ class Epochs:
         """A pass over an epoch from a position on, with its order drawn."""
         raise NotImplementedError
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take along: the place in the epoch, from which they begin a pass of their own."""
+        return vars(self) | {"_newest": None, "_next": (self.epoch, self.position)}
+
     def __iter__(self) -> Pass:
         epoch, position = self._next
         begun = self._begin(epoch, position)

@@ -69,10 +69,6 @@ class Ahead:
         self.batches, self.workers, self.prefetch = batches, workers, prefetch
         self._running: Prefetch | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles take along: not the threads."""
-        return vars(self) | {"_running": None}
-
     def make(self, place: int) -> tuple[Tensor, ...]:
         """The Tensors of one batch."""
         running, self._running = self._running, None

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TextIO
 
+from ..reprs import count
 from .history import Row, text
 
 HIDDEN = ("epoch", "step")
@@ -27,8 +28,8 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if not self.said:  # an epoch may take an hour: nobody should have to guess whether it has begun
-            each = f" of {self.batches} batches" if self.batches else ""
-            message = f"{self.title}begins: {self.epochs} epoch{'s' if self.epochs != 1 else ''}{each}"
+            each = f" of {count(self.batches, 'batch', 'batches')}" if self.batches else ""
+            message = f"{self.title}begins: {count(self.epochs, 'epoch')}{each}"
             (self._show if self.terminal else self.line)(message)
         return self
 

@@ -110,7 +110,7 @@ def test_a_mode_that_cannot_be_converted_is_an_error_in_words(monkeypatch):
 
     monkeypatch.setattr(Image.Image, "convert", refuse)
     with pytest.raises(DataError, match=r"\[image\] of mode LAB cannot be made RGB: conversion from LAB"):
-        prepare(Image.new("LAB", (2, 2)), {})
+        prepare(Image.new("LAB", (2, 2)), {"height": 2, "width": 2})
 
 
 # orientation

@@ -63,8 +63,8 @@ def test_a_number_divided_by_a_tensor_and_raised_to_one_are_differentiated() -> 
     np.testing.assert_allclose(x.grad.numpy(), np.log(2) * 2**X, rtol=1e-6)
     whole = 1 / Tensor([2, 4], dtype="int64", requires_grad=False)
     np.testing.assert_array_equal(whole.numpy(), [0.5, 0.25])
-    with pytest.raises(DTypeError, match=r"\[divide\] needs a number, got ndarray; Tensor\(x\) makes one of an array"):
-        np.ones(3) / x
+    with pytest.raises(DTypeError, match=r"\[divide\] needs a number, got str"):
+        "3" / x
 
 
 @by_form

@@ -199,4 +199,4 @@ def test_generation_puts_the_mode_back() -> None:
 
 
 def test_language_models_are_in_the_zoo() -> None:
-    assert {"gpt-char", "gpt-bpe", "lstm-char", "lstm-ptb"} <= set(zoo.names())
+    assert {"gpt-char", "gpt-novels", "lstm-char", "lstm-ptb"} <= set(zoo.names())

@@ -96,7 +96,6 @@ MISTAKES = {
     "sample resnet9": "resnet9 makes no pictures",
     "generate resnet9": "resnet9 writes no text",
     "sample resnet9 --weights FOLDER/none": "none cannot be read",
-    "train dcgan --tiny --save-minutes 0": "save_minutes must be a number greater than 0",
     "train dcgan --tiny --record": "leave out --tiny or --record",
     "train dcgan --data FOLDER": "does not exist",
 }

@@ -12,8 +12,6 @@ import numpy
 from ... import reprs
 from ...errors import DataError
 from ..data_basic import Dataset, batched
-from ..images import open_image, rgb
-from ..shrink import fitted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 SYSTEM = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")  # folders no user makes
@@ -85,6 +83,9 @@ class ImageFolder(Dataset):
         return numpy.stack(images), self.y[index]
 
     def _pixels(self, place: int) -> numpy.ndarray:
+        from ..images import open_image, rgb  # in here: most who import needle read no image files
+        from ..shrink import fitted
+
         image = rgb(open_image(self.paths[place]))
         if self.size is not None:
             image = fitted(image, *self.size)
