@@ -34,8 +34,8 @@ class Texts(NamedTuple):
 
 
 NOVELS = ("war_and_peace", "moby_dick", "great_expectations", "tale_of_two_cities", "pride_and_prejudice")
-# The files of each data set, and n, of which the last n-th part of each file is held out to measure on. Penn Treebank has
-# a text of its own for that, the second file.
+# The files of each data set, and n: the last n-th part of each file is held out to measure on. (Penn Treebank has a
+# text of its own for that, its second file.)
 CORPORA: dict[str, tuple[tuple[str, ...], int | None]] = {
     "tinyshakespeare": (("input.txt",), 10),
     "gutenberg-novels": (tuple(f"{name}.txt" for name in NOVELS), 20),
