@@ -1,8 +1,12 @@
 # Each target sets up what it needs: a virtual environment in .venv and the compiled extension.
 PYTHON ?= python3
 PORT ?= 8000
-# Instruction sets of the extension: "local" is this processor's and the one below it, "all" what a wheel holds.
-VARIANTS ?= local
+# Instruction sets of the extension: native is this processor's, local also the one below it, which tests compare with, all
+# what a wheel holds. What was built once stays: serving after testing compiles nothing. VARIANTS=... asks for more.
+WIDTH = $(or $(VARIANTS),$(NEEDED),native)
+test check fuzz: NEEDED = local
+# make test leaves out the tests that are marked `thorough`; TESTS=all runs them too.
+THOROUGH = $(if $(filter all,$(TESTS)),,-m "not thorough")
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt
@@ -12,7 +16,7 @@ define needs
 $(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1), sep="\n")' > $(VENV)/needs.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/needs.txt
 endef
-.PHONY: help build serve test check bench fuzz sanitize clean tools
+.PHONY: help build serve test check bench fuzz sanitize clean tools FORCE
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,9 +37,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.ready
 	$(call needs,p["optional-dependencies"]["dev"])
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.ready $(SOURCES)
+$(VENV)/.width: $(VENV)/.ready FORCE
+	@case "$$(cat $@ 2>/dev/null):$(WIDTH)" in all:*|local:native|$(WIDTH):*) ;; *) echo $(WIDTH) > $@ ;; esac
+
+$(VENV)/.built: $(VENV)/.ready $(VENV)/.width $(SOURCES)
 	@echo "compiling needle's extension: a minute or two, once"
-	PATH="$(CURDIR)/$(BIN):$$PATH" flock $(VENV)/.lock $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --config-settings=cmake.define.NEEDLE_VARIANTS=$(VARIANTS) --editable .
+	PATH="$(CURDIR)/$(BIN):$$PATH" flock $(VENV)/.lock $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --config-settings=cmake.define.NEEDLE_VARIANTS=$$(cat $(VENV)/.width) --editable .
 	@touch $@
 	@echo "the commands are $(BIN)/needle-zoo, $(BIN)/needle-deploy and $(BIN)/needle-serve; '. $(BIN)/activate' puts them on the path"
 
@@ -45,8 +52,8 @@ serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 	@echo "starting the server; its first start compiles the model, a minute or so, and serves it interpreted meanwhile"
 	$(BIN)/needle-serve --port $(PORT)
 
-test: build $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest
+test: build $(VENV)/.dev  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
+	$(BIN)/python -m pytest -n auto --dist worksteal $(THOROUGH)
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_modes: runs with NEEDLE_BACKEND=np too")
+    config.addinivalue_line("markers", "thorough: shows at length what others show in part; `make test` leaves it out")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -202,6 +202,7 @@ def test_gradient_is_the_slope(case: Case) -> None:
     assert_slopes(lambda: total(applied(case, leaves)[: case.outputs], weights), variables, adjoints, 1e-6)
 
 
+@pytest.mark.thorough
 @by_case
 def test_second_gradient_is_the_slope_of_the_gradient(case: Case) -> None:
     if case.saved:

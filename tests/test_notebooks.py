@@ -29,6 +29,7 @@ def pictures(cell):
     return sum("image/png" in output.get("data", {}) for output in cell.outputs)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_says_what_is_stored(path: Path) -> None:
     stored = nbformat.read(path, as_version=4)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 PROGRAM = Path(__file__).parent / "fork_runs.py"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", ["idle", "generations", "at work"])
 def test_a_child_uses_closes_replaces_and_leaves_what_it_inherits(built: Built, case: str) -> None:
     done = subprocess.run(

@@ -90,6 +90,7 @@ int main() {
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the documented line is for x86-64")
 def test_the_documented_command_builds_what_build_builds(built: Built, compiled: Compiled, tmp_path: Path) -> None:
     for path in (built.source, built.header, built.source.with_name("small_weights.S"), built.weights):
@@ -187,6 +188,7 @@ def in_place() -> dict[str, Node]:
     return {"chain": chain, "also": apply(ops.Reshape((2, 8)), b), "input": x, "again": chain}
 
 
+@pytest.mark.thorough
 def test_every_op_that_programs_hold_computes_its_meaning(cache: Path) -> None:
     cases = one_of_each()
     outputs, expected = dict(in_place()), {}

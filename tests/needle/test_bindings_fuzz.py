@@ -19,6 +19,7 @@ CONTENTS = (0.0, 1.0, 0.5, 2.0, -1.0, 1e30, float("nan"))  # also as labels and 
 ALLOWED = (ValueError, TypeError, MemoryError, OverflowError, IndexError)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed, threads", [(1, 1), (2, 3)])
 def test_no_call_crashes(seed: int, threads: int) -> None:
     with tempfile.NamedTemporaryFile() as last:

@@ -34,6 +34,7 @@ def runs() -> dict[tuple[str, str, str], list[str]]:
     return {key: found for threads in KINDS for key, found in results(threads).items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("run", RUNS, ids=" ".join)
 def test_a_killed_run_ends_with_the_bytes_of_a_whole_one(runs, run: tuple[str, str, str]) -> None:
     assert runs[run] == runs["1", run[1], "whole"]

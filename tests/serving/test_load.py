@@ -36,6 +36,7 @@ def known(graph):
     return inputs, interpreter.run(graph, inputs)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 def test_a_compiled_model_is_found_again_where_there_is_no_compiler(home, graph, monkeypatch):
     check_canary("tiny", load.compiled("tiny", graph), known(graph))

@@ -74,6 +74,7 @@ class Interrupted:
         return getattr(self.step, name)
 
 
+@pytest.mark.thorough
 def test_an_interrupted_training_ends_with_the_same_bytes(
     entry: Entry, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
