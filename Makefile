@@ -29,11 +29,14 @@ tools:
 $(VENV)/.ready: pyproject.toml | tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt install python3-venv"; exit 1; }
 	@echo "installing what needle needs into $(VENV): a minute or so, once"
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(call needs,p["dependencies"] + p["optional-dependencies"]["build"])
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/.ready
+$(VENV)/.test: pyproject.toml | $(VENV)/.ready
+	$(call needs,p["optional-dependencies"]["test"])
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.test
 	$(call needs,p["optional-dependencies"]["dev"])
 	@touch $@
 
@@ -52,7 +55,7 @@ serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 	@echo "starting the server; its first start compiles the model, a minute or so, and serves it interpreted meanwhile"
 	$(BIN)/needle-serve --port $(PORT)
 
-test: build $(VENV)/.dev  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
+test: build $(VENV)/$(if $(THOROUGH),.test,.dev)  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
 	$(BIN)/python -m pytest -n auto --dist worksteal $(THOROUGH)
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test
@@ -63,7 +66,7 @@ check: build $(VENV)/.dev  ## ruff, mypy and the layer test
 bench: build  ## side by side with PyTorch, numpy and ONNX Runtime, where they are installed; prints ratios
 	$(BIN)/python -m bench
 
-fuzz: build $(VENV)/.dev  ## 100,000 random and hostile calls of the Python surface; only documented exceptions may come back
+fuzz: build $(VENV)/.test  ## 100,000 random and hostile calls of the Python surface; only documented exceptions may come back
 	$(BIN)/python -m tests.fuzz --calls 100000
 
 sanitize: build  ## the kernels' C++ tests under AddressSanitizer, UBSan and ThreadSanitizer
