@@ -7,12 +7,15 @@ NEEDLE_BACKEND=np pytest collects those files alone; `tests/needle/test_numpy_mo
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so a shell starts what runs in its background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "both_modes: runs with NEEDLE_BACKEND=np too")
     config.addinivalue_line("markers", "thorough: shows at length what others show in part; `make test` leaves it out")
 
