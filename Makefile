@@ -4,7 +4,7 @@ PORT ?= 8000
 # Instruction sets of the extension: native is this processor's, local also the one below it, which tests compare with, all
 # what a wheel holds. What was built once stays: serving after testing compiles nothing. VARIANTS=... asks for more.
 WIDTH = $(or $(VARIANTS),$(NEEDED),native)
-test check fuzz: NEEDED = local
+check fuzz: NEEDED = local
 # make test leaves out the tests that are marked `thorough`; TESTS=all runs them too.
 THOROUGH = $(if $(filter all,$(TESTS)),,-m "not thorough")
 VENV := .venv
@@ -13,8 +13,8 @@ SOURCES := $(shell find csrc -type f) CMakeLists.txt
 .DEFAULT_GOAL := help
 # Install a list of requirements out of pyproject.toml, where p is its table `project`.
 define needs
-$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1), sep="\n")' > $(VENV)/needs.txt
-	$(BIN)/python -m pip install --quiet -r $(VENV)/needs.txt
+$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1), sep="\n")' > $(VENV)/needs-$(2).txt
+	$(BIN)/python -m pip install --quiet --no-compile -r $(VENV)/needs-$(2).txt
 endef
 .PHONY: help build serve test check bench fuzz sanitize clean tools FORCE
 
@@ -29,15 +29,15 @@ tools:
 $(VENV)/.ready: pyproject.toml | tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt install python3-venv"; exit 1; }
 	@echo "installing what needle needs into $(VENV): a minute or so, once"
-	$(call needs,p["dependencies"] + p["optional-dependencies"]["build"])
+	$(call needs,p["dependencies"] + p["optional-dependencies"]["build"],run)
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.ready
-	$(call needs,p["optional-dependencies"]["test"])
+	$(call needs,p["optional-dependencies"]["test"],test)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.test
-	$(call needs,p["optional-dependencies"]["dev"])
+	$(call needs,p["optional-dependencies"]["dev"],dev)
 	@touch $@
 
 $(VENV)/.width: $(VENV)/.ready FORCE
@@ -55,7 +55,8 @@ serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 	@echo "starting the server; its first start compiles the model, a minute or so, and serves it interpreted meanwhile"
 	$(BIN)/needle-serve --port $(PORT)
 
-test: build $(VENV)/$(if $(THOROUGH),.test,.dev)  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
+test: $(VENV)/.ready  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
+	$(MAKE) --no-print-directory --jobs=2 NEEDED=local build $(VENV)/$(if $(THOROUGH),.test,.dev)
 	$(BIN)/python -m pytest -n auto --dist worksteal $(THOROUGH)
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test
