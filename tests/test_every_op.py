@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,31 @@ if BACKEND == "nd":
     }
 NATIVE = ["cpu"] if BACKEND == "nd" else ["float64", "float32"]
 TOLERANCE = {"float64": 1e-7, "float32": 2e-5, "cpu": 2e-5, "cpu_numpy": 2e-5}
-by_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 by_array = pytest.mark.parametrize("kind", ARRAYS)
+
+
+def by_case(test: Callable[..., None]) -> Any:
+    """The test of a `case` as a test of each op that runs all of its cases; what fails names the case.
+
+    There are a thousand cases, and with most tests pytest itself would take longer than the case.
+    """
+
+    @pytest.mark.parametrize("op", CLASSES, ids=lambda op: op.__name__)
+    @functools.wraps(test)
+    def of_op(op: type, **arguments: Any) -> None:
+        for case in CASES:
+            if type(case.op) is op:
+                try:
+                    test(case=case, **arguments)
+                except Exception as error:
+                    error.add_note(f"for {case.name}")
+                    raise
+
+    names = ["op", *list(inspect.signature(test).parameters)[1:]]
+    of_op.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # which pytest reads
+        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+    )
+    return of_op
 
 
 def tensors(inputs: tuple[Any, ...], array: Callable[[np.ndarray], Any], requires_grad: bool = False) -> list[Any]:
@@ -194,7 +219,7 @@ def total(values: list[Tensor], weights: list[Tensor]) -> float:
 @by_case
 def test_gradient_is_the_slope(case: Case) -> None:
     if case.saved:
-        pytest.skip("depends on values saved by the op whose gradient it is; see that op's second gradient")
+        return  # it depends on values saved by the op whose gradient it is; see that op's second gradient
     leaves = tensors(case.inputs, ARRAYS["float64"], requires_grad=True)
     weights = cotangents(applied(case, leaves)[: case.outputs], seed=1)
     variables = differentiated(case, leaves)
@@ -206,7 +231,7 @@ def test_gradient_is_the_slope(case: Case) -> None:
 @by_case
 def test_second_gradient_is_the_slope_of_the_gradient(case: Case) -> None:
     if case.saved:
-        pytest.skip("depends on values saved by the op whose gradient it is; see that op's second gradient")
+        return  # it depends on values saved by the op whose gradient it is; see that op's second gradient
     leaves = tensors(case.inputs, ARRAYS["float64"], requires_grad=True)
     weights = cotangents(applied(case, leaves)[: case.outputs], seed=1)
 
