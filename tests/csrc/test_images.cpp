@@ -46,5 +46,6 @@ int main() {
             for (int64_t padding = 0; padding < nd::min<int64_t>(4, nd::min(width, height)); ++padding)
                 for (bool reflect : {false, true})
                     batch(1 + width % 3, height, width, padding, reflect, 3 * padding, width % 2 ? nd::Executor{} : nd::pool_executor(pool));
+    nd::pool_destroy(pool);
     return finish("images");
 }
