@@ -109,3 +109,10 @@ def test_mistakes_are_answered_in_a_line(command: str, says: str, capsys: Captur
     assert main([*command.split(), *folder]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"needle-zoo {command.split()[0]}: error: [") and says in said and said.count("\n") == 1
+
+
+def test_minutes_between_checkpoints_are_a_number_above_0(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["train", "dcgan", "--tiny", "--save-minutes", "0"])
+    assert raised.value.code == 2
+    assert "--save-minutes: must be a number above 0, got '0'" in capsys.readouterr().err
