@@ -10,6 +10,7 @@
 #endif
 
 #define ND_INLINE inline __attribute__((always_inline))
+#define ND_NOINLINE __attribute__((noinline))
 
 #if defined(__CUDACC__)
 #define ND_FN __host__ __device__ __forceinline__

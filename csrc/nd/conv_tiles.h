@@ -91,8 +91,9 @@ struct Walk {
     }
 };
 
+// Not inlined, so that all layers with the same epilogue share it: tiles are what compilers spend their time on.
 template <int R, int B, class Epilogue>
-ND_INLINE void conv_tile(Walk& walk, const Blocks& b, int64_t column, float* y, const Epilogue& epilogue) {
+ND_NOINLINE void conv_tile(Walk& walk, const Blocks& b, int64_t column, float* y, const Epilogue& epilogue) {
     const Grid& grid = walk.grid;
     const Taps v = walk.strip.v, h = walk.strip.h;
     RowsLeft<R> left;
@@ -116,10 +117,7 @@ ND_INLINE void conv_strip(Walk walk, int64_t pixels, const Blocks& b, int64_t co
     for (; pixels >= R; pixels -= R) conv_tile<R, B>(walk, b, column, y, epilogue);
     if constexpr (R > 1)
         if (pixels > 0)
-            with_height(pixels, [&](auto rest) {
-                constexpr int S = decltype(rest)::value;
-                if constexpr (S < R) conv_tile<S, B>(walk, b, column, y, epilogue);
-            });
+            with_height<1, R - 1>(pixels, [&](auto rest) { conv_tile<decltype(rest)::value, B>(walk, b, column, y, epilogue); });
 }
 
 // All pixels of `images` images times weights packed as [ceil(columns / 16)][tap rows][tap columns][channels][16]. Few

@@ -47,7 +47,7 @@ ND_INLINE void sweep(N n, F f, float* y, Readers... x) {
 
 // y[i] = f(x[i]...) for n elements in a row; y may be one of the x.
 template <class N, class F, class... Floats>
-ND_INLINE void map(N n, F f, float* y, const Floats*... x) {
+inline void map(N n, F f, float* y, const Floats*... x) {
     sweep(n, f, y, Contiguous{x}...);
 }
 

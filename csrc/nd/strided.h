@@ -75,10 +75,13 @@ inline bool overlaps(const Nest<K>& nest) {
     return false;
 }
 
-// Calls f(offsets) for rows [begin, end): every combination of the indices of the first `outer` axes, in order.
+// Calls f(offsets) for rows [begin, end): every combination of the indices of the first `outer` axes, in order. The offsets
+// are those of the element `first` of the axis behind them.
 template <int K, class F>
-ND_INLINE void for_rows(const Nest<K>& nest, int outer, int64_t begin, int64_t end, F&& f) {
+ND_INLINE void for_rows(const Nest<K>& nest, int outer, int64_t begin, int64_t end, F&& f, int64_t first = 0) {
     int64_t index[kMaxDims], offset[K] = {}, rest = begin;
+    if (first > 0)
+        for (int k = 0; k < K; ++k) offset[k] = first * nest.stride[k][outer];
     for (int d = outer - 1; d >= 0; --d) {
         index[d] = rest % nest.size[d];
         rest /= nest.size[d];
@@ -95,29 +98,31 @@ ND_INLINE void for_rows(const Nest<K>& nest, int outer, int64_t begin, int64_t e
     }
 }
 
+// Calls f(offsets, count) for rows [begin, end) of a nest, of each the elements from `first` on. Not inlined, so that what f
+// does is compiled once, whoever calls it: alone, side by side, or a long row in parts.
+template <int K, class F>
+ND_NOINLINE void for_parts(const Nest<K>& nest, int64_t begin, int64_t end, int64_t first, int64_t count, const F& f) {
+    for_rows(nest, nest.dims - 1, begin, end, [&](const int64_t (&at)[K]) { f(at, count); }, first);
+}
+
 // Calls f(offsets, count) for pieces of the innermost axis, many elements per task.
 constexpr int64_t kGrain = 16384;
 template <int K, class F>
-inline void for_pieces(const Executor& executor, const Nest<K>& nest, int64_t grain, F&& f) {
+inline void for_pieces(const Executor& executor, const Nest<K>& nest, int64_t grain, const F& f) {
     if (nest.count() == 0) return;
-    const int last = nest.dims - 1;
-    const int64_t length = nest.size[last], total = nest.count(), rows = total / length;
+    const int64_t length = nest.size[nest.dims - 1], total = nest.count(), rows = total / length;
     if (total < 2 * grain || executor.threads <= 1 || overlaps(nest)) {
-        for_rows(nest, last, 0, rows, [&](const int64_t (&at)[K]) { f(at, length); });
-        return;
-    }
-    if (rows == 1) {
+        for_parts(nest, 0, rows, 0, length, f);
+    } else if (rows == 1) {
         parallel(executor, ceil_div(length, grain), [&](int64_t task) {
-            int64_t at[K];
-            for (int k = 0; k < K; ++k) at[k] = task * grain * nest.stride[k][last];
-            f(at, min(grain, length - task * grain));
+            for_parts(nest, 0, 1, task * grain, min(grain, length - task * grain), f);
         });
-        return;
+    } else {
+        const int64_t batch = ceil_div(grain, length);
+        parallel(executor, ceil_div(rows, batch), [&](int64_t task) {
+            for_parts(nest, task * batch, min(rows, (task + 1) * batch), 0, length, f);
+        });
     }
-    const int64_t batch = ceil_div(grain, length);
-    parallel(executor, ceil_div(rows, batch), [&](int64_t task) {
-        for_rows(nest, last, task * batch, min(rows, (task + 1) * batch), [&](const int64_t (&at)[K]) { f(at, length); });
-    });
 }
 
 // y[i * ys] = x[i * xs] for one row.

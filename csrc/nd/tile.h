@@ -16,14 +16,14 @@ constexpr int tile_blocks(int rows) {
     return kLanes == 16 ? (rows == 1 ? 8 : rows <= 4 ? 4 : 2) : kLanes == 8 ? (rows == 1 ? 4 : rows == 2 ? 2 : 1) : 1;
 }
 
-// Calls f(Const<rows>{}), rows <= kTileRows: short tiles have kernels of their own, so that nothing behind a row is read.
-template <int R = 1, class F>
+// Calls f(Const<rows>{}), rows <= Most: short tiles have kernels of their own, so that nothing behind a row is read.
+template <int R = 1, int Most = kTileRows, class F>
 ND_INLINE void with_height(int64_t rows, F&& f) {
-    if constexpr (R == kTileRows) {
+    if constexpr (R == Most) {
         f(Const<R>{});
     } else {
         if (rows == R) f(Const<R>{});
-        else with_height<R + 1>(rows, static_cast<F&&>(f));
+        else with_height<R + 1, Most>(rows, static_cast<F&&>(f));
     }
 }
 
