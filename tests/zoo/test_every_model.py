@@ -19,6 +19,7 @@ from deploy.emit.emit import emit
 from deploy.emit.lower import Refused
 from deploy.passes import optimize
 from needle.weights import load_safetensors
+from tests import goldens
 from zoo import Entry, card
 from zoo.dcgan import DCGAN
 from zoo.registry import HERE
@@ -26,7 +27,7 @@ from zoo.text import LanguageModel
 from zoo.train import train
 from zoo.vision import ImageClassifier
 
-SEED = 3
+SEED = goldens.SEED
 REASONS = tuple(row.reason for row in CALLS.values() if isinstance(row, Refused))
 
 
@@ -57,6 +58,18 @@ def test_the_loss_falls(folder: Path) -> None:
         rows = list(csv.DictReader(file))
     name = "loss" if "loss" in rows[0] else "loss_d"
     assert len(rows) > 1 and float(rows[-1][name]) < 0.9 * float(rows[0][name])
+
+
+def test_it_is_trained_to_the_bytes_it_always_was(entry: Entry, model: zoo.Model) -> None:
+    assert goldens.digest(model.state_dict()) == goldens.golden("tiny")[entry.name]
+
+
+def test_the_names_in_its_files_stay(entry: Entry) -> None:
+    assert goldens.layout(entry.name) == goldens.golden("layouts")[entry.name]
+
+
+def test_its_program_stays(entry: Entry) -> None:
+    assert goldens.program(entry.name) == goldens.golden("programs")[entry.name]
 
 
 class Interrupted:
