@@ -54,7 +54,7 @@ def plain(value: object) -> str | None:
 def _parameters(kind: type) -> tuple[inspect.Parameter, ...]:
     """What the constructor of a class takes by name."""
     try:
-        known = tuple(inspect.signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc]
+        known = inspect.signature(kind).parameters.values()
     except (TypeError, ValueError):
         return ()
     return tuple(p for p in known if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))

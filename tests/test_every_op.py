@@ -101,7 +101,8 @@ def test_each_op_is_a_frozen_dataclass_with_cases_and_mathematics(op: type) -> N
     assert dataclasses.is_dataclass(op) and op.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert op in MEANING and any(type(case.op) is op for case in CASES)
     assert op.__doc__ and not op.__doc__.startswith(op.__name__)  # dataclasses write "Name(field: type)" by themselves
-    assert {"infer", "compute", "gradient"} <= set(vars(op))
+    for answered in ("infer", "compute", "gradient"):
+        assert getattr(op, answered) is not getattr(autograd.Op, answered)
 
 
 @by_array

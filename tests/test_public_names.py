@@ -44,6 +44,7 @@ NAMES = list(public())
 MODULES = [(name, found) for name, found in NAMES if inspect.isclass(found) and issubclass(found, nn.Module)]
 # Methods that the base class documents.
 INHERITED = {"forward", "infer", "compute", "gradient", "step", "rate", "state_dict", "load_state_dict"}
+INHERITED |= {"plain", "derivative", "pullback", "numbers", "kernel", "result"}  # of a pointwise op
 
 
 def raised(function: Any) -> set[str]:

@@ -123,6 +123,8 @@ void* Array::operator new(std::size_t bytes) {
     return block;
 }
 
+void Array::operator delete(void* block) noexcept { std::free(block); }
+
 Array::~Array() {
     if (owned) release(ptr, sizeof(float) * static_cast<std::size_t>(size));
 }

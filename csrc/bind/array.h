@@ -24,7 +24,7 @@ struct Array {
 
     // Zeroed, because Python can make an object whose __init__ never runs: it is an empty array then.
     static void* operator new(std::size_t bytes);
-    static void operator delete(void* block) noexcept { std::free(block); }
+    static void operator delete(void* block) noexcept;
 
     float* ptr;
     int64_t size;

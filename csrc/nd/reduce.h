@@ -14,13 +14,13 @@ struct SumFold {
 struct MaxFold {
     static constexpr float start = -__builtin_inff();
     static constexpr int lanes = 64;  // a longer chain than a sum's: more of them at once
-    template <class T> static ND_INLINE T fold(T a, T x) { return Max{}(a, x); }
+    template <class T> static ND_INLINE T fold(T a, T x) { return Maximum{}(a, x); }
 };
 
 struct MinFold {
     static constexpr float start = __builtin_inff();
     static constexpr int lanes = 64;
-    template <class T> static ND_INLINE T fold(T a, T x) { return Min{}(a, x); }
+    template <class T> static ND_INLINE T fold(T a, T x) { return Minimum{}(a, x); }
 };
 
 constexpr int64_t kReduceRow = 4096;   // elements per block along memory

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 from needle import ops
+from needle.ops.ops_compare import Truth
+from needle.ops.pointwise import Pointwise, PointwiseGradient
 
 from ..fused_ops import FusedConv, FusedMatMul
 from ..ir import Node
+from ..registry import OPS
 from .lower import Lowering, Refused, Value, nest
 from .pooling import max_pool, resample
 from .products import conv, matmul
@@ -18,59 +20,19 @@ from .views import constant, literal, product
 
 Row = Callable[[Lowering, Node], Value]
 
-def bounds(op: Any) -> str:
-    """The two bounds of a clip; infinite where there is none."""
-    return f"{literal(-inf if op.low is None else op.low)}, {literal(inf if op.high is None else op.high)}"
-
-
-# The functor of csrc/nd/scalar.h that each pointwise op is, given the op.
-POINTWISE: dict[type, Callable[[Any], str]] = {
-    ops.EWiseAdd: lambda op: "Add{}",
-    ops.EWiseMul: lambda op: "Mul{}",
-    ops.EWiseDiv: lambda op: "Div{}",
-    ops.EWisePow: lambda op: "Pow{}",
-    ops.AddScalar: lambda op: f"AddScalar{{{literal(op.scalar)}}}",
-    ops.MulScalar: lambda op: f"MulScalar{{{literal(op.scalar)}}}",
-    ops.DivScalar: lambda op: f"DivScalar{{{literal(op.scalar)}}}",
-    ops.PowerScalar: lambda op: f"PowerScalar{{{literal(op.scalar)}}}",
-    ops.Negate: lambda op: "Neg{}",
-    ops.Log: lambda op: "Log{}",
-    ops.Exp: lambda op: "Exp{}",
-    ops.ReLU: lambda op: "Relu{}",
-    ops.Tanh: lambda op: "Tanh{}",
-    ops.Sigmoid: lambda op: "Sigmoid{}",
-    ops.ReLUGradient: lambda op: "ReluGradient{}",
-    ops.TanhGradient: lambda op: "TanhGradient{}",
-    ops.SigmoidGradient: lambda op: "SigmoidGradient{}",
-    ops.GELU: lambda op: "GeluTanh{}" if op.approximate else "Gelu{}",
-    ops.GELUGradient: lambda op: "GeluTanhGradient{}" if op.approximate else "GeluGradient{}",
-    ops.SiLU: lambda op: "Silu{}",
-    ops.SiLUGradient: lambda op: "SiluGradient{}",
-    ops.Softplus: lambda op: "Softplus{}",
-    ops.SoftplusGradient: lambda op: "SoftplusGradient{}",
-    ops.LeakyReLU: lambda op: f"LeakyRelu{{{literal(op.slope)}}}",
-    ops.LeakyReLUGradient: lambda op: f"LeakyReluGradient{{{literal(op.slope)}}}",
-    ops.Erf: lambda op: "Erf{}",
-    ops.Abs: lambda op: "Abs{}",
-    ops.Sign: lambda op: "Sign{}",
-    ops.Sqrt: lambda op: "Sqrt{}",
-    ops.Clip: lambda op: f"Clip{{{bounds(op)}}}",
-    ops.ClipGradient: lambda op: f"ClipGradient{{{bounds(op)}}}",
-    ops.Maximum: lambda op: "Max{}",
-    ops.Minimum: lambda op: "Min{}",
-    ops.LargerShare: lambda op: "LargerShare{}",
-}
+def functor(op: Any) -> str:
+    """The functor of csrc/nd/scalar.h that a pointwise op is, with its numbers."""
+    return f"{op.functor}{{{', '.join(map(literal, op.numbers))}}}"
 
 
 def pointwise(low: Lowering, node: Node) -> Value:
     """y = f(x) or f(a, b): one sweep over memory where all are dense, a loop nest otherwise."""
     given = [low.view(x) for x in node.inputs]
     out = low.new(node, reuse=given)
-    functor = POINTWISE[type(node.op)](node.op)
     views = [view.broadcast(out.shape) for view in given]
     pointers = ", ".join(x.pointer for x in (out, *views))
     shape = constant(product(out.shape)) if all(x.dense for x in views) else nest(out, *views)
-    low.call(f"map(on, {shape}, {functor}, {pointers})", out, *views, comment=repr(node))
+    low.call(f"map(on, {shape}, {functor(node.op)}, {pointers})", out, *views, comment=repr(node))
     return out
 
 
@@ -134,13 +96,14 @@ def stack(low: Lowering, node: Node) -> Value:
     return out
 
 
+POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
 NO_BOOL = Refused("programs hold float32 only")
 NOT_YET = Refused("programs cannot hold this op yet")
 
 CALLS: dict[type, Row | Refused] = {
     ops.Cast: Refused("programs compute in float32 throughout"),
-    **dict.fromkeys(POINTWISE, pointwise),
+    **{op: NO_BOOL if issubclass(op, Truth) else pointwise for op in POINTWISE},
     ops.Permute: permute,
     ops.Transpose: transpose,
     ops.BroadcastTo: broadcast,
@@ -178,14 +141,11 @@ CALLS: dict[type, Row | Refused] = {
     ops.MaxPoolPick: TRAINING,
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,
-    **dict.fromkeys((ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual), NO_BOOL),
-    **dict.fromkeys((ops.LogicalAnd, ops.LogicalOr, ops.LogicalNot, ops.Where), NO_BOOL),
+    ops.Where: NO_BOOL,
     **dict.fromkeys((ops.Mean, ops.Var, ops.Max, ops.Min, ops.Concat, ops.GetItem, ops.Take, ops.Gather), NOT_YET),
     **dict.fromkeys((ops.ExtremumGradient, ops.GetItemGradient, ops.TakeGradient, ops.GatherGradient), TRAINING),
     ops.CrossEntropy: TRAINING,
     ops.Huber: TRAINING,
-    ops.SquaredDifference: TRAINING,
-    ops.SquaredDifferenceGradient: TRAINING,
     ops.BatchNorm: TRAINING,
     ops.ConvInputGradient: Refused("programs cannot hold transposed convolutions yet"),
     ops.ConvWeightGradient: TRAINING,

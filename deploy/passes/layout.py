@@ -9,15 +9,12 @@ from collections import Counter
 from typing import Any
 
 from needle import ops
+from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.types import Dim
 
 from ..ir import Node, apply, array_of, constant, same_type
 
-UNARY = (
-    ops.AddScalar, ops.MulScalar, ops.PowerScalar, ops.DivScalar, ops.Negate, ops.Log, ops.Exp, ops.ReLU, ops.Tanh,
-    ops.Sigmoid,
-)  # fmt: skip
-BINARY = (ops.EWiseAdd, ops.EWiseMul, ops.EWiseDiv, ops.EWisePow)
+POINTWISE = (Pointwise, PointwiseGradient)
 
 
 def transpose_as_permute(node: Node, uses: Counter[Node]) -> Node | None:
@@ -46,12 +43,12 @@ def compose_permutes(node: Node, uses: Counter[Node]) -> Node | None:
 def sink_permutes(node: Node, uses: Counter[Node]) -> Node | None:
     """f(permute(x, p))  =>  permute(f(x), p)  for pointwise f; for two operands p is undone on the other one"""
     match node:
-        case Node(op, (Node(ops.Permute(axes), (x,)),)) if isinstance(op, UNARY):
+        case Node(op, (Node(ops.Permute(axes), (x,)),)) if isinstance(op, POINTWISE):
             return permuted(apply(op, x), axes)
-        case Node(op, (Node(ops.Permute(axes), (x,)), y)) if isinstance(op, BINARY) and same_shape(node, y):
+        case Node(op, (Node(ops.Permute(axes), (x,)), y)) if isinstance(op, POINTWISE) and same_shape(node, y):
             if _undo_is_free(y, axes, uses):
                 return permuted(apply(op, x, undone(y, axes)), axes)
-        case Node(op, (y, Node(ops.Permute(axes), (x,)))) if isinstance(op, BINARY) and same_shape(node, y):
+        case Node(op, (y, Node(ops.Permute(axes), (x,)))) if isinstance(op, POINTWISE) and same_shape(node, y):
             if _undo_is_free(y, axes, uses):
                 return permuted(apply(op, undone(y, axes), x), axes)
     return None

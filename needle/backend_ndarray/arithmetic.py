@@ -11,10 +11,12 @@ import numpy as np
 from needle.errors import DeviceError, DTypeError, ShapeError
 from needle.types import number_of, promote, promote_number, summed
 
+from . import ndarray_backend_cpu as compiled
 from .kernels import kernels
 from .layout import as_axes, distinct_axes, is_dense, reduced_shape, reduction
 from .ndarray_backend_cpu import Array as FloatArray
-from .ndarray_backend_numpy import FUNCTIONS
+from .plain.pointwise import floats
+from .pointwise import pointwise
 
 if TYPE_CHECKING:
     from .devices import BackendDevice
@@ -46,7 +48,7 @@ class Arithmetic:
     shared: Any
     sharing: Any
     make: Any
-    _like: Any
+    dtype: Any
 
     def ewise_or_scalar(self, other: Any, ewise_func: Function, scalar_func: Function) -> NDArray:
         """ewise_func(self, other) for an array of the same shape and device, scalar_func(self, other) for a number.
@@ -68,144 +70,91 @@ class Arithmetic:
         if self._device != other._device:
             raise DeviceError(f"[elementwise] operands must be on one device, got {self._device} and {other._device}")
 
-    def _map(self, other: Any, op: str) -> NDArray:
-        """ewise_<op>(self, other) or scalar_<op>(self, other)."""
-        handle = self._handle
-        if handle.__class__ is not FloatArray:
-            return self._map_numpy(other, op)
+    def _combine(self, kernel: str, scalar: str, plain: Any, other: Any) -> NDArray:
+        """A function of two operands, of which the second may be a number, in row-major order."""
         if isinstance(other, Arithmetic):
-            if other._handle.__class__ is not FloatArray:
-                return self._map_numpy(other, op)
-            if not (self._compact or self.is_compact()) or not (other._compact or other.is_compact()):
-                return self._map_strided(other, op)
             if self._shape != other._shape or self._device is not other._device:
                 self._same_kind(other)
-            out = self._like()
-            getattr(handle.module, "ewise_" + op)(handle, other._handle, out._handle)
-            return out
-        if not isinstance(other, float):
-            other = number_of(op, other, "float32")
-        if not (self._compact or self.is_compact()):
-            return self._map_strided(other, op)
-        out = self._like()
-        getattr(handle.module, "scalar_" + op)(handle, other, out._handle)
-        return out
+            if self._handle.__class__ is FloatArray is other._handle.__class__:
+                result: NDArray = getattr(compiled, kernel)(_rows(self), _rows(other))
+                return result
+            dtype = promote(self.dtype, other.dtype)
+            return _computed(kernel, plain, self.astype(dtype), other.astype(dtype))
+        elif hasattr(compiled, scalar) or self._handle.__class__ is not FloatArray:
+            other = other if isinstance(other, float) else number_of(kernel, other, self.dtype)
+            return _computed(scalar, plain, self.astype(promote_number(self.dtype, other)), other)
+        else:  # a comparison that kernels know of two arrays
+            other = self._device.full((1,) * len(self._shape), other, self.dtype).broadcast_to(self._shape)
+            return _computed(kernel, plain, self, other)
 
-    def _map_strided(self, other: Any, op: str) -> NDArray:
-        """The same for operands that are not compact: the compiled backend reads them where they lie."""
-        mod, array = self._handle.module, isinstance(other, Arithmetic)
-        strided = getattr(mod, ("strided_" if array else "strided_scalar_") + op, None)
-        if strided is None:
-            return self.ewise_or_scalar(other, getattr(mod, "ewise_" + op), getattr(mod, "scalar_" + op))
-        if array:
-            self._same_kind(other)
-        second = (other._handle, other._strides, other._offset) if array else (other,)
-        out = self.make(self._shape, device=self._device)
-        strided(self._shape, self._handle, self._strides, self._offset, *second, out._handle, out._strides)
-        return out
-
-    def _map1(self, op: str) -> NDArray:
-        if self._handle.__class__ is not FloatArray:
-            return self._map_numpy(None, op)
-        x = self.compact()
-        out = x._like()
-        getattr(x._handle.module, "ewise_" + op)(x._handle, out._handle)
-        return out
-
-    def _map_numpy(self, other: Any, op: str) -> NDArray:
-        """The same by numpy's function, for every dtype."""
-        function, dtype, operands = FUNCTIONS[op], self._handle.dtype, [self]
-        if function.nin == 2 and isinstance(other, Arithmetic):
-            self._same_kind(other)
-            dtype = promote(dtype, other._handle.dtype)
-            operands.append(other)
-        elif function.nin == 2:
-            other = number_of(op, other, dtype)
-            dtype = promote_number(dtype, other)
-        real = op in ("log", "exp", "tanh", "div") and not dtype.startswith("float")
-        values = [x.shared().astype("float64" if real else dtype, copy=False) for x in operands]
-        values += [other] * (function.nin - len(values))
-        try:
-            with np.errstate(all="ignore"):
-                result = function(*values)
-        except (TypeError, ValueError) as refusal:  # -bool, bool - bool, int ** -1
-            raise DTypeError(f"[{op}] is not defined for {dtype}: {refusal}; astype('float32') casts") from None
-        compared = op in ("eq", "ne", "ge", "gt", "le", "lt")
-        return self.sharing(np.asarray(result, dtype="float32" if compared or real else dtype), self._device)
-
-    def _compare(self, other: Any, op: str) -> NDArray | None:
-        """A comparison by numpy, or None where both are compiled arrays, which know only == and >=."""
-        handles = [x._handle for x in (self, other) if isinstance(x, Arithmetic)]
-        return None if all(h.__class__ is FloatArray for h in handles) else self._map_numpy(other, op)
+    def _map(self, kernel: str, plain: Any) -> NDArray:
+        """A function of one operand."""
+        return _computed(kernel, plain, self)
 
     def __add__(self, other: Any) -> NDArray:
-        return self._map(other, "add")
+        return self._combine("add", "add_scalar", np.add, other)
 
     __radd__ = __add__
 
     def __mul__(self, other: Any) -> NDArray:
-        return self._map(other, "mul")
+        return self._combine("multiply", "mul_scalar", np.multiply, other)
 
     __rmul__ = __mul__
 
     def __sub__(self, other: Any) -> NDArray:
-        return self._map(other, "sub")
+        return self._combine("subtract", "subtract_scalar", np.subtract, other)
 
     def __rsub__(self, other: Any) -> NDArray:
-        return (-self)._map(other, "add")
+        return -self + other
 
     def __truediv__(self, other: Any) -> NDArray:
-        return self._map(other, "div")
+        return self._combine("divide", "divide_scalar", np.divide, other)
 
     def __rtruediv__(self, other: Any) -> NDArray:
         dtype = self._handle.dtype
         return self._device.full(self._shape, other, dtype if dtype == "float64" else "float32") / self
 
     def __neg__(self) -> NDArray:
-        return self._map1("neg")
+        return self._map("negate", np.negative)
 
     def __pow__(self, other: Any) -> NDArray:
-        return self._map(other, "power")
+        return self._combine("power", "power_scalar", np.power, other)
 
     def maximum(self, other: Any) -> NDArray:
         """The larger of the two, element by element; NaN where either is NaN."""
-        return self._map(other, "maximum")
+        return self._combine("maximum", "maximum_scalar", np.maximum, other)
 
     def __eq__(self, other: Any) -> NDArray:  # type: ignore[override]
-        return self._map(other, "eq")
-
-    def __ge__(self, other: Any) -> NDArray:
-        return self._map(other, "ge")
+        return self._combine("equal", "equal_scalar", np.equal, other).astype("float32")
 
     def __ne__(self, other: Any) -> NDArray:  # type: ignore[override]
-        compared = self._compare(other, "ne")
-        return 1 - (self == other) if compared is None else compared
+        return self._combine("not_equal", "", np.not_equal, other).astype("float32")
+
+    def __ge__(self, other: Any) -> NDArray:
+        return self._combine("greater_equal", "greater_equal_scalar", np.greater_equal, other).astype("float32")
 
     def __gt__(self, other: Any) -> NDArray:
-        compared = self._compare(other, "gt")
-        return (self >= other) * (self != other) if compared is None else compared
-
-    def __lt__(self, other: Any) -> NDArray:
-        compared = self._compare(other, "lt")
-        return (-self) > (-other) if compared is None else compared
+        return self._combine("greater", "", np.greater, other).astype("float32")
 
     def __le__(self, other: Any) -> NDArray:
-        compared = self._compare(other, "le")
-        return (-self) >= (-other) if compared is None else compared
+        return self._combine("less_equal", "", np.less_equal, other).astype("float32")
+
+    def __lt__(self, other: Any) -> NDArray:
+        return self._combine("less", "", np.less, other).astype("float32")
 
     __hash__ = None  # type: ignore[assignment]
 
     def log(self) -> NDArray:
         """Natural logarithm."""
-        return self._map1("log")
+        return self._map("log", lambda x: np.log(floats(x)))
 
     def exp(self) -> NDArray:
         """e to the power of each element."""
-        return self._map1("exp")
+        return self._map("exp", lambda x: np.exp(floats(x)))
 
     def tanh(self) -> NDArray:
         """Hyperbolic tangent."""
-        return self._map1("tanh")
+        return self._map("tanh", lambda x: np.tanh(floats(x)))
 
     def __matmul__(self, other: Any) -> NDArray:
         """Matrix product over the last two axes; leading axes broadcast as in numpy."""
@@ -232,6 +181,20 @@ class Arithmetic:
     def max(self, axis: Axes = None, keepdims: bool = False) -> NDArray:
         """Maximum over the given axes; over all of them the shape is (1,), or all ones with keepdims."""
         return reduce(self, "reduce_max", axis, keepdims).compact()
+
+
+def _rows(x: Any) -> Any:
+    """x, but a copy in row-major order where its memory has another one, which kernels would keep."""
+    return x if x._compact or not is_dense(x._shape, x._strides) else x.compact()
+
+
+def _computed(kernel: str, plain: Any, first: Any, *more: Any) -> NDArray:
+    try:
+        rest = [_rows(x) if isinstance(x, Arithmetic) else x for x in more]
+        result: NDArray = pointwise(kernel, plain, _rows(first), *rest)
+        return result
+    except (TypeError, ValueError) as refusal:  # numpy's, of -bool, bool - bool, int ** -1
+        raise DTypeError(f"[{kernel}] is not defined for {first.dtype}: {refusal}; astype('float32') casts") from None
 
 
 def reduce(x: Any, name: str, axis: Axes, keepdims: bool) -> NDArray:

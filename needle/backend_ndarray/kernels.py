@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -15,22 +15,12 @@ EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds 
 
 # Every kernel by the module that holds it, in `cpu` and in `plain` alike.
 KERNELS = {
-    "activation": "gelu gelu_gradient leaky_relu leaky_relu_gradient silu silu_gradient softplus softplus_gradient",
-    "compare": (
-        "absolute clip clip_gradient equal greater greater_equal larger_share less less_equal logical_and "
-        "logical_not logical_or minimum not_equal sign sqrt where"
-    ),
     "gather": "gather gather_gradient take take_gradient",
     "group_norm": "group_norm group_norm_gradient rms_norm rms_norm_gradient",
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
-    "loss": "squared_difference squared_difference_gradient",
     "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
     "optim": "adam_step momentum_step sgd_step squared_norm",
-    "pointwise": (
-        "add add_scalar divide divide_scalar erf exp log maximum multiply multiply_scalar negate power "
-        "power_scalar relu relu_gradient sigmoid sigmoid_gradient sub tanh tanh_gradient"
-    ),
     "pooling": "max_pool max_pool_gradient resample",
     "recurrent": "gru gru_gradient lstm lstm_gradient rnn rnn_gradient",
     "reduce": "extremum_gradient max mean min sum var",
@@ -56,45 +46,46 @@ def _package(name: str) -> Any:
     return import_module("." + name, __package__)
 
 
-class _Through:
-    """The plain kernels for NDArrays that are not compiled ones: they read their memory, and results come back.
+def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **options: Any) -> Any:
+    """A function of numpy arrays, of NDArrays that are not compiled ones: it reads their memory, and results come back.
 
     Results keep the dtype that numpy gives them, but float64 needs an operand of float64: else they are float32.
     """
+    dtypes = set()
+
+    def there(a: Any) -> Any:
+        if isinstance(a, list):
+            return [there(each) for each in a]
+        if not hasattr(a, "_handle"):
+            return a
+        dtypes.add(a.dtype)
+        return a.shared()
+
+    args, options = tuple(map(there, args)), {key: there(a) for key, a in options.items()}
+    with np.errstate(all="ignore"):
+        return _back(function(*args, **options), device, "float64" in dtypes)
+
+
+def _back(result: Any, device: Any, double: bool) -> Any:
+    from .ndarray import NDArray
+
+    if isinstance(result, tuple | list):
+        return type(result)(_back(each, device, double) for each in result)
+    if isinstance(result, np.ndarray | np.generic):
+        values = np.asarray(result)
+        values = values.astype("float32") if values.dtype == "float64" and not double else values
+        return NDArray.sharing(values if values.base is None else values.copy(), device)
+    return result
+
+
+class _Through:
+    """The plain kernels for NDArrays of one device that are not compiled ones."""
 
     def __init__(self, device: Any) -> None:
         self.device = device
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = getattr(_package("plain"), name)  # AttributeError when there is no such kernel
-
-        def call(*args: Any, **options: Any) -> Any:
-            dtypes = set()
-
-            def there(a: Any) -> Any:
-                if isinstance(a, list):
-                    return [there(each) for each in a]
-                if not hasattr(a, "_handle"):
-                    return a
-                dtypes.add(a.dtype)
-                return a.shared()
-
-            args, options = tuple(map(there, args)), {key: there(a) for key, a in options.items()}
-            with np.errstate(all="ignore"):
-                return self._back(function(*args, **options), "float64" in dtypes)
-
-        return call
-
-    def _back(self, result: Any, double: bool) -> Any:
-        from .ndarray import NDArray
-
-        if isinstance(result, tuple | list):
-            return type(result)(self._back(each, double) for each in result)
-        if isinstance(result, np.ndarray | np.generic):
-            values = np.asarray(result)
-            values = values.astype("float32") if values.dtype == "float64" and not double else values
-            return NDArray.sharing(values if values.base is None else values.copy(), self.device)
-        return result
+        return partial(through_numpy, getattr(_package("plain"), name), self.device)
 
 
 def kernels(x: Any) -> Any:

@@ -20,6 +20,7 @@ from needle.types import dtype_of
 from .arithmetic import Arithmetic, Axes
 from .devices import BackendDevice, all_devices, cpu, cpu_numpy, cuda, default_device
 from .layout import compact_strides, is_row_major
+from .ndarray_backend_cpu import register_ndarray
 from .views import Views
 
 __all__ = [
@@ -87,14 +88,6 @@ class NDArray(Views, Arithmetic):
         else:
             new._handle = device.holder(dtype).Array(prod(shape), dtype)
         new._compact = True if strides is None else None
-        return new
-
-    def _like(self) -> NDArray:
-        """A new uninitialised array of float32 that lies in memory as this one, which is the whole of its own."""
-        new = NDArray.__new__(NDArray)
-        new._shape, new._strides, new._offset, new._compact = self._shape, self._strides, 0, self._compact
-        new._device, handle = self._device, self._handle
-        new._handle = handle.__class__(handle.size)
         return new
 
     @staticmethod
@@ -294,3 +287,6 @@ def max(a: NDArray, axis: Axes = None, keepdims: bool = False) -> NDArray:
 
 def flip(a: NDArray, axes: Axes = None) -> NDArray:
     return _array("flip", a).flip(axes)
+
+
+register_ndarray(NDArray)

@@ -1,53 +1,42 @@
-"""Activation functions as modules."""
+"""Activation functions as modules: each is made of its op, `nn.GELU` of `ops.GELU`."""
 
 from __future__ import annotations
 
-from .. import ops
+import inspect
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
 from ..autograd import Tensor
-from ..types import plain_number
+from ..ops import ops_activation
+from ..ops.pointwise import Pointwise
 from .nn_basic import Module
 
-__all__ = ["GELU", "LeakyReLU", "SiLU", "Softplus", "Tanh"]
+OPS = [op for op in vars(ops_activation).values() if isinstance(op, type) and op.__module__ == ops_activation.__name__]
+__all__ = [op.__name__ for op in OPS]
 
 
-class GELU(Module):
-    """y = x P(x), P the normal distribution function; `approximate` takes tanh in its place, as GPT-2 did."""
+class Activation(Module):
+    """y = f(x), elementwise: f is a pointwise op, whose settings are the module's."""
 
-    def __init__(self, approximate: bool = False) -> None:
+    op: ClassVar[type[Pointwise]]
+
+    def __init__(self, *settings: Any, **named: Any) -> None:
         super().__init__()
-        self.approximate = approximate
+        op = self.op(*settings, **named)
+        for field in op.settings:
+            setattr(self, field.name, getattr(op, field.name))
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.gelu(x, self.approximate)
+        return self.op(*[getattr(self, field.name) for field in self.op.settings])(x)
 
 
-class SiLU(Module):
-    """y = x / (1 + exp(-x))."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.silu(x)
-
-
-class LeakyReLU(Module):
-    """y = x where x > 0, else slope x."""
-
-    def __init__(self, slope: float = 0.01) -> None:
-        super().__init__()
-        self.slope = plain_number(slope)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.leaky_relu(x, self.slope)
+def _module(op: type[Pointwise]) -> type[Activation]:
+    mathematics = re.sub(r"\ba\b", "x", (op.__doc__ or "").partition("\n")[0])
+    about = {"__doc__": f"{mathematics}.", "__module__": __name__, "__signature__": inspect.signature(op)}
+    return type(op.__name__, (Activation,), {"op": op, **about})
 
 
-class Softplus(Module):
-    """y = log(1 + exp(x))."""
+globals().update({op.__name__: _module(op) for op in OPS})
+if TYPE_CHECKING:
 
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.softplus(x)
-
-
-class Tanh(Module):
-    """y = tanh x."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.tanh(x)
+    def __getattr__(name: str) -> type[Activation]: ...

@@ -16,8 +16,8 @@ from ..weights import load_safetensors, save_safetensors
 from . import state
 
 __all__ = [
-    "Dropout", "Flatten", "Identity", "Linear", "Module", "Parameter", "ReLU", "Residual", "Sequential", "Sigmoid",
-    "SoftmaxLoss", "_child_modules", "_unpack_params",
+    "Dropout", "Flatten", "Identity", "Linear", "Module", "Parameter", "Residual", "Sequential", "SoftmaxLoss",
+    "_child_modules", "_unpack_params",
 ]  # fmt: skip
 
 
@@ -197,20 +197,6 @@ class Flatten(Module):
         for size in x.shape[1:]:
             features *= size
         return ops.reshape(x, (x.shape[0], features))
-
-
-class ReLU(Module):
-    """y = max(x, 0)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.relu(x)
-
-
-class Sigmoid(Module):
-    """y = 1 / (1 + exp(-x))."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.sigmoid(x)
 
 
 class Sequential(Module):

@@ -16,7 +16,7 @@ from .nn_basic import Dropout, Module, Parameter, check_features
 
 __all__ = ["GRU", "LSTM", "RNN", "Embedding", "GRUCell", "LSTMCell", "RNNCell"]
 
-NONLINEARITIES = {"tanh": ops.tanh, "relu": ops.relu}
+NONLINEARITIES = {"tanh": ops.Tanh(), "relu": ops.ReLU()}
 
 
 class _Cell(Module):

@@ -11,7 +11,8 @@ from .. import init, ops
 from ..autograd import Tensor
 from ..backend_selection import default_device
 from ..errors import ShapeError
-from .nn_basic import Dropout, Linear, Module, ReLU, Residual, Sequential, check_features
+from .nn_activation import ReLU
+from .nn_basic import Dropout, Linear, Module, Residual, Sequential, check_features
 from .nn_norm import LayerNorm1d
 from .nn_sequence import Embedding
 
@@ -134,7 +135,7 @@ class TransformerLayer(Module):
         feed_forward = [
             LayerNorm1d(q_features, **options),
             Linear(q_features, hidden_size, **options),
-            ReLU(),
+            ReLU(),  # type: ignore[misc]  # which is made of its op
             *_dropouts(dropout),
             Linear(hidden_size, q_features, **options),
             *_dropouts(dropout),

@@ -8,7 +8,6 @@ from .ops_arrange import *
 from .ops_cast import *
 from .ops_compare import *
 from .ops_conv import *
-from .ops_elementary import *
 from .ops_gather import *
 from .ops_group_norm import *
 from .ops_index import *
@@ -25,6 +24,7 @@ from .ops_sequence import *
 from .ops_shape import *
 from .ops_tuple import *
 from .ops_upsample import *
+from .pointwise import PointwiseGradient  # noqa: F401
 
 if not TYPE_CHECKING:  # a type checker follows the stars by itself
     __all__ = [name for key, module in sorted(vars().items()) if key.startswith("ops_") for name in module.__all__]

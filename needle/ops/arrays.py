@@ -13,7 +13,7 @@ from ..backend_ndarray.kernels import kernels
 from ..backend_ndarray.ndarray import NDArray
 from ..errors import DeviceError
 from ..types import promote
-from .shapes import NUMBER, broadcast_shape, number, replaced, total_dtype, without
+from .shapes import NUMBER, broadcast_shape, replaced, total_dtype, without
 
 
 def permute(x: Any, order: Sequence[int]) -> Any:
@@ -162,8 +162,3 @@ def flattened_rows(x: Any) -> Any:
 def copied(x: Any) -> Any:
     """The elements in memory of their own."""
     return x.copy() if isinstance(x, numpy.ndarray) else x._copy()
-
-
-def by_number(kernel: str, x: Any, scalar: Any) -> Any:
-    """Each element combined with a number, which is weak: it leaves the dtype alone where that has its kind."""
-    return getattr(kernels(x), kernel)(x, number(kernel, scalar, x.dtype))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from ..autograd import Tensor, TensorOp
-from ..backend_ndarray.kernels import kernels
+import numpy
+
+from ..autograd import Tensor
+from ..backend_ndarray.pointwise import pointwise
 from ..errors import DTypeError
 from ..types import Type
 from . import arrays
 from .operands import like
 from .ops_cast import promoted as cast_together
 from .ops_shape import sum_to
-from .shapes import broadcast_shape, elementwise, promoted
+from .pointwise import Pointwise, function, true_or_false
+from .shapes import broadcast_shape, promoted
 
 __all__ = [
     "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "NotEqual",
@@ -22,163 +26,92 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Equal(TensorOp):
+class Truth(Pointwise):
+    """y = whether a predicate holds of the elements: true or false, without gradient"""
+
+    def compute(self, *operands: Any) -> Any:
+        return arrays.truth(super().compute(*operands))
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        return (None,) * len(node.inputs)
+
+
+class Equal(Truth, name="equal", operands=2, result=true_or_false):
     """y = [a = b], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("equal", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).equal(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.equal
 
 
-@dataclass(frozen=True)
-class NotEqual(TensorOp):
+class NotEqual(Truth, name="not_equal", operands=2, result=true_or_false):
     """y = [a is not b], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("not_equal", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).not_equal(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.not_equal
 
 
-@dataclass(frozen=True)
-class Less(TensorOp):
+class Less(Truth, name="less", operands=2, result=true_or_false):
     """y = [a < b], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("less", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).less(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.less
 
 
-@dataclass(frozen=True)
-class LessEqual(TensorOp):
+class LessEqual(Truth, name="less_equal", operands=2, result=true_or_false):
     """y = [a <= b], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("less_equal", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).less_equal(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.less_equal
 
 
-@dataclass(frozen=True)
-class Greater(TensorOp):
+class Greater(Truth, name="greater", operands=2, result=true_or_false):
     """y = [a > b], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("greater", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).greater(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.greater
 
 
-@dataclass(frozen=True)
-class GreaterEqual(TensorOp):
+class GreaterEqual(Truth, name="greater_equal", operands=2, result=true_or_false):
     """y = [a >= b], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("greater_equal", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).greater_equal(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.greater_equal
 
 
-@dataclass(frozen=True)
-class LogicalAnd(TensorOp):
+class LogicalAnd(Truth, name="logical_and", operands=2, result=true_or_false):
     """y = [a and b, each being true where it is not 0], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("logical_and", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).logical_and(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.logical_and
 
 
-@dataclass(frozen=True)
-class LogicalOr(TensorOp):
+class LogicalOr(Truth, name="logical_or", operands=2, result=true_or_false):
     """y = [a or b, each being true where it is not 0], elementwise: true or false"""
 
-    def infer(self, a: Type, b: Type) -> Type:
-        return _truth(elementwise("logical_or", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return arrays.truth(kernels(a).logical_or(a, b))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return None, None
+    plain = numpy.logical_or
 
 
-@dataclass(frozen=True)
-class LogicalNot(TensorOp):
+class LogicalNot(Truth, name="logical_not", result=true_or_false):
     """y = [a = 0], elementwise: true or false"""
 
-    def infer(self, a: Type) -> Type:
-        return _truth(a)
-
-    def compute(self, a: Any) -> Any:
-        return arrays.truth(kernels(a).logical_not(a))
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return (None,)
+    plain = numpy.logical_not
 
 
-@dataclass(frozen=True)
-class Where(TensorOp):
+class Where(Pointwise, name="where", operands=3):
     """y = a where the mask is true (not 0), else b; all three broadcast"""
 
     def infer(self, mask: Type, a: Type, b: Type) -> Type:
         shape = broadcast_shape("where", broadcast_shape("where", mask.shape, a.shape), b.shape)
         return Type(shape, promoted(a.dtype, b.dtype))
 
-    def compute(self, mask: Any, a: Any, b: Any) -> Any:
+    def compute(self, *operands: Any) -> Any:
+        mask, a, b = operands
         a, b = arrays.aligned(a, b)
         mask, a = arrays.aligned(arrays.as_mask(mask, a), a)
         a, b = arrays.aligned(a, b)
-        return kernels(a).where(mask, a, b)
+        return pointwise("where", self.plain, mask, a, b)
+
+    def plain(self, mask: Any, a: Any, b: Any) -> Any:
+        return numpy.where(mask != 0, a, b)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         mask, a, b = node.inputs
         zero = like("where", out_grad, 0.0)
         da = sum_to(where(mask, out_grad, zero), a) if a.requires_grad else None
         return None, da, sum_to(where(mask, zero, out_grad), b) if b.requires_grad else None
-
-
-def _truth(x: Type) -> Type:
-    return Type(x.shape, "bool")
 
 
 def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
@@ -188,49 +121,21 @@ def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return (a, like("compare", a, b)) if isinstance(a, Tensor) else (like("compare", b, a), b)
 
 
-def equal(a: Any, b: Any) -> Tensor:
-    """[a = b], elementwise; one of the two may be a number or a numpy array."""
-    return Equal()(*_both(a, b))
+def _comparison(op: type[Pointwise], about: str) -> Callable[..., Tensor]:
+    """The function of an op of two operands, of which one may be a number or a numpy array."""
+    apply = function(op, f"{about}, elementwise; one of the two may be a number or a numpy array.")
+    return wraps(apply)(lambda a, b: apply(*_both(a, b)))
 
 
-def not_equal(a: Any, b: Any) -> Tensor:
-    """[a is not b]; true where either is NaN, elementwise; one of the two may be a number or a numpy array."""
-    return NotEqual()(*_both(a, b))
-
-
-def less(a: Any, b: Any) -> Tensor:
-    """[a < b], elementwise; one of the two may be a number or a numpy array."""
-    return Less()(*_both(a, b))
-
-
-def less_equal(a: Any, b: Any) -> Tensor:
-    """[a <= b], elementwise; one of the two may be a number or a numpy array."""
-    return LessEqual()(*_both(a, b))
-
-
-def greater(a: Any, b: Any) -> Tensor:
-    """[a > b], elementwise; one of the two may be a number or a numpy array."""
-    return Greater()(*_both(a, b))
-
-
-def greater_equal(a: Any, b: Any) -> Tensor:
-    """[a >= b], elementwise; one of the two may be a number or a numpy array."""
-    return GreaterEqual()(*_both(a, b))
-
-
-def logical_and(a: Any, b: Any) -> Tensor:
-    """[a and b], elementwise; one of the two may be a number or a numpy array."""
-    return LogicalAnd()(*_both(a, b))
-
-
-def logical_or(a: Any, b: Any) -> Tensor:
-    """[a or b], elementwise; one of the two may be a number or a numpy array."""
-    return LogicalOr()(*_both(a, b))
-
-
-def logical_not(x: Tensor) -> Tensor:
-    """[x = 0], elementwise: what was false is true."""
-    return LogicalNot()(x)
+equal = _comparison(Equal, "[a = b]")
+not_equal = _comparison(NotEqual, "[a is not b]; true where either is NaN")
+less = _comparison(Less, "[a < b]")
+less_equal = _comparison(LessEqual, "[a <= b]")
+greater = _comparison(Greater, "[a > b]")
+greater_equal = _comparison(GreaterEqual, "[a >= b]")
+logical_and = _comparison(LogicalAnd, "[a and b]")
+logical_or = _comparison(LogicalOr, "[a or b]")
+logical_not = function(LogicalNot, "[x = 0], elementwise: what was false is true.", "x")
 
 
 def where(mask: Tensor, a: Any, b: Any) -> Tensor:

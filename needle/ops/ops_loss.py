@@ -9,13 +9,16 @@ import numpy
 
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
+from ..backend_ndarray.plain.pointwise import floats
+from ..backend_ndarray.pointwise import pointwise
 from ..errors import NeedleError, ShapeError
 from ..types import Type
 from . import arrays
 from .composite import gradient_of, pullback
-from .ops_elementary import Clip
 from .ops_logarithmic import LogSumExp
+from .ops_mathematic import Clip
 from .ops_shape import reshape, sum_to, summation
+from .pointwise import Pointwise, floating, function
 from .shapes import NUMBER, PlainFields, elementwise, one_float, real
 
 __all__ = [
@@ -106,17 +109,11 @@ def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, .
     return losses if op.reduction == "none" else reshape(summation(losses, (0,)), shape)
 
 
-@dataclass(frozen=True)
-class SquaredDifference(TensorOp):
+class SquaredDifference(Pointwise, name="squared_difference", operands=2, result=floating, promotes=True):
     """y = (a - b)^2, of integers as floats"""
 
-    promotes = True
-
-    def infer(self, a: Type, b: Type) -> Type:
-        return real(elementwise("squared_difference", a, b))
-
-    def compute(self, a: Any, b: Any) -> Any:
-        return kernels(a).squared_difference(*arrays.aligned(a, b))
+    def plain(self, a: Any, b: Any) -> Any:
+        return (floats(a) - floats(b)) ** 2
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
@@ -124,16 +121,18 @@ class SquaredDifference(TensorOp):
         return sum_to(slope, a), sum_to(-slope, b) if b.requires_grad else None
 
 
-@dataclass(frozen=True)
-class SquaredDifferenceGradient(TensorOp):
+class SquaredDifferenceGradient(Pointwise, name="squared_difference_gradient", operands=3):
     """da = 2 g (a - b)"""
 
     def infer(self, g: Type, a: Type, b: Type) -> Type:
-        return elementwise("squared_difference_gradient", g, elementwise("squared_difference_gradient", a, b))
+        return elementwise(self.name, g, elementwise(self.name, a, b))
 
-    def compute(self, g: Any, a: Any, b: Any) -> Any:
-        a, b = arrays.aligned(a, b)
-        return kernels(a).squared_difference_gradient(g, a, b)
+    def compute(self, *operands: Any) -> Any:
+        g, a, b = operands
+        return pointwise(self.name, self.plain, g, *arrays.aligned(a, b))
+
+    def plain(self, g: Any, a: Any, b: Any) -> Any:
+        return 2 * g * (floats(a) - floats(b))
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         g, a, b = node.inputs
@@ -151,9 +150,8 @@ class Huber(PlainFields, TensorOp):
         return real(d)
 
     def compute(self, d: Any) -> Any:
-        k = kernels(d)
-        c = k.clip(d, -self.delta, self.delta)
-        return k.multiply(c, k.sub(d, k.multiply_scalar(c, 0.5)))
+        c = Clip(-self.delta, self.delta).compute(d)
+        return c * (d - c * 0.5)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return out_grad * Clip(-self.delta, self.delta)(node.inputs[0])
@@ -169,9 +167,7 @@ def cross_entropy(
     return CrossEntropy(smoothing, ignore_index, reduction)(logits, labels)
 
 
-def squared_difference(a: Tensor, b: Tensor) -> Tensor:
-    """(a - b)^2, elementwise."""
-    return SquaredDifference()(a, b)
+squared_difference = function(SquaredDifference, "(a - b)^2, elementwise.")
 
 
 def huber(d: Tensor, delta: float = 1.0) -> Tensor:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from ..autograd import Tensor, TensorOp
-from ..backend_ndarray.kernels import kernels
-from ..types import Type
-from .arrays import aligned, by_number
+from ..autograd import Tensor
+from ..backend_ndarray.plain import pointwise as plain
 from .ops_compare import equal, greater_equal, logical_and, logical_not, where
-from .ops_elementary import absolute
-from .ops_mathematic import add_scalar, log, mul_scalar
+from .ops_mathematic import absolute, add_scalar, log, mul_scalar
 from .ops_shape import sum_to
-from .shapes import PlainFields, elementwise, with_scalar
+from .pointwise import Pointwise, function
 
 __all__ = ["EWisePow", "PowerScalar", "power", "power_scalar"]
 
 
-@dataclass(frozen=True)
-class EWisePow(TensorOp):
+class EWisePow(Pointwise, name="power", operands=2, promotes=True):
     """y = a^b, elementwise; the gradient of b is 0 where a = 0 <= b, that of a is 0 where b = 0"""
 
-    promotes = True
-
-    def infer(self, a: Type, b: Type) -> Type:
-        return elementwise("power", a, b)
-
-    def compute(self, a: Any, b: Any) -> Any:
-        a, b = aligned(a, b)
-        return kernels(a).power(a, b)
+    def plain(self, a: Any, b: Any) -> Any:
+        return plain.power(a, b)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         a, b = node.inputs
@@ -37,17 +26,13 @@ class EWisePow(TensorOp):
         return da, sum_to(out_grad * node * log(_argument(a, b)), b) if b.requires_grad else None
 
 
-@dataclass(frozen=True)
-class PowerScalar(PlainFields, TensorOp):
+class PowerScalar(Pointwise, name="power_scalar"):
     """y = a^scalar, elementwise; the scalar may be zero, negative or a fraction"""
 
     scalar: float
 
-    def infer(self, a: Type) -> Type:
-        return with_scalar("power_scalar", a, self.scalar)
-
-    def compute(self, a: Any) -> Any:
-        return by_number("power_scalar", a, self.scalar)
+    def plain(self, a: Any, scalar: float) -> Any:
+        return plain.power(a, scalar)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (a,) = node.inputs
@@ -69,11 +54,5 @@ def _argument(a: Tensor, b: Tensor) -> Tensor:
     return where(logical_and(equal(a, 0), greater_equal(b, 0)), 1, a)
 
 
-def power(a: Tensor, b: Tensor) -> Tensor:
-    """a^b, elementwise."""
-    return EWisePow()(a, b)
-
-
-def power_scalar(a: Tensor, scalar: float) -> Tensor:
-    """a^scalar, elementwise."""
-    return PowerScalar(scalar)(a)
+power = function(EWisePow, "a^b, elementwise.")
+power_scalar = function(PowerScalar, "a^scalar, elementwise.")

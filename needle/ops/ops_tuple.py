@@ -12,6 +12,7 @@ from ..errors import DTypeError, IndexRangeError
 from ..grad_mode import switch
 from ..types import Type
 from . import arrays
+from .ops_mathematic import AddScalar
 from .shapes import PlainFields, with_scalar
 
 __all__ = ["FusedAddScalars", "MakeTensorTuple", "TupleGetItem", "fused_add_scalars", "make_tuple", "tuple_get_item"]
@@ -146,7 +147,7 @@ class FusedAddScalars(PlainFields, TensorTupleOp):
         return with_scalar("fused_add_scalars", a, self.c0), with_scalar("fused_add_scalars", a, self.c1)
 
     def compute(self, a: Any) -> Any:
-        return tuple(arrays.by_number("add_scalar", a, c) for c in (self.c0, self.c1))
+        return tuple(AddScalar(c).compute(a) for c in (self.c0, self.c1))
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         return out_grad[0] + out_grad[1]

@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
     sweep("tanh", 1.5, [](nd::Vec x) { return nd::tanh(x); }, [](double x) { return std::tanh(x); }, step);
     sweep("sigmoid", 2.5, [](nd::Vec x) { return nd::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, step);
     sweep("erf", 1.5, [](nd::Vec x) { return nd::erf(x); }, [](double x) { return std::erf(x); }, step);
-    sweep("softplus", 3, [](nd::Vec x) { return nd::softplus(x); },
+    sweep("log1p_exp", 3, [](nd::Vec x) { return nd::log1p_exp(x); },
           [](double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }, step);
     sweep("sqrt", 0.5, [](nd::Vec x) { return nd::square_root(x); }, [](double x) { return std::sqrt(x); }, step);
     powers();

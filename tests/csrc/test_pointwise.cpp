@@ -17,7 +17,7 @@ void maps() {
     for (int64_t n : {0, 1, 3, 4, 15, 16, 17, 63, 64, 1000, 100003}) {
         const std::vector<float> a = random_floats(n), b = random_floats(n);
         std::vector<float> y(a.size()), in_place = a;
-        nd::map(three_threads(), n, nd::Sub{}, y.data(), a.data(), b.data());
+        nd::map(three_threads(), n, nd::Subtract{}, y.data(), a.data(), b.data());
         nd::map(three_threads(), n, nd::Tanh{}, in_place.data(), in_place.data());
         for (std::size_t i = 0; i < y.size(); ++i) {
             CHECK(y[i] == a[i] - b[i], "element %d of %d", int(i), int(n));
@@ -142,12 +142,12 @@ void reductions() {
 void special_values() {
     const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
     for (float other : {0.0f, 1.0f, -inf, inf}) {
-        CHECK(std::isnan(nd::Max{}(nan, other)) && std::isnan(nd::Max{}(other, nan)), "the maximum of NaN and %g", other);
-        CHECK(std::isnan(nd::Max{}(nd::splat(nan), nd::splat(other))[0]), "the maximum of NaN and %g, as vectors", other);
+        CHECK(std::isnan(nd::Maximum{}(nan, other)) && std::isnan(nd::Maximum{}(other, nan)), "the maximum of NaN and %g", other);
+        CHECK(std::isnan(nd::Maximum{}(nd::splat(nan), nd::splat(other))[0]), "the maximum of NaN and %g, as vectors", other);
     }
     CHECK(std::isnan(nd::Relu{}(nan)), "relu of NaN");
-    CHECK(std::isnan(nd::Min{}(nan, 1.0f)) && std::isnan(nd::Min{}(1.0f, nan)), "the minimum of NaN");
-    CHECK(std::isnan(nd::Sign{}(nan)) && std::isnan(nd::Clip{0, 1}(nan)) && std::isnan(nd::Abs{}(nan)), "NaN stays");
+    CHECK(std::isnan(nd::Minimum{}(nan, 1.0f)) && std::isnan(nd::Minimum{}(1.0f, nan)), "the minimum of NaN");
+    CHECK(std::isnan(nd::Sign{}(nan)) && std::isnan(nd::Clip{0, 1}(nan)) && std::isnan(nd::Absolute{}(nan)), "NaN stays");
     CHECK(nd::Sign{}(-3.0f) == -1 && nd::Sign{}(0.0f) == 0 && nd::Sign{}(inf) == 1, "signs");
     CHECK(nd::LargerShare{}(2.0f, 1.0f) == 1 && nd::LargerShare{}(1.0f, 1.0f) == 0.5f && nd::LargerShare{}(1.0f, 2.0f) == 0, "shares");
     CHECK(nd::Softplus{}(-inf) == 0 && nd::Softplus{}(inf) == inf && nd::Gelu{}(inf) == inf, "at infinity");

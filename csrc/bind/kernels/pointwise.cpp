@@ -16,39 +16,28 @@ Nest<K> nest_of(const Loops& loops) {
     return nest;
 }
 
-// A functor that holds none, one or two numbers.
-template <class F>
-F with(Numbers s) {
-    if constexpr (std::is_empty<F>::value) return F{};
-    else if constexpr (sizeof(F) == sizeof(float)) return F{s.first};
-    else return F{s.first, s.second};
+template <class F, int Numbers>
+F with(const float* numbers) {
+    if constexpr (Numbers == 0) return F{};
+    else if constexpr (Numbers == 1) return F{numbers[0]};
+    else return F{numbers[0], numbers[1]};
 }
 
-template <class F>
-constexpr Map1 unary() {
-    return {[](const Executor& e, int64_t n, Numbers s, float* y, const float* x) { map(e, n, with<F>(s), y, x); },
-            [](const Executor& e, const Loops& loops, Numbers s, float* y, const float* x) {
-                map(e, nest_of<2>(loops), with<F>(s), y, x);
-            }};
+// Calls `use` with that many pointers.
+template <int Operands, class Use>
+ND_INLINE void spread(const float* const* x, Use&& use) {
+    if constexpr (Operands == 1) use(x[0]);
+    else if constexpr (Operands == 2) use(x[0], x[1]);
+    else use(x[0], x[1], x[2]);
 }
 
-template <class F>
-constexpr Map2 binary() {
-    return {[](const Executor& e, int64_t n, Numbers s, float* y, const float* a, const float* b) {
-                map(e, n, with<F>(s), y, a, b);
+template <class F, int Operands, int Numbers>
+constexpr PointwiseKernel entry() {
+    return {[](const Executor& e, int64_t n, const float* numbers, float* y, const float* const* x) {
+                spread<Operands>(x, [&](auto... p) { map(e, n, with<F, Numbers>(numbers), y, p...); });
             },
-            [](const Executor& e, const Loops& loops, Numbers s, float* y, const float* a, const float* b) {
-                map(e, nest_of<3>(loops), with<F>(s), y, a, b);
-            }};
-}
-
-template <class F>
-constexpr Map3 ternary() {
-    return {[](const Executor& e, int64_t n, float* y, const float* a, const float* b, const float* c) {
-                map(e, n, F{}, y, a, b, c);
-            },
-            [](const Executor& e, const Loops& loops, float* y, const float* a, const float* b, const float* c) {
-                map(e, nest_of<4>(loops), F{}, y, a, b, c);
+            [](const Executor& e, const Loops& loops, const float* numbers, float* y, const float* const* x) {
+                spread<Operands>(x, [&](auto... p) { map(e, nest_of<Operands + 1>(loops), with<F, Numbers>(numbers), y, p...); });
             }};
 }
 
@@ -58,16 +47,9 @@ void copy(const Executor& executor, const Loops& loops, float* y, const float* x
 
 }  // namespace
 
-#define ND_UNARY(name, functor) unary<functor>(),
-#define ND_BINARY(name, functor) binary<functor>(),
-#define ND_TERNARY(name, functor) ternary<functor>(),
+#define ND_ENTRY(name, functor, operands, numbers) entry<functor, operands, numbers>(),
 extern const PointwiseTable pointwise_table = {
-    {ND_UNARY_OPS(ND_UNARY)},
-    {ND_SCALAR_OPS(ND_UNARY)},
-    {ND_RANGE_OPS(ND_UNARY)},
-    {ND_BINARY_OPS(ND_BINARY)},
-    {ND_BINARY_RANGE_OPS(ND_BINARY)},
-    {ND_TERNARY_OPS(ND_TERNARY)},
+    {ND_POINTWISE(ND_ENTRY)},
     {reduce_scratch, reduce<SumFold>},
     {reduce_scratch, reduce<MaxFold>},
     {reduce_scratch, reduce<MinFold>},

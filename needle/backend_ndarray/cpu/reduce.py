@@ -5,7 +5,7 @@ from __future__ import annotations
 from needle.backend_ndarray.arithmetic import Axes, reduce
 from needle.backend_ndarray.ndarray import NDArray
 
-from .pointwise import map2, map_scalar
+from .. import ndarray_backend_cpu as compiled
 
 
 def sum(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
@@ -26,7 +26,7 @@ def min(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
 def _each(total: NDArray, x: NDArray, correction: float = 0) -> NDArray:
     """A sum / (how many elements of x went into each - correction); NaN of none."""
     count = (x.size // total.size if total.size else 1) - correction
-    return map_scalar("div", total, count) if count > 0 else map_scalar("mul", total, float("nan"))
+    return compiled.divide_scalar(total, count) if count > 0 else compiled.mul_scalar(total, float("nan"))
 
 
 def mean(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
@@ -36,11 +36,11 @@ def mean(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
 
 def var(x: NDArray, axes: Axes = None, keepdims: bool = False, correction: float = 0) -> NDArray:
     """y = the sum over the axes of (x - mean)^2 / (how many elements there are - correction)"""
-    away = map2("squared_difference", x, mean(x, axes, True).broadcast_to(x.shape))
+    away = compiled.squared_difference(x, mean(x, axes, True).broadcast_to(x.shape))
     return _each(sum(away, axes, keepdims), x, correction)
 
 
 def extremum_gradient(g: NDArray, x: NDArray, y: NDArray, axes: Axes) -> NDArray:
     """dx = g / k where x = y, of which there are k along the axes; else 0. g and y have size 1 there."""
-    taken = map2("eq", x, y.broadcast_to(x.shape))
-    return map2("mul", taken, map2("div", g, sum(taken, axes, True)).broadcast_to(x.shape))
+    taken = compiled.equal(x, y.broadcast_to(x.shape))
+    return compiled.multiply(taken, compiled.divide(g, sum(taken, axes, True)).broadcast_to(x.shape))
