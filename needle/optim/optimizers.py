@@ -24,7 +24,7 @@ class Optimizer(Stateful):
     """
 
     kept: tuple[str, ...] = ()  # the attributes that hold one array for each parameter: its state between steps
-    counts = ("t",)
+    counts: tuple[str, ...] = ("t",)
     settings: tuple[str, ...] = ("lr",)
     t = 0
     lr: float

@@ -58,7 +58,8 @@ class Schedule(Stateful):
     `load_state_dict` sets the optimizer's rate: load the optimizer's state before.
     """
 
-    counts, settings = ("taken",), ("peak",)
+    counts: tuple[str, ...] = ("taken",)
+    settings: tuple[str, ...] = ("peak",)
 
     def __init__(self, optimizer: Any, steps: int, *, warmup: int = 0, peak: float | None = None) -> None:
         where = type(self).__name__

@@ -25,7 +25,7 @@ class TrainStep(Stateful):
     the weights after each update. A subclass that overrides `loss(*batch)` trains on anything else.
     """
 
-    settings = ("clip_norm",)
+    settings: tuple[str, ...] = ("clip_norm",)
 
     def __init__(
         self,

@@ -12,8 +12,9 @@ import pytest
 import zoo
 from needle.data.datasets.cifar10_dataset import read_cifar10
 from needle.errors import DataError, NeedleError
-from zoo import evaluate, muon, registry, train
+from zoo import evaluate, registry, train
 from zoo.datasets import Split
+from zoo.recipes import muon
 
 IMAGES = 384
 
@@ -115,7 +116,7 @@ def test_the_schedule_rises_and_falls() -> None:
 
 
 def test_what_was_set_by_hand_belongs_to_the_state_of_the_step(resnet9: registry.Entry) -> None:
-    steps = [resnet9.recipe.step(resnet9.build(**resnet9.tiny.model), 10) for _ in range(2)]
+    steps = [resnet9.recipe.step(resnet9.make(**resnet9.tiny.model), 10) for _ in range(2)]
     steps[0].muon.momentum, steps[0].adam.weight_decay, steps[0].adam.beta2 = 0.5, 0.25, 0.9
     steps[1].load_state_dict(steps[0].state_dict())
     assert (steps[1].muon.momentum, steps[1].adam.weight_decay, steps[1].adam.beta2) == (0.5, 0.25, 0.9)
