@@ -36,17 +36,18 @@ def freeze_command(source: str, output: Path, weights: Path | None) -> Answer:
 
 
 def frozen(model: Any, source: str) -> Graph:
-    """The graph of a module that says what it takes, by an image in its `card` or by `example()`, with its card."""
+    """The graph of a module that says what it takes, by `example()` or by an image in its `card`, with its card."""
     card = getattr(model, "card", None) or {}
     image = image_of(card)
-    if image is not None:
+    if hasattr(model, "example"):
+        example = model.example()
+    elif image is not None:
         example = Type((1, image.channels, image.height, image.width))
-        graph = freeze(model, example, input_names=["image"], output_names=["logits"])
-    elif hasattr(model, "example"):
-        graph = freeze(model, model.example())
     else:
         lacks = "has neither a card with an image input nor an example()"
         raise DeployError(f"[freeze] '{source}' {lacks}; use deploy.freeze")
+    inputs, outputs = (["image"], ["logits"]) if image is not None else (None, None)
+    graph = freeze(model, example, input_names=inputs, output_names=outputs)
     return Graph(graph.inputs, graph.outputs, card)
 
 

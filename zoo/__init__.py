@@ -2,19 +2,15 @@
 
 from deploy.card import Image
 
-from . import airnet as airnet  # each registers its models
-from . import dcgan as dcgan
-from . import gpt as gpt
-from . import lstm as lstm
-from . import resnet as resnet
+from . import models as models  # which registers them
 from .base import Model, UntrainedWarning
-from .classify import Classification, NesterovRecipe
 from .datasets import Split
-from .recipe import Data, Recipe, Step
+from .image_classifier import ImageClassifier
+from .language_model import LanguageModel
+from .recipes.base import Data, Recipe, Step
+from .recipes.classification import Classification, NesterovRecipe
 from .registry import Entry, Tiny, ZooError, entry, load, model, names
 from .signature import Labels, Latent, Text
-from .text import LanguageModel
-from .vision import ImageClassifier
 
 __all__ = [
     "Classification", "Data", "Entry", "Image", "ImageClassifier", "Labels", "LanguageModel", "Latent", "Model",

@@ -8,14 +8,15 @@ from typing import Any
 
 from needle.commands import Answer, write
 
+from .base import Model
 from .card import render, shown
-from .dcgan import DCGAN
 from .evaluate import evaluate, measure
+from .image_classifier import ImageClassifier
+from .language_model import LanguageModel
+from .models.dcgan import DCGAN
 from .pictures import save_grid
-from .registry import Model, ZooError, entry, load, names
-from .text import LanguageModel
+from .registry import ZooError, entry, load, names
 from .train import train
-from .vision import ImageClassifier
 
 
 def list_command(args: argparse.Namespace) -> Answer:

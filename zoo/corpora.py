@@ -11,20 +11,6 @@ from needle.data.download import dataset_folder
 from needle.data.text import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
 from needle.errors import DataError
 
-# The characters of Tiny Shakespeare.
-SHAKESPEARE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-SHAKESPEARE_DATA = (
-    "Tiny Shakespeare (Karpathy 2015), 1.1 million characters of his plays: trained on the first nine tenths, measured "
-    "on the last one"
-)
-NOVELS_DATA = (
-    "five novels of Project Gutenberg (War and Peace, Moby-Dick, Great Expectations, A Tale of Two Cities, Pride and "
-    "Prejudice), 6.9 million characters: trained on the first 95 % of each, measured on the rest"
-)
-SHAKESPEARE_LICENCE = "MIT (code and weights); Shakespeare's text is in the public domain"
-
 
 class Texts(NamedTuple):
     """The text to train on, and the text to measure on."""

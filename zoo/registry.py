@@ -20,9 +20,9 @@ from needle import nn
 from needle.errors import NeedleError
 from needle.weights import read_safetensors
 
-from .base import Model as Model
-from .base import checksum
-from .recipe import Recipe
+from .base import Model, checksum
+from .image_classifier import ImageClassifier
+from .recipes.base import Recipe
 from .signature import Labels, Spec
 
 HERE = Path(__file__).resolve().parent
@@ -84,17 +84,20 @@ class Entry:
     home: Path = HERE
 
     def make(self, **config: Any) -> Model:
-        """The model, untrained. A plain network from images to labels becomes an `ImageClassifier`.
+        """The model, untrained, with its card and device unless the builder has given it others.
 
-        Raises ZooError if the builder gives any other plain module.
+        A plain network from images to labels becomes an `ImageClassifier`. Raises ZooError if the builder gives any
+        other plain module.
         """
-        built = self.build(**config)
+        built, device = self.build(**config), config.get("device")
         if isinstance(built, Model):
+            if not built.card:
+                built.card = self.card()
+            if built.device is None:
+                built.device = device
             return built
         if isinstance(built, nn.Module) and isinstance(self.input, Image) and isinstance(self.output, Labels):
-            from .vision import ImageClassifier  # which is a Model itself
-
-            return ImageClassifier(built, self.card(), config.get("device"))
+            return ImageClassifier(built, self.card(), device)
         raise ZooError(
             f"[{self.name}] the builder must return a zoo.Model, or a module from an Image to Labels, got "
             f"{type(built).__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,3 +57,18 @@ class Latent:
 
     def __str__(self) -> str:
         return f"latent vector of {self.size} draws from N(0, 1)"
+
+
+TRACED = 16  # how many ids of a text without bound a model is traced with
+
+
+def shape_of(spec: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The axes, after that of the batch, of the input that a card's entry `spec` describes; None if it does not say."""
+    match spec:
+        case {"kind": "image", "channels": int(channels), "height": int(height), "width": int(width)}:
+            return channels, height, width
+        case {"kind": "text", "context": int() | None as context}:
+            return (context or TRACED,)
+        case {"kind": "latent", "size": int(size)}:
+            return (size,)
+    return None

@@ -19,9 +19,10 @@ from needle.optim.settings import whole
 from needle.training import fit
 from needle.weights import atomic_write, save_safetensors
 
+from .base import Model
 from .card import shown
-from .recipe import Recipe
-from .registry import HERE, Entry, Model, Run, ZooError
+from .recipes.base import Recipe
+from .registry import HERE, Entry, Run, ZooError
 
 
 def train(

@@ -11,10 +11,11 @@ import numpy
 from .. import reprs
 from ..autograd import Tensor
 from ..errors import NeedleError
-from .settings import fraction, loaded_settings, parameters, saved_settings
+from .settings import fraction, parameters
+from .state import State, Stateful, copies, like
 
 
-class WeightAverage:
+class WeightAverage(Stateful):
     """a = decay a + (1 - decay) p for each tensor p, with a = p at first.
 
     Give it the running statistics along with the parameters where those are to be averaged too, and give it to a
@@ -22,6 +23,8 @@ class WeightAverage:
     Raises ValueError for a decay outside [0, 1).
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
     """
+
+    settings = ("decay",)
 
     def __init__(self, tensors: Iterable[Tensor], decay: float = 0.999) -> None:
         self.tensors = parameters("WeightAverage", tensors)
@@ -47,15 +50,10 @@ class WeightAverage:
         finally:
             self._set(own)
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """Copies of the averages by their places, and the decay."""
-        averages = {str(i): numpy.array(average.numpy()) for i, average in enumerate(self.average)}
-        return averages | saved_settings(self, ("decay",))
+    def _arrays(self) -> State:
+        return copies((str(i), average) for i, average in enumerate(self.average))
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken. Raises NeedleError when the averages are those of other tensors."""
-        settings = loaded_settings(self, ("decay",), state)
-        arrays = {key: array for key, array in state.items() if key not in settings}
+    def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
         given = {key: numpy.shape(array) for key, array in arrays.items()}
         needed = {str(i): tuple(tensor.shape) for i, tensor in enumerate(self.tensors)}
         for key in [*needed, *given]:
@@ -63,11 +61,8 @@ class WeightAverage:
                 raise NeedleError(
                     f"[WeightAverage] average {key} needs shape {needed.get(key)}, the state has {given.get(key)}"
                 )
-        self.average = [
-            Tensor(numpy.array(arrays[str(i)]), device=x.device, dtype=x.dtype, requires_grad=False)
-            for i, x in enumerate(self.tensors)
-        ]
-        self.decay = settings.get("decay", self.decay)
+        super()._restore(numbers, {})
+        self.average = [like(tensor, arrays[str(i)]) for i, tensor in enumerate(self.tensors)]
 
     def _set(self, values: list[Tensor]) -> None:
         for tensor, value in zip(self.tensors, values, strict=True):

@@ -14,7 +14,8 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
 from ..ops import clip
 from .norms import is_finite, norm
-from .settings import number, parameters, stored
+from .settings import number, parameters
+from .state import State, Stateful, copies, like
 
 ADVICE = "; are the inputs finite? Else try a smaller learning rate or a longer warm-up"
 
@@ -52,13 +53,15 @@ def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
             param.grad = clip(param.grad.detach(), -max_value, max_value)
 
 
-class GradientAccumulator:
+class GradientAccumulator(Stateful):
     """g = sum of w_i g_i / sum of w_i over several backwards, each of which overwrites `.grad`.
 
     For each micro-batch: backward, then `add(weight)`; at last `assign()` puts the mean into `.grad` of the parameters,
     for the optimizer. With a loss that is a mean over its batch, and the sizes of the micro-batches as weights (or all
     of one size), that is the gradient of one batch of them all. A parameter without a gradient counts as zero.
     """
+
+    counts = ("weight",)
 
     def __init__(self, params: Iterable[Tensor]) -> None:
         self.params = parameters("GradientAccumulator", params)
@@ -90,25 +93,16 @@ class GradientAccumulator:
             param.grad = total if total is None or self.weight == 1 else total * (1 / self.weight)
         self.sums, self.weight = {}, 0.0
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """What was added so far, as named numpy arrays."""
-        sums = {str(i): numpy.array(self.sums[p].numpy()) for i, p in enumerate(self.params) if p in self.sums}
-        return sums | {"weight": numpy.array(self.weight)}
+    def _arrays(self) -> State:
+        return copies((str(i), self.sums[param]) for i, param in enumerate(self.params) if param in self.sums)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken. Raises NeedleError when the sums are those of other parameters."""
-        weight = stored("GradientAccumulator", state, "weight")
+    def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
         params = {str(i): param for i, param in enumerate(self.params)}
-        sums = {key: array for key, array in state.items() if key != "weight"}
-        for key, array in sums.items():
+        for key, array in arrays.items():
             if key not in params or tuple(params[key].shape) != numpy.shape(array):
                 raise NeedleError(f"[GradientAccumulator] sum {key} of shape {numpy.shape(array)} fits no parameter")
-        self.weight = weight
-        self.sums = {params[key]: _like(params[key], array) for key, array in sums.items()}
-
-
-def _like(param: Tensor, array: Any) -> Tensor:
-    return Tensor(numpy.array(array), device=param.device, dtype=param.dtype, requires_grad=False)
+        super()._restore(numbers, {})
+        self.sums = {params[key]: like(params[key], array) for key, array in arrays.items()}
 
 
 def _by_kind(tensors: Sequence[Tensor]) -> list[list[Any]]:

@@ -12,10 +12,11 @@ from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 from .gradients import clip_grad_norm
-from .settings import fraction, loaded_settings, parameters, positive, saved_settings, stored
+from .settings import fraction, parameters, positive
+from .state import State, Stateful, like
 
 
-class Optimizer:
+class Optimizer(Stateful):
     """Updates `params` from their `grad`; parameters without a gradient are left alone.
 
     Raises NeedleError for an empty list, one that holds anything but Tensors or one of them twice, and SettingError for
@@ -23,7 +24,8 @@ class Optimizer:
     """
 
     kept: tuple[str, ...] = ()  # the attributes that hold one array for each parameter: its state between steps
-    settings: tuple[str, ...] = ("lr",)  # the attributes that are numbers which someone may change between steps
+    counts: tuple[str, ...] = ("t",)
+    settings: tuple[str, ...] = ("lr",)
     t = 0
     lr: float
 
@@ -43,38 +45,27 @@ class Optimizer:
         for param in self.params:
             param.grad = None
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """What the next step depends on besides the parameters, settings too, as named numpy arrays."""
-        arrays = {
+    def _arrays(self) -> State:
+        return {
             f"{name}.{i}": numpy.array(_as_numpy(getattr(self, name)[param]))
             for name in self.kept
             for i, param in enumerate(self.params)
             if param in getattr(self, name)
         }
-        return arrays | {"t": numpy.array(self.t)} | saved_settings(self, self.settings)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken, with the settings of then where the state has them.
-
-        Raises NeedleError when the state is that of another optimizer.
-        """
-        steps, settings = int(stored(type(self).__name__, state, "t")), loaded_settings(self, self.settings, state)
-        arrays = {key: array for key, array in state.items() if key != "t" and key not in settings}
+    def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
         names = {f"{name}.{i}": (name, param) for name in self.kept for i, param in enumerate(self.params)}
         for key, array in arrays.items():
             if key not in names or tuple(names[key][1].shape) != numpy.shape(array):
                 raise NeedleError(
                     f"[{type(self).__name__}] state {key} of shape {numpy.shape(array)} fits no parameter"
                 )
-        self.t = steps
+        super()._restore(numbers, {})
         for name in self.kept:
             setattr(self, name, {})
-        for name, value in settings.items():
-            setattr(self, name, value)
         for key, array in arrays.items():
             name, param = names[key]
-            own = Tensor(numpy.array(array), device=param.device, dtype=param.dtype)
-            getattr(self, name)[param] = own.realize_cached_data()
+            getattr(self, name)[param] = like(param, array).realize_cached_data()
 
     def _pairs(self) -> list[tuple[Tensor, Any, Any]]:
         """(parameter, its array, its gradient's array) of those that have a gradient.

@@ -11,7 +11,8 @@ import numpy
 from .. import reprs
 from ..errors import NeedleError, SettingError
 from ..types import INTEGERS, plain_number
-from .settings import loaded_settings, number, saved_settings, stored
+from .settings import number
+from .state import LOWEST, State, Stateful, stored
 
 
 def cosine(step: int, steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> float:
@@ -49,12 +50,16 @@ def linear(step: int, steps: int, peak: float, final: float = 0.0, warmup: int =
     return peak + (final - peak) * min(1.0, (step - warmup) / max(1, steps - warmup))
 
 
-class Schedule:
+class Schedule(Stateful):
     """The learning rate of an optimizer's update number k is `rate(k)`, k = 0 ... steps - 1.
 
     Making a schedule sets `optimizer.lr` to rate(0); `step()`, once after each update, sets it to that of the next.
     `peak` is the rate that the optimizer has now unless it is given. Raises SettingError for impossible steps.
+    `load_state_dict` sets the optimizer's rate: load the optimizer's state before.
     """
+
+    counts: tuple[str, ...] = ("taken",)
+    settings: tuple[str, ...] = ("peak",)
 
     def __init__(self, optimizer: Any, steps: int, *, warmup: int = 0, peak: float | None = None) -> None:
         where = type(self).__name__
@@ -99,22 +104,17 @@ class Schedule:
                 "give it as many steps as there are updates, epochs * len(loader) where each batch is one"
             )
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """How many updates were made, the peak, and the coming update's rate where that was set by hand."""
-        state = {"taken": numpy.array(self.taken), **saved_settings(self, ("peak",))}
-        return state if self.optimizer.lr == self.lr else state | saved_settings(self.optimizer, ("lr",))
+    def _arrays(self) -> State:
+        """The coming update's rate where that was set by hand."""
+        return {} if self.optimizer.lr == self.lr else {"lr": numpy.array(float(self.optimizer.lr))}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken, with the peak of then: this sets the optimizer's rate.
-
-        Load the optimizer's state before. Raises NeedleError when the schedule is too short for that.
-        """
+    def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
         where = type(self).__name__
-        taken, settings = int(stored(where, state, "taken")), loaded_settings(self, ("peak", "lr"), state)
-        if taken > self.steps:
-            raise NeedleError(f"[{where}] a schedule of {self.steps} steps cannot go on after step {taken}")
-        self.taken, self.peak = taken, settings.get("peak", self.peak)
-        self.optimizer.lr = settings.get("lr", self.lr)
+        if numbers["taken"] > self.steps:
+            raise NeedleError(f"[{where}] a schedule of {self.steps} steps cannot go on after step {numbers['taken']}")
+        by_hand = stored(where, arrays, "lr", LOWEST) if "lr" in arrays else None
+        super()._restore(numbers, {})
+        self.optimizer.lr = self.lr if by_hand is None else by_hand
 
 
 class CosineSchedule(Schedule):

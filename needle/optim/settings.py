@@ -1,9 +1,9 @@
-"""What comes from a caller or from a file, checked."""
+"""What comes from a caller, checked."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy
@@ -56,26 +56,3 @@ def number(where: str, name: str, value: Any) -> float:
     if not isinstance(found, NUMBERS):
         raise SettingError(f"[{where}] {name} must be a number, got {type(value).__name__}")
     return found  # type: ignore[return-value]
-
-
-def stored(where: str, state: Mapping[str, Any], name: str, low: float = 0) -> float:
-    """The number `name` of a state. Raises NeedleError unless it is there, one, finite and at least `low`."""
-    if name not in state:
-        raise NeedleError(f"[{where}] the state lacks {name!r}")
-    array = numpy.asarray(state[name])
-    if array.shape != () or array.dtype.kind not in "iuf" or not low <= array < math.inf:
-        needed = f"one number from {low} on" if low == 0 else "one finite number"
-        raise NeedleError(f"[{where}] {name} of the state must be {needed}, got {array}")
-    return float(array)
-
-
-def saved_settings(owner: Any, names: Iterable[str]) -> dict[str, numpy.ndarray]:
-    """The attributes `names` as numbers of a state, those that the owner has."""
-    return {name: numpy.array(float(getattr(owner, name))) for name in names if hasattr(owner, name)}
-
-
-def loaded_settings(owner: Any, names: Iterable[str], state: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the attributes `names` in a state; one from before they belonged to states may lack them."""
-    lowest = -numpy.finfo(float).max
-    found = {name: stored(type(owner).__name__, state, name, lowest) for name in names if name in state}
-    return {name: bool(x) if isinstance(getattr(owner, name, None), bool) else x for name, x in found.items()}

@@ -6,19 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy
-
 from .. import reprs
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
 from ..nn import Module
 from ..optim import GradientAccumulator, Optimizer, WeightAverage, clip_grad_norm
-from ..optim.settings import loaded_settings
-
-State = dict[str, numpy.ndarray]
+from ..optim.state import Stateful
 
 
-class TrainStep:
+class TrainStep(Stateful):
     """`step(*inputs, target)` is one update on loss_fn(model(*inputs), target); {"loss": its value before it, ...}.
 
     A loss that is not finite is returned without an update, and `fit` stops there. Gradients are clipped to the norm
@@ -28,6 +24,8 @@ class TrainStep:
     `optimizer` and `schedule` may be one each or lists of them, stepped in order. `average` (a WeightAverage) takes in
     the weights after each update. A subclass that overrides `loss(*batch)` trains on anything else.
     """
+
+    settings: tuple[str, ...] = ("clip_norm",)
 
     def __init__(
         self,
@@ -104,35 +102,13 @@ class TrainStep:
         self.model.eval()
 
     def _parts(self) -> dict[str, Any]:
-        """What has a state of its own, by the prefix of its names."""
         parts: dict[str, Any] = {"model": self.model}
         parts |= {f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)}
         parts |= {f"schedule{i}": schedule for i, schedule in enumerate(self.schedules)}  # after their optimizers
         parts |= {"average": self.average} if self.average is not None else {}
         return parts | ({"sums": self.sums} if self.accumulate > 1 else {})
 
-    def state_dict(self) -> State:
-        """Copies of all that the next step depends on, as named arrays: the optimizers' settings too."""
-        arrays = {
-            f"{prefix}.{name}": array
-            for prefix, part in self._parts().items()
-            for name, array in part.state_dict().items()
-        }
-        return arrays | {"clip_norm": numpy.array(self.clip_norm or 0.0)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken. Raises NeedleError when it is the state of another step."""
-        parts = self._parts()
-        states: dict[str, State] = {prefix: {} for prefix in parts}
-        settings = loaded_settings(self, ("clip_norm",), state)
-        for key, array in state.items():
-            if key in settings:
-                continue
-            prefix, _, name = key.partition(".")
-            if prefix not in parts:
-                raise NeedleError(f"[TrainStep] the state has {key!r}, but this step consists of {', '.join(parts)}")
-            states[prefix][name] = array
-        for prefix, part in parts.items():
-            part.load_state_dict(states[prefix])
-        if settings:
-            self.clip_norm = settings["clip_norm"] or None
+    def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
+        if "clip_norm" in numbers:
+            numbers["clip_norm"] = numbers["clip_norm"] or None  # 0 in a state: no clipping
+        super()._restore(numbers, arrays)

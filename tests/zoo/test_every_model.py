@@ -21,11 +21,11 @@ from deploy.passes import optimize
 from needle.weights import load_safetensors
 from tests import goldens
 from zoo import Entry, card
-from zoo.dcgan import DCGAN
+from zoo.image_classifier import ImageClassifier
+from zoo.language_model import LanguageModel
+from zoo.models.dcgan import DCGAN
 from zoo.registry import HERE
-from zoo.text import LanguageModel
 from zoo.train import train
-from zoo.vision import ImageClassifier
 
 SEED = goldens.SEED
 REASONS = tuple(row.reason for row in CALLS.values() if isinstance(row, Refused))
@@ -66,6 +66,39 @@ def test_it_is_trained_to_the_bytes_it_always_was(entry: Entry, model: zoo.Model
 
 def test_the_names_in_its_files_stay(entry: Entry) -> None:
     assert goldens.layout(entry.name) == goldens.golden("layouts")[entry.name]
+
+
+ADAM = {"beta1", "beta2", "eps", "lr", "m", "t", "v", "weight_decay"}
+MUON = {"decay", "lr", "momentum", "t", "u"}
+NESTEROV = {"lr", "momentum", "nesterov", "t", "u", "weight_decay"}
+
+
+def parts(*optimizers: set[str]) -> dict[str, set[str]]:
+    """The names in the state of a TrainStep besides its model's, by their first words."""
+    schedules = {f"schedule{i}": {"peak", "taken"} for i in range(len(optimizers))}
+    return {f"optimizer{i}": names for i, names in enumerate(optimizers)} | schedules | {"clip_norm": {""}}
+
+
+PARTS = {
+    "airnet": parts(MUON, NESTEROV, NESTEROV),
+    "dcgan": {"generator": ADAM, "discriminator": ADAM},
+    "gpt-char": parts(ADAM, ADAM),
+    "gpt-novels": parts(ADAM, ADAM, MUON),
+    "lstm-char": parts(ADAM, ADAM),
+    "lstm-ptb": parts(ADAM, ADAM),
+    "resnet20": parts(NESTEROV),
+    "resnet9": {"muon": MUON, "adam": ADAM, "done": {""}},
+    "resnet9-dawn": parts(NESTEROV),
+}
+
+
+def test_the_names_in_its_checkpoints_stay(entry: Entry, folder: Path) -> None:
+    found: dict[str, set[str]] = {}
+    for name in load_safetensors(folder / "checkpoint.safetensors"):
+        if name.startswith("step.") and not name.startswith("step.model."):
+            part, _, rest = name.removeprefix("step.").partition(".")
+            found.setdefault(part, set()).add(rest.partition(".")[0])
+    assert found == PARTS[entry.name]
 
 
 def test_its_program_stays(entry: Entry) -> None:

@@ -12,12 +12,12 @@ import needle as ndl
 import zoo
 from needle import nn
 from needle.errors import DataError, ShapeError
-from zoo.adversarial import held
-from zoo.airnet import Whitening, conv
 from zoo.datasets import bars, images
-from zoo.dcgan import Discriminator, Generator
+from zoo.models.airnet import Whitening, conv
+from zoo.models.dcgan import Discriminator, Generator
+from zoo.models.resnet import CifarResNet, Shortcut
 from zoo.pictures import grid, save_grid
-from zoo.resnet import CifarResNet, Shortcut
+from zoo.recipes.adversarial import held
 
 pytestmark = pytest.mark.both_modes
 

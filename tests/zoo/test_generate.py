@@ -9,7 +9,7 @@ import zoo
 from needle.data.text import BPETokenizer, CharTokenizer, WordTokenizer
 from needle.errors import DataError
 from zoo.generate import GenerationError, Sampling, until
-from zoo.text import LanguageModel
+from zoo.language_model import LanguageModel
 
 pytestmark = pytest.mark.both_modes
 LOGITS = np.log(np.array([0.5, 0.2, 0.2, 0.06, 0.04]))

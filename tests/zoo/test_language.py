@@ -10,12 +10,13 @@ from needle import data
 from needle.data.text import CharTokenizer
 from needle.errors import DataError, NeedleError, ShapeError
 from needle.nn.state import named_tensors
-from zoo.corpora import SHAKESPEARE, made_up, texts, tokenizer_of
+from zoo.corpora import made_up, texts, tokenizer_of
 from zoo.generate import Sampling
-from zoo.gpt import GPT
-from zoo.language import CarryingStep, ColumnRecipe, WindowRecipe, next_token_loss
-from zoo.lstm import RecurrentLM
-from zoo.text import ids_tensor
+from zoo.language_model import ids_tensor
+from zoo.models.gpt import GPT
+from zoo.models.lstm import RecurrentLM
+from zoo.models.shakespeare import CHARACTERS
+from zoo.recipes.language import CarryingStep, ColumnRecipe, WindowRecipe, next_token_loss
 
 pytestmark = pytest.mark.both_modes
 TOKENIZER = CharTokenizer("\n abcdefgh")
@@ -23,7 +24,7 @@ CONTEXT = 12
 
 
 def gpt(**options: Any) -> GPT:
-    model = GPT(TOKENIZER, {}, **{"context": CONTEXT, "width": 24, "layers": 2, "heads": 3, **options})
+    model = GPT(TOKENIZER, **{"context": CONTEXT, "width": 24, "layers": 2, "heads": 3, **options})
     for parameter in model.parameters():  # so that the next token is not just the most frequent one
         parameter.data = parameter.data * 4
     model.eval()
@@ -31,7 +32,7 @@ def gpt(**options: Any) -> GPT:
 
 
 def lstm(**options: Any) -> RecurrentLM:
-    model = RecurrentLM(TOKENIZER, {}, **{"width": 16, "hidden": 16, "layers": 2, **options})
+    model = RecurrentLM(TOKENIZER, **{"width": 16, "hidden": 16, "layers": 2, **options})
     model.eval()
     return model
 
@@ -81,7 +82,7 @@ def test_greedy_text_is_not_constant() -> None:
 
 
 def test_gpt_starts_as_gpt_2_does() -> None:
-    model = GPT(TOKENIZER, {}, context=64, width=96, layers=3, heads=2, tied=False)
+    model = GPT(TOKENIZER, context=64, width=96, layers=3, heads=2, tied=False)
     block = model.blocks[1]
     for weight, std in (
         (model.embedding.weight, 0.02), (model.positions.weight, 0.02), (model.head.weight, 0.02),
@@ -125,7 +126,7 @@ def test_what_models_refuse() -> None:
 def test_the_state_is_carried_within_an_epoch() -> None:
     recipe = ColumnRecipe(batch=2, rows=3)
     sets = recipe.generated()
-    model = RecurrentLM(sets.config["tokenizer"], {}, width=8, hidden=8, layers=1)
+    model = RecurrentLM(sets.config["tokenizer"], width=8, hidden=8, layers=1)
     step, ids = recipe.step(model, 10), sets.train[:20]
     assert isinstance(step, CarryingStep)
     batches = list(data.TextColumns(ids, 2, 3))
@@ -140,16 +141,16 @@ def test_the_state_is_carried_within_an_epoch() -> None:
     losses = [float(each.loss(*batches[2]).numpy().item()) for each in (step, fresh)]
     assert losses[0] == losses[1]
     step.eval()  # the end of an epoch
-    assert step.carried.state is None
+    assert step.carried is None
 
 
 @pytest.mark.parametrize("recipe", [WindowRecipe(batch=3), ColumnRecipe(batch=3, rows=5)])
 def test_the_metric_is_the_mean_over_the_text(recipe: Any) -> None:
     sets = recipe.generated()
     if isinstance(recipe, WindowRecipe):
-        model: Any = GPT(sets.config["tokenizer"], {}, context=7, width=8, layers=1, heads=2)
+        model: Any = GPT(sets.config["tokenizer"], context=7, width=8, layers=1, heads=2)
     else:
-        model = RecurrentLM(sets.config["tokenizer"], {}, width=8, hidden=8, layers=1)
+        model = RecurrentLM(sets.config["tokenizer"], width=8, hidden=8, layers=1)
     model.eval()
     ids, losses = sets.test[: 3 * 7 * 2 + 1], []
     if isinstance(recipe, WindowRecipe):
@@ -199,4 +200,4 @@ def test_texts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="tokens are characters, words or bpe with a vocabulary, got 'bpe' with None"):
         tokenizer_of("bpe", "", None)
     assert set(made_up().test) <= set(made_up().train)
-    assert len(SHAKESPEARE) == 65
+    assert len(CHARACTERS) == 65

@@ -16,7 +16,7 @@ def test_steps_and_loaders(name: str) -> None:
     entry = zoo.entry(name)
     recipe = replace(entry.recipe, **entry.tiny.recipe)
     sets = recipe.generated()
-    model: Any = entry.build(**{**entry.tiny.model, **sets.config})
+    model: Any = entry.make(**{**entry.tiny.model, **sets.config})
     step, loader = recipe.step(model, 10), recipe.loader(sets, model, 0)
     state = step.state_dict()
     copies = copy.deepcopy((step, loader)), pickle.loads(pickle.dumps((step, loader)))

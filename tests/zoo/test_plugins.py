@@ -165,3 +165,39 @@ def test_a_builder_that_gives_no_model_is_refused(own: Path) -> None:
     for method, arguments in (("data", ()), ("generated", ()), ("loader", (None, None, 0)), ("step", (None, 1))):
         with pytest.raises(registry.NeedleError, match=rf"\[Recipe\] a recipe must define {method}\(\)"):
             getattr(record.recipe, method)(*arguments)
+
+
+LATENT = zoo.Latent(3)
+
+
+class Odd(zoo.Model):
+    """A model that is no classifier: it gives what it takes."""
+
+    def forward(self, z: ndl.Tensor) -> ndl.Tensor:
+        return z
+
+
+def made(build: Any, **config: Any) -> Any:
+    return registry.Entry("odd", build, LATENT, LATENT, zoo.Recipe()).make(**config)
+
+
+def test_the_zoo_gives_a_model_its_card_and_device_unless_its_builder_has() -> None:
+    given = made(lambda device=None: Odd(), device=ndl.cpu())
+    assert given.card["name"] == "odd" and given.card["input"] == LATENT.spec() and given.device == ndl.cpu()
+    image = zoo.Image(1, 4, 5, mean=(0.5,), std=(0.5,)).spec()
+    own = made(lambda: zoo.ImageClassifier(ndl.nn.Flatten(), {"name": "mine", "input": image}, ndl.cpu()))
+    assert own.card == {"name": "mine", "input": image} and own.device == ndl.cpu()
+    assert own.example(2).shape == (2, 1, 4, 5)
+
+
+def test_an_example_follows_the_input_and_what_the_model_says_of_it() -> None:
+    model = made(Odd)
+    assert model.example(2).shape == (2, 3)
+    model.takes = {"size": 5}
+    assert model.example().shape == (1, 5) and deploy.freeze(model, model.example()).inputs[0].shape[1] == 5
+    assert zoo.load("gpt-char", tiny=True).example().shape == (1, 16)
+    assert zoo.load("dcgan", tiny=True).example().shape == (1, 8)
+    for card, kind in (({}, "None"), ({"input": {"kind": "sound"}}, "'sound'")):
+        model.card, model.takes = card, {}
+        with pytest.raises(registry.NeedleError, match=rf"has no shape for an input of kind {kind}: define example"):
+            model.example()

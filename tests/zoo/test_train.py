@@ -12,8 +12,9 @@ import pytest
 import zoo
 from needle.data.datasets.cifar10_dataset import read_cifar10
 from needle.errors import DataError, NeedleError
-from zoo import evaluate, muon, registry, train
+from zoo import evaluate, registry, train
 from zoo.datasets import Split
+from zoo.recipes import muon
 
 IMAGES = 384
 
@@ -115,7 +116,19 @@ def test_the_schedule_rises_and_falls() -> None:
 
 
 def test_what_was_set_by_hand_belongs_to_the_state_of_the_step(resnet9: registry.Entry) -> None:
-    steps = [resnet9.recipe.step(resnet9.build(**resnet9.tiny.model), 10) for _ in range(2)]
+    steps = [resnet9.recipe.step(resnet9.make(**resnet9.tiny.model), 10) for _ in range(2)]
     steps[0].muon.momentum, steps[0].adam.weight_decay, steps[0].adam.beta2 = 0.5, 0.25, 0.9
     steps[1].load_state_dict(steps[0].state_dict())
     assert (steps[1].muon.momentum, steps[1].adam.weight_decay, steps[1].adam.beta2) == (0.5, 0.25, 0.9)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("resnet9", "MuonStep"), ("dcgan", "AdversarialStep")])
+def test_the_state_of_another_step_is_refused(name: str, kind: str) -> None:
+    entry = zoo.entry(name)
+    step = entry.recipe_for(tiny=True).step(entry.make(**entry.tiny.model), 10)
+    state = step.state_dict()
+    with pytest.raises(NeedleError, match=rf"\[{kind}\] the state has 'other.t', but this step consists of .*model"):
+        step.load_state_dict(state | {"other.t": np.array(1)})
+    if "done" in state:
+        with pytest.raises(NeedleError, match=r"\[MuonStep\] the state lacks 'done'"):
+            step.load_state_dict({key: array for key, array in state.items() if key != "done"})

@@ -12,8 +12,8 @@ from needle import nn
 from needle.data.text import Tokenizer
 from needle.optim.settings import whole
 
+from .base import Model
 from .generate import GenerationError, Reader, Sampling, tokens, until
-from .registry import Model
 
 
 class LanguageModel(Model):
@@ -30,18 +30,17 @@ class LanguageModel(Model):
     )
 
     def __init__(
-        self, tokenizer: Tokenizer | Mapping[str, Any], card: dict[str, Any], context: int | None, device: Any
-    ) -> None:
+        self, tokenizer: Tokenizer | Mapping[str, Any], card: Mapping[str, Any] | None = None,
+        context: int | None = None, device: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.from_spec(tokenizer)
-        self.card, self.context, self.device = card, context, device
+        self.card, self.context, self.device = card or {}, context, device
+        self.takes = {"kind": "text", "context": context}
 
     def reader(self) -> Reader:
         """What reads one sequence token by token without going over the earlier ones again; it needs eval mode."""
         raise NotImplementedError
-
-    def example(self, batch: int = 1) -> ndl.Tensor:
-        return ndl.init.zeros(batch, self.context or 16, device=self.device)
 
     def generate(
         self, prompt: str = "\n", max_tokens: int = 200, *, temperature: float = 1.0, top_k: int | None = None,

@@ -16,9 +16,10 @@ from needle import init, nn
 from needle.errors import ShapeError
 from needle.optim.settings import whole
 
-from .adversarial import AdversarialRecipe
-from .registry import Model, Tiny, ZooError, entry, model
-from .signature import Latent
+from ..base import Model
+from ..recipes.adversarial import AdversarialRecipe
+from ..registry import Tiny, ZooError, model
+from ..signature import Latent
 
 SMALLEST = 4  # height and width of the generator's first map and of the discriminator's last
 
@@ -103,18 +104,14 @@ class DCGAN(Model):
         "needle-deploy freeze zoo:{name} --weights {weights} -o {name}.nd{plugin}",
     )
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, card: dict[str, Any], device: Any) -> None:
+    def __init__(self, generator: Generator, discriminator: Discriminator) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
-        self.card = card
-        self.device = device
+        self.takes = {"kind": "latent", "size": generator.latent}
 
     def forward(self, z: ndl.Tensor) -> ndl.Tensor:
         images: ndl.Tensor = self.generator(z)
         return images
-
-    def example(self, batch: int = 1) -> ndl.Tensor:
-        return init.zeros(batch, self.generator.latent, device=self.device)
 
     def sample(self, count: int = 1, seed: int = 0) -> numpy.ndarray:
         """`count` generated images, uint8 (count, height, width, channels): a function of the weights and the seed.
@@ -133,11 +130,14 @@ class DCGAN(Model):
         return numpy.rint((x + 1) * 127.5).clip(0, 255).astype("uint8").transpose(0, 2, 3, 1)
 
 
+PICTURE = Image(1, 32, 32, mean=(0.5,), std=(0.5,))
+
+
 @model(
     task="image generation: pictures of clothes, shoes and bags as in Fashion-MNIST",
     data="Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): the 60,000 training images, with a border to 32 x 32",
     input=Latent(100),
-    output=Image(1, 32, 32, mean=(0.5,), std=(0.5,)),
+    output=PICTURE,
     recipe=AdversarialRecipe(),
     tiny=Tiny(model={"latent": 8, "width": 4}, recipe={"epochs": 4, "batch": 16, "lr": 2e-3}),
     licence="MIT (code and weights); Fashion-MNIST is MIT",
@@ -146,7 +146,5 @@ class DCGAN(Model):
 def dcgan(latent: int = 100, width: int = 64, device: Any = None) -> Model:
     """DCGAN for grey images of 32 x 32: 1,066,880 parameters in the generator, 661,248 in the discriminator."""
     whole("dcgan", latent=latent, width=width)
-    card = entry("dcgan").card()
-    image = card["output"]
-    size = {"width": width, "channels": image["channels"], "size": image["height"], "device": device}
-    return DCGAN(Generator(latent, **size), Discriminator(**size), card, device)
+    options: dict[str, Any] = {"width": width, "channels": PICTURE.channels, "size": PICTURE.height, "device": device}
+    return DCGAN(Generator(latent, **options), Discriminator(**options))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy
 
+from needle import Tensor, nn
 from needle.errors import NeedleError
 
-if TYPE_CHECKING:
-    from .registry import Model
+from ..base import Model
 
 
 class Data(NamedTuple):
@@ -78,3 +78,14 @@ class Recipe:
     def _lacks(self, method: str) -> NeedleError:
         made_up = ", without which there is no tiny training" if method == "generated" else ""
         return NeedleError(f"[{type(self).__name__}] a recipe must define {method}(){made_up}")
+
+
+def matrices(model: nn.Module) -> list[Tensor]:
+    """The weights: the parameters with more than one axis longer than 1, for a bias may be (1, n)."""
+    return [parameter for parameter in model.parameters() if sum(size > 1 for size in parameter.shape) > 1]
+
+
+def without(parameters: Iterable[Tensor], taken: Iterable[Tensor]) -> list[Tensor]:
+    """Those of the parameters that are not taken, in their order."""
+    gone = set(taken)
+    return [parameter for parameter in parameters if parameter not in gone]

@@ -13,11 +13,11 @@ from needle.data.text import CharTokenizer, Tokenizer, WordTokenizer
 from needle.errors import NeedleError
 from needle.optim.settings import whole
 
-from .corpora import SHAKESPEARE, SHAKESPEARE_DATA, SHAKESPEARE_LICENCE
-from .language import ColumnRecipe
-from .registry import Model, Tiny, entry, model
-from .signature import Text
-from .text import LanguageModel, ids_tensor, redraw
+from ..language_model import LanguageModel, ids_tensor, redraw
+from ..recipes.language import ColumnRecipe
+from ..registry import Tiny, model
+from ..signature import Text
+from . import shakespeare
 
 State = tuple[ndl.Tensor, ndl.Tensor]
 
@@ -30,10 +30,10 @@ class RecurrentLM(LanguageModel):
     """
 
     def __init__(
-        self, tokenizer: Tokenizer | Mapping[str, Any], card: dict[str, Any], *, width: int = 256, hidden: int = 256,
-        layers: int = 2, dropout: float = 0.0, tied: bool = False, device: Any = None, dtype: str = "float32",
+        self, tokenizer: Tokenizer | Mapping[str, Any], *, width: int = 256, hidden: int = 256, layers: int = 2,
+        dropout: float = 0.0, tied: bool = False, device: Any = None, dtype: str = "float32",
     ) -> None:  # fmt: skip
-        super().__init__(tokenizer, card, None, device)
+        super().__init__(tokenizer, device=device)
         whole("RecurrentLM", width=width, hidden=hidden, layers=layers)
         if tied and width != hidden:
             raise NeedleError(f"[RecurrentLM] tied weights need width == hidden, got {width} and {hidden}")
@@ -75,26 +75,23 @@ class _StatefulReader:
 
 @model(
     name="lstm-char",
-    task="language modelling: writes on in the manner of Shakespeare's plays, character by character",
-    data=SHAKESPEARE_DATA,
-    input=Text("characters", len(SHAKESPEARE)),
-    output=Text("characters", len(SHAKESPEARE)),
+    **shakespeare.ABOUT,
+    input=shakespeare.TEXT,
     recipe=ColumnRecipe(epochs=20, batch=32, rows=100, lr=3e-3, final_lr=3e-4, weight_decay=0.01),
     tiny=Tiny(
         model={"width": 16, "hidden": 24, "layers": 2, "dropout": 0.1},
         recipe={"epochs": 3, "batch": 8, "rows": 48, "lr": 3e-2, "warmup": 4},
     ),
-    licence=SHAKESPEARE_LICENCE,
     limits="A small model of one author's plays: it imitates their look, not their sense, and knows nothing else.",
 )
 def lstm_char(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
     width: int = 64, hidden: int = 256, layers: int = 2, dropout: float = 0.2, tied: bool = False,
-) -> Model:  # fmt: skip
+) -> RecurrentLM:  # fmt: skip
     """An LSTM of characters. `tokenizer` None: that of Tiny Shakespeare's 65 characters."""
     return RecurrentLM(
-        tokenizer or CharTokenizer(SHAKESPEARE), entry("lstm-char").card(), width=width, hidden=hidden, layers=layers,
-        dropout=dropout, tied=tied, device=device, dtype=dtype,
+        tokenizer or CharTokenizer(shakespeare.CHARACTERS), width=width, hidden=hidden, layers=layers, dropout=dropout,
+        tied=tied, device=device, dtype=dtype,
     )  # fmt: skip
 
 
@@ -118,9 +115,9 @@ def lstm_char(
 def lstm_ptb(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
     width: int = 400, hidden: int = 400, layers: int = 2, dropout: float = 0.5, tied: bool = True,
-) -> Model:  # fmt: skip
+) -> RecurrentLM:  # fmt: skip
     """An LSTM of words with tied weights. `tokenizer` None: "<unk>" and "<eos>" alone, until it is trained."""
     return RecurrentLM(
-        tokenizer or WordTokenizer(["<unk>", "<eos>"]), entry("lstm-ptb").card(), width=width, hidden=hidden,
-        layers=layers, dropout=dropout, tied=tied, device=device, dtype=dtype,
+        tokenizer or WordTokenizer(["<unk>", "<eos>"]), width=width, hidden=hidden, layers=layers, dropout=dropout,
+        tied=tied, device=device, dtype=dtype,
     )  # fmt: skip

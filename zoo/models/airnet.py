@@ -12,10 +12,9 @@ import numpy
 import needle as ndl
 from needle import nn, ops
 
-from .airbench import AirbenchRecipe
-from .registry import Model, Tiny, entry, model
-from .resnet import ABOUT, LIMITS
-from .vision import ImageClassifier
+from ..recipes.airbench import AirbenchRecipe
+from ..registry import Tiny, model
+from .cifar10 import ABOUT, LIMITS
 
 
 class Whitening(nn.Module):
@@ -93,6 +92,6 @@ class AirNet(nn.Module):
     tiny=Tiny(model={"widths": (4, 8, 8)}, recipe={"epochs": 6, "batch": 32, "crop": 1}),
     limits=LIMITS.format(""),
 )
-def airnet(widths: tuple[int, ...] = (64, 256, 256), device: Any = None, dtype: str = "float32") -> Model:
+def airnet(widths: tuple[int, ...] = (64, 256, 256), device: Any = None, dtype: str = "float32") -> AirNet:
     """The network of the airbench speed records: 1,972,504 parameters, 118 million multiply-adds."""
-    return ImageClassifier(AirNet(tuple(widths), device=device, dtype=dtype), entry("airnet").card(), device=device)
+    return AirNet(tuple(widths), device=device, dtype=dtype)

@@ -13,12 +13,13 @@ import numpy
 import needle as ndl
 from needle import nn, ops, optim
 from needle.data import DataLoader, TextColumns, TextDataset
+from needle.optim.state import State, copies
 from needle.training import TrainStep
 from needle.weights import atomic_write
 
-from .corpora import Texts, made_up, texts, tokenizer_of
-from .recipe import Data, Recipe, Step
-from .registry import Model
+from ..base import Model
+from ..corpora import Texts, made_up, texts, tokenizer_of
+from .base import Data, Recipe, Step, matrices, without
 
 
 def next_token_loss(logits: ndl.Tensor, targets: ndl.Tensor) -> ndl.Tensor:
@@ -62,19 +63,10 @@ class LanguageRecipe(Recipe):
 
     def optimizers(self, model: Model, steps: int) -> tuple[list[Any], list[Any]]:
         """AdamW for matrices and one without decay for the rest, Muon if it is wanted, and the schedule of each."""
-        outer = {id(parameter) for parameter in _outer(model)}
-        hidden: list[Any] = []
-        groups: tuple[list[Any], list[Any]] = [], []
-        for parameter in model.parameters():
-            matrix = sum(size > 1 for size in parameter.shape) > 1  # biases may be (1, n)
-            if matrix and self.muon_lr and id(parameter) not in outer:
-                hidden.append(parameter)
-            else:
-                groups[0 if matrix else 1].append(parameter)
-        made: list[Any] = [
-            optim.AdamW(group, self.lr, 0.9, self.beta2, weight_decay=decay)
-            for group, decay in zip(groups, (self.weight_decay, 0.0), strict=True)
-        ]
+        weights = matrices(model)
+        hidden = without(weights, _outer(model)) if self.muon_lr else []
+        groups = (without(weights, hidden), self.weight_decay), (without(model.parameters(), weights), 0.0)
+        made: list[Any] = [optim.AdamW(group, self.lr, 0.9, self.beta2, weight_decay=decay) for group, decay in groups]
         warmup = min(self.warmup, steps)
         schedules = [optim.CosineSchedule(each, steps, warmup, self.final_lr) for each in made]
         if hidden:
@@ -150,38 +142,28 @@ class ColumnRecipe(LanguageRecipe):
 class CarryingStep(TrainStep):
     """A step whose model goes on from the state in which the batch before has left it; the gradient ends there."""
 
-    def __init__(self, model: Any, *args: Any, **options: Any) -> None:
-        super().__init__(model, *args, **options)
-        self.carried = _Carried()
+    carried: tuple[ndl.Tensor, ...] | None = None  # the recurrent state between two batches
 
     def loss(self, *batch: Any) -> ndl.Tensor:
         """The loss of (ids (T, B), targets (T B,)), read from the carried state on."""
         ids, targets = batch
         model: Any = self.model
-        logits, state = model.run(ids, self.carried.state)
-        self.carried.state = tuple(part.detach() for part in state)
+        logits, state = model.run(ids, self.carried)
+        self.carried = tuple(part.detach() for part in state)
         return next_token_loss(logits, targets)
 
     def eval(self) -> None:
         """An epoch is over: the next begins where the columns do, with no state."""
         super().eval()
-        self.carried.state = None
+        self.carried = None
 
-    def _parts(self) -> dict[str, Any]:
-        return super()._parts() | {"carried": self.carried}
+    def _arrays(self) -> State:
+        return copies((f"carried.{i}", part) for i, part in enumerate(self.carried or ()))
 
-
-class _Carried:
-    """The recurrent state between two batches, with a state of its own for the checkpoint."""
-
-    state: tuple[ndl.Tensor, ...] | None = None
-
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        return {str(i): numpy.array(part.numpy()) for i, part in enumerate(self.state or ())}
-
-    def load_state_dict(self, arrays: Mapping[str, Any]) -> None:
-        parts = [ndl.Tensor(arrays[name], requires_grad=False) for name in sorted(arrays)]
-        self.state = tuple(parts) or None
+    def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
+        carried = sorted(name for name in arrays if name.startswith("carried."))
+        super()._restore(numbers, {name: array for name, array in arrays.items() if name not in carried})
+        self.carried = tuple(ndl.Tensor(arrays[name], requires_grad=False) for name in carried) or None
 
 
 def _outer(model: Model) -> list[Any]:

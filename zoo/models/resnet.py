@@ -7,31 +7,15 @@ from typing import Any
 import numpy
 
 import needle as ndl
-from deploy.card import Image
 from needle import nn, ops
 from needle.errors import SettingError
 from needle.optim.settings import whole
 
-from .classify import NesterovRecipe
-from .course import models
-from .labels import CIFAR10
-from .muon import MuonRecipe
-from .registry import Model, Tiny, entry, model
-from .signature import Labels
-from .vision import ImageClassifier
-
-CIFAR10_INPUT = Image(3, 32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
-ABOUT: dict[str, Any] = {
-    "task": "image classification: which of ten kinds of thing a 32 x 32 colour photograph shows",
-    "data": "CIFAR-10 (Krizhevsky 2009): trained on the 50,000 training images, measured on the 10,000 test images",
-    "input": CIFAR10_INPUT,
-    "output": Labels(CIFAR10),
-    "licence": "MIT (code and weights); the data set publishes no licence, cite Krizhevsky 2009",
-}
-LIMITS = (
-    "It knows ten classes and always answers with one of them. Trained on 32 x 32 thumbnails, to which larger "
-    "photographs are reduced{}. Not for decisions about people."
-)
+from ..course.models import ResNet9
+from ..recipes.classification import NesterovRecipe
+from ..recipes.muon import MuonRecipe
+from ..registry import Tiny, model
+from .cifar10 import ABOUT, LIMITS
 
 
 @model(
@@ -40,9 +24,9 @@ LIMITS = (
     tiny=Tiny(recipe={"epochs": 5, "batch": 32, "crop": 1, "flip": 0.0}),
     limits=LIMITS.format("; small shifts can change the answer, for its first layer has stride 4"),
 )
-def resnet9(device: Any = None, dtype: str = "float32") -> Model:
+def resnet9(device: Any = None, dtype: str = "float32") -> ResNet9:
     """The course's ResNet9: 431,946 parameters, about half a million useful multiply-adds for one image."""
-    return ImageClassifier(models.ResNet9(device=device, dtype=dtype), entry("resnet9").card(), device=device)
+    return ResNet9(device=device, dtype=dtype)
 
 
 def conv_bn(in_channels: int, out_channels: int, stride: int = 1, **options: Any) -> list[nn.Module]:
@@ -127,10 +111,9 @@ class CifarResNet(nn.Module):
 )
 def resnet20(
     blocks: int = 3, widths: tuple[int, ...] = (16, 32, 64), device: Any = None, dtype: str = "float32"
-) -> Model:
+) -> CifarResNet:
     """ResNet-20 of He et al. 2015 with shortcuts of option A: 269,722 parameters, 41 million multiply-adds."""
-    net = CifarResNet(blocks, tuple(widths), device=device, dtype=dtype)
-    return ImageClassifier(net, entry("resnet20").card(), device=device)
+    return CifarResNet(blocks, tuple(widths), device=device, dtype=dtype)
 
 
 class DawnResNet9(nn.Module):
@@ -185,7 +168,8 @@ class DawnResNet9(nn.Module):
     ),
     limits=LIMITS.format(""),
 )  # fmt: skip
-def resnet9_dawn(widths: tuple[int, ...] = (64, 128, 256, 512), device: Any = None, dtype: str = "float32") -> Model:
+def resnet9_dawn(
+    widths: tuple[int, ...] = (64, 128, 256, 512), device: Any = None, dtype: str = "float32"
+) -> DawnResNet9:
     """Page's ResNet-9 of the DAWNBench races: 6,573,120 parameters, 379 million multiply-adds."""
-    net = DawnResNet9(tuple(widths), device=device, dtype=dtype)
-    return ImageClassifier(net, entry("resnet9-dawn").card(), device=device)
+    return DawnResNet9(tuple(widths), device=device, dtype=dtype)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 import needle as ndl
-from needle import nn, ops, optim
+from needle import nn, optim
 from needle.data import augment
 from needle.data.passes import Epochs, Pass
+from needle.training import TrainStep
 
-from .classify import Classification, scale_and_shift
-from .datasets import Split
-from .recipe import Data, Step
-from .registry import Model
+from ..base import Model
+from ..datasets import Split
+from .base import Data, Step, matrices, without
+from .classification import Classification
+from .images import image_spec, scale_and_shift
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,12 @@ class MuonRecipe(Classification):
     flip: float = 0.5
 
     def loader(self, data: Data, model: Model, seed: int, workers: int = 0) -> EpochBatches:
-        return EpochBatches(data.train, self, model.card["input"], seed)
+        return EpochBatches(data.train, self, image_spec(model), seed)
+
+    def optimizers(self, model: Any, steps: int) -> tuple[list[optim.Optimizer], list[optim.Schedule]]:
+        hidden = matrices(model)[:-1]  # Muon is for matrices and convolutions between hidden layers
+        adam = optim.AdamW(without(model.parameters(), hidden), weight_decay=self.weight_decay)
+        return [optim.Muon(hidden, momentum=self.momentum), adam], []
 
     def step(self, model: Model, steps: int) -> Step:
         return MuonStep(model, self, steps)
@@ -83,56 +90,23 @@ def triangle(progress: float, warmup: float) -> float:
     return progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
 
 
-class MuonStep:
-    """A model and its two optimizers as one thing that can be stepped, saved and restored."""
+class MuonStep(TrainStep):
+    """A step that sets the rates of Muon and AdamW itself, both on one `triangle`, and Muon's decay with them."""
+
+    counts, settings = ("done",), ()
 
     def __init__(self, model: nn.Module, recipe: MuonRecipe, steps: int) -> None:
-        self.model, self.recipe, self.steps, self.done = model, recipe, steps, 0
-        matrices, others = split_parameters(model)
-        self.muon = optim.Muon(matrices, momentum=recipe.momentum)
-        self.adam = optim.AdamW(others, weight_decay=recipe.weight_decay)
+        made: list[Any] = recipe.optimizers(model, steps)[0]
+        super().__init__(model, nn.SoftmaxLoss(recipe.label_smoothing), made)
+        self.muon, self.adam = made
+        self.recipe, self.steps, self.done = recipe, steps, 0
 
-    def train(self) -> None:
-        self.model.train()
-
-    def eval(self) -> None:
-        self.model.eval()
-
-    def __call__(self, x: ndl.Tensor, labels: ndl.Tensor) -> dict[str, float]:
-        """One update on one batch; the loss before it."""
+    def _update(self) -> dict[str, float]:
         factor = triangle((self.done + 1) / (self.steps + 1), self.recipe.warmup)
         self.muon.lr, self.adam.lr = factor * self.recipe.muon_lr, factor * self.recipe.adam_lr
         self.muon.decay = self.adam.lr * self.recipe.weight_decay
-        for optimizer in (self.muon, self.adam):
-            optimizer.reset_grad()
-        loss = ops.cross_entropy(self.model(x), labels, smoothing=self.recipe.label_smoothing)
-        loss.backward()
-        for optimizer in (self.muon, self.adam):
-            optimizer.step()
         self.done += 1
-        return {"loss": float(loss.numpy().item())}
+        return super()._update()
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """Everything that the next step depends on, as named arrays."""
-        arrays = {
-            f"{part}.{name}": array
-            for part in ("model", "muon", "adam")
-            for name, array in getattr(self, part).state_dict().items()
-        }
-        return arrays | {"done": numpy.array(self.done)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        for part in ("model", "muon", "adam"):
-            prefix = part + "."
-            own = {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
-            getattr(self, part).load_state_dict(own)
-        self.done = int(state["done"])
-
-
-def split_parameters(model: nn.Module) -> tuple[list[Any], list[Any]]:
-    """(matrices, the rest): Muon is for matrices and convolutions between hidden layers, not for the last layer."""
-    parameters = model.parameters()
-    matrices = [p for p in parameters if sum(size > 1 for size in p.shape) >= 2]
-    last = matrices.pop()
-    return matrices, [p for p in parameters if p is last or not any(p is m for m in matrices)]
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, "muon": self.muon, "adam": self.adam}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from needle import nn
 from needle.data.images import prepare, read_image
 from needle.optim.settings import whole
 
-from .registry import Model
+from .base import Model
 
 
 class ImageClassifier(Model):
@@ -29,19 +30,13 @@ class ImageClassifier(Model):
         "needle-serve --models {name}.nd",
     )
 
-    def __init__(self, net: nn.Module, card: dict[str, Any], device: Any = None) -> None:
+    def __init__(self, net: nn.Module, card: Mapping[str, Any], device: Any = None) -> None:
         super().__init__()
-        self.net = net
-        self.card = card
-        self.device = device
+        self.net, self.card, self.device = net, card, device
 
     def forward(self, x: ndl.Tensor) -> ndl.Tensor:
         y: ndl.Tensor = self.net(x)
         return y
-
-    def example(self, batch: int = 1) -> ndl.Tensor:
-        spec = self.card["input"]
-        return ndl.init.zeros(batch, spec["channels"], spec["height"], spec["width"], device=self.device)
 
     def prepare(self, image: Any) -> numpy.ndarray:
         """One image (a path, the bytes of a file, a Pillow image or uint8 (h, w, 3)) as the array `forward` takes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -14,11 +15,11 @@ from needle.data.text import BPETokenizer, CharTokenizer, Tokenizer
 from needle.errors import ShapeError
 from needle.optim.settings import whole
 
-from .corpora import NOVELS_DATA, SHAKESPEARE, SHAKESPEARE_DATA, SHAKESPEARE_LICENCE
-from .language import WindowRecipe
-from .registry import Model, Tiny, entry, model
-from .signature import Text
-from .text import LanguageModel, ids_tensor, redraw
+from ..language_model import LanguageModel, ids_tensor, redraw
+from ..recipes.language import WindowRecipe
+from ..registry import Tiny, model
+from ..signature import Text
+from . import shakespeare
 
 
 class GPT(LanguageModel):
@@ -33,11 +34,10 @@ class GPT(LanguageModel):
     context: int
 
     def __init__(
-        self, tokenizer: Tokenizer | Mapping[str, Any], card: dict[str, Any], *, context: int = 256, width: int = 384,
-        layers: int = 6, heads: int = 6, dropout: float = 0.0, tied: bool = True, device: Any = None,
-        dtype: str = "float32",
+        self, tokenizer: Tokenizer | Mapping[str, Any], *, context: int = 256, width: int = 384, layers: int = 6,
+        heads: int = 6, dropout: float = 0.0, tied: bool = True, device: Any = None, dtype: str = "float32",
     ) -> None:  # fmt: skip
-        super().__init__(tokenizer, card, context, device)
+        super().__init__(tokenizer, context=context, device=device)
         whole("GPT", context=context, width=width, layers=layers, heads=heads)
         options = {"device": device, "dtype": dtype}
         self.embedding = nn.Embedding(len(self.tokenizer), width, **options)
@@ -103,30 +103,28 @@ LIMITS = (
 
 @model(
     name="gpt-char",
-    task="language modelling: writes on in the manner of Shakespeare's plays, character by character",
-    data=SHAKESPEARE_DATA,
-    input=Text("characters", len(SHAKESPEARE), 128),
-    output=Text("characters", len(SHAKESPEARE)),
+    **shakespeare.ABOUT,
+    input=replace(shakespeare.TEXT, context=128),
     recipe=WindowRecipe(epochs=12, batch=64, stride=64, lr=2e-3, final_lr=2e-4, warmup=100, weight_decay=0.1),
     tiny=Tiny(model=TINY, recipe={"epochs": 3, "batch": 32, "stride": 16, "lr": 1e-2, "warmup": 4}),
-    licence=SHAKESPEARE_LICENCE,
     limits=LIMITS,
 )
 def gpt_char(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
     context: int = 128, width: int = 192, layers: int = 4, heads: int = 6, dropout: float = 0.1, tied: bool = True,
-) -> Model:  # fmt: skip
+) -> GPT:  # fmt: skip
     """A GPT of characters: 1.8 million parameters. `tokenizer` None: that of Tiny Shakespeare's 65 characters."""
     return GPT(
-        tokenizer or CharTokenizer(SHAKESPEARE), entry("gpt-char").card(), context=context, width=width, layers=layers,
-        heads=heads, dropout=dropout, tied=tied, device=device, dtype=dtype,
+        tokenizer or CharTokenizer(shakespeare.CHARACTERS), context=context, width=width, layers=layers, heads=heads,
+        dropout=dropout, tied=tied, device=device, dtype=dtype,
     )  # fmt: skip
 
 
 @model(
     name="gpt-novels",
     task="language modelling: writes on in the manner of nineteenth-century novels, by byte pairs",
-    data=NOVELS_DATA,
+    data="five novels of Project Gutenberg (War and Peace, Moby-Dick, Great Expectations, A Tale of Two Cities, Pride "
+    "and Prejudice), 6.9 million characters: trained on the first 95 % of each, measured on the rest",
     input=Text("byte pairs", 2048, 256),
     output=Text("byte pairs", 2048),
     recipe=WindowRecipe(
@@ -143,9 +141,9 @@ def gpt_char(
 def gpt_novels(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
     context: int = 256, width: int = 256, layers: int = 4, heads: int = 4, dropout: float = 0.1, tied: bool = True,
-) -> Model:  # fmt: skip
+) -> GPT:  # fmt: skip
     """A GPT of byte pairs: 3.7 million parameters with 2048 tokens. `tokenizer` None: bytes, without any pairs."""
     return GPT(
-        tokenizer or BPETokenizer(), entry("gpt-novels").card(), context=context, width=width, layers=layers,
-        heads=heads, dropout=dropout, tied=tied, device=device, dtype=dtype,
+        tokenizer or BPETokenizer(), context=context, width=width, layers=layers, heads=heads, dropout=dropout,
+        tied=tied, device=device, dtype=dtype,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,14 @@ import numpy
 
 import needle as ndl
 from needle import init, nn, optim
-from needle.data import DataLoader, NDArrayDataset
-from needle.data.transforms import Normalize
+from needle.optim.state import Stateful
 
-from .datasets import bars, images
-from .pictures import save_grid
-from .recipe import Data, Recipe
-from .registry import Model
+from ..base import Model
+from ..pictures import save_grid
+from .images import ImageRecipe
 
 
-class AdversarialStep:
+class AdversarialStep(Stateful):
     """One update of the discriminator D, then one of the generator G.
 
     D descends bce(D(x), 1) + bce(D(G(z)), 0) on images x and z drawn from N(0, 1) by numpy's global generator, G then
@@ -66,20 +64,6 @@ class AdversarialStep:
     def _parts(self) -> dict[str, Any]:
         return {"model": self.model, **self.optimizers}
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """Everything that the next step depends on but the images and numpy's generator, as named arrays."""
-        return {
-            f"{part}.{name}": array
-            for part, owner in self._parts().items()
-            for name, array in owner.state_dict().items()
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        for part, owner in self._parts().items():
-            prefix = f"{part}."
-            owner.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-
 
 def probability(logits: ndl.Tensor) -> float:
     """The mean of sigmoid(logits)."""
@@ -99,7 +83,7 @@ def held(net: nn.Module) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class AdversarialRecipe(Recipe):
+class AdversarialRecipe(ImageRecipe):
     """Adam with a low first momentum for both networks; images scaled to [-1, 1], nothing else done to them."""
 
     epochs: int = 25
@@ -107,19 +91,6 @@ class AdversarialRecipe(Recipe):
     dataset: str = "fashion-mnist"
     lr: float = 2e-4
     beta1: float = 0.5
-
-    def data(self, folder: str | None = None) -> Data:
-        return Data(images(self.dataset, True, folder), images(self.dataset, False, folder))
-
-    def generated(self) -> Data:
-        return Data(bars(self.dataset, 128, seed=0), bars(self.dataset, 64, seed=1))
-
-    def loader(self, data: Data, model: Model, seed: int, workers: int = 0) -> DataLoader:
-        spec = model.card["output"]
-        return DataLoader(
-            NDArrayDataset(*data.train), self.batch, shuffle=True, drop_last=True,
-            seed=seed, augment=Normalize(spec["mean"], spec["std"]), workers=workers,
-        )  # fmt: skip
 
     def step(self, model: Model, steps: int) -> AdversarialStep:
         return AdversarialStep(model, self)
