@@ -20,7 +20,7 @@ from needle import nn
 from zoo import entry
 from zoo.course.models import ResNet9
 from zoo.datasets import Split
-from zoo.muon import EpochBatches, MuonRecipe
+from zoo.recipes.muon import EpochBatches, MuonRecipe
 
 RECIPE = MuonRecipe(batch=128)
 

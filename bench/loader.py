@@ -22,7 +22,7 @@ from needle.backend_ndarray import ndarray_backend_cpu
 from needle.data import DataLoader, NDArrayDataset
 from needle.data.transforms import Cutout, Normalize, RandomCrop, RandomFlip
 from zoo.course.models import ResNet9
-from zoo.resnet import DawnResNet9
+from zoo.models.resnet import DawnResNet9
 
 THREADS = ndarray_backend_cpu.num_threads()
 TURN, TURNS = 0.1, 40  # seconds of one turn, how many turns
