@@ -14,8 +14,10 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench import against, load
@@ -36,26 +38,43 @@ class FailedError(Exception):
     """A group's process has ended before its last row."""
 
 
-def measure(key: str, cases: list[Case]) -> tuple[str, load.Watch]:
-    """The table of one group, printed too, and what else ran meanwhile. Raises SkippedError or FailedError."""
+def rows(key: str, cases: list[Case]) -> Iterator[Row]:
+    """The rows of one group, out of a process of its own. Raises SkippedError or FailedError."""
     group = GROUPS[key]
     missing = [library for library in group.needs if importlib.util.find_spec(library) is None]
     if missing:
         raise SkippedError(f"{key}: skipped, {', '.join(missing)} not installed")
     command = [sys.executable, "-m", "bench.group", key, *(case.name for case in cases)]
+    with subprocess.Popen(command, env=group.environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):  # and not what a library prints
+                    yield Row(**json.loads(line))
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise FailedError(f"{key}: failed with exit status {process.returncode}")
+
+
+def section(key: str, cases: list[Case]) -> tuple[str, load.Watch]:
+    """The report's text on one group, printed row by row, and what else ran meanwhile."""
+    group, lines = GROUPS[key], list[str]()
+
+    def show(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
     with load.Watch() as watch:
-        done = subprocess.run(command, env=group.environment(), stdout=subprocess.PIPE, text=True, check=False)
-    rows = [Row(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
-    table = [header("needle", "peer", "needle / peer" if group.cost else "peer / needle"), *map(str, rows)]
-    text = "\n".join([f"## {group.title}", "", *table, "", threads(group.threads) + str(watch)])
-    print(f"\n{text}", flush=True)
-    if done.returncode:
-        raise FailedError(f"{key}: failed with exit status {done.returncode}")
-    return text, watch
-
-
-def threads(count: int) -> str:
-    return "One thread. " if count == 1 else f"{count} threads. "
+        for number, row in enumerate(rows(key, cases)):
+            if number == 0:
+                print()
+                show(f"## {group.title}\n")
+                show(header("needle", "peer", "needle / peer" if group.cost else "peer / needle"))
+            show(str(row))
+    show(f"\n{'One thread' if group.threads == 1 else f'{group.threads} threads'}. {watch}")
+    return "\n".join(lines), watch
 
 
 def processor() -> str:
@@ -99,7 +118,7 @@ def main(arguments: list[str]) -> int:
     print(LEGEND)
     for key, cases in chosen.items():
         try:
-            text, watch = measure(key, cases)
+            text, watch = section(key, cases)
         except (SkippedError, FailedError) as why:
             print(why, file=sys.stderr, flush=True)
             lacking.append(why)
@@ -134,4 +153,5 @@ def run(arguments: list[str]) -> int | str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the groups' processes end too
     sys.exit(run(sys.argv[1:]))

@@ -46,8 +46,11 @@ def training_step(model: Any, optimizer: Any) -> Callable[[torch.Tensor, torch.T
 
 
 def compiled(model: Any) -> Any:
-    """The model behind torch.compile with its default backend, inductor; it compiles at its first calls."""
-    return torch.compile(model, backend="inductor")
+    """The model behind torch.compile with its default backend, inductor; it compiles at its first calls.
+
+    As a whole, or those calls raise: a model of which nothing is compiled would be the eager one once more.
+    """
+    return torch.compile(model, backend="inductor", fullgraph=True)
 
 
 def after_compiling(step: Callable[[], Any]) -> Callable[[], Any]:

@@ -1,15 +1,18 @@
 """The one list of cases: every row leads to a function, names select, and what was measured is written or kept."""
 
 import inspect
+import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench import __main__ as command
 from bench.against import failures, summary
-from bench.case import Case, Group, select
+from bench.case import Case, Group, Sides, select
 from bench.cases import GROUPS
+from bench.group import rows
 from bench.table import Row
 from bench.timing import Turns
 
@@ -90,6 +93,32 @@ def test_a_busy_run_does_not_replace_the_report_of_a_quiet_one(
     command.publish("table", reasons, force)
     assert report.read_text() == ("table\n" if written else "quiet")
     assert written or "benchmarks.md stays as it was; --force overwrites it. Reasons: busy" in capsys.readouterr().err
+
+
+def test_a_group_without_its_library_is_skipped_and_one_that_fails_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = Case("made up", "maps.exp", (), Turns())  # which the group's process does not know
+    monkeypatch.setattr(command.load, "look", lambda: "")
+    for key, needs, status in (("skipped", ("a_library_of_nobody",), 0), ("failing", (), 1)):
+        monkeypatch.setattr(command, "GROUPS", {key: Group(key, 1, needs, (case,))})
+        assert command.main(["made up"]) == status
+        assert f"{key}: {key.replace('ing', 'ed')}" in capsys.readouterr().err
+
+
+def test_a_row_for_each_peer_and_a_note_for_one_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses() -> None:
+        raise RuntimeError("no compiler | here\nand more")
+
+    def make(size: int) -> Sides:
+        return Sides(lambda: size, {"one": lambda: lambda: size, "two": refuses})  # type: ignore[dict-item, return-value]
+
+    monkeypatch.setitem(sys.modules, "bench.cases.made_up", SimpleNamespace(make=make))  # type: ignore[arg-type]
+    made_up = Case("made up", "made_up.make", (1,), Turns(rounds=2, lasts=1e-4, pause=0, warm=False))
+    one, two = rows(made_up, cost=False)
+    assert one.label == "one" and one.ratio and one.spread is not None and not one.note
+    assert two.label == "two" and two.first == one.first and two.ratio is None
+    assert two.note == "does not run here: RuntimeError: no compiler / here"
 
 
 @pytest.mark.parametrize(
