@@ -50,10 +50,10 @@ KERNELS = (
     case("group norm of 32x16x16x128 in 32", "norms.group_norm", 32, 16, 128, 32),
     case("RMS norm 2048x384", "norms.rms_norm", 2048, 384),
     case("softmax 2048x256", "norms.softmax", 2048, 256),
-    case("cross entropy 128x10", "losses.cross_entropy", 128, 10),
-    case("cross entropy 700x10000", "losses.cross_entropy", 700, 10000),
-    case("cross entropy 4096x1000, a third ignored", "losses.ignoring_cross_entropy", 4096, 1000),
-    case("squared error 2048x1536", "losses.squared_error", 2048, 1536),
+    case("cross entropy 128x10", "reductions.cross_entropy", 128, 10),
+    case("cross entropy 700x10000", "reductions.cross_entropy", 700, 10000),
+    case("cross entropy 4096x1000, a third ignored", "reductions.ignoring_cross_entropy", 4096, 1000),
+    case("squared error 2048x1536", "reductions.squared_error", 2048, 1536),
     case("GELU 2048x1536", "maps.activation", "gelu", 2048, 1536),
     case("SiLU 2048x1536", "maps.activation", "silu", 2048, 1536),
     case("leaky ReLU 2048x1536", "maps.activation", "leaky_relu", 2048, 1536),
@@ -105,7 +105,7 @@ TRAINING = (
 )
 
 LOADER = tuple(
-    case("{}, batch {}, {}, workers={}".format(*sizes), "loader.fed", *sizes, turns=LOADING)
+    case("{}, batch {}, {}, workers={}".format(*sizes), "feeding.fed", *sizes, turns=LOADING)
     for sizes in (
         ("ResNet9", 128, "crop, flip", 1),
         ("ResNet9", 128, "crop, flip, cutout", 1),
@@ -128,7 +128,7 @@ GROUPS = {
     "training": Group("Eager training steps beside PyTorch, eager and compiled", 2, ("torch",), TRAINING),
     "epoch": Group(
         "One epoch of ResNet9 on CIFAR-10, augmentation included", 2, ("torch",),
-        (case("ResNet9, one CIFAR-10 epoch, batch 128, augmented", "epoch.resnet9", 128, turns=Turns(4, warm=False)),),
+        (case("ResNet9, one CIFAR-10 epoch, batch 128, augmented", "feeding.epoch", 128, turns=Turns(4, warm=False)),),
         commits=False,
     ),
     "loader": Group(
