@@ -1,70 +1,80 @@
-"""`python -m bench [name ...]`: run the benchmarks, print the ratios and write docs/benchmarks.md.
+"""Measure needle side by side with other libraries, or with another commit of its own.
 
-Each benchmark is a module of this package that prints JSON lines; it runs in a process of its own, with the number of
-threads its comparison is about. One whose peer is not installed is skipped and said to be.
+    python -m bench [name ...]                  beside PyTorch, numpy and ONNX Runtime; without names, for the report
+    python -m bench against COMMIT [name ...]   beside a commit
+
+Each group of cases runs in a process of its own, with the number of threads its comparison is about.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.metadata
 import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-# name -> (threads, the libraries it needs, what it compares)
-BENCHMARKS: dict[str, tuple[int, tuple[str, ...], str]] = {
-    "matmul": (1, ("numpy",), "Matrix product beside numpy's BLAS"),
-    "training": (2, ("torch",), "Eager training steps beside PyTorch"),
-    "epoch": (2, ("torch",), "One epoch of ResNet9 on CIFAR-10, augmentation included"),
-    "loader": (2, (), "A training step fed by the data loader beside the step alone"),
-    "kernels": (2, ("torch",), "Fused kernels beside PyTorch"),
-    "compiled": (1, ("onnx", "onnxruntime"), "Compiled models beside ONNX Runtime"),
-}
-THREAD_VARIABLES = ("NEEDLE_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from bench import against, load
+from bench.builds import RefusedError
+from bench.case import Case, select
+from bench.cases import GROUPS
+from bench.table import LEGEND, Row, header
+
 REPORT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+PEERS = ("torch", "numpy", "onnxruntime")
 
 
-def run(name: str) -> list[dict[str, Any]]:
-    """The measurements of one benchmark; empty, with a word on stderr, when a peer is missing."""
-    threads, needs, _ = BENCHMARKS[name]
-    missing = [library for library in needs if importlib.util.find_spec(library) is None]
+class SkippedError(Exception):
+    """A group is not measured, for a library is not installed."""
+
+
+class FailedError(Exception):
+    """A group's process has ended before its last row."""
+
+
+def rows(key: str, cases: list[Case]) -> Iterator[Row]:
+    """The rows of one group, out of a process of its own. Raises SkippedError or FailedError."""
+    group = GROUPS[key]
+    missing = [library for library in group.needs if importlib.util.find_spec(library) is None]
     if missing:
-        print(f"{name}: skipped, {', '.join(missing)} not installed", file=sys.stderr)
-        return []
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
-    done = subprocess.run([sys.executable, "-m", f"bench.{name}"], env=environment, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        print(f"{name}: failed with exit code {done.returncode}", file=sys.stderr)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        raise SkippedError(f"{key}: skipped, {', '.join(missing)} not installed")
+    command = [sys.executable, "-m", "bench.group", key, *(case.name for case in cases)]
+    with subprocess.Popen(command, env=group.environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):  # and not what a library prints
+                    yield Row(**json.loads(line))
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise FailedError(f"{key}: failed with exit status {process.returncode}")
 
 
-def duration(seconds: float | None) -> str:
-    """Three significant digits with a unit that suits."""
-    if seconds is None:
-        return ""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+def section(key: str, cases: list[Case]) -> tuple[str, load.Watch]:
+    """The report's text on one group, printed row by row, and what else ran meanwhile."""
+    group, lines = GROUPS[key], list[str]()
 
+    def show(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The measurements as a Markdown table.
-
-    The ratio is the peer's time over ours, above 1 where needle is faster; for costs, ours over the peer's.
-    """
-    cost = all(row.get("cost") for row in rows)
-    lines = [f"| | needle | peer | {'needle / peer' if cost else 'peer / needle'} |", "|---|---|---|---|"]
-    for row in rows:
-        over, under = (row["ours"], row["peer"]) if cost else (row["peer"], row["ours"])
-        ratio = f"**{over / under:.2f}x**" if row["peer"] else ""
-        times = f"{duration(row['ours'])} | {duration(row['peer'])} {row['peer_name']}"
-        lines.append(f"| {row['name']} | {times} | {ratio} |")
-    return "\n".join(lines)
+    with load.Watch() as watch:
+        for number, row in enumerate(rows(key, cases)):
+            if number == 0:
+                print()
+                show(f"## {group.title}\n")
+                show(header("needle", "peer", "needle / peer" if group.cost else "peer / needle"))
+            show(str(row))
+    show(f"\n{'One thread' if group.threads == 1 else f'{group.threads} threads'}. {watch}")
+    return "\n".join(lines), watch
 
 
 def processor() -> str:
@@ -76,26 +86,72 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def main() -> None:
-    chosen = sys.argv[1:] or list(BENCHMARKS)
-    unknown = [name for name in chosen if name not in BENCHMARKS]
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    text = [
-        "# Benchmarks",
-        "",
-        f"Printed by `make bench` on {processor()}, {os.cpu_count()} processors. Both programs run in one process in",
-        "the order A B A B; the figures are medians, and the ratio is what counts: above 1, needle is faster.",
-    ]
-    for name in chosen:
-        rows = run(name)
-        if rows:
-            print(f"\n{BENCHMARKS[name][2]}\n{table(rows)}", flush=True)
-            text += ["", f"## {BENCHMARKS[name][2]}", "", table(rows)]
-    if not sys.argv[1:]:
-        REPORT.write_text("\n".join(text) + "\n")
-        print(f"\nwritten to {REPORT.relative_to(Path.cwd()) if REPORT.is_relative_to(Path.cwd()) else REPORT}")
+def introduction(busy: bool) -> str:
+    """The head of the report: machine, versions, what the columns mean."""
+    found = [name for name in PEERS if importlib.util.find_spec(name)]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name).split('+')[0]}" for name in found)
+    machine = f"Printed by `make bench` on {processor()}, {os.cpu_count()} processors, beside {versions}."
+    caveat = ["", "**Measured on a busy machine.**"] if busy else []
+    return "\n".join(["# Benchmarks", "", machine, LEGEND, *caveat])
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=f"a group ({', '.join(GROUPS)}) or how cases begin")
+    parser.add_argument("--force", action="store_true", help="write docs/benchmarks.md on a busy machine too")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status: 1 if a group could not be measured."""
+    options = parser().parse_args(arguments)
+    if options.force and options.names:
+        parser().error("--force writes the whole report: leave the names out")
+    try:
+        chosen = select(GROUPS, options.names)
+    except KeyError as error:
+        parser().error(f"no group is called {error} and no case begins so")
+    busy, lacking, tables = load.look(), list[Exception](), list[str]()
+    load.warn(busy)
+    print(LEGEND)
+    for key, cases in chosen.items():
+        try:
+            text, watch = section(key, cases)
+        except (SkippedError, FailedError) as why:
+            print(why, file=sys.stderr, flush=True)
+            lacking.append(why)
+            continue
+        tables.append(text)
+        busy = busy or (watch.busy and f"during {key}, {watch.busy}")
+    load.warn(busy)
+    if not options.names:
+        reasons = [*([busy] if busy else []), *map(str, lacking)]
+        publish("\n\n".join([introduction(bool(busy)), *tables]), reasons, options.force)
+    return 1 if any(isinstance(why, FailedError) for why in lacking) else 0
+
+
+def publish(report: str, reasons: list[str], force: bool) -> None:
+    """Write the report; for any reason against it, the last quiet and complete one stays unless somebody insists."""
+    if reasons and not force:
+        why = "; ".join(reasons)
+        print(f"{REPORT.name} stays as it was; --force overwrites it. Reasons: {why}", file=sys.stderr)
+        return
+    REPORT.write_text(report + "\n")
+    print(f"\nwritten to {os.path.relpath(REPORT)}")
+
+
+def run(arguments: list[str]) -> int | str:
+    """The exit status of a command line, or the sentence that says why there is nothing to measure."""
+    try:
+        return against.main(arguments[1:]) if arguments[:1] == ["against"] else main(arguments)
+    except RefusedError as error:
+        return str(error)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the groups' processes end too
+    sys.exit(run(sys.argv[1:]))

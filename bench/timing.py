@@ -1,48 +1,92 @@
-"""Two programs measured side by side: interleaved A B A B, medians, so that a drifting machine favours neither."""
+"""Programs measured side by side, and the arithmetic of comparing them.
+
+The programs take turns, A B, B A, A B, ..., and each round gives one ratio of their times. A comparison is the median
+of these ratios, not the ratio of the medians: what slows both turns of a round leaves its ratio as it is, but may move
+one of the medians and not the other.
+"""
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-LASTS = 0.02  # seconds that one measurement lasts at least: short functions are called many times
+NOISY = 0.15  # the spread above which a row is marked
+Timer = Callable[[int], float]  # the seconds that so many calls take
 
 
-def interleaved(
-    ours: Callable[[], object], peer: Callable[[], object], rounds: int = 15, warm: bool = True
-) -> tuple[float, float]:
-    """Median seconds of one call of each, measured in turn after one round that does not count.
+@dataclass(frozen=True)
+class Turns:
+    """How programs take turns.
 
-    A short pause before each turn lets the other library's idle threads, which spin for a while after their last task,
-    go to sleep: otherwise they would take a core from the one being measured. Then, unless `warm` is False, the
-    function runs for a quarter of LASTS uncounted, so that caches and its own threads are as in the middle of a run.
+    A short pause before each turn lets the other program's idle threads, which spin for a while after their last task,
+    go to sleep: otherwise they would take a core from the one being measured. Then, unless `warm` is False, the program
+    runs for a quarter of a turn uncounted, so that caches and its own threads are as in the middle of a run.
     """
-    calls = max(1, round(LASTS / max(_seconds(ours, 1), _seconds(peer, 1), 1e-9)))
-    times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds + 1):
-        for function, kept in zip((ours, peer), times, strict=True):
-            time.sleep(0.02)
-            if warm:
-                _seconds(function, max(1, calls // 4))
-            elapsed = _seconds(function, calls) / calls
+
+    rounds: int = 16  # even, so that each program comes first equally often
+    lasts: float = 0.02  # seconds of one turn at least: what is short is called many times
+    pause: float = 0.02  # seconds
+    warm: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One program's time over another's: the median over the rounds, and how far the rounds are apart.
+
+    `spread` is the relative interquartile range of the ratios r, (Q3(r) - Q1(r)) / median(r).
+    """
+
+    ratio: float
+    spread: float
+
+    @classmethod
+    def of(cls, over: Sequence[float], under: Sequence[float]) -> Comparison:
+        """The comparison of two lists of times, one of each a round; at least two rounds."""
+        ratios = [a / b for a, b in zip(over, under, strict=True)]
+        first, median, third = statistics.quantiles(ratios, n=4, method="inclusive")
+        return cls(median, (third - first) / median)
+
+    @property
+    def noisy(self) -> bool:
+        return self.spread > NOISY
+
+
+def interleaved(timers: Sequence[Timer], turns: Turns) -> list[list[float]]:
+    """For each program, the seconds of one call in each round, after one round that does not count."""
+    calls = [calibrated(timer, turns.lasts) for timer in timers]
+    times: list[list[float]] = [[] for _ in timers]
+    for turn in range(turns.rounds + 1):
+        order = range(len(timers))
+        for i in order if turn % 2 else reversed(order):
+            time.sleep(turns.pause)
+            if turns.warm:
+                timers[i](max(1, calls[i] // 4))
+            elapsed = timers[i](calls[i]) / calls[i]
             if turn:
-                kept.append(elapsed)
-    return statistics.median(times[0]), statistics.median(times[1])
+                times[i].append(elapsed)
+    return times
 
 
-def _seconds(function: Callable[[], object], calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        function()
-    return time.perf_counter() - start
+def calibrated(timer: Timer, lasts: float) -> int:
+    """How many calls last about `lasts` seconds; the first call, which may set things up, does not count."""
+    calls, elapsed = 1, timer(1)
+    if elapsed > 50 * lasts:  # a call of seconds: no more of them than are needed
+        return 1
+    while (elapsed := timer(calls)) < lasts / 4:
+        calls *= 2
+    return max(1, round(calls * lasts / elapsed))
 
 
-def report(name: str, ours: float, peer: float | None, peer_name: str, cost: bool = False) -> None:
-    """Print one measurement as a line of JSON, which `python -m bench` collects.
+def timer(function: Callable[[], Any]) -> Timer:
+    """The timer of a function in this process."""
 
-    `cost` says that the peer is what ours is made of, so that the ratio to show is ours over the peer's.
-    """
-    row = {"name": name, "ours": ours, "peer": peer, "peer_name": peer_name, "unit": "s", "cost": cost}
-    print(json.dumps(row), flush=True)
+    def seconds(calls: int) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            function()
+        return time.perf_counter() - start
+
+    return seconds

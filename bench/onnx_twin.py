@@ -1,11 +1,7 @@
-"""The compiled ResNet9 beside ONNX Runtime, each on as many threads as the environment says.
-
-ONNX Runtime gets the network as an exporter would write it: channels first, batch normalisation already folded.
-"""
+"""A frozen network as an exporter would write it for ONNX Runtime: channels first, batch normalisation folded."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,22 +9,12 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from bench.timing import interleaved, report
-from deploy import Compiled, Graph, build, freeze
+from deploy import Graph
 from deploy.fused_ops import FusedConv, FusedMatMul
 from deploy.ir import Constant, Input, Node
 from deploy.passes import PIPELINE
 from deploy.passes.rewrite import rewrite
 from needle import ops
-from needle.types import Type
-from zoo.course.models import ResNet9
-
-BATCHES = (1, 8, 32)
-THREADS = int(os.environ.get("NEEDLE_NUM_THREADS", "1"))
-
-
-def tensor(name: str, node: Node) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *map(int, node.shape[1:])])
 
 
 class Twin:
@@ -87,32 +73,14 @@ class Twin:
         return y
 
 
-def session(graph: Graph) -> Callable[[np.ndarray], np.ndarray]:
+def session(graph: Graph, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """ONNX Runtime, with all its optimisations, on the twin of the graph before small maps are treated."""
     for rule in PIPELINE[: [x.__name__ for x in PIPELINE].index("cut_padding_taps")]:
         graph = rewrite(graph, rule)  # type: ignore[arg-type]
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     model = Twin(graph).model.SerializeToString()
     run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
     return lambda x: run(None, {"image": x})[0]
-
-
-def main() -> None:
-    np.random.seed(0)
-    graph = freeze(ResNet9(), Type((1, 3, 32, 32)), input_names=["image"], output_names=["logits"])
-    ours = Compiled(build(graph, name="resnet9").library, max_batch=max(BATCHES), threads=THREADS)
-    peer = session(graph)
-    for batch in BATCHES:
-        x = np.random.standard_normal((batch, 3, 32, 32)).astype("float32")
-        difference = np.abs(ours(x) - peer(x)).max() / np.abs(peer(x)).max()
-        if difference > 1e-4:
-            raise SystemExit(f"the two programs disagree by {difference:.1e}")
-        times = interleaved(lambda x=x: ours(x), lambda x=x: peer(x), rounds=21)
-        report(f"resnet9, batch {batch}", *times, "ONNX Runtime")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,40 @@
+"""The compiled ResNet9 beside ONNX Runtime, each on as many threads as the environment says."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from bench.case import Run, Sides
+from bench.cases.data import rng
+from deploy import Compiled, Graph, build, freeze
+from needle.backend_ndarray import ndarray_backend_cpu
+from needle.types import Type
+from zoo.course.models import ResNet9
+
+LARGEST = 32  # batch
+THREADS = ndarray_backend_cpu.num_threads()
+
+
+@cache
+def programs() -> tuple[Graph, Compiled]:
+    """The network and its program, compiled once for all batch sizes."""
+    graph = freeze(ResNet9(), Type((1, 3, 32, 32)), input_names=["image"], output_names=["logits"])
+    return graph, Compiled(build(graph, name="resnet9").library, max_batch=LARGEST, threads=THREADS)
+
+
+def resnet9(batch: int) -> Sides:
+    graph, ours = programs()
+    x = rng.standard_normal((batch, 3, 32, 32), np.float32)
+
+    def peer() -> Run:
+        from bench.onnx_twin import session
+
+        theirs = session(graph, THREADS)
+        difference = np.abs(ours(x) - theirs(x)).max() / np.abs(theirs(x)).max()
+        if difference > 1e-4:
+            raise ValueError(f"the two programs disagree by {difference:.1e}")
+        return lambda: theirs(x)
+
+    return Sides(lambda: ours(x), {"ONNX Runtime": peer})
