@@ -18,8 +18,8 @@ from needle.data.transforms import Cutout, Normalize, RandomCrop, RandomFlip
 from zoo import entry
 from zoo.course.models import ResNet9
 from zoo.datasets import Split
-from zoo.recipes.muon import EpochBatches, MuonRecipe
 from zoo.models.resnet import DawnResNet9
+from zoo.recipes.muon import EpochBatches, MuonRecipe
 
 Step = Callable[[ndl.Tensor, ndl.Tensor], None]
 MODELS = {"ResNet9": ResNet9, "DAWN ResNet-9": DawnResNet9}
