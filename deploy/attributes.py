@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
+from needle.explain import fits
 from needle.types import Dim
 
 from .errors import NdFormatError
@@ -82,27 +82,3 @@ def decode_op(cls: type, attributes: Any, sizes: Mapping[str, int], where: str) 
         return cls(**values)
     except (ValueError, TypeError) as error:
         raise NdFormatError(f"{where}: {error}") from error
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether `value` is of the annotated type; `Any` means any plain number, string, None or nested tuple of them."""
-    origin, parameters = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (types.UnionType, typing.Union):
-        return any(fits(value, x) for x in parameters)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if len(parameters) == 2 and parameters[1] is Ellipsis:
-            return all(fits(x, parameters[0]) for x in value)
-        return len(value) == len(parameters) and all(map(fits, value, parameters))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is None or hint is types.NoneType:
-        return value is None
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint is tuple:
-        return isinstance(value, tuple)
-    return isinstance(hint, type) and isinstance(value, hint)

@@ -19,6 +19,7 @@ from typing import Any
 
 from needle import ops
 from needle.errors import DataError, NeedleError
+from needle.explain import fits
 from needle.types import Type
 from needle.weights import atomic_write, dump_safetensors, parse_safetensors
 
@@ -170,7 +171,7 @@ def _input_types(entries: list[Any], sizes: Mapping[str, int]) -> dict[str, Type
         where = f"[nd] graph.json input {entry['name']!r}"
         shape = attributes.decode(items(where, entry["shape"], attributes.MAX_LIST), sizes, where)
         if (
-            not attributes.fits(shape, tuple[int, ...])
+            not fits(shape, tuple[int, ...])
             or entry["dtype"] != "float32"
             or not isinstance(entry["name"], str)
         ):

@@ -16,7 +16,8 @@ import numpy
 import needle  # for needle.ops, which are written in Tensors
 
 from .backend_selection import BACKEND, NDArray  # noqa: F401  (NDArray is one of this module's public names)
-from .errors import DeviceError, DTypeError, NeedleError, ShapeError
+from .errors import NeedleError, ShapeError
+from .explain import explained
 from .grad_mode import switch
 from .reprs import tuple_text
 from .types import FLOATS, Type
@@ -190,10 +191,10 @@ class Value:
                 return value
             data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
-            explained = _explained(op, inputs, error)
-            if explained is error:
+            reason = explained(op, inputs, error)
+            if reason is error:
                 raise
-            raise explained from error
+            raise reason from error
         if isinstance(data, numpy.generic):  # numpy's results of shape () are bare scalars; here they are arrays
             data = numpy.asarray(data)
         value = cls.__new__(cls)
@@ -210,25 +211,6 @@ class Value:
         if isinstance(data, tuple):
             return [x if isinstance(x, numpy.ndarray) else x.numpy() for x in data]
         return data if isinstance(data, numpy.ndarray) else data.numpy()
-
-
-def _explained(op: Any, inputs: Any, error: Exception) -> Exception:
-    """Why `op` does not take `inputs`, in needle's words; `error` itself where that says so or is a user's own."""
-    name = op.__class__.__name__
-    if not isinstance(op, Op) or not isinstance(inputs, list | tuple):
-        return DTypeError(f"[make_from_op] needs an Op and a list of Tensors, got {name}, {inputs.__class__.__name__}")
-    others = [x.__class__.__name__ for x in inputs if not isinstance(x, Value)]
-    if others:
-        return DTypeError(f"[{name}] needs Tensors, got {', '.join(others)}")
-    if isinstance(error, NeedleError) or str(error).startswith("["):
-        return error
-    devices = sorted({repr(x.device) for x in inputs if isinstance(x, Tensor)})
-    if len(devices) > 1:  # kernels are handed memory that is not theirs
-        return DeviceError(f"[{name}] operands must be on one device, got {' and '.join(devices)}")
-    if isinstance(error, TypeError) or not op.__class__.__module__.startswith("needle."):
-        return error
-    given = ", ".join(str(x.type) for x in inputs)
-    return ShapeError(f"[{name}] {op} does not take {given}: {error}")
 
 
 def differentiable(type: Any, inputs: Sequence[Value] = ()) -> bool:

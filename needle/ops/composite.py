@@ -13,6 +13,7 @@ from typing import Any
 from ..autograd import Tensor, TensorTuple, Value, vjp
 from ..errors import ShapeError
 from ..grad_mode import enable_grad
+from ..types import Type
 from .ops_shape import permute
 
 Formula = Callable[..., Any]  # Tensors -> a Tensor or a sequence of them, where None is an output without gradient
@@ -38,6 +39,13 @@ def gradient_of(formula: Formula, out_grad: Any, node: Any) -> tuple[Any, ...]:
     """
     inputs = [permute(x, range(len(x.shape))) for x in node.inputs]  # one node for each use: q, k, v may be one tensor
     return tuple(pullback(formula, inputs, list(out_grad) if isinstance(out_grad, TensorTuple) else [out_grad]))
+
+
+def like_outputs(where: str, outputs: Sequence[Type], *given: Type) -> None:
+    """ShapeError unless adjoints and saved values have the shapes of the outputs that they belong to."""
+    needed, found = [tuple(x.shape) for x in outputs], [tuple(x.shape) for x in given]
+    if needed != found:
+        raise ShapeError(f"[{where}] needs adjoints and saved values of shapes {needed}, got {found}")
 
 
 def saved(node: Any, index: int) -> Tensor:

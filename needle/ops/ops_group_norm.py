@@ -11,7 +11,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
-from .composite import gradient_of, pullback, saved, wanted
+from .composite import gradient_of, like_outputs, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
 from .shapes import PlainFields, kept, one_float
 
@@ -55,6 +55,8 @@ class GroupNormGradient(TensorTupleOp):
     eps: float = 1e-5
 
     def infer(self, g: Type, x: Type, weight: Type, mean: Type, rstd: Type) -> tuple[Type, ...]:
+        outputs = GroupNorm(self.groups, self.eps).infer(x, weight, weight)
+        like_outputs("group_norm_gradient", outputs, g, mean, rstd)
         return x, weight, weight
 
     def compute(self, g: Any, x: Any, weight: Any, mean: Any, rstd: Any) -> Any:
@@ -99,6 +101,7 @@ class RMSNormGradient(TensorTupleOp):
     eps: float = 1e-5
 
     def infer(self, g: Type, x: Type, weight: Type, rstd: Type) -> tuple[Type, ...]:
+        like_outputs("rms_norm_gradient", RMSNorm(self.eps).infer(x, weight), g, rstd)
         return x, weight
 
     def compute(self, g: Any, x: Any, weight: Any, rstd: Any) -> Any:

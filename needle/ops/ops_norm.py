@@ -11,7 +11,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
-from .composite import gradient_of, pullback, saved, wanted
+from .composite import gradient_of, like_outputs, pullback, saved, wanted
 from .ops_shape import broadcast_to, reshape, summation
 from .shapes import PlainFields, one_float
 
@@ -53,6 +53,7 @@ class BatchNormGradient(TensorTupleOp):
     eps: float = 1e-5
 
     def infer(self, g: Type, x: Type, weight: Type, mean: Type, var: Type) -> tuple[Type, ...]:
+        like_outputs("batch_norm_gradient", BatchNorm(self.eps).infer(x, weight, weight), g, mean, var)
         return x, weight, weight
 
     def compute(self, g: Any, x: Any, weight: Any, mean: Any, var: Any) -> Any:
@@ -117,6 +118,7 @@ class LayerNormGradient(TensorTupleOp):
     eps: float = 1e-5
 
     def infer(self, g: Type, x: Type, weight: Type, mean: Type, rstd: Type) -> tuple[Type, ...]:
+        like_outputs("layer_norm_gradient", LayerNorm(self.eps).infer(x, weight, weight), g, mean, rstd)
         return x, weight, weight
 
     def compute(self, g: Any, x: Any, weight: Any, mean: Any, rstd: Any) -> Any:

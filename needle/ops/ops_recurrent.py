@@ -10,7 +10,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, ShapeError
 from ..types import Type
 from . import arrays
-from .composite import gradient_of, pullback, saved, wanted
+from .composite import gradient_of, like_outputs, pullback, saved, wanted
 from .ops_activation import relu, sigmoid, tanh
 from .ops_arrange import split, stack
 from .ops_matmul import matmul
@@ -49,7 +49,11 @@ class LSTM(TensorTupleOp):
 class LSTMGradient(TensorTupleOp):
     """(dgates, dh0, dc0, dW): the adjoints of the inputs of `LSTM`, back through time"""
 
-    def infer(self, g: Type, d_cell: Type, gates: Type, h0: Type, c0: Type, W: Type, *_: Type) -> tuple[Type, ...]:
+    def infer(
+        self, g: Type, d_cell: Type, gates: Type, h0: Type, c0: Type, W: Type, out: Type, cells: Type, act: Type
+    ) -> tuple[Type, ...]:
+        y, last, *kept = LSTM().infer(gates, h0, c0, W)
+        like_outputs("lstm_gradient", (y, last, y, *kept), g, d_cell, out, cells, act)
         return gates, h0, c0, W
 
     def compute(self, g: Any, d_cell: Any, gates: Any, h0: Any, c0: Any, W: Any, out: Any, cells: Any, act: Any) -> Any:
@@ -102,7 +106,11 @@ class GRU(TensorTupleOp):
 class GRUGradient(TensorTupleOp):
     """(dgates, dh0, dW, dbias): the adjoints of the inputs of `GRU`, back through time"""
 
-    def infer(self, g: Type, gates: Type, h0: Type, W: Type, bias: Type, *_: Type) -> tuple[Type, ...]:
+    def infer(
+        self, g: Type, gates: Type, h0: Type, W: Type, bias: Type, out: Type, act: Type
+    ) -> tuple[Type, ...]:
+        y, kept = GRU().infer(gates, h0, W, bias)
+        like_outputs("gru_gradient", (y, y, kept), g, out, act)
         return gates, h0, W, bias
 
     def compute(self, g: Any, gates: Any, h0: Any, W: Any, bias: Any, out: Any, act: Any) -> Any:
@@ -159,7 +167,8 @@ class RNNGradient(TensorTupleOp):
     nonlinearity: str = "tanh"
 
     def infer(self, g: Type, gates: Type, h0: Type, W: Type, out: Type) -> tuple[Type, ...]:
-        RNN(self.nonlinearity).infer(gates, h0, W)
+        y = RNN(self.nonlinearity).infer(gates, h0, W)
+        like_outputs("rnn_gradient", (y, y), g, out)
         return gates, h0, W
 
     def compute(self, g: Any, gates: Any, h0: Any, W: Any, out: Any) -> Any:
@@ -186,7 +195,8 @@ NONLINEARITIES = {"tanh": tanh, "relu": relu}
 
 def _sizes(where: str, parts: int, gates: Type, h0: Type, W: Type) -> tuple[int, int, int]:
     """T, B and H, checked: gates (T, B, parts H) with T > 0, h0 (B, H), W (H, parts H)."""
-    steps, batch, hidden = (*gates.shape[:2], *W.shape[:1]) if len(gates.shape) == 3 else (0, 0, 0)
+    known = len(gates.shape) == 3 and len(W.shape) == 2
+    steps, batch, hidden = (*gates.shape[:2], W.shape[0]) if known else (0, 0, 0)
     wide = parts * hidden
     if not steps or gates.shape[2] != wide or h0.shape != (batch, hidden) or W.shape != (hidden, wide):
         given = f"{gates.shape}, {h0.shape}, {W.shape}"

@@ -12,7 +12,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
 from . import arrays
-from .composite import gradient_of, pullback, saved, wanted
+from .composite import gradient_of, like_outputs, pullback, saved, wanted
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
 from .ops_shape import broadcast_to, transpose
@@ -96,6 +96,8 @@ class AttentionGradient(TensorTupleOp):
     causal: bool = False
 
     def infer(self, g: Type, q: Type, k: Type, v: Type, out: Type, lse: Type) -> tuple[Type, ...]:
+        y, sums = Attention(self.scale, self.causal).infer(q, k, v)
+        like_outputs("attention_gradient", (y, y, sums), g, out, lse)
         return q, k, v
 
     def compute(self, g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any) -> Any:
