@@ -13,7 +13,7 @@ from needle import autograd
 from needle.autograd import Tensor, TensorTuple, Value, find_topo_sort
 from needle.errors import NeedleError
 from needle.nn import Module
-from needle.nn.state import named_tensors
+from needle.nn.module_state import named_tensors
 from needle.types import Dim, Type
 
 from .errors import FreezeError, GraphError

@@ -11,7 +11,7 @@ from ..autograd import Tensor
 from ..backend_ndarray import NDArray
 from ..backend_selection import BACKEND
 from ..errors import DataError
-from .data_basic import is_batched
+from .dataset import is_batched
 
 BOUND = "a Tensor holds integers below 2**63"
 

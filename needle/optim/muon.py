@@ -11,8 +11,7 @@ import numpy
 from ..autograd import Tensor, cut_gradients
 from ..errors import NeedleError, ShapeError
 from ..ops.arrays import constant
-from .gradients import ADVICE
-from .norms import norm
+from .gradients import ADVICE, norm
 from .optimizers import Optimizer
 from .settings import fraction, positive
 

@@ -13,7 +13,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 from .gradients import clip_grad_norm
 from .settings import fraction, parameters, positive
-from .state import State, Stateful, like
+from .stateful import State, Stateful, like
 
 
 class Optimizer(Stateful):

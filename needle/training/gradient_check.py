@@ -11,7 +11,7 @@ import numpy
 from ..autograd import Tensor
 from ..errors import NeedleError
 from ..nn import Module, Parameter
-from ..nn.state import named_tensors
+from ..nn.module_state import named_tensors
 
 Arrays = list[numpy.ndarray]
 

@@ -11,7 +11,7 @@ from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
 from ..nn import Module
 from ..optim import GradientAccumulator, Optimizer, WeightAverage, clip_grad_norm
-from ..optim.state import Stateful
+from ..optim.stateful import Stateful
 
 
 class TrainStep(Stateful):

@@ -11,7 +11,7 @@ import numpy
 
 from ... import reprs
 from ...errors import DataError
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 SYSTEM = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")  # folders no user makes
@@ -83,8 +83,8 @@ class ImageFolder(Dataset):
         return numpy.stack(images), self.y[index]
 
     def _pixels(self, place: int) -> numpy.ndarray:
-        from ..images import open_image, rgb  # in here: most who import needle read no image files
-        from ..shrink import fitted
+        from ..image_geometry import fitted  # in here: most who import needle read no image files
+        from ..images import open_image, rgb
 
         image = rgb(open_image(self.paths[place]))
         if self.size is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 
 
 class MNISTDataset(Dataset):

@@ -8,7 +8,7 @@ import numpy
 
 from ...errors import DataError
 from ..collate import stack
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 
 
 class NDArrayDataset(Dataset):

@@ -11,7 +11,7 @@ from ... import reprs
 from ...autograd import Tensor
 from ...errors import DataError
 from ..collate import kept
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 from .ptb_dataset import batchify, get_batch
 
 

@@ -1,4 +1,4 @@
-"""Random changes of whole batches of images (n, channels, height, width); the generator is an argument."""
+"""Transforms of whole batches of images (n, channels, height, width) as functions; the generator is an argument."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy
 
-from ..backend_ndarray import NDArray, ndarray_backend_cpu
-from ..backend_selection import BACKEND, cpu
+from ...backend_ndarray import NDArray, ndarray_backend_cpu
+from ...backend_selection import BACKEND, cpu
 
 PADDINGS = {"zero": "constant", "reflect": "reflect"}
 
@@ -21,11 +21,11 @@ def random_crop(x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mod
     if mode not in PADDINGS:
         raise ValueError(f"[random_crop] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
     top, left = rng.integers(0, 2 * padding + 1, size=(2, len(x)))
-    return moved(x, top, left, padding, mode)
+    return padded_crop(x, top, left, padding, mode)
 
 
-def moved(x: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, padding: int, mode: str) -> numpy.ndarray:
-    """The images out of their padded selves, from row top[i] and column left[i] on."""
+def padded_crop(x: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, padding: int, mode: str) -> numpy.ndarray:
+    """Each image cut out of itself padded by `padding`, from row top[i] and column left[i] on."""
     _, _, height, width = x.shape
     sides = (padding, padding)
     padded = numpy.pad(x, ((0, 0), (0, 0), sides, sides), mode=PADDINGS[mode])  # type: ignore[call-overload]
