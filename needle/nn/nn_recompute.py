@@ -16,7 +16,7 @@ from ..autograd import Tensor, TensorTuple, TensorTupleOp, Value, find_topo_sort
 from ..errors import NeedleError
 from ..grad_mode import switch
 from ..ops.composite import pullback
-from ..ops.ops_shape import permute
+from ..ops.ops_reshape import permute
 from .nn_basic import Module
 
 __all__ = ["Recompute"]  # the function is needle.recompute

@@ -14,9 +14,10 @@ from typing import Any, ClassVar, dataclass_transform
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.pointwise import pointwise
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields, number
 from .composite import gradient_of
-from .shapes import PlainFields, elementwise, number, real, signed, with_scalar
+from .dtype_rules import elementwise, real, signed, with_scalar
 
 Rule = Callable[..., Type]  # (op, *types of the operands) -> type of the result
 
@@ -92,7 +93,7 @@ class Pointwise(TensorOp):
 
     def compute(self, *operands: Any) -> Any:
         if len(operands) == 2:
-            operands = arrays.aligned(*operands)
+            operands = array_compat.aligned(*operands)
         if self.settings:
             operands += tuple([number(self.name, value, operands[0].dtype) for value in self.numbers])
         return pointwise(self.kernel, self.plain, *operands)
@@ -129,7 +130,7 @@ class PointwiseGradient(TensorOp):
         return elementwise(f"{self.op.name}_gradient", g, a)
 
     def compute(self, g: Any, a: Any) -> Any:
-        g, a = arrays.aligned(g, a)
+        g, a = array_compat.aligned(g, a)
         settings = [number(self.op.name, value, a.dtype) for value in self.numbers]
         return pointwise(f"{self.op.kernel}_gradient", self._plain, g, a, *settings)
 

@@ -10,7 +10,7 @@ import numpy
 
 from ..autograd import Tensor, cut_gradients
 from ..errors import NeedleError, ShapeError
-from ..ops.arrays import constant
+from ..ops.array_compat import constant
 from .gradients import ADVICE, norm
 from .optimizers import Optimizer
 from .settings import fraction, positive

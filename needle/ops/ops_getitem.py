@@ -11,9 +11,9 @@ import numpy
 from ..autograd import Tensor, TensorOp
 from ..errors import DTypeError, IndexRangeError, ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields
 from .ops_gather import Take, as_ids
-from .shapes import PlainFields
 
 __all__ = ["GetItem", "GetItemGradient", "getitem"]
 
@@ -54,8 +54,8 @@ class GetItemGradient(PlainFields, TensorOp):
         return Type(self.shape, g.dtype)
 
     def compute(self, g: Any) -> Any:
-        out = arrays.filled(g, self.shape)
-        arrays.write(_view(out, self.index), g)
+        out = array_compat.filled(g, self.shape)
+        array_compat.write(_view(out, self.index), g)
         return out
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
@@ -96,7 +96,7 @@ def _view(x: Any, index: tuple[Part, ...]) -> Any:
     offset = sum(first * x.strides[axis] for n, axis, first, _ in walked if axis is not None and n != 0)
     sizes = [n for n, *_ in walked if n is not None]
     strides = [0 if axis is None else x.strides[axis] * step for n, axis, _, step in walked if n is not None]
-    return arrays.view(x, sizes, strides, offset)
+    return array_compat.view(x, sizes, strides, offset)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
