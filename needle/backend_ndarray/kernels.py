@@ -53,15 +53,15 @@ def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **optio
     """
     dtypes = set()
 
-    def there(a: Any) -> Any:
+    def as_numpy(a: Any) -> Any:
         if isinstance(a, list):
-            return [there(each) for each in a]
+            return [as_numpy(each) for each in a]
         if not hasattr(a, "_handle"):
             return a
         dtypes.add(a.dtype)
         return a.shared()
 
-    args, options = tuple(map(there, args)), {key: there(a) for key, a in options.items()}
+    args, options = tuple(map(as_numpy, args)), {key: as_numpy(a) for key, a in options.items()}
     with np.errstate(all="ignore"):
         return _back(function(*args, **options), device, "float64" in dtypes)
 
