@@ -12,12 +12,11 @@ from needle.errors import DeviceError, DTypeError, ShapeError
 from needle.types import number_of, promote, promote_number, summed
 
 from . import ndarray_backend_cpu as compiled
-from .kernels import kernels
+from .kernels import kernels, pointwise
 from .layout import Axes as Axes
 from .layout import as_axes, distinct_axes, is_dense, reduced_shape, reduction
 from .ndarray_backend_cpu import Array as FloatArray
 from .plain.pointwise import floats
-from .pointwise import pointwise
 from .views import Views
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Which composite kernels work on an array: `kernels(x).conv(x, w, stride, padding)`."""
+"""Which kernels work on an array: `kernels(x).conv(x, w, stride, padding)`, `pointwise("exp", numpy.exp, x)`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import ndarray_backend_cpu as compiled
 from .ndarray_backend_cpu import Array as FloatArray
 
 EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds every whole number
@@ -98,3 +99,16 @@ def kernels(x: Any) -> Any:
 def through(x: Any) -> Any:
     """The plain functions for an NDArray like x, whatever its dtype."""
     return _Through(x._device)
+
+
+def pointwise(kernel: str, plain: Callable[..., Any], first: Any, *more: Any) -> Any:
+    """A function of arrays of one shape and dtype, then numbers: `kernel` for float32 on cpu(), else `plain`.
+
+    The latter takes numpy arrays. The kernel's results lie in memory as the first operand that has no gaps: NHWC memory
+    seen as NCHW stays so, and nothing is copied.
+    """
+    if isinstance(first, np.ndarray | np.generic):
+        return plain(first, *more)
+    if first._handle.__class__ is FloatArray:
+        return getattr(compiled, kernel)(first, *more)
+    return through_numpy(plain, first._device, first, *more)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor
-from ..backend_ndarray.pointwise import pointwise
+from ..backend_ndarray.kernels import pointwise
 from ..errors import DTypeError
 from ..types import Type
 from . import array_compat

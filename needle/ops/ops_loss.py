@@ -8,9 +8,8 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor, TensorOp
-from ..backend_ndarray.kernels import kernels
+from ..backend_ndarray.kernels import kernels, pointwise
 from ..backend_ndarray.plain.pointwise import floats
-from ..backend_ndarray.pointwise import pointwise
 from ..errors import NeedleError, ShapeError
 from ..types import Type
 from . import array_compat

@@ -12,7 +12,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from ..autograd import Tensor, TensorOp
-from ..backend_ndarray.pointwise import pointwise
+from ..backend_ndarray.kernels import pointwise
 from ..types import Type
 from . import array_compat
 from .attributes import PlainFields, number
