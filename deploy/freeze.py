@@ -52,17 +52,17 @@ def freeze(
         def traced(size: int) -> Graph:
             return _record(model, [_with_batch(x, batch, size) for x in types], names, output_names, parameters)
 
-        with watched_sizes() as turns:
+        with watched_sizes() as thresholds:
             first = traced(STAND_INS[0])
-            for size in sizes_to_trace(turns):
+            for size in sizes_to_trace(thresholds):
                 try:
                     compare(first, traced(size))
                 except FreezeError as error:
-                    raise FreezeError(f"{error}{place_of(turns, size)}") from error
+                    raise FreezeError(f"{error}{place_of(thresholds, size)}") from error
                 except Exception as error:  # the module's own code does not take this size
                     kind = type(error).__name__
                     message = f"[freeze] the module takes no batch of {size}, where it raises {kind}: {error}"
-                    raise FreezeError(f"{message}{place_of(turns, size)}") from error
+                    raise FreezeError(f"{message}{place_of(thresholds, size)}") from error
     return first
 
 

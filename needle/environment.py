@@ -38,11 +38,11 @@ def check() -> None:
             if given and not (given.isascii() and given.isdigit() and len(given) <= LONGEST and int(given) >= least):
                 raise SettingError(f"[needle] {name} must be a whole number from {least} on, got {given!r}")
     except SettingError as error:
-        sys.excepthook = _Plain(error)
+        sys.excepthook = _OneLine(error)
         raise
 
 
-class _Plain:
+class _OneLine:
     """Prints one expected error as a line; every other one is left to the hook that was there before."""
 
     def __init__(self, expected: SettingError) -> None:

@@ -268,7 +268,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().handle_exit(sig, frame)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """When leaving, take in what the kernel has accepted already, and close the door at once behind it."""
+        """When leaving, accept the connections that the kernel has completed, and stop listening at once."""
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
             for listener in self.sockets:

@@ -32,7 +32,7 @@ inline bool winograd_pays(const ConvShape<>& s, int64_t images) {
 
 constexpr int64_t kPanelBlocks = 2, kPanel = kPanelBlocks * kBlock;  // columns that one task takes to the points and back
 constexpr int64_t kRoundTiles = 120;                                 // tiles that lie at their points at one time
-constexpr int64_t kApart = 16;  // floats between points and rows, so that they do not share the low bits of their addresses
+constexpr int64_t kSkew = 16;  // floats between points and rows, so that they do not share the low bits of their addresses
 
 // The outputs of an image, `high` x `wide` pixels, and distances between images, rows, pixels.
 struct Placed {
@@ -46,9 +46,9 @@ struct Winograd {
     int64_t tiles, depth, columns;  // of all images; channels of all phases; channels of the output
 
     int64_t round() const { return min(tiles, kRoundTiles); }
-    PointLayout inputs() const { return {round() * (depth + kApart) + kApart, depth + kApart, kBlock}; }
-    int64_t weight_point() const { return depth * kPanel + kApart; }
-    int64_t sum_point() const { return round() * kPanel + kApart; }
+    PointLayout inputs() const { return {round() * (depth + kSkew) + kSkew, depth + kSkew, kBlock}; }
+    int64_t weight_point() const { return depth * kPanel + kSkew; }
+    int64_t sum_point() const { return round() * kPanel + kSkew; }
     int64_t scratch(int threads) const { return points * (inputs().point + threads * (weight_point() + sum_point())); }
 };
 

@@ -152,9 +152,9 @@ class Arithmetic(Views):
         axis = as_axes(axis)
         shape = reduced_shape(self._shape, axis, keepdims)
         axes = distinct_axes("reduce", len(self._shape), axis)
-        kept = tuple(a for a in range(len(self._shape)) if a not in axes)
-        view = self.permute(kept + axes).compact()
-        sizes = (*(self._shape[a] for a in kept), prod(self._shape[a] for a in axes))
+        others = tuple(a for a in range(len(self._shape)) if a not in axes)
+        view = self.permute(others + axes).compact()
+        sizes = (*(self._shape[a] for a in others), prod(self._shape[a] for a in axes))
         return view.reshape(sizes), self.make(shape, device=self._device, dtype=self._handle.dtype)
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> NDArray:

@@ -74,7 +74,7 @@ def stack(field: Iterable[Any], chosen: numpy.ndarray, place: int) -> numpy.ndar
 
 
 def as_tensor(place: int, field: Any, device: Any) -> Tensor:
-    """Field number `place` of a batch as a constant Tensor on `device`, in its `kept` dtype.
+    """Field number `place` of a batch as a constant Tensor on `device`, in its `tensor_dtype`.
 
     What is a Tensor or NDArray already keeps its own. Raises DataError for what are no numbers, and for whole numbers
     that int64 does not hold.
@@ -87,13 +87,13 @@ def as_tensor(place: int, field: Any, device: Any) -> Tensor:
             f"[DataLoader] field {place} has dtype {values.dtype}; a Tensor holds numbers: turn labels into class "
             "indices"
         )
-    dtype = kept(values.dtype)
+    dtype = tensor_dtype(values.dtype)
     if dtype == "int64" and values.dtype.kind == "u" and values.max(initial=0) >= 2**63:
         raise DataError(f"[DataLoader] field {place} holds {values.max()}; {BOUND}")
     return Tensor(values, device=device, dtype=dtype, requires_grad=False)
 
 
-def kept(dtype: numpy.dtype) -> str:
+def tensor_dtype(dtype: numpy.dtype) -> str:
     """In which dtype the numbers of a data set reach a model: whole numbers stay whole, and none of them changes.
 
     bool stays bool; integers become int32, or int64 where int32 does not hold all of their type; floats become float32.

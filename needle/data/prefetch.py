@@ -32,9 +32,9 @@ class Batches:
     ) -> None:  # fmt: skip
         self.dataset, self.ordering, self.augment, self.epoch, self.device = dataset, ordering, augment, epoch, device
         self.seed = seed or 0
-        self.one_pass = None
+        self.fused = None
         if augment is not None and type(dataset) is NDArrayDataset:  # no need to copy images before they are augmented
-            self.one_pass = augment.one_pass(dataset.arrays[0])
+            self.fused = augment.fused(dataset.arrays[0])
 
     def make(self, position: int) -> tuple[Tensor, ...]:
         """The Tensors of one batch. What the data set raises gets a note with the batch."""
@@ -52,9 +52,9 @@ class Batches:
         if self.augment is None:
             return fetch(self.dataset, chosen)
         u = self.augment.drawn(self.seed, self.epoch, chosen)
-        if self.one_pass is not None:
+        if self.fused is not None:
             rest = [self.dataset.field(place, chosen) for place in range(1, len(self.dataset.arrays))]
-            return [self.one_pass(self.dataset.arrays[0], chosen, u), *rest]
+            return [self.fused(self.dataset.arrays[0], chosen, u), *rest]
         images, *others = fetch(self.dataset, chosen)
         return [self.augment(images, u), *others]
 

@@ -86,8 +86,8 @@ class RotaryEmbedding(Module):
         angles = numpy.outer(numpy.arange(first, first + steps), self.base ** -(numpy.arange(half) / half))
         a, b = x[..., :half], x[..., half:]
         cos, sin = (
-            ops.broadcast_to(Tensor(turn, device=x.device, dtype=x.dtype, requires_grad=False), a.shape)
-            for turn in (numpy.cos(angles), numpy.sin(angles))
+            ops.broadcast_to(Tensor(part, device=x.device, dtype=x.dtype, requires_grad=False), a.shape)
+            for part in (numpy.cos(angles), numpy.sin(angles))
         )
         return ops.concat([a * cos - b * sin, a * sin + b * cos], -1)
 

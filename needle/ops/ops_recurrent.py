@@ -42,8 +42,8 @@ class LSTM(TensorTupleOp):
         return out, array_compat.copied(array_compat.take(cells, 0, gates.shape[0] - 1)), cells, act
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        kept = [saved(node, i) for i in (0, 2, 3)]
-        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *kept), node.inputs)
+        results = [saved(node, i) for i in (0, 2, 3)]
+        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *results), node.inputs)
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class GRU(TensorTupleOp):
         return kernels(gates).gru(gates, h0, W, bias)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        kept = [saved(node, i) for i in (0, 1)]
-        return wanted(GRUGradient()(out_grad[0], *node.inputs, *kept), node.inputs)
+        results = [saved(node, i) for i in (0, 1)]
+        return wanted(GRUGradient()(out_grad[0], *node.inputs, *results), node.inputs)
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ class Attention(PlainFields, TensorTupleOp):
         return kernels(q).attention(q, k, v, self.scale, self.causal)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        kept = [saved(node, i) for i in (0, 1)]
-        return wanted(AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, *kept), node.inputs)
+        results = [saved(node, i) for i in (0, 1)]
+        return wanted(AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, *results), node.inputs)
 
 
 @dataclass(frozen=True)

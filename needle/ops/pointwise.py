@@ -22,7 +22,7 @@ from .dtype_rules import elementwise, real, signed, with_scalar
 Rule = Callable[..., Type]  # (op, *types of the operands) -> type of the result
 
 
-def kept(op: type[Pointwise]) -> Rule:
+def promoted_type(op: type[Pointwise]) -> Rule:
     """The dtype in which the operands meet; numbers are weak."""
     if op.operands == 2:
         return lambda self, a, b: elementwise(self.name, a, b)
@@ -37,13 +37,13 @@ def _beside_numbers(op: Pointwise, a: Type) -> Type:
 
 def floating(op: type[Pointwise]) -> Rule:
     """That of a real function: floats stay, integers become floats."""
-    rule = kept(op)
+    rule = promoted_type(op)
     return lambda self, *types: real(rule(self, *types))
 
 
 def true_or_false(op: type[Pointwise]) -> Rule:
     """bool."""
-    rule = kept(op)
+    rule = promoted_type(op)
     return lambda self, *types: Type(rule(self, *types).shape, "bool")
 
 
@@ -73,7 +73,7 @@ class Pointwise(TensorOp):
     __post_init__: ClassVar[Any]
 
     def __init_subclass__(
-        cls, name: str = "", operands: int = 1, result: Callable[[type[Pointwise]], Rule] = kept,
+        cls, name: str = "", operands: int = 1, result: Callable[[type[Pointwise]], Rule] = promoted_type,
         of_result: bool = False, promotes: bool = False,
     ) -> None:  # fmt: skip
         own = vars(cls)

@@ -29,7 +29,7 @@ class Muon(Optimizer):
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
 
-    kept = ("u",)
+    buffers = ("u",)
     settings = ("lr", "momentum", "decay")
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, messages, JSON, colours, completion, plugins, and the environment they obey."""
+"""What the commands share: exit codes, messages, JSON, colours, completion, plugins, and the environment they read."""
 
 import argparse
 import errno

@@ -1,4 +1,4 @@
-"""Images in folders that bear the names of their classes."""
+"""Images in folders that are named after their classes."""
 
 from __future__ import annotations
 

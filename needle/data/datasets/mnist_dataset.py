@@ -1,4 +1,4 @@
-"""MNIST and its kin: gzipped idx files. Source of the format: LeCun, Cortes and Burges, "The MNIST database"."""
+"""MNIST and data sets like it: gzipped idx files. Source of the format: LeCun et al., "The MNIST database"."""
 
 from __future__ import annotations
 
