@@ -1,4 +1,8 @@
-"""Rows for convolution and matrix product: weights packed now, sizes as constants, the epilogue in registers."""
+"""How convolutions and matrix products are printed: weights packed now, sizes as constants, the epilogue in registers.
+
+Like every row of the table in calls.py these are functions (low, node) -> View: where the node's value will be in the
+program's memory. `low.view(x)` is where the value of x is, `low.new(node)` makes room, `low.call(text)` adds a line.
+"""
 
 from __future__ import annotations
 

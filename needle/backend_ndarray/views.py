@@ -1,4 +1,9 @@
-"""Views of an NDArray's memory, with the strides that numpy would give, and writing through them."""
+"""Views of an NDArray's memory, with the strides that numpy would give, and writing through them.
+
+An array is a flat block of memory, a shape, strides and an offset (strided.py): element (i, j) of a matrix is
+memory[offset + i strides[0] + j strides[1]]. Exchanging the strides transposes it, a stride of 0 repeats a row, twice
+the stride takes every second row: all in the same memory, in time that does not depend on how many elements there are.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Views(StridedArray):
-    """Reshaping, permuting, broadcasting and indexing; nothing here copies but flip and pad."""
+    """Reshaping, permuting, broadcasting and indexing: `make` with other strides. Only flip and pad copy."""
 
     __slots__ = ()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
@@ -12,6 +13,11 @@ from ..errors import DTypeError
 from ..types import DTYPES, Type, dtype_of, promote, promote_number, summed
 from .attributes import number
 from .shape_rules import broadcast_shape
+
+if TYPE_CHECKING:
+    from .pointwise import Pointwise
+
+Rule = Callable[..., Type]  # (op, *types of the operands) -> type of the result
 
 
 def promoted(a: str, b: str) -> str:
@@ -82,3 +88,33 @@ def signed(where: str, x: Type) -> Type:
 def total_dtype(dtype: str) -> str:
     """The dtype of a sum: bool and integers are summed in int64, in numpy mode as numpy has it."""
     return summed(dtype) if BACKEND == "nd" else str(numpy.zeros(0, dtype).sum().dtype)
+
+
+def promoted_type(op: type[Pointwise]) -> Rule:
+    """The rule of a pointwise op whose result has the dtype in which its operands meet; numbers are weak."""
+    if op.operands == 2:
+        return lambda self, a, b: elementwise(self.name, a, b)
+    return _beside_numbers if op.settings else lambda self, a: a
+
+
+def _beside_numbers(op: Pointwise, a: Type) -> Type:
+    for value in op.numbers:
+        a = with_scalar(op.name, a, value)
+    return a
+
+
+def floating(op: type[Pointwise]) -> Rule:
+    """The rule of a real function: floats stay, integers become floats."""
+    rule = promoted_type(op)
+    return lambda self, *types: real(rule(self, *types))
+
+
+def true_or_false(op: type[Pointwise]) -> Rule:
+    """The rule of a predicate: bool."""
+    rule = promoted_type(op)
+    return lambda self, *types: Type(rule(self, *types).shape, "bool")
+
+
+def with_sign(op: type[Pointwise]) -> Rule:
+    """The rule of -x: the dtype of the operand, which is not bool."""
+    return lambda self, a: signed(self.name, a)

@@ -13,11 +13,12 @@ from ..backend_ndarray.kernels import pointwise
 from ..errors import DTypeError
 from ..types import Type
 from . import array_compat
-from .dtype_rules import promoted
+from .dtype_rules import promoted, true_or_false
+from .op_function import function
 from .ops_broadcast import sum_to
 from .ops_cast import as_operand
 from .ops_cast import promoted as cast_together
-from .pointwise import Pointwise, function, true_or_false
+from .pointwise import Pointwise
 from .shape_rules import broadcast_shape
 
 __all__ = [

@@ -15,12 +15,13 @@ from ..types import Type
 from . import array_compat
 from .attributes import PlainFields
 from .composite import gradient_of, pullback
-from .dtype_rules import elementwise, one_float, real
+from .dtype_rules import elementwise, floating, one_float, real
+from .op_function import function
 from .ops_broadcast import sum_to, summation
 from .ops_logarithmic import LogSumExp
 from .ops_mathematic import Clip
 from .ops_reshape import reshape
-from .pointwise import Pointwise, floating, function
+from .pointwise import Pointwise
 from .shape_rules import NUMBER
 
 __all__ = [

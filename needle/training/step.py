@@ -1,4 +1,11 @@
-"""One training step: forward, loss, backward, clip, update, schedule."""
+"""One training step: forward, loss, backward, clip, update, schedule.
+
+    step = TrainStep(model, nn.SoftmaxLoss(), optim.Adam(model.parameters(), lr=1e-3))
+    for x, y in loader:
+        print(step(x, y)["loss"])
+
+`needle.fit` (loop.py) is this loop with a log, checkpoints and resuming.
+"""
 
 from __future__ import annotations
 
