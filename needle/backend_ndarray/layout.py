@@ -60,10 +60,10 @@ def reduced_shape(shape: Ints, axes: int | Ints | None, keepdims: bool) -> Ints:
     """The shape after a reduction: as in numpy, but (1,) when all axes go."""
     if axes is None and not keepdims:
         return (1,)
-    reduced_axes = distinct_axes("reduce", len(shape), axes)
-    if not reduced_axes and axes is not None:
+    gone = distinct_axes("reduce", len(shape), axes)
+    if not gone and axes is not None:
         raise ShapeError("[reduce] needs at least one axis, got an empty tuple")
-    return tuple(1 if a in reduced_axes else n for a, n in enumerate(shape) if keepdims or a not in reduced_axes)
+    return tuple(1 if a in gone else n for a, n in enumerate(shape) if keepdims or a not in gone)
 
 
 Pass = tuple[int, int, int]
@@ -78,27 +78,27 @@ def reduction(
     Returns the passes, each an (outer, k, inner) whose middle axis is reduced, at least one; then the shape and the
     strides of the result: what remains keeps its order in memory.
     """
-    reduced_axes = distinct_axes("reduce", len(shape), axes)
+    gone = distinct_axes("reduce", len(shape), axes)
     order = sorted((axis for axis in range(len(shape)) if shape[axis] != 1), key=lambda axis: -strides[axis])
     runs: list[tuple[int, bool]] = []  # sizes in the order of memory, neighbours of one kind merged
     for axis in order:
-        if runs and runs[-1][1] == (axis in reduced_axes):
+        if runs and runs[-1][1] == (axis in gone):
             runs[-1] = (runs[-1][0] * shape[axis], runs[-1][1])
         else:
-            runs.append((shape[axis], axis in reduced_axes))
+            runs.append((shape[axis], axis in gone))
     passes = []
     while any(reduced for _, reduced in runs):
         last = max(at for at, (_, reduced) in enumerate(runs) if reduced)
         sizes = [size for size, _ in runs]
         passes.append((prod(sizes[:last]), sizes[last], prod(sizes[last + 1 :])))
         del runs[last]
-    step, made = 1, [1] * len(shape)
+    step, kept = 1, [1] * len(shape)
     for axis in reversed(order):
-        if axis not in reduced_axes:
-            made[axis] = step
+        if axis not in gone:
+            kept[axis] = step
             step *= shape[axis]
     result = reduced_shape(shape, axes, keepdims)
-    result_strides = (1,) if axes is None and not keepdims else tuple(
-        n for axis, n in enumerate(made) if keepdims or axis not in reduced_axes
+    left = (1,) if axes is None and not keepdims else tuple(
+        n for axis, n in enumerate(kept) if keepdims or axis not in gone
     )
-    return tuple(passes) or ((prod(shape), 1, 1),), result, result_strides
+    return tuple(passes) or ((prod(shape), 1, 1),), result, left
