@@ -18,7 +18,7 @@ from needle.types import Dim, Type
 
 from .errors import FreezeError, GraphError
 from .ir import STAND_INS, Graph, Input, Node, apply, constant
-from .sizes import compare, place_of, sizes_to_trace, watched_sizes
+from .sizes import compare, comparison_near, sizes_to_trace, watched_sizes
 from .verify import verify
 
 _tracing = threading.Lock()  # LAZY_MODE belongs to the whole process
@@ -58,11 +58,11 @@ def freeze(
                 try:
                     compare(first, traced(size))
                 except FreezeError as error:
-                    raise FreezeError(f"{error}{place_of(thresholds, size)}") from error
+                    raise FreezeError(f"{error}{comparison_near(thresholds, size)}") from error
                 except Exception as error:  # the module's own code does not take this size
                     kind = type(error).__name__
                     message = f"[freeze] the module takes no batch of {size}, where it raises {kind}: {error}"
-                    raise FreezeError(f"{message}{place_of(thresholds, size)}") from error
+                    raise FreezeError(f"{message}{comparison_near(thresholds, size)}") from error
     return first
 
 

@@ -55,19 +55,19 @@ def sizes_to_trace(thresholds: Thresholds) -> Iterator[int]:
         waiting += sorted(beside - seen - set(waiting))
 
 
-def place_of(thresholds: Mapping[int, str], size: int) -> str:
+def comparison_near(thresholds: Mapping[int, str], size: int) -> str:
     """The line that compares the size of the batch with a number next to this one, for the end of a message."""
-    near = sorted((abs(number - size), place) for number, place in thresholds.items() if abs(number - size) <= 1)
+    near = sorted((abs(number - size), line) for number, line in thresholds.items() if abs(number - size) <= 1)
     return f"; it is compared at {near[0][1]}" if near else ""
 
 
 def compare(first: Graph, second: Graph) -> None:
     """Raises FreezeError, naming the first node that differs, unless both traces are one graph."""
     ours, theirs = first.order(), second.order()
-    place = {node: i for i, node in enumerate(ours)}
+    index = {node: i for i, node in enumerate(ours)}
     other = {node: i for i, node in enumerate(theirs)}
     for a, b in zip(ours, theirs, strict=False):
-        same_inputs = [place[x] for x in a.inputs] == [other[x] for x in b.inputs]
+        same_inputs = [index[x] for x in a.inputs] == [other[x] for x in b.inputs]
         if not (same_inputs and same_type(a.type, b.type) and _same_op(a.op, b.op)):
             raise FreezeError(
                 f"[freeze] the graph depends on the batch size, which must stay symbolic: at sizes {_size(first)} and "

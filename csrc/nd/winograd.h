@@ -19,12 +19,12 @@ ND_INLINE auto with_filter(const ConvShape<>& s, const F& f) {
 // fill vectors, and enough tiles for each weight that is taken to the points. The transforms cost less than 3/4 of the products.
 inline bool winograd_pays(const ConvShape<>& s, int64_t images) {
     if ((s.kernel != 3 * s.stride && s.kernel != 2 * s.stride) || s.in % kBlock != 0 || s.out % kBlock != 0) return false;
-    const auto meetings = [](const Line& line) {  // of outputs and taps
+    const auto meetings = [](const ConvAxis& line) {  // of outputs and taps
         int64_t count = 0;
         for (int64_t i = 0; i < line.outputs; ++i) count += taps_at(line, i).end - taps_at(line, i).first;
         return count;
     };
-    const Line v = conv_rows(s), h = conv_columns(s);
+    const ConvAxis v = conv_rows(s), h = conv_columns(s);
     const int64_t tiles = ceil_div(v.outputs, kTileOutputs) * ceil_div(h.outputs, kTileOutputs);
     const int64_t side = s.stride * with_filter(s, [](auto filter) { return filter.points; });
     return images * tiles >= 8 && 4 * meetings(v) * meetings(h) >= 7 * side * side * tiles;

@@ -31,18 +31,18 @@ class Weights:
     """The constants as one block of floats, each array on a cache line of its own."""
 
     arrays: list[numpy.ndarray] = field(default_factory=list)
-    places: dict[Any, int] = field(default_factory=dict)
+    offsets: dict[Any, int] = field(default_factory=dict)
     floats: int = 0
 
-    def place(self, key: Any, array: numpy.ndarray) -> int:
+    def offset_of(self, key: Any, array: numpy.ndarray) -> int:
         """Where the array is, in floats; the same key is stored once."""
-        if key not in self.places:
+        if key not in self.offsets:
             flat = numpy.ascontiguousarray(array, dtype="<f4").reshape(-1)
             padding = numpy.zeros(-len(flat) % 16, dtype="<f4")
-            self.places[key] = self.floats
+            self.offsets[key] = self.floats
             self.arrays += [flat, padding]
             self.floats += len(flat) + len(padding)
-        return self.places[key]
+        return self.offsets[key]
 
     def bytes(self) -> bytes:
         """The block, little-endian."""
@@ -115,7 +115,7 @@ class Lowering:
 
     def weight(self, key: Any, array: numpy.ndarray) -> str:
         """A pointer to a constant, as C++ text."""
-        return f"weights + {self.weights.place(key, array)}"
+        return f"weights + {self.weights.offset_of(key, array)}"
 
     def call(self, text: str, *used: View | Buffer, comment: str = "") -> None:
         """Add a statement that reads and writes the views and buffers in `used`."""

@@ -1,4 +1,4 @@
-"""Iterating over a loader: each iterator has a position of its own, and the loader tells that of the newest."""
+"""Iterating over a loader: each iterator has a position of its own, and the loader reports that of the newest."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Loader:
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles take along: the place in the epoch, from which they begin a pass of their own."""
+        """What copies and pickles take along: the position in the epoch, from which they begin a pass of their own."""
         return vars(self) | {"_newest": None, "_next": (self.epoch, self.position)}
 
     def __iter__(self) -> EpochIterator:
@@ -64,7 +64,7 @@ class Loader:
 
     @property
     def position(self) -> int:
-        """The place of the next batch in its epoch."""
+        """The position of the next batch in its epoch."""
         return self._next[1] if self._newest is None or self._newest.ended else self._newest.position
 
     def set_epoch(self, epoch: int) -> None:

@@ -53,7 +53,7 @@ class Batches:
             return fetch(self.dataset, chosen)
         u = self.augment.drawn(self.seed, self.epoch, chosen)
         if self.fused is not None:
-            rest = [self.dataset.field(place, chosen) for place in range(1, len(self.dataset.arrays))]
+            rest = [self.dataset.field(number, chosen) for number in range(1, len(self.dataset.arrays))]
             return [self.fused(self.dataset.arrays[0], chosen, u), *rest]
         images, *others = fetch(self.dataset, chosen)
         return [self.augment(images, u), *others]

@@ -216,7 +216,7 @@ class Sequential(Module):
         return iter(self.modules)
 
     def __getitem__(self, index: Any) -> Any:
-        """The module at a place, or the Sequential of a slice of them, which it shares with this one."""
+        """The module at an index, or the Sequential of a slice of them, which it shares with this one."""
         if isinstance(index, slice):
             part = Sequential(*self.modules[index])
             part.training = self.training

@@ -110,8 +110,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     parts = _expanded(index if isinstance(index, tuple) else (index,), len(x.shape))
     found: list[Part] = []
     chosen: list[tuple[int, Any]] = []  # the arrays, and the axes of what the other parts leave
-    places: list[int] = []  # of ints and arrays: numpy moves their axis to the front when slices part them
-    for place, part in enumerate(parts):
+    positions: list[int] = []  # of ints and arrays: numpy moves their axis to the front when slices part them
+    for position, part in enumerate(parts):
         if isinstance(part, slice):
             found.append((_int(part.start), _int(part.stop), 1 if part.step is None else operator.index(part.step)))
         elif part is None:
@@ -119,13 +119,13 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         elif isinstance(part, Tensor | numpy.ndarray | list):
             chosen.append((sum(not isinstance(p, int) for p in found), _ids(x, part)))
             found.append((None, None, 1))
-            places.append(place)
+            positions.append(position)
         else:
             found.append(_at(part))
-            places.append(place)
+            positions.append(position)
     if len(chosen) > 1:
         raise ShapeError("[getitem] takes an integer array on one axis only; see gather, or index one after the other")
-    if chosen and places[-1] - places[0] >= len(places):
+    if chosen and positions[-1] - positions[0] >= len(positions):
         raise ShapeError("[getitem] an int and an array must stand side by side: write x[i][..., ids]")
     plain = any(part != (None, None, 1) for part in found)
     y = GetItem(tuple(found))(x) if plain or not chosen else x
@@ -134,7 +134,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 def _expanded(parts: tuple[Any, ...], ndim: int) -> list[Any]:
     """The parts of an index with the Ellipsis, if there is one, written out."""
-    dots = [place for place, part in enumerate(parts) if part is Ellipsis]
+    dots = [position for position, part in enumerate(parts) if part is Ellipsis]
     if len(dots) > 1:
         raise ShapeError("[getitem] at most one Ellipsis")
     if not dots:

@@ -194,10 +194,10 @@ def _checked(where: str, params: Any) -> list[Tensor]:
     tensors = parameters(where, params)
     if not tensors:
         raise NeedleError(f"[{where}] needs at least one parameter, got an empty list")
-    places: dict[Tensor, int] = {}
+    first: dict[Tensor, int] = {}
     for i, param in enumerate(tensors):
-        if places.setdefault(param, i) != i:
-            raise NeedleError(f"[{where}] the parameter at index {i} is the one at {places[param]} again")
+        if first.setdefault(param, i) != i:
+            raise NeedleError(f"[{where}] the parameter at index {i} is the one at {first[param]} again")
     return tensors
 
 

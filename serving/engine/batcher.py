@@ -45,14 +45,14 @@ class Batcher:
     """Joins concurrent requests into batches of at most `max_rows`; more than `limit` requests at once are refused.
 
     Row i of a batch gets what it would get alone, and an error in one request reaches no other.
-    `on_run(rows, seconds)` is told of every run of the model.
+    `on_run(rows, seconds)` is called after every run of the model.
     """
 
     def __init__(self, run: Run, max_rows: int, limit: int, on_run: Callable[[int, float], None] = lambda *_: None):
         self.run, self.max_rows, self.limit, self.on_run = run, max_rows, limit, on_run
         self.lock = threading.Lock()
         self.waiting: deque[Job] = deque()
-        self.inside = 0
+        self.in_flight = 0
         self.busy = False
 
     def submit(self, inputs: Mapping[str, np.ndarray], timeout: float | None = None) -> Job:
@@ -64,9 +64,9 @@ class Batcher:
         rows = len(next(iter(inputs.values())))
         job = Job(inputs, rows, deadline=now + timeout if timeout else float("inf"), arrived=now)
         with self.lock:
-            if self.inside >= self.limit:
+            if self.in_flight >= self.limit:
                 raise Busy(f"[queue] full: the limit is {self.limit} requests, raised by needle-serve --max-queue")
-            self.inside += 1
+            self.in_flight += 1
             self.waiting.append(job)
             if not self.busy:
                 self.busy = True
@@ -77,7 +77,7 @@ class Batcher:
                 self._lead()
         finally:
             with self.lock:
-                self.inside -= 1
+                self.in_flight -= 1
         if job.error is not None:
             raise job.error
         return job

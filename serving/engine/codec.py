@@ -42,7 +42,7 @@ PARSED = 28  # bytes that one byte of JSON may become: {}, is three, a value of 
 def parse_json(text: bytes | memoryview, need: Need) -> dict[str, Any]:
     """The JSON object in `text`. Raises ServingError where it is not JSON, not an object or nested too deeply.
 
-    `need(bytes)` is told how much memory that and making arrays of it takes, before it is used.
+    `need(bytes)` is called with the memory that this and making arrays of it takes, before it is used.
     """
     need(PARSED * len(text))
     try:

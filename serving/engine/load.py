@@ -111,7 +111,7 @@ except NeedleError as error:
 
 
 def _compile(name: str, file: Path) -> Path:
-    """Compile in a niced process group of its own, which ends with this process: nobody waits for it when leaving."""
+    """Compile in a niced process group of its own, which ends with this process: nobody waits for it at shutdown."""
     began = time.monotonic()
     log.info("[%s] compiling ...", name)
     process = subprocess.Popen(

@@ -42,16 +42,16 @@ def trim() -> None:
 
 
 class WeightedSemaphore:
-    """`capacity` bytes for at most `parallel` requests at once, in the order of asking; at most `waiting` may wait."""
+    """`capacity` bytes for at most `parallel` requests at once, in order of arrival; at most `waiting` may wait."""
 
     def __init__(self, capacity: int, parallel: int, waiting: int):
         self.capacity, self.waiting = capacity, waiting
-        self.free, self.places = capacity, parallel
+        self.free, self.slots = capacity, parallel
         self.queue: deque[object] = deque()
         self.changed = threading.Condition()
 
     def acquire(self, size: int) -> None:
-        """Take `size` bytes and a place. Raises Busy when too many wait already, or after PATIENCE seconds."""
+        """Take `size` bytes and a slot. Raises Busy when too many wait already, or after PATIENCE seconds."""
         ticket = object()
         with self.changed:
             if len(self.queue) >= self.waiting:
@@ -60,18 +60,18 @@ class WeightedSemaphore:
             try:
                 if not self.changed.wait_for(lambda: self._fits(ticket, size), PATIENCE):
                     raise Busy(f"[memory] none was free for {PATIENCE:g} s, as other large requests were being decoded")
-                self.free, self.places = self.free - size, self.places - 1
+                self.free, self.slots = self.free - size, self.slots - 1
             finally:
                 self.queue.remove(ticket)
                 self.changed.notify_all()
 
     def _fits(self, ticket: object, size: int) -> bool:
-        return self.queue[0] is ticket and self.free >= size and self.places > 0
+        return self.queue[0] is ticket and self.free >= size and self.slots > 0
 
     def release(self, size: int) -> None:
-        """Leave `size` bytes and a place to those that wait."""
+        """Give `size` bytes and a slot to those that wait."""
         with self.changed:
-            self.free, self.places = self.free + size, self.places + 1
+            self.free, self.slots = self.free + size, self.slots + 1
             self.changed.notify_all()
 
 

@@ -67,7 +67,7 @@ class Service:
             raise Unavailable(entry.reason)
 
     def ready(self) -> bool:
-        """Every wanted model is loaded and has given its known answer, and the server is not leaving."""
+        """Every wanted model is loaded and has given its known answer, and the server is not shutting down."""
         self._reconcile_all()
         return not self.draining and all(e.model for e in self.entries.values() if self._wanted(e) > 0)
 

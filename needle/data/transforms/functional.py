@@ -46,9 +46,9 @@ def training_batch(
 ) -> Any:  # fmt: skip
     """random_flip(random_crop(pixels[chosen])) scale + shift in one pass: a float32 array (n, c, h, w) of the backend.
 
-    `pixels` is a whole data set, uint8 (images, c, h, w); `chosen` (n,) are places in it; scale and shift (c,) are
+    `pixels` is a whole data set, uint8 (images, c, h, w); `chosen` (n,) are indices into it; scale and shift (c,) are
     float32. The draws are those of `random_crop`, then of `random_flip` with probability `flip`. Raises ValueError
-    for a place outside the data set, another mode, or a `crop` that is not less than the images' size.
+    for an index outside the data set, another mode, or a `crop` that is not less than the images' size.
     """
     if mode not in PADDINGS:
         raise ValueError(f"[training_batch] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
@@ -58,9 +58,9 @@ def training_batch(
     top, left = rng.integers(0, 2 * crop + 1, size=(2, len(chosen)))
     mirror = (rng.random(len(chosen)) < flip).astype("uint8")
     batch = NDArray.make((len(chosen), *pixels.shape[1:]), device=cpu())
-    places = numpy.asarray(chosen, dtype="int64")
+    indices = numpy.asarray(chosen, dtype="int64")
     ndarray_backend_cpu.image_batch(
-        pixels, places, top, left, mirror, crop, mode == "reflect", scale, shift, batch._handle
+        pixels, indices, top, left, mirror, crop, mode == "reflect", scale, shift, batch._handle
     )
     return batch
 
