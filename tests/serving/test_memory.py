@@ -60,7 +60,7 @@ def test_who_waits_too_long_or_in_too_long_a_queue_is_told_to_come_again(monkeyp
     semaphore.release(2)
     with pytest.raises(Busy, match=r"0 requests .* wait"):
         WeightedSemaphore(10, parallel=1, waiting=0).acquire(1)
-    assert (semaphore.free, semaphore.places, len(semaphore.queue)) == (10, 5, 0)
+    assert (semaphore.free, semaphore.slots, len(semaphore.queue)) == (10, 5, 0)
 
 
 def test_the_order_is_that_of_asking():
