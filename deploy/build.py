@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from needle.environment import home, kept, unwritable
+from needle.environment import cache_folder, home, unwritable
 from needle.errors import SettingError
 
 from .emit.emit import Program, emit
@@ -142,7 +142,7 @@ def _key(files: dict[str, bytes]) -> str:
 
 def _cached(files: dict[str, bytes], program: Program, compiling: Compiling) -> tuple[Path, float]:
     """The folder in the cache, and the seconds it took to compile it now. SettingError if it cannot be written."""
-    folder = kept("compiled") / _key(files)
+    folder = cache_folder("compiled") / _key(files)
     if (folder / "built.json").is_file():
         return folder, 0.0
     started = time.monotonic()

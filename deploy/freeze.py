@@ -13,12 +13,12 @@ from needle import autograd
 from needle.autograd import Tensor, TensorTuple, Value, find_topo_sort
 from needle.errors import NeedleError
 from needle.nn import Module
-from needle.nn.state import named_tensors
+from needle.nn.module_state import named_tensors
 from needle.types import Dim, Type
 
 from .errors import FreezeError, GraphError
 from .ir import STAND_INS, Graph, Input, Node, apply, constant
-from .sizes import compare, place_of, sizes_to_trace, watched_sizes
+from .sizes import compare, comparison_near, sizes_to_trace, watched_sizes
 from .verify import verify
 
 _tracing = threading.Lock()  # LAZY_MODE belongs to the whole process
@@ -52,17 +52,17 @@ def freeze(
         def traced(size: int) -> Graph:
             return _record(model, [_with_batch(x, batch, size) for x in types], names, output_names, parameters)
 
-        with watched_sizes() as turns:
+        with watched_sizes() as thresholds:
             first = traced(STAND_INS[0])
-            for size in sizes_to_trace(turns):
+            for size in sizes_to_trace(thresholds):
                 try:
                     compare(first, traced(size))
                 except FreezeError as error:
-                    raise FreezeError(f"{error}{place_of(turns, size)}") from error
+                    raise FreezeError(f"{error}{comparison_near(thresholds, size)}") from error
                 except Exception as error:  # the module's own code does not take this size
                     kind = type(error).__name__
                     message = f"[freeze] the module takes no batch of {size}, where it raises {kind}: {error}"
-                    raise FreezeError(f"{message}{place_of(turns, size)}") from error
+                    raise FreezeError(f"{message}{comparison_near(thresholds, size)}") from error
     return first
 
 

@@ -16,11 +16,11 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 def folder() -> Path:
     """Where `nd/*.h` are. Raises BuildError naming both places if they are in neither."""
     here = Path(__file__).resolve().parent
-    places = (here.parent / "csrc" / "nd", here / "include" / "nd")
-    for place in places:
-        if (place / "base.h").is_file():
-            return place
-    raise BuildError(f"[headers] the kernel headers are neither in {places[0]} nor in {places[1]}")
+    folders = (here.parent / "csrc" / "nd", here / "include" / "nd")
+    for path in folders:
+        if (path / "base.h").is_file():
+            return path
+    raise BuildError(f"[headers] the kernel headers are neither in {folders[0]} nor in {folders[1]}")
 
 
 def inline(names: Sequence[str], seen: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""The graph that every tool of this room reads and writes: immutable nodes `(op, inputs, type)` over needle's own ops.
+"""The graph that all tools of this package read and write: immutable nodes `(op, inputs, type)` over needle's own ops.
 
 Shapes are ints or `Dim`s, so `batch` stays symbolic. A graph holds its outputs; what they do not need does not exist.
 """

@@ -217,6 +217,6 @@ def _take(where: str, table: dict[str, Any], name: Any) -> Any:
 
 def _check_sizes(first: Graph, second: Graph) -> None:
     """Both stand-ins must give the same types, or a rule held only by coincidence."""
-    for place, (a, b) in enumerate(zip(first.order(), second.order(), strict=True)):
+    for i, (a, b) in enumerate(zip(first.order(), second.order(), strict=True)):
         if not same_type(a.type, b.type):
-            refuse(f"graph.json node {place}: the type {a!r} holds only for one size of a named dim")
+            refuse(f"graph.json node {i}: the type {a!r} holds only for one size of a named dim")

@@ -1,4 +1,4 @@
-"""The memory plan: every intermediate value gets a place in one arena; values that never live together share places.
+"""The memory plan: every intermediate value gets an offset in one arena; values that never live together share memory.
 
 Sizes are linear: so many floats for each item of the batch, or a fixed number, or so many for each thread. The arena
 has one region for each of the three; inside a region offsets scale with it, so one plan holds for every batch size.

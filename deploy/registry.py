@@ -1,4 +1,4 @@
-"""The ops a graph may hold, by class name: needle's own that know their types, and the fused ones of this room."""
+"""The ops a graph may hold, by class name: needle's own that know their types, and the fused ones of this package."""
 
 from __future__ import annotations
 

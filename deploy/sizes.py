@@ -21,29 +21,29 @@ from .ir import STAND_INS, Constant, Graph, describe, dim_key, same_type
 SMALLEST = (1, 2)  # one image, which code may take for none; an even number beside the odd ones
 MOST, LARGEST = 32, 2**20  # traces, and the size of the batch at them
 
-Turns = dict[int, str]  # a size of the batch beside which a comparison turns, and the line that compares
+Thresholds = dict[int, str]  # what the size of the batch is compared with, and the line that compares
 
 
 @contextmanager
-def watched_sizes() -> Iterator[Turns]:
+def watched_sizes() -> Iterator[Thresholds]:
     """What code outside needle compares the size of the batch with, inside the block."""
-    turns: Turns = {}
+    thresholds: Thresholds = {}
 
     def watch(dim: Dim, other: object) -> None:
         caller = sys._getframe(2)
         name = str(caller.f_globals.get("__name__", ""))
         if isinstance(other, int) and not isinstance(other, Dim) and not name.startswith("needle."):
-            turns.setdefault(other // dim.scale, f"{caller.f_code.co_filename}:{caller.f_lineno}")
+            thresholds.setdefault(other // dim.scale, f"{caller.f_code.co_filename}:{caller.f_lineno}")
 
     Dim.watch = watch
     try:
-        yield turns
+        yield thresholds
     finally:
         Dim.watch = None
 
 
-def sizes_to_trace(turns: Turns) -> Iterator[int]:
-    """The sizes beside the first stand-in at which to trace; traces that have been made may add to `turns`."""
+def sizes_to_trace(thresholds: Thresholds) -> Iterator[int]:
+    """The sizes beside the first stand-in at which to trace; traces that have been made may add to `thresholds`."""
     seen, waiting, traces = {STAND_INS[0]}, [*STAND_INS[1:], *SMALLEST], 0
     while waiting and traces < MOST:
         size = waiting.pop(0)
@@ -51,22 +51,23 @@ def sizes_to_trace(turns: Turns) -> Iterator[int]:
             traces += 1
             yield size
         seen.add(size)
-        waiting += sorted({n for turn in turns for n in (turn - 1, turn, turn + 1)} - seen - set(waiting))
+        beside = {n for threshold in thresholds for n in (threshold - 1, threshold, threshold + 1)}
+        waiting += sorted(beside - seen - set(waiting))
 
 
-def place_of(turns: Mapping[int, str], size: int) -> str:
+def comparison_near(thresholds: Mapping[int, str], size: int) -> str:
     """The line that compares the size of the batch with a number next to this one, for the end of a message."""
-    near = sorted((abs(turn - size), place) for turn, place in turns.items() if abs(turn - size) <= 1)
+    near = sorted((abs(number - size), line) for number, line in thresholds.items() if abs(number - size) <= 1)
     return f"; it is compared at {near[0][1]}" if near else ""
 
 
 def compare(first: Graph, second: Graph) -> None:
     """Raises FreezeError, naming the first node that differs, unless both traces are one graph."""
     ours, theirs = first.order(), second.order()
-    place = {node: i for i, node in enumerate(ours)}
+    index = {node: i for i, node in enumerate(ours)}
     other = {node: i for i, node in enumerate(theirs)}
     for a, b in zip(ours, theirs, strict=False):
-        same_inputs = [place[x] for x in a.inputs] == [other[x] for x in b.inputs]
+        same_inputs = [index[x] for x in a.inputs] == [other[x] for x in b.inputs]
         if not (same_inputs and same_type(a.type, b.type) and _same_op(a.op, b.op)):
             raise FreezeError(
                 f"[freeze] the graph depends on the batch size, which must stay symbolic: at sizes {_size(first)} and "

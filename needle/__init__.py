@@ -14,10 +14,10 @@ from . import backend_ndarray
 from .autograd import Tensor as Tensor
 from .autograd import TensorTuple as TensorTuple
 from .backend_selection import *  # (which names there are depends on the backend)
-from .checkpointing import recompute
 from .grad_mode import enable_grad, is_grad_enabled, no_grad
 from .init import manual_seed, ones, ones_like, rand, randn, zeros, zeros_like
 from .interop import from_dlpack, from_numpy
+from .nn.nn_recompute import recompute
 from .ops import *  # (its __all__ lists them)
 from .optim import GradientAccumulator, clip_grad_norm, clip_grad_value
 from .training import TrainStep, check_gradients, fit, summary
@@ -25,7 +25,7 @@ from .training import TrainStep, check_gradients, fit, summary
 if not TYPE_CHECKING:  # a star import leaves Python's own max, min and the like alone
     __all__ = [name for name in globals() if not name.startswith("_") and not hasattr(builtins, name)]
 
-_INNER = {"checkpointing", "grad_mode", "interop", "numpy_device", "operators", "tensor", "types"}
+_INNER = {"grad_mode", "interop", "numpy_device", "operators", "tensor", "types"}
 
 
 def __dir__() -> list[str]:

@@ -3,8 +3,8 @@
 NEEDLE_BACKEND       nd or np: which arrays Tensors hold
 NEEDLE_ISA           v2, v3 or v4: the widest instructions that kernels may use (x86-64)
 NEEDLE_NUM_THREADS   threads of the kernels, from 1 on
-NEEDLE_CACHE_MB      MiB of freed memory that is kept for the next arrays, from 0 on
-NEEDLE_HOME          the folder of what is kept between runs: data sets and compiled models (default ~/.cache/needle)
+NEEDLE_CACHE_MB      MiB of freed memory that is cached for the next arrays, from 0 on
+NEEDLE_HOME          the cache folder: data sets and compiled models (default ~/.cache/needle)
 
 `NEEDLE_DATA` and `NEEDLE_OFFLINE` belong to `needle.data`, `NEEDLE_PLUGINS` to the commands. Empty means not set.
 """
@@ -38,11 +38,11 @@ def check() -> None:
             if given and not (given.isascii() and given.isdigit() and len(given) <= LONGEST and int(given) >= least):
                 raise SettingError(f"[needle] {name} must be a whole number from {least} on, got {given!r}")
     except SettingError as error:
-        sys.excepthook = _Plain(error)
+        sys.excepthook = _OneLine(error)
         raise
 
 
-class _Plain:
+class _OneLine:
     """Prints one expected error as a line; every other one is left to the hook that was there before."""
 
     def __init__(self, expected: SettingError) -> None:
@@ -56,7 +56,7 @@ class _Plain:
 
 
 def home() -> Path:
-    """The folder for everything needle keeps between runs. Raises SettingError if this user has none."""
+    """The cache folder: everything that stays between runs. Raises SettingError if this user has none."""
     given = os.environ.get("NEEDLE_HOME")
     if given:
         return Path(given)
@@ -67,7 +67,7 @@ def home() -> Path:
         raise SettingError(f"[needle] this user has no home folder to keep a cache in; {advice}") from None
 
 
-def kept(folder: str) -> Path:
+def cache_folder(folder: str) -> Path:
     """The folder of that name inside `home()`, made if it is missing. Raises SettingError if it cannot be."""
     path = home() / folder
     try:
@@ -78,7 +78,7 @@ def kept(folder: str) -> Path:
 
 
 def unwritable(path: str | os.PathLike[str], error: OSError) -> SettingError:
-    """The error that says what went wrong in the folder of what is kept, and which variable names another."""
+    """The error that says what went wrong in the cache folder, and which variable names another."""
     reason = error.strerror or str(error)
     return SettingError(
         f"[needle] {path} cannot be written: {reason}; set NEEDLE_HOME to a folder that can be written to"

@@ -44,7 +44,7 @@ class Operators(Value):
         return needle.ops.EWiseDiv()(self, other) if isinstance(other, Operators) else needle.ops.DivScalar(other)(self)
 
     def __rtruediv__(self: Any, other: Any) -> Tensor:
-        return needle.ops.EWiseDiv()(needle.ops.operands.like("divide", self, other), self)
+        return needle.ops.EWiseDiv()(needle.ops.ops_cast.as_operand("divide", self, other), self)
 
     def __pow__(self, other: Any) -> Tensor:
         other = _operand(self, other)
@@ -53,7 +53,7 @@ class Operators(Value):
         return needle.ops.PowerScalar(other)(self)
 
     def __rpow__(self: Any, other: Any) -> Tensor:
-        return needle.ops.EWisePow()(needle.ops.operands.like("power", self, other), self)
+        return needle.ops.EWisePow()(needle.ops.ops_cast.as_operand("power", self, other), self)
 
     def __matmul__(self: Any, other: Any) -> Tensor:
         return needle.ops.matmul(self, _operand(self, other))
@@ -120,7 +120,7 @@ def _warn_of_identity(operator: str, function: str) -> None:
 def _operand(x: Any, other: Any) -> Any:
     """A numpy array with axes as a constant beside x; anything else as it is."""
     if isinstance(other, numpy.ndarray) and other.ndim:
-        return needle.ops.operands.like("operand", x, other)
+        return needle.ops.ops_cast.as_operand("operand", x, other)
     return other
 
 

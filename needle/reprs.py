@@ -19,7 +19,7 @@ from .types import FLOATS
 DEFAULT_DTYPES = {"nd": ("float32",), "np": ("bool", "int64", "float64")}  # what Tensor(list) has
 LONGEST = 200  # characters of one setting
 # Where the classes live whose objects are settings of others: devices and transforms.
-SETTINGS = ("needle.backend_ndarray.devices", "needle.numpy_device", "needle.data.transforms", "needle.data.data_tra")
+SETTINGS = ("needle.backend_ndarray.devices", "needle.numpy_device", "needle.data.transforms")
 
 
 def count(number: int, what: str, many: str = "") -> str:

@@ -17,7 +17,7 @@ from .errors import DTypeError, NeedleError, ShapeError
 from .grad_mode import switch
 from .interop import Interop
 from .operators import Operators
-from .ops import arrays, shapes
+from .ops import array_compat, attributes, dtype_rules
 from .reprs import seen, tensor_text
 from .types import FLOATS
 
@@ -165,24 +165,24 @@ class Tensor(Interop, Operators):
 
     def broadcast_to(self, shape: Any, *sizes: int) -> Tensor:
         """This tensor repeated to a shape by numpy's rules: `broadcast_to((2, 3))` or `broadcast_to(2, 3)`."""
-        return needle.ops.BroadcastTo(shapes.sizes("broadcast_to", (shape, *sizes)))(self)
+        return needle.ops.BroadcastTo(attributes.sizes("broadcast_to", (shape, *sizes)))(self)
 
     def reshape(self, shape: Any, *sizes: int) -> Tensor:
         """The same elements, in order, as another shape: `reshape((2, -1))` or `reshape(2, -1)`; -1 is what is left."""
-        return needle.ops.Reshape(shapes.sizes("reshape", (shape, *sizes)))(self)
+        return needle.ops.Reshape(attributes.sizes("reshape", (shape, *sizes)))(self)
 
     def flatten(self, start: int = 0) -> Tensor:
         """The axes from `start` on as one: `flatten()` is a row of all elements, `flatten(1)` one for each sample."""
-        axis = shapes.axis_of("flatten", start, max(1, self.ndim))
+        axis = attributes.axis_of("flatten", start, max(1, self.ndim))
         return self.reshape((*self.shape[:axis], prod(self.shape[axis:])))
 
     def permute(self, axes: Any, *more: int) -> Tensor:
         """This tensor with its axes in another order: `permute((0, 2, 1))` or `permute(0, 2, 1)`."""
-        return needle.ops.permute(self, shapes.sizes("permute", (axes, *more)))
+        return needle.ops.permute(self, attributes.sizes("permute", (axes, *more)))
 
     def transpose(self, axes: Any = None, *more: int) -> Tensor:
         """This tensor with two axes exchanged (the last two by default): `transpose((0, 1))` or `transpose(0, 1)`."""
-        return needle.ops.transpose(self, None if axes is None else shapes.sizes("transpose", (axes, *more)))
+        return needle.ops.transpose(self, None if axes is None else attributes.sizes("transpose", (axes, *more)))
 
     @property
     def T(self) -> Tensor:
@@ -193,7 +193,7 @@ class Tensor(Interop, Operators):
         """The same elements in memory of their own; gradients pass through."""
         same: Tensor = needle.ops.Permute(tuple(range(self.ndim)))(self)
         if same.cached_data is not None:  # else it is traced, and what a graph computes is never written to
-            same.cached_data = arrays.copied(same.cached_data)
+            same.cached_data = array_compat.copied(same.cached_data)
         return same
 
 
@@ -201,7 +201,7 @@ def _array_from_numpy(source: Any, device: Any, dtype: Any) -> Any:
     """`source` as an array of the chosen backend."""
     if BACKEND == "np":
         values = numbers(source)
-        return values.astype(values.dtype if dtype is None else shapes.known_dtype("Tensor", dtype))
+        return values.astype(values.dtype if dtype is None else dtype_rules.known_dtype("Tensor", dtype))
     if dtype is None:
         source, dtype = numbers(source), "float32"
         _check_exact(source)

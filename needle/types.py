@@ -116,7 +116,7 @@ class Dim(int):
 
     name: str
     scale: int
-    watch: ClassVar[Callable[[Dim, object], None] | None] = None  # told of what a dim is compared with, while tracing
+    watch: ClassVar[Callable[[Dim, object], None] | None] = None  # called with what a dim is compared with
 
     def __new__(cls, name: str, size: int, scale: int = 1) -> Dim:
         dim = super().__new__(cls, size * scale)
@@ -147,7 +147,7 @@ class Dim(int):
 
 
 def _watched(name: str) -> Callable[[Dim, object], Any]:
-    """int's method, of which `Dim.watch` is told."""
+    """int's method, after a call of `Dim.watch`."""
     plain = getattr(int, name)
 
     def method(self: Dim, other: object) -> Any:

@@ -24,7 +24,7 @@ log = logging.getLogger("serving")
 
 
 def create_app(service: Service) -> Flask:
-    """The WSGI app that answers with the models of `service`. May be mounted anywhere: it obeys SCRIPT_NAME."""
+    """The WSGI app that answers with the models of `service`. May be mounted anywhere: it honours SCRIPT_NAME."""
     app = Flask("serving", static_folder=None, template_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, made fit to face slow, broken and leaving clients, and to leave without dropping any.
+"""gunicorn's threaded worker, hardened against slow, broken and vanishing clients; it shuts down without dropping any.
 
 Against the stock worker: a thread is taken when a request has come, headers and body, so that clients that are slow or
 silent cost none; health is answered by threads of its own; a client has a fixed time to send its headers and its body;
@@ -40,14 +40,14 @@ PROBE_THREADS = 8
 SMALL_BODY = 1 << 16  # bytes; up to this, a body is received whatever others hold
 HELD = 4  # longest bodies that are held in memory at once; beyond, one client at a time goes on sending
 TICK = 0.2  # seconds between looks at the clock
-LINGER = 2.0  # seconds for a client to read its answer and close; also for one that has sent nothing, when leaving
+LINGER = 2.0  # seconds for a client to read its answer and close; also for one that has sent nothing, at shutdown
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Set `header_seconds`, `body_seconds` and `max_body` (bytes) on the class, before there are instances.
 
     A connection is in one place at a time: `intakes` (its request is coming in), a thread pool, gunicorn's
-    `keepalived_conns` (between requests), or `leaving` (answered, to be closed).
+    `keepalived_conns` (between requests), or `closing` (answered, lingering until the client closes).
     """
 
     header_seconds = 10.0
@@ -58,9 +58,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*arguments, **options)
         self.reading: dict[TConn, float] = {}  # connections that a thread reads from, and until when it may
         self.intakes: dict[TConn, Intake] = {}
-        self.deadlines: dict[TConn, float] = {}  # of the connections in intakes and leaving
+        self.deadlines: dict[TConn, float] = {}  # of the connections in intakes and closing
         self.paused: dict[TConn, None] = {}  # those in intakes that are not read from for now, in order
-        self.leaving: dict[TConn, None] = {}
+        self.closing: dict[TConn, None] = {}
         self.held = 0  # bytes of requests that are coming in or worked on
         self.most_held = 0  # since memory was last given back to the system
         self.next_look = 0.0
@@ -84,7 +84,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _make_room(self) -> None:
         silent = (conn for conn, intake in self.intakes.items() if not intake.in_body)
-        for idle in (self.keepalived_conns, self.leaving, silent, self.intakes):
+        for idle in (self.keepalived_conns, self.closing, silent, self.intakes):
             conn = next(iter(idle), None)
             if conn is not None:
                 self._close(conn)
@@ -195,9 +195,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not fs.cancelled() and fs.exception() is None and fs.result():
             super().finish_request(conn, fs)
         else:
-            self._leave(conn)
+            self._linger(conn)
 
-    def _leave(self, conn: TConn) -> None:
+    def _linger(self, conn: TConn) -> None:
         """Say that no more will come, and close when the client has; closing at once could take its answer away."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
@@ -205,7 +205,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except (OSError, ValueError):
             self._close(conn)
             return
-        self.leaving[conn] = None
+        self.closing[conn] = None
         self.deadlines[conn] = time.monotonic() + LINGER
 
     def _drain(self, conn: TConn, client: socket.socket) -> None:
@@ -221,7 +221,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _close(self, conn: TConn) -> None:
         """Close a connection that no thread works on."""
         self._forget(conn)
-        self.leaving.pop(conn, None)
+        self.closing.pop(conn, None)
         intake = self.intakes.pop(conn, None)
         if intake is not None:
             self.held -= intake.size
@@ -259,7 +259,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         intake.feed(b"")
         self._submit(conn)
 
-    # -- leaving
+    # -- shutting down
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         app = getattr(self, "wsgi", None)  # not there yet when the signal comes during the start
@@ -268,7 +268,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().handle_exit(sig, frame)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """When leaving, take in what the kernel has accepted already, and close the door at once behind it."""
+        """At shutdown, accept the connections that the kernel has completed, and stop listening at once."""
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
             for listener in self.sockets:

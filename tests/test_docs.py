@@ -56,6 +56,14 @@ def test_the_readme_s_gradient_example_runs() -> None:
     assert w.grad.numpy().ravel().tolist() == [1.0, 2.0]
 
 
+def test_the_tour_is_seven_files_that_can_be_read_in_an_hour() -> None:
+    tour = (ROOT / "docs" / "tour.md").read_text()
+    stops = re.findall(r"^\d+\. \*\*\[([^]]+)\]\(\.\./([^)]+)\)", tour, flags=re.MULTILINE)
+    lines = {name: len((ROOT / path).read_text().splitlines()) for name, path in stops}
+    assert len(lines) == 7 and all(name == path for name, path in stops)
+    assert "at most 1,200 lines" in tour and sum(lines.values()) <= 1200, lines
+
+
 def test_no_machine_paths_in_the_repository() -> None:
     pattern = re.compile(r"(?:^|[^\w.])/(?:" + "|".join(["work", "farm", "root", "opt/wheels"]) + r")/")
     for path in tracked():

@@ -76,7 +76,7 @@ def applied(case: Case, leaves: list[Any]) -> list[Tensor]:
     if case.saved:
         values = case.saved(*[x.numpy().astype(float) for x in leaves])
         like = leaves[0].realize_cached_data()
-        leaves = leaves + [Tensor.make_const(ops.arrays.constant(like, value)) for value in values]
+        leaves = leaves + [Tensor.make_const(ops.array_compat.constant(like, value)) for value in values]
     result = case.op(*[ops.make_tuple(*x) if isinstance(x, tuple) else x for x in leaves])
     return list(result) if isinstance(result, TensorTuple) else [result]
 
@@ -154,7 +154,7 @@ def relaid(x: np.ndarray, layout: str) -> tuple[np.ndarray, Callable[[Any], Any]
         return wide, lambda a: a[tuple(slice(1, None, 2) for _ in x.shape)]
     if layout == "permuted":
         backwards = tuple(reversed(range(x.ndim)))
-        return x.transpose(backwards), lambda a: ops.arrays.permute(a, backwards)
+        return x.transpose(backwards), lambda a: ops.array_compat.permute(a, backwards)
     row = x[:1]
     return row, lambda a: np.broadcast_to(a, x.shape) if isinstance(a, np.ndarray) else a.broadcast_to(x.shape)
 

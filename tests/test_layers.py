@@ -1,4 +1,4 @@
-"""Who may import whom: csrc/nd <- needle <- deploy <- zoo <- serving, and which room may use which library."""
+"""Who may import whom: csrc/nd <- needle <- deploy <- zoo <- serving, and which package may use which library."""
 
 import ast
 import re

@@ -19,7 +19,7 @@ ND_INLINE int64_t visible_keys(const Shape& s, int64_t first) {
 }
 
 // Up to 32 rows of p, transposed and multiplied by `scale`, as a right operand (depth, 32); zeros for rows that are not there.
-inline Right turned(int64_t rows, int64_t depth, const float* p, int64_t step, float scale, float* packed) {
+inline Right pack_transposed(int64_t rows, int64_t depth, const float* p, int64_t step, float scale, float* packed) {
     for (int64_t block = 0; block < kQueries / kBlock; ++block) {
         const int64_t count = max<int64_t>(0, min<int64_t>(kBlock, rows - block * kBlock));
         pack_block({p + block * kBlock * step, 1, step}, depth, count, packed + block * kBlock * depth);
@@ -78,7 +78,7 @@ void attention(const Executor& executor, const Shape& s, const Heads<const float
         const int64_t count = min<int64_t>(kQueries, s.queries - first), visible = visible_keys(s, first);
         float* packed = scratch + worker * attention_worker(s.keys, s.depth);
         float *scores = packed + kQueries * s.depth, *tail = scores + s.keys * kQueries, *sum = tail + s.keys * kBlock;
-        const Right queries = turned(count, s.depth, q.at(b, h) + first * q.row, q.row, s.scale, packed);
+        const Right queries = pack_transposed(count, s.depth, q.at(b, h) + first * q.row, q.row, s.scale, packed);
         attention_scores(s, first, visible, k.at(b, h), k.row, queries, scores);
         attention_softmax(visible, scores, sum, sum + kQueries);
         std::memcpy(lse + head * s.queries + first, sum + kQueries, sizeof(float) * count);
@@ -134,8 +134,8 @@ ND_INLINE void attention_head_gradient(const Shape& s, int64_t b, int64_t h, con
             delta[i] = sum_of(s.depth, [&](int64_t j, auto n) {
                 return load_some(g + i * in.g.row + j, n) * load_some(out + i * in.out.row + j, n);
             });
-        attention_scores(s, first, visible, k, in.k.row, turned(count, s.depth, q, in.q.row, s.scale, packed_q), scores);
-        small_product(visible, kQueries, s.depth, {v, in.v.row, 1}, turned(count, s.depth, g, in.g.row, 1, packed_g), dp,
+        attention_scores(s, first, visible, k, in.k.row, pack_transposed(count, s.depth, q, in.q.row, s.scale, packed_q), scores);
+        small_product(visible, kQueries, s.depth, {v, in.v.row, 1}, pack_transposed(count, s.depth, g, in.g.row, 1, packed_g), dp,
                         kQueries, false);
         attention_score_gradient(visible, s.scale, lse, delta, scores, dp);
         const Right gradients = in_place(count, s.depth, g, in.g.row, tail_g), queries = in_place(count, s.depth, q, in.q.row, tail_q);

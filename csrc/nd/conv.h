@@ -24,16 +24,16 @@ constexpr int64_t conv_outputs(int64_t size, int64_t kernel, int64_t stride, int
 }
 
 // One axis of a convolution, without the taps that never meet the input; the first one kept is tap begin + padding.
-constexpr Line conv_line(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
+constexpr ConvAxis conv_line(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
     const int64_t outputs = conv_outputs(size, kernel, stride, padding);
     const int64_t first = min(kernel, max<int64_t>(0, padding - (outputs - 1) * stride));
     return {outputs, stride, first - padding, max<int64_t>(0, min(kernel, size + padding) - first), size};
 }
 
 template <class Shape>
-constexpr Line conv_rows(const Shape& s) { return conv_line(s.height, s.kernel, s.stride, s.padding); }
+constexpr ConvAxis conv_rows(const Shape& s) { return conv_line(s.height, s.kernel, s.stride, s.padding); }
 template <class Shape>
-constexpr Line conv_columns(const Shape& s) { return conv_line(s.width, s.kernel, s.stride, s.padding); }
+constexpr ConvAxis conv_columns(const Shape& s) { return conv_line(s.width, s.kernel, s.stride, s.padding); }
 
 // Floats of one image as the tiles read it.
 template <class Shape>
@@ -56,7 +56,7 @@ constexpr int64_t conv_scratch(const Shape& s, int64_t images, int threads) {
 // Weights (K, K, Ci, Co) packed as [ceil(Co / 16)][kept kernel rows][kept kernel columns][Ci][16], zeros behind column Co.
 template <class Shape>
 inline void conv_pack(const Executor& executor, const Shape& s, const float* w, float* packed) {
-    const Line v = conv_rows(s), h = conv_columns(s);
+    const ConvAxis v = conv_rows(s), h = conv_columns(s);
     const int64_t run = h.taps * s.in, depth = v.taps * run;
     parallel(executor, ceil_div(s.out, kBlock), [&](int64_t j) {
         for (int64_t t = 0; t < v.taps; ++t) {
@@ -76,13 +76,13 @@ ND_INLINE void conv(const Executor& executor, const Shape& shape, int64_t images
     const int64_t outputs = images * conv_rows(shape).outputs * conv_columns(shape).outputs * shape.out;
     const Executor on = alone_if_small(executor, outputs, conv_packed_size(shape) / max<int64_t>(shape.out, 1));
     balance(on, ceil_div(images, step), [&, s = shape](int64_t worker, int64_t task) {
-        const Line v = conv_rows(s), h = conv_columns(s);
+        const ConvAxis v = conv_rows(s), h = conv_columns(s);
         const Border border = border_of(images, v, h);
         const Reader reader{x, strides, s.height, s.width, s.in, border};
         const int64_t first = task * step, size = v.outputs * h.outputs * s.out;
         const int64_t count = min(step, images - first);
         const Source source = reader.read(first, count, scratch + worker * step * reader.image());
-        const Line rows = widened(v, border.top, border.bottom), columns = widened(h, border.left, border.right);
+        const ConvAxis rows = widened(v, border.top, border.bottom), columns = widened(h, border.left, border.right);
         const Grid grid{rows, columns, s.in, s.out, first * size, size, h.outputs * s.out, s.out};
         conv_grid(grid, source, count, packed, y, epilogue);
     });

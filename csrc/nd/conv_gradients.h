@@ -8,7 +8,7 @@ namespace nd { namespace ND_ISA {
 // (h + padding - t) % stride == 0 whose output (h + padding - t) / stride exists, which is a convolution of g with stride 1.
 struct Phase {
     int64_t first;
-    Line line;
+    ConvAxis line;
     int64_t tap;  // the tap that goes with the first output read; those of the following outputs are `stride` lower each
 };
 
@@ -85,7 +85,7 @@ inline void conv_input_gradient(const Executor& executor, const ConvShape<>& s, 
         const int64_t first = task * step, count = min(step, images - first);
         const Source source = reader.read(first, count, copies + worker * step * plan.image());
         plan.each_phase(scratch, [&](const Phase& v, const Phase& h, const float* weights) {
-            const Line rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
+            const ConvAxis rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
             const Grid grid{rows, columns, s.out, s.in, first * size + (v.first * s.width + h.first) * s.in, size,
                             s.stride * s.width * s.in, s.stride * s.in};
             conv_grid(grid, source, count, weights, dx, Keep{});
@@ -98,7 +98,7 @@ constexpr int64_t kPixelChunk = 256;  // depth of one pass of the weight gradien
 struct WeightGradient {
     ConvShape<> s;
     int64_t images;
-    Line v, h;
+    ConvAxis v, h;
     int64_t left, right;  // zeros beside the rows of x
 
     WeightGradient(const ConvShape<>& shape, int64_t images)

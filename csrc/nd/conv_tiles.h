@@ -13,7 +13,7 @@ struct Strides4 {
 namespace ND_ISA {
 
 // One axis: output i reads the positions i * step + begin + t, t < taps, of which 0 .. size - 1 exist.
-struct Line {
+struct ConvAxis {
     int64_t outputs, step, begin, taps, size;
 };
 
@@ -22,7 +22,7 @@ struct Taps {
     int64_t first, end;
 };
 
-constexpr Taps taps_at(const Line& line, int64_t i) {
+constexpr Taps taps_at(const ConvAxis& line, int64_t i) {
     const int64_t at = i * line.step + line.begin;
     const int64_t first = min(line.taps, max<int64_t>(0, -at));
     return {first, max(first, min(line.taps, line.size - at))};
@@ -36,7 +36,7 @@ struct Source {
 
 // A grid of output pixels, and where it lies in the output.
 struct Grid {
-    Line v, h;
+    ConvAxis v, h;
     int64_t channels, columns;  // of the pixels read, of those written
     int64_t base, to_image, to_row, to_column;
 };
@@ -51,7 +51,7 @@ struct Strip {
 // Calls f(strip) for all strips of a grid.
 template <class F>
 ND_INLINE void each_strip(const Grid& grid, const F& f) {
-    const auto end = [](const Line& line, int64_t i) {  // of the outputs from i on that use the same taps
+    const auto end = [](const ConvAxis& line, int64_t i) {  // of the outputs from i on that use the same taps
         const Taps taps = taps_at(line, i);
         for (++i; i < line.outputs; ++i) {
             const Taps next = taps_at(line, i);
@@ -152,19 +152,19 @@ struct Border {
     int64_t top, bottom, left, right;
 };
 
-constexpr int64_t zeros_before(const Line& line) { return max<int64_t>(0, -line.begin); }
-constexpr int64_t zeros_behind(const Line& line) {
+constexpr int64_t zeros_before(const ConvAxis& line) { return max<int64_t>(0, -line.begin); }
+constexpr int64_t zeros_behind(const ConvAxis& line) {
     return line.outputs == 0 ? 0 : max<int64_t>(0, (line.outputs - 1) * line.step + line.begin + line.taps - line.size);
 }
 
 // The zeros that joining pixels to tiles takes: beside the rows when images are few, above and below when rows are short too.
-constexpr Border border_of(int64_t images, const Line& v, const Line& h) {
+constexpr Border border_of(int64_t images, const ConvAxis& v, const ConvAxis& h) {
     const bool beside = images < kTileRows, above = images * h.outputs < 4;
     return {above ? zeros_before(v) : 0, above ? zeros_behind(v) : 0,
             beside ? zeros_before(h) : 0, beside ? zeros_behind(h) : 0};
 }
 
-constexpr Line widened(Line line, int64_t before, int64_t behind) {
+constexpr ConvAxis widened(ConvAxis line, int64_t before, int64_t behind) {
     line.begin += before;
     line.size += before + behind;
     return line;

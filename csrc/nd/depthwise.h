@@ -109,13 +109,13 @@ constexpr int kStencil = 4;  // neighbouring pixels of a stencil
 template <int K, int Step, class N>
 ND_INLINE void stencil_pixels(const TapTable& v, const TapTable& h, int64_t i, int64_t j, const float* x, int64_t row,
                               int64_t pixel, const float* w, int64_t channels, float* y, N count) {
-    const int64_t first = j * h.kernel, turn = (h.tap[first + 1] - h.tap[first]) * channels;
+    const int64_t first = j * h.kernel, tap_step = (h.tap[first + 1] - h.tap[first]) * channels;
     Vec sum[kStencil] = {};
     for (int64_t a = i * v.kernel; a < i * v.kernel + v.count[i]; ++a) {
         const float* weight = w + (v.tap[a] * h.kernel + h.tap[first]) * channels;
         const float* from = x + v.source[a] * row + h.source[first] * pixel;
         Vec tap[K];
-        for (int t = 0; t < K; ++t) tap[t] = load_some(weight + t * turn, count);
+        for (int t = 0; t < K; ++t) tap[t] = load_some(weight + t * tap_step, count);
 #pragma GCC unroll 16
         for (int q = 0; q < (kStencil - 1) * Step + K; ++q) {
             const Vec next = load_some(from + q * pixel, count);

@@ -36,11 +36,11 @@ struct GroupedConv {
     }
 
     // The weight of block b (K, K, block.in, block.out) out of that of all groups (K, K, inputs(), whole.out).
-    void take(int64_t b, const float* w, float* weight) const {
+    void gather(int64_t b, const float* w, float* weight) const {
         std::memset(weight, 0, sizeof(float) * weights());
         each_run(b, [&](int64_t to, int64_t from) { std::memcpy(weight + to, w + from, sizeof(float) * outputs()); });
     }
-    void give(int64_t b, const float* weight, float* w) const {
+    void scatter(int64_t b, const float* weight, float* w) const {
         each_run(b, [&](int64_t from, int64_t to) { std::memcpy(w + to, weight + from, sizeof(float) * outputs()); });
     }
 };
@@ -55,14 +55,14 @@ inline void grouped_conv(const Executor& executor, const GroupedConv& plan, cons
     const ConvShape<>& s = plan.block;
     const int64_t packed = conv_packed_size(s), images = plan.images;
     float *weights = scratch + plan.blocks * packed, *copies = weights + plan.blocks * plan.weights();
-    const Line v = conv_rows(s), h = conv_columns(s);
+    const ConvAxis v = conv_rows(s), h = conv_columns(s);
     const Executor on = alone_if_small(executor, images * v.outputs * h.outputs * plan.whole.out, s.kernel * s.kernel * s.in);
     parallel(on, plan.blocks, [&](int64_t b) {
-        plan.take(b, w, weights + b * plan.weights());
+        plan.gather(b, w, weights + b * plan.weights());
         conv_pack(Executor{}, s, weights + b * plan.weights(), scratch + b * packed);
     });
     const Border border = border_of(images, v, h);
-    const Line rows = widened(v, border.top, border.bottom), columns = widened(h, border.left, border.right);
+    const ConvAxis rows = widened(v, border.top, border.bottom), columns = widened(h, border.left, border.right);
     const int64_t step = images_per_task(images, conv_image(s, images), executor.threads), shares = ceil_div(images, step);
     const int64_t line = h.outputs * plan.whole.out, size = v.outputs * line;
     balance(on, plan.blocks * shares, [&](int64_t worker, int64_t task) {
@@ -88,7 +88,7 @@ inline void grouped_input_gradient(const Executor& executor, const GroupedConv& 
     float *weights = scratch + plan.blocks * dense.packed(), *copies = weights + plan.blocks * plan.weights();
     const Executor on = alone_if_small(executor, images * size, s.kernel * s.kernel * s.out);
     parallel(on, plan.blocks, [&](int64_t b) {
-        plan.take(b, w, weights + b * plan.weights());
+        plan.gather(b, w, weights + b * plan.weights());
         dense.pack(Executor{}, weights + b * plan.weights(), scratch + b * dense.packed());
     });
     const Border& border = dense.border;
@@ -98,7 +98,7 @@ inline void grouped_input_gradient(const Executor& executor, const GroupedConv& 
         const Reader reader{g + b * s.out * strides.c, strides, dense.rows, dense.columns, s.out, border};
         const Source source = reader.read(first, count, copies + worker * step * dense.image());
         dense.each_phase(scratch + b * dense.packed(), [&](const Phase& v, const Phase& h, const float* packed) {
-            const Line rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
+            const ConvAxis rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
             const Grid grid{rows, columns, s.out, s.in, first * size + (v.first * s.width + h.first) * channels + b * s.in, size,
                             s.stride * s.width * channels, s.stride * channels};
             conv_grid(grid, source, count, packed, dx, Keep{});
@@ -121,7 +121,7 @@ inline void grouped_weight_gradient(const Executor& executor, const GroupedConv&
     const int64_t each = grouped_weight_gradient_scratch(plan, 1), weights = round_up(plan.weights(), 2);
     const auto one = [&](const Executor& on, int64_t b, float* memory) {
         conv_weight_gradient(on, s, plan.images, x + b * s.in * xs.c, xs, g + b * s.out * gs.c, gs, memory, memory + weights);
-        plan.give(b, memory, dw);
+        plan.scatter(b, memory, dw);
     };
     if (blocks_apart(plan, executor.threads)) {
         balance(executor, plan.blocks, [&](int64_t worker, int64_t b) { one(Executor{}, b, scratch + worker * each); });

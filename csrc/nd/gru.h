@@ -26,22 +26,22 @@ constexpr int64_t gru_scratch(int64_t hidden) { return packed_size(hidden, 3 * h
 template <class Steps, class Batch, class Hidden>
 void gru(const Executor& executor, Steps steps, Batch batch, Hidden hidden, const float* gates, const float* h0,
          const float* w_hh, const float* bias_hh, float* out, float* act, float* scratch) {
-    const int64_t wide = 3 * hidden, kept = 4 * hidden;
-    gemm_pack(executor, hidden, wide, {w_hh, wide, 1}, scratch);
-    const Right weights = packed_right(hidden, wide, scratch);
+    const int64_t gate_width = 3 * hidden, act_width = 4 * hidden;
+    gemm_pack(executor, hidden, gate_width, {w_hh, gate_width, 1}, scratch);
+    const Right weights = packed_right(hidden, gate_width, scratch);
     parallel_batch(executor, batch, [&](int64_t first, int64_t end) {
         for (int64_t t = 0; t < steps; ++t) {
             const int64_t row = t * batch + first;
             const float* h = state_before(t, first, batch, hidden, out, h0);
             for (int64_t b = 0; b < end - first; ++b) {
-                float* start = act + (row + b) * kept;
-                const float* x = gates + (row + b) * wide;
-                std::memcpy(start, bias_hh, sizeof(float) * wide);
+                float* start = act + (row + b) * act_width;
+                const float* x = gates + (row + b) * gate_width;
+                std::memcpy(start, bias_hh, sizeof(float) * gate_width);
                 each_vector(2 * hidden, [&](int64_t j, auto n) { store_some(start + j, load_some(start + j, n) + load_some(x + j, n), n); });
             }
-            small_product(end - first, wide, hidden, {h, hidden, 1}, weights, act + row * kept, kept, true);
+            small_product(end - first, gate_width, hidden, {h, hidden, 1}, weights, act + row * act_width, act_width, true);
             for (int64_t b = 0; b < end - first; ++b)
-                gru_cell(hidden, gates + (row + b) * wide + 2 * hidden, h + b * hidden, act + (row + b) * kept, out + (row + b) * hidden);
+                gru_cell(hidden, gates + (row + b) * gate_width + 2 * hidden, h + b * hidden, act + (row + b) * act_width, out + (row + b) * hidden);
         }
     });
 }
@@ -78,10 +78,10 @@ inline int64_t gru_gradient_scratch(int64_t steps, int64_t batch, int64_t hidden
 template <class Steps, class Batch, class Hidden>
 void gru_gradient(const Executor& executor, Steps steps, Batch batch, Hidden hidden, const GruGradientInputs& in,
                   float* d_gates, float* dh0, float* dw_hh, float* dbias_hh, float* scratch) {
-    const int64_t wide = 3 * hidden, rows = steps * batch;
-    gemm_pack(executor, wide, hidden, {in.w_hh, 1, wide}, scratch);
-    const Right weights = packed_right(wide, hidden, scratch);
-    float *h_before = scratch + packed_size(wide, hidden), *d_own = h_before + rows * hidden, *rest = d_own + rows * wide;
+    const int64_t gate_width = 3 * hidden, rows = steps * batch;
+    gemm_pack(executor, gate_width, hidden, {in.w_hh, 1, gate_width}, scratch);
+    const Right weights = packed_right(gate_width, hidden, scratch);
+    float *h_before = scratch + packed_size(gate_width, hidden), *d_own = h_before + rows * hidden, *rest = d_own + rows * gate_width;
     parallel_batch(executor, batch, [&](int64_t first, int64_t end) {
         const int64_t floats = (end - first) * hidden;
         float* dh = dh0 + first * hidden;
@@ -92,12 +92,12 @@ void gru_gradient(const Executor& executor, Steps steps, Batch batch, Hidden hid
             std::memcpy(h_before + row * hidden, h, sizeof(float) * floats);
             for (int64_t b = 0; b < end - first; ++b)
                 gru_cell_gradient(hidden, in.act + (row + b) * 4 * hidden, h + b * hidden, in.d_out + (row + b) * hidden,
-                                  dh + b * hidden, d_gates + (row + b) * wide, d_own + (row + b) * wide);
-            small_product(end - first, hidden, wide, {d_own + row * wide, wide, 1}, weights, dh, hidden, true);
+                                  dh + b * hidden, d_gates + (row + b) * gate_width, d_own + (row + b) * gate_width);
+            small_product(end - first, hidden, gate_width, {d_own + row * gate_width, gate_width, 1}, weights, dh, hidden, true);
         }
     });
-    gemm(executor, hidden, wide, rows, {h_before, 1, hidden}, {d_own, wide, 1}, dw_hh, wide, rest);
-    reduce<SumFold>(executor, 1, rows, wide, d_own, dbias_hh, rest);
+    gemm(executor, hidden, gate_width, rows, {h_before, 1, hidden}, {d_own, gate_width, 1}, dw_hh, gate_width, rest);
+    reduce<SumFold>(executor, 1, rows, gate_width, d_own, dbias_hh, rest);
 }
 
 }}  // namespace nd::ND_ISA

@@ -22,26 +22,26 @@ namespace nd {
 inline std::atomic<uint32_t> process_number{1};
 inline const int counts_forks = pthread_atfork(nullptr, nullptr, [] { process_number.fetch_add(1); });
 
-// A flag that one thread at a time holds. What a thread of the parent held is free in a forked child, where that thread
-// does not exist.
-class Claim {
+// A lock that is never waited for. What a thread of the parent held is unlocked in a forked child, where that thread does
+// not exist.
+class TryLock {
 public:
-    bool take() noexcept {
+    bool try_lock() noexcept {
         const uint32_t mine = process_number.load(std::memory_order_relaxed);
         uint32_t holder = holder_.load(std::memory_order_relaxed);
         return holder != mine && holder_.compare_exchange_strong(holder, mine, std::memory_order_acquire);
     }
-    void release() noexcept { holder_.store(0, std::memory_order_release); }
+    void unlock() noexcept { holder_.store(0, std::memory_order_release); }
 
 private:
     std::atomic<uint32_t> holder_{0};
 };
 
-// The threads of one process, and the job that they share.
-class Crew {
+// The worker threads of one process, and the job that they share.
+class WorkerThreads {
 public:
-    explicit Crew(int threads) noexcept;
-    ~Crew();
+    explicit WorkerThreads(int threads) noexcept;
+    ~WorkerThreads();
     bool is_ours() const noexcept { return process_ == process_number.load(std::memory_order_relaxed); }
     void run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept;
 
@@ -84,8 +84,8 @@ public:
 
 private:
     const int threads_;
-    Claim busy_;            // a caller is running a job
-    Crew* crew_ = nullptr;  // touched only by the caller that is busy
+    TryLock busy_;                             // a caller is running a job
+    WorkerThreads* worker_threads_ = nullptr;  // touched only by the caller that holds the lock
 };
 
 inline void cpu_relax() noexcept {
@@ -121,7 +121,7 @@ inline void leave_processor(int processor) noexcept {
 }
 
 template <class Done>
-bool Crew::spin_until(Done done) noexcept {
+bool WorkerThreads::spin_until(Done done) noexcept {
     const auto end = std::chrono::steady_clock::now() + kSpin;
     do {
         for (int i = 0; i < 32; ++i) {
@@ -134,31 +134,31 @@ bool Crew::spin_until(Done done) noexcept {
 
 inline void Pool::run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept {
     // A second caller, or a task that itself runs tasks, does its work alone: no queue, no deadlock.
-    if (count <= 1 || threads_ == 1 || !busy_.take()) {
+    if (count <= 1 || threads_ == 1 || !busy_.try_lock()) {
         for (int64_t i = 0; i < count; ++i) task(context, i);
         return;
     }
-    // The parent's crew is left as it is: its threads are not here, and its locks may be held by them.
-    if (crew_ == nullptr || !crew_->is_ours()) crew_ = new (std::nothrow) Crew(threads_);
-    if (crew_ != nullptr)
-        crew_->run(count, task, context);
+    // The parent's worker threads are left as they are: they do not run here, and may hold their locks.
+    if (worker_threads_ == nullptr || !worker_threads_->is_ours()) worker_threads_ = new (std::nothrow) WorkerThreads(threads_);
+    if (worker_threads_ != nullptr)
+        worker_threads_->run(count, task, context);
     else
         for (int64_t i = 0; i < count; ++i) task(context, i);
-    busy_.release();
+    busy_.unlock();
 }
 
 inline Pool::~Pool() {
-    if (crew_ != nullptr && crew_->is_ours()) delete crew_;
+    if (worker_threads_ != nullptr && worker_threads_->is_ours()) delete worker_threads_;
 }
 
-inline Crew::Crew(int threads) noexcept {
+inline WorkerThreads::WorkerThreads(int threads) noexcept {
     try {
         for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
     } catch (const std::exception&) {  // no more threads to be had: the ones there are do the work
     }
 }
 
-inline Crew::~Crew() {
+inline WorkerThreads::~WorkerThreads() {
     {
         std::lock_guard<std::mutex> lock(mutex_);
         stop_.store(true);
@@ -168,7 +168,7 @@ inline Crew::~Crew() {
     for (std::thread& worker : workers_) worker.join();
 }
 
-inline void Crew::run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept {
+inline void WorkerThreads::run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept {
     count_ = count;
     task_ = task;
     context_ = context;
@@ -184,7 +184,7 @@ inline void Crew::run(int64_t count, void (*task)(void*, int64_t), void* context
     wait_for_workers();
 }
 
-inline void Crew::work() noexcept {
+inline void WorkerThreads::work() noexcept {
     uint32_t seen = 0;
     while (!stop_.load()) {
         if (!spin_until([&] { return epoch_.load() != seen; })) {
@@ -203,14 +203,14 @@ inline void Crew::work() noexcept {
     }
 }
 
-inline bool Crew::join_job() noexcept {
+inline bool WorkerThreads::join_job() noexcept {
     uint32_t state = state_.load(std::memory_order_relaxed);
     while (state & kOpen)
         if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) return true;
     return false;
 }
 
-inline void Crew::leave_job() noexcept {
+inline void WorkerThreads::leave_job() noexcept {
     const uint32_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
     if (before == (kCallerSleeps | 1)) {
         { std::lock_guard<std::mutex> lock(mutex_); }
@@ -218,11 +218,11 @@ inline void Crew::leave_job() noexcept {
     }
 }
 
-inline void Crew::take_tasks() noexcept {
+inline void WorkerThreads::take_tasks() noexcept {
     for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) task_(context_, i);
 }
 
-inline void Crew::wait_for_workers() noexcept {
+inline void WorkerThreads::wait_for_workers() noexcept {
     auto alone = [this] { return (state_.load(std::memory_order_acquire) & kJoined) == 0; };
     state_.fetch_and(~kOpen, std::memory_order_acq_rel);
     if (spin_until(alone)) return;

@@ -6,7 +6,8 @@
 
 namespace nd {
 
-// What the outputs of one axis read: output i the positions first[i] .. first[i] + count(i) - 1, with weights(i)[0], ...
+// A banded matrix (outputs, size), which says what the outputs of one axis read: row i is zero but for weights(i)[0], ... in
+// the columns first[i] .. first[i] + count(i) - 1.
 struct Bands {
     int64_t outputs, size;
     const int64_t *first, *start;

@@ -1,6 +1,7 @@
-// Scalar arithmetic, once for host, device and generated code: functors that work on a float and on a Vec of floats, and
-// the list of them that the extension compiles. A function whose slope has a kernel says beside its value what its operand
-// gets of the adjoint g: `gradient(g, x)`, or of the result where that is what the op keeps.
+// Scalar arithmetic, once for the extension and for generated programs: functors that work on a float and on a Vec of
+// floats, and the list of them that the extension compiles. nd::map (map.h) applies one to whole arrays: map(on, n, Relu{},
+// y, x). A function whose gradient is one kernel says beside its value what its operand gets of the adjoint g: `gradient(g,
+// x)` of the operand x, or of the result y where the op says `of_result`. The functor of the op `leaky_relu` is LeakyRelu.
 #pragma once
 #include "math.h"
 

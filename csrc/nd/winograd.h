@@ -19,12 +19,12 @@ ND_INLINE auto with_filter(const ConvShape<>& s, const F& f) {
 // fill vectors, and enough tiles for each weight that is taken to the points. The transforms cost less than 3/4 of the products.
 inline bool winograd_pays(const ConvShape<>& s, int64_t images) {
     if ((s.kernel != 3 * s.stride && s.kernel != 2 * s.stride) || s.in % kBlock != 0 || s.out % kBlock != 0) return false;
-    const auto meetings = [](const Line& line) {  // of outputs and taps
+    const auto meetings = [](const ConvAxis& line) {  // of outputs and taps
         int64_t count = 0;
         for (int64_t i = 0; i < line.outputs; ++i) count += taps_at(line, i).end - taps_at(line, i).first;
         return count;
     };
-    const Line v = conv_rows(s), h = conv_columns(s);
+    const ConvAxis v = conv_rows(s), h = conv_columns(s);
     const int64_t tiles = ceil_div(v.outputs, kTileOutputs) * ceil_div(h.outputs, kTileOutputs);
     const int64_t side = s.stride * with_filter(s, [](auto filter) { return filter.points; });
     return images * tiles >= 8 && 4 * meetings(v) * meetings(h) >= 7 * side * side * tiles;
@@ -32,7 +32,7 @@ inline bool winograd_pays(const ConvShape<>& s, int64_t images) {
 
 constexpr int64_t kPanelBlocks = 2, kPanel = kPanelBlocks * kBlock;  // columns that one task takes to the points and back
 constexpr int64_t kRoundTiles = 120;                                 // tiles that lie at their points at one time
-constexpr int64_t kApart = 16;  // floats between points and rows, so that they do not share the low bits of their addresses
+constexpr int64_t kSkew = 16;  // floats between points and rows, so that they do not share the low bits of their addresses
 
 // The outputs of an image, `high` x `wide` pixels, and distances between images, rows, pixels.
 struct Placed {
@@ -46,9 +46,9 @@ struct Winograd {
     int64_t tiles, depth, columns;  // of all images; channels of all phases; channels of the output
 
     int64_t round() const { return min(tiles, kRoundTiles); }
-    PointLayout inputs() const { return {round() * (depth + kApart) + kApart, depth + kApart, kBlock}; }
-    int64_t weight_point() const { return depth * kPanel + kApart; }
-    int64_t sum_point() const { return round() * kPanel + kApart; }
+    PointLayout inputs() const { return {round() * (depth + kSkew) + kSkew, depth + kSkew, kBlock}; }
+    int64_t weight_point() const { return depth * kPanel + kSkew; }
+    int64_t sum_point() const { return round() * kPanel + kSkew; }
     int64_t scratch(int threads) const { return points * (inputs().point + threads * (weight_point() + sum_point())); }
 };
 

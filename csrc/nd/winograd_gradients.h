@@ -59,11 +59,11 @@ struct WinogradWeightGradient {
     // Both operands as [point][block of 16 channels][tile][16].
     PointLayout points(int64_t channels) const {
         const int64_t block = round() * kBlock;
-        return {channels / kBlock * block + kApart, kBlock, block};
+        return {channels / kBlock * block + kSkew, kBlock, block};
     }
     PointLayout left() const { return points(forward.depth); }
     PointLayout right() const { return points(forward.columns); }
-    int64_t sum_point() const { return kBlock * kPanel + kApart; }
+    int64_t sum_point() const { return kBlock * kPanel + kSkew; }
     int64_t tasks() const { return ceil_div(forward.columns, kPanel) * (forward.depth / kBlock); }  // 16 channels times a panel
     int64_t scratch(int threads) const {
         return forward.points * (left().point + right().point + (once() ? threads : tasks()) * sum_point());
@@ -96,7 +96,7 @@ inline void winograd_weight_sums(const Executor& executor, const WinogradWeightG
     constexpr int P = Filter::points;
     const PointLayout left = plan.left(), right = plan.right();
     const int64_t tiles = plan.forward.tiles, across = plan.forward.depth / kBlock;
-    float *inputs = scratch, *gradients = inputs + P * P * left.point, *kept = gradients + P * P * right.point;
+    float *inputs = scratch, *gradients = inputs + P * P * left.point, *partial_sums = gradients + P * P * right.point;
     for (int64_t first = 0; first < tiles; first += plan.round()) {
         const int64_t count = min(plan.round(), tiles - first);
         parallel(executor, ceil_div(count, int64_t(8)), [&](int64_t task) {
@@ -107,7 +107,7 @@ inline void winograd_weight_sums(const Executor& executor, const WinogradWeightG
         balance(executor, plan.tasks(), [&](int64_t worker, int64_t task) {
             const int64_t block = task % across, column = task / across * kPanel;
             const int64_t columns = min(kPanel, plan.forward.columns - column);
-            float* sums = kept + (plan.once() ? worker : task) * P * P * plan.sum_point();
+            float* sums = partial_sums + (plan.once() ? worker : task) * P * P * plan.sum_point();
             for (int p = 0; p < P * P; ++p) {
                 const float* b = gradients + p * right.point + column / kBlock * right.block;
                 small_product(kBlock, columns, count, {inputs + p * left.point + block * left.block, 1, kBlock},

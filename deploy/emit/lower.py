@@ -31,18 +31,18 @@ class Weights:
     """The constants as one block of floats, each array on a cache line of its own."""
 
     arrays: list[numpy.ndarray] = field(default_factory=list)
-    places: dict[Any, int] = field(default_factory=dict)
+    offsets: dict[Any, int] = field(default_factory=dict)
     floats: int = 0
 
-    def place(self, key: Any, array: numpy.ndarray) -> int:
+    def offset_of(self, key: Any, array: numpy.ndarray) -> int:
         """Where the array is, in floats; the same key is stored once."""
-        if key not in self.places:
+        if key not in self.offsets:
             flat = numpy.ascontiguousarray(array, dtype="<f4").reshape(-1)
             padding = numpy.zeros(-len(flat) % 16, dtype="<f4")
-            self.places[key] = self.floats
+            self.offsets[key] = self.floats
             self.arrays += [flat, padding]
             self.floats += len(flat) + len(padding)
-        return self.places[key]
+        return self.offsets[key]
 
     def bytes(self) -> bytes:
         """The block, little-endian."""
@@ -59,7 +59,7 @@ class Lowering:
     lines: list[str] = field(default_factory=list)
     views: dict[Node, Value] = field(default_factory=dict)
     targets: dict[Node, Buffer] = field(default_factory=dict)  # nodes computed straight into an output
-    left: dict[Node, int] = field(default_factory=dict)  # how often each node is still to be read
+    uses_left: dict[Node, int] = field(default_factory=dict)  # how often each node is still to be read
 
     def view(self, node: Node) -> View:
         """The value of a node, with whatever strides it has. A constant is stored when it is first asked for."""
@@ -94,7 +94,7 @@ class Lowering:
             return _whole(self.targets[node], node.type)
         for view in reuse:
             buffer = view.buffer
-            spare = buffer.region != "given" and all(self.left[x] == 0 for x in buffer.readers)
+            spare = buffer.region != "given" and all(self.uses_left[x] == 0 for x in buffer.readers)
             whole = all(x.dense and same(x.offset, 0) for x in reuse if x.buffer is buffer)
             if spare and whole and (buffer.floats, buffer.region) == floats_of(view.shape) == floats_of(node.shape):
                 return _whole(buffer, node.type)
@@ -115,7 +115,7 @@ class Lowering:
 
     def weight(self, key: Any, array: numpy.ndarray) -> str:
         """A pointer to a constant, as C++ text."""
-        return f"weights + {self.weights.place(key, array)}"
+        return f"weights + {self.weights.offset_of(key, array)}"
 
     def call(self, text: str, *used: View | Buffer, comment: str = "") -> None:
         """Add a statement that reads and writes the views and buffers in `used`."""
@@ -137,7 +137,7 @@ def lower(graph: Graph) -> Lowering:
         raise EmitError(f"[emit] programs have one named dim, the batch; this graph has {sorted(dims(graph))}")
     low = Lowering(graph)
     order = graph.order()
-    low.left = dict(graph.uses())
+    low.uses_left = dict(graph.uses())
     for i, node in enumerate(graph.inputs):
         low.views[node] = _whole(Buffer(f"x{i}"), node.type)
     for i, (_, node) in enumerate(graph.outputs):
@@ -146,7 +146,7 @@ def lower(graph: Graph) -> Lowering:
         if isinstance(node.op, Input | Constant):
             continue
         for x in node.inputs:
-            low.left[x] -= 1
+            low.uses_left[x] -= 1
         low.views[node] = _value(low, node, CALLS)
         for part in low.parts(node):
             part.buffer.readers.add(node)
@@ -168,7 +168,7 @@ def _value(low: Lowering, node: Node, calls: dict[type, Any]) -> Value:
 
 def _aim(low: Lowering, node: Node, output: Buffer) -> None:
     """Let the op that makes an output write there; through reshapes, which move nothing."""
-    while isinstance(node.op, ops.Reshape) and low.left[node] == 1 and low.left[node.inputs[0]] == 1:
+    while isinstance(node.op, ops.Reshape) and low.uses_left[node] == 1 and low.uses_left[node.inputs[0]] == 1:
         node = node.inputs[0]
     if node not in low.targets:
         low.targets[node] = output

@@ -1,4 +1,8 @@
-"""Rows for convolution and matrix product: weights packed now, sizes as constants, the epilogue in registers."""
+"""How convolutions and matrix products are printed: weights packed now, sizes as constants, the epilogue in registers.
+
+Like every row of the table in calls.py these are functions (low, node) -> View: where the node's value will be in the
+program's memory. `low.view(x)` is where the value of x is, `low.new(node)` makes room, `low.call(text)` adds a line.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ def conv(low: Lowering, node: Node) -> View:
     _, height, width, depth = x.shape
     kernel, _, _, channels = w.shape
     sizes = [f"Const<{n}>" for n in (height, width, depth, channels, kernel, op.stride, op.padding)]
-    (first, taps), (left, across) = (_kept(n, kernel, op.stride, op.padding) for n in (height, width))
+    (first, taps), (left, across) = (_used_taps(n, kernel, op.stride, op.padding) for n in (height, width))
     matrix = w.op.array[first : first + taps, left : left + across].reshape(-1, channels)
     packed = low.weight((w, "conv", first, taps, left, across), pack(matrix))
     out = low.new(node)
@@ -75,7 +79,7 @@ def pack(matrix: numpy.ndarray) -> numpy.ndarray:
     return padded.reshape(len(matrix), -1, 16).transpose(1, 0, 2)
 
 
-def _kept(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
+def _used_taps(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
     """(first, count) of the taps that meet the map; csrc/nd/direct_conv.h expects only those."""
     outputs = (size + 2 * padding - kernel) // stride + 1
     first = max(0, padding - (outputs - 1) * stride)
@@ -94,8 +98,8 @@ def _scratch(shape: tuple[int, ...], kernel: int, stride: int, padding: int) -> 
 
 
 def _extent(size: int, kernel: int, stride: int, padding: int) -> int:
-    """The size of one axis with the zeros that the kept taps read."""
+    """The size of one axis with the zeros that the used taps read."""
     outputs = (size + 2 * padding - kernel) // stride + 1
-    first, taps = _kept(size, kernel, stride, padding)
+    first, taps = _used_taps(size, kernel, stride, padding)
     before = max(0, padding - first)
     return before + size + max(0, (outputs - 1) * stride + first - padding + taps - size)

@@ -23,8 +23,8 @@ def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | None:
             low, high = used[0], used[-1]
             if high - low + 1 == len(weight):
                 return None
-            kept = constant(weight[low : high + 1, low : high + 1], w.op.name)
-            smaller = apply(FusedConv(stride, padding - low, epilogue), x, kept, *rest)
+            used_taps = constant(weight[low : high + 1, low : high + 1], w.op.name)
+            smaller = apply(FusedConv(stride, padding - low, epilogue), x, used_taps, *rest)
             return smaller if same_type(smaller.type, node.type) else None
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -12,43 +12,26 @@ from needle.errors import DeviceError, DTypeError, ShapeError
 from needle.types import number_of, promote, promote_number, summed
 
 from . import ndarray_backend_cpu as compiled
-from .kernels import kernels
+from .kernels import kernels, pointwise
+from .layout import Axes as Axes
 from .layout import as_axes, distinct_axes, is_dense, reduced_shape, reduction
 from .ndarray_backend_cpu import Array as FloatArray
 from .plain.pointwise import floats
-from .pointwise import pointwise
+from .views import Views
 
 if TYPE_CHECKING:
-    from .devices import BackendDevice
     from .ndarray import NDArray
 
-Axes = int | Sequence[int] | None
 Function = Callable[..., None]
 
 
-class Arithmetic:
+class Arithmetic(Views):
     """Operators on arrays of equal shapes, or on an array and a number; results are new, compact arrays.
 
     Operands of different dtypes meet by the rule of needle.types; comparisons give 1.0 and 0.0 in float32.
     """
 
     __slots__ = ()
-
-    _shape: tuple[int, ...]
-    _strides: tuple[int, ...]
-    _offset: int
-    _device: BackendDevice
-    _handle: Any
-    _compact: bool | None
-    compact: Any
-    is_compact: Any
-    permute: Any
-    numpy: Any
-    astype: Any
-    shared: Any
-    sharing: Any
-    make: Any
-    dtype: Any
 
     def ewise_or_scalar(self, other: Any, ewise_func: Function, scalar_func: Function) -> NDArray:
         """ewise_func(self, other) for an array of the same shape and device, scalar_func(self, other) for a number.
@@ -63,7 +46,7 @@ class Arithmetic:
             scalar_func(self.compact()._handle, other, out._handle)
         return out
 
-    def _same_kind(self, other: Any) -> None:
+    def _same_kind(self, other: Arithmetic) -> None:
         """Refuse operands of different shapes or devices."""
         if self._shape != other._shape:
             raise ShapeError(f"[elementwise] shapes must be equal, got {self._shape} and {other._shape}")
@@ -169,9 +152,9 @@ class Arithmetic:
         axis = as_axes(axis)
         shape = reduced_shape(self._shape, axis, keepdims)
         axes = distinct_axes("reduce", len(self._shape), axis)
-        kept = tuple(a for a in range(len(self._shape)) if a not in axes)
-        view = self.permute(kept + axes).compact()
-        sizes = (*(self._shape[a] for a in kept), prod(self._shape[a] for a in axes))
+        others = tuple(a for a in range(len(self._shape)) if a not in axes)
+        view = self.permute(others + axes).compact()
+        sizes = (*(self._shape[a] for a in others), prod(self._shape[a] for a in axes))
         return view.reshape(sizes), self.make(shape, device=self._device, dtype=self._handle.dtype)
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> NDArray:
@@ -183,12 +166,12 @@ class Arithmetic:
         return reduce(self, "reduce_max", axis, keepdims).compact()
 
 
-def _rows(x: Any) -> Any:
+def _rows(x: Arithmetic) -> Arithmetic:
     """x, but a copy in row-major order where its memory has another one, which kernels would keep."""
     return x if x._compact or not is_dense(x._shape, x._strides) else x.compact()
 
 
-def _computed(kernel: str, plain: Any, first: Any, *more: Any) -> NDArray:
+def _computed(kernel: str, plain: Any, first: Arithmetic, *more: Any) -> NDArray:
     try:
         rest = [_rows(x) if isinstance(x, Arithmetic) else x for x in more]
         result: NDArray = pointwise(kernel, plain, _rows(first), *rest)
@@ -197,7 +180,7 @@ def _computed(kernel: str, plain: Any, first: Any, *more: Any) -> NDArray:
         raise DTypeError(f"[{kernel}] is not defined for {first.dtype}: {refusal}; astype('float32') casts") from None
 
 
-def reduce(x: Any, name: str, axis: Axes, keepdims: bool) -> NDArray:
+def reduce(x: Arithmetic, name: str, axis: Axes, keepdims: bool) -> NDArray:
     """A reduction of the axes; the compiled backend works in the order of memory, and what remains keeps that order."""
     axis = as_axes(axis)
     if name != "reduce_sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):

@@ -1,4 +1,4 @@
-"""Which positions of one axis of an image each output of a pooling or of a resampling reads, and with what weights."""
+"""Pooling and resampling as banded matrices: which positions of one axis each output reads, and with what weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 1 << 20  # positions along an axis of an image: what is longer is a mi
 
 @dataclass(frozen=True, repr=False)
 class Bands:
-    """A matrix (outputs, size) whose row i is zero but for `weights[i]`, from column `first[i]` on.
+    """A banded matrix (outputs, size): row i is zero but for `weights[i]`, from column `first[i]` on.
 
     A maximum over windows reads only where they lie. Resampling an image is y = V x H^T with one such matrix for its
     rows and one for its columns.

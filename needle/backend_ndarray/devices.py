@@ -105,7 +105,7 @@ def cpu() -> BackendDevice:
 
 
 def cpu_numpy() -> BackendDevice:
-    """numpy on this processor: the plain twin of every kernel."""
+    """numpy on this processor: the reference implementation of every kernel."""
     return _CPU_NUMPY
 
 

@@ -1,4 +1,4 @@
-"""Which composite kernels work on an array: `kernels(x).conv(x, w, stride, padding)`."""
+"""Which kernels work on an array: `kernels(x).conv(x, w, stride, padding)`, `pointwise("exp", numpy.exp, x)`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import ndarray_backend_cpu as compiled
 from .ndarray_backend_cpu import Array as FloatArray
 
 EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds every whole number
@@ -53,15 +54,15 @@ def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **optio
     """
     dtypes = set()
 
-    def there(a: Any) -> Any:
+    def as_numpy(a: Any) -> Any:
         if isinstance(a, list):
-            return [there(each) for each in a]
+            return [as_numpy(each) for each in a]
         if not hasattr(a, "_handle"):
             return a
         dtypes.add(a.dtype)
         return a.shared()
 
-    args, options = tuple(map(there, args)), {key: there(a) for key, a in options.items()}
+    args, options = tuple(map(as_numpy, args)), {key: as_numpy(a) for key, a in options.items()}
     with np.errstate(all="ignore"):
         return _back(function(*args, **options), device, "float64" in dtypes)
 
@@ -98,3 +99,16 @@ def kernels(x: Any) -> Any:
 def through(x: Any) -> Any:
     """The plain functions for an NDArray like x, whatever its dtype."""
     return _Through(x._device)
+
+
+def pointwise(kernel: str, plain: Callable[..., Any], first: Any, *more: Any) -> Any:
+    """A function of arrays of one shape and dtype, then numbers: `kernel` for float32 on cpu(), else `plain`.
+
+    The latter takes numpy arrays. The kernel's results lie in memory as the first operand that has no gaps: NHWC memory
+    seen as NCHW stays so, and nothing is copied.
+    """
+    if isinstance(first, np.ndarray | np.generic):
+        return plain(first, *more)
+    if first._handle.__class__ is FloatArray:
+        return getattr(compiled, kernel)(first, *more)
+    return through_numpy(plain, first._device, first, *more)

@@ -7,6 +7,7 @@ from math import prod
 from needle.errors import ShapeError
 
 Ints = tuple[int, ...]
+Axes = int | Sequence[int] | None
 
 
 @lru_cache(maxsize=8192)
@@ -39,7 +40,7 @@ def is_dense(shape: Ints, strides: Ints) -> bool:
     return True
 
 
-def as_axes(axes: int | Sequence[int] | None) -> int | Ints | None:
+def as_axes(axes: Axes) -> int | Ints | None:
     """Axes as something that can be looked up in a cache."""
     return axes if axes is None or isinstance(axes, int) else tuple(axes)
 

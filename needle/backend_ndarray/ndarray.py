@@ -1,27 +1,24 @@
-"""NDArray: a view (shape, strides, offset) of a flat block of memory on some device.
+"""NDArray, how it is made of other things and shown, and the functions that the course calls on it.
 
-The block knows the dtype of its elements and the module whose functions work on it: on cpu() that is the compiled one
-for float32, and numpy for bool, int32, int64 and float64. Indexing, reshaping, permuting and broadcasting make views of
-the same memory with the strides that numpy would give; arithmetic makes new, compact arrays.
+Its memory is in strided.py; indexing, reshaping, permuting and broadcasting, which make views of the same memory, in
+views.py; arithmetic, which makes new arrays, in arithmetic.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from needle.errors import DeviceError, DTypeError, ShapeError
+from needle.errors import DTypeError, ShapeError
 from needle.reprs import array_text
 from needle.types import dtype_of
 
 from .arithmetic import Arithmetic, Axes
 from .devices import BackendDevice, all_devices, cpu, cpu_numpy, cuda, default_device
-from .layout import compact_strides, is_row_major
 from .ndarray_backend_cpu import register_ndarray
-from .views import Views
+from .strided import StridedArray, known_device
 
 __all__ = [
     "BackendDevice", "NDArray", "all_devices", "array", "broadcast_to", "cpu", "cpu_numpy", "cuda", "default_device",
@@ -29,22 +26,15 @@ __all__ = [
 ]  # fmt: skip
 
 
-class NDArray(Views, Arithmetic):
+class NDArray(Arithmetic):
     """A multidimensional array: of an NDArray (copied), a numpy array, a nested list or a number.
 
     `dtype` is one of needle.types.DTYPES; by default that of an NDArray, else float32. DTypeError for other dtypes and
     for data that are not numbers, ShapeError for lists of uneven lengths.
     """
 
-    __slots__ = ("_compact", "_device", "_handle", "_offset", "_shape", "_strides")
+    __slots__ = ()
     __array_priority__ = 1000  # numpy scalars leave `2 * a` to NDArray
-
-    _shape: tuple[int, ...]
-    _strides: tuple[int, ...]
-    _offset: int
-    _device: BackendDevice
-    _handle: Any
-    _compact: bool | None  # None: not known yet
 
     def __init__(self, other: Any, device: BackendDevice | None = None, dtype: Any = None) -> None:
         if isinstance(other, NDArray):
@@ -54,85 +44,8 @@ class NDArray(Views, Arithmetic):
             values, dtype = numbers(other), dtype_of("NDArray", "float32" if dtype is None else dtype)
             made = NDArray.make(values.shape, device=device, dtype=dtype)
             made._handle.module.from_numpy(values, made._handle)
-        for name in NDArray.__slots__:
+        for name in StridedArray.__slots__:
             setattr(self, name, getattr(made, name))
-
-    @staticmethod
-    def compact_strides(shape: Sequence[int]) -> tuple[int, ...]:
-        """Strides, in elements, of a row-major array of this shape."""
-        return compact_strides(tuple(shape))
-
-    @staticmethod
-    def make(
-        shape: Sequence[int],
-        strides: Sequence[int] | None = None,
-        device: BackendDevice | None = None,
-        handle: Any = None,
-        offset: int = 0,
-        dtype: str = "float32",
-    ) -> NDArray:
-        """A view of `handle`, or of a new uninitialised block of `dtype` when there is none."""
-        new = NDArray.__new__(NDArray)
-        new._shape = shape = tuple(shape)
-        new._strides = compact_strides(shape) if strides is None else tuple(strides)
-        new._offset = offset
-        new._device = device = default_device() if device is None else device
-        if handle is not None:
-            new._handle = handle
-            new._compact = None
-            return new
-        if not isinstance(device, BackendDevice):
-            raise DeviceError(f"[NDArray] device must be one such as needle.cpu(), got {device!r}")
-        if dtype == "float32" and device.mod is not None:
-            new._handle = device.mod.Array(prod(shape))
-        else:
-            new._handle = device.holder(dtype).Array(prod(shape), dtype)
-        new._compact = True if strides is None else None
-        return new
-
-    @staticmethod
-    def sharing(values: np.ndarray, device: BackendDevice | None = None) -> NDArray:
-        """An array of the same memory where `values` are writable and in row-major order, else of a copy."""
-        if not isinstance(values, np.ndarray):
-            raise DTypeError(f"[NDArray] needs a numpy array, got {type(values).__name__}")
-        device, dtype = _known(device), dtype_of("NDArray", values.dtype)
-        values = np.require(values, dtype, ("C", "W"))
-        return NDArray.make(values.shape, None, device, device.holder(dtype).lent(values))
-
-    def shared(self) -> np.ndarray:
-        """The elements as a numpy array of the same memory: writing to one changes the other."""
-        handle = self._handle
-        return handle.module.shared(handle, self._shape, self._strides, self._offset)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size of each axis."""
-        return self._shape
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Steps along each axis, in elements."""
-        return self._strides
-
-    @property
-    def device(self) -> BackendDevice:
-        """The device that holds the memory."""
-        return self._device
-
-    @property
-    def dtype(self) -> str:
-        """The name of the elements' type: one of needle.types.DTYPES."""
-        return self._handle.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self._shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return prod(self._shape)
 
     @property
     def flat(self) -> NDArray:
@@ -168,49 +81,12 @@ class NDArray(Views, Arithmetic):
     def __reduce__(self) -> Any:
         return NDArray, (self.shared(), self._device, self.dtype)
 
-    # -- moving and copying ------------------------------------------------------------------------------------------
-
-    def numpy(self) -> np.ndarray:
-        """A numpy copy."""
-        return self._handle.module.to_numpy(self._handle, self._shape, self._strides, self._offset)
-
-    def to(self, device: BackendDevice) -> NDArray:
-        """This array on `device`; itself when it is there already."""
-        return self if device == self._device else NDArray(self.shared(), device=device, dtype=self.dtype)
-
-    def astype(self, dtype: Any) -> NDArray:
-        """The elements as `dtype`, floats cut off towards zero for integers; itself when they are so already.
-
-        What becomes of NaN and of numbers that an integer dtype does not hold is undefined, as in numpy.
-        """
-        dtype = dtype_of("astype", dtype)
-        if dtype == self.dtype:
-            return self
-        with np.errstate(all="ignore"):
-            return NDArray.sharing(self.shared().astype(dtype, order="C"), self._device)
-
     def fill(self, value: float) -> None:
         """Every element becomes `value`, in place."""
         if self._handle.dtype == "float32" and isinstance(value, float) and self.is_compact():
             self._handle.module.fill(self._handle, value)
         else:
             self._write(value)
-
-    def is_compact(self) -> bool:
-        """Whether this is the whole of its memory, in row-major order."""
-        if self._compact is None:
-            whole = self._offset == 0 and prod(self._shape) == self._handle.size
-            self._compact = whole and is_row_major(self._shape, self._strides)
-        return self._compact
-
-    def compact(self) -> NDArray:
-        """This array in memory of its own, row-major; itself when it is so already."""
-        return self if self._compact or self.is_compact() else self._copy()
-
-    def _copy(self) -> NDArray:
-        out = NDArray.make(self._shape, device=self._device, dtype=self.dtype)
-        self._handle.module.compact(self._handle, out._handle, self._shape, self._strides, self._offset)
-        return out
 
 
 def numbers(source: Any) -> np.ndarray:
@@ -231,20 +107,14 @@ def array(a: Any, dtype: Any = "float32", device: BackendDevice | None = None) -
 
 def empty(shape: Sequence[int], dtype: Any = "float32", device: BackendDevice | None = None) -> NDArray:
     """An array whose elements are whatever the memory holds."""
-    return _known(device).empty(tuple(shape), dtype)
+    return known_device(device).empty(tuple(shape), dtype)
 
 
 def full(
     shape: Sequence[int], fill_value: float, dtype: Any = "float32", device: BackendDevice | None = None
 ) -> NDArray:
     """An array of one number."""
-    return _known(device).full(tuple(shape), fill_value, dtype)
-
-
-def _known(device: Any) -> BackendDevice:
-    if device is not None and not isinstance(device, BackendDevice):
-        raise DeviceError(f"[NDArray] device must be one such as needle.cpu(), got {device!r}")
-    return device or default_device()
+    return known_device(device).full(tuple(shape), fill_value, dtype)
 
 
 def _array(where: str, a: Any) -> NDArray:

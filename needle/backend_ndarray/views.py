@@ -1,4 +1,9 @@
-"""Views of an NDArray's memory, with the strides that numpy would give, and writing through them."""
+"""Views of an NDArray's memory, with the strides that numpy would give, and writing through them.
+
+An array is a flat block of memory, a shape, strides and an offset (strided.py): element (i, j) of a matrix is
+memory[offset + i strides[0] + j strides[1]]. Exchanging the strides transposes it, a stride of 0 repeats a row, twice
+the stride takes every second row: all in the same memory, in time that does not depend on how many elements there are.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +17,18 @@ import numpy as np
 from needle.errors import BroadcastError, IndexRangeError, ShapeError
 from needle.types import held
 
-from .arithmetic import Axes
-from .layout import as_axes, distinct_axes
+from . import ndarray
+from .layout import Axes, as_axes, distinct_axes
+from .strided import StridedArray
 
 if TYPE_CHECKING:
-    from .devices import BackendDevice
     from .ndarray import NDArray
 
 
-class Views:
-    """Reshaping, permuting, broadcasting and indexing; nothing here copies but flip and pad."""
+class Views(StridedArray):
+    """Reshaping, permuting, broadcasting and indexing: `make` with other strides. Only flip and pad copy."""
 
     __slots__ = ()
-
-    _shape: tuple[int, ...]
-    _strides: tuple[int, ...]
-    _offset: int
-    _device: BackendDevice
-    _handle: Any
-    is_compact: Any
-    make: Any
-    to: Any
-    astype: Any
 
     def as_strided(self, shape: Sequence[int], strides: Sequence[int]) -> NDArray:
         """The same memory with another shape and strides, unchecked until it is read."""
@@ -132,7 +127,7 @@ class Views:
     def _write(self, value: Any) -> None:
         where, module = (self._handle, self._shape, self._strides, self._offset), self._handle.module
         if isinstance(value, np.ndarray | list | tuple):
-            value = type(self)(value, device=self._device, dtype=self._handle.dtype)  # type: ignore[call-arg]
+            value = ndarray.NDArray(value, device=self._device, dtype=self._handle.dtype)
         if not isinstance(value, Views):
             module.scalar_setitem(prod(self._shape), held("setitem", value, self._handle.dtype), *where)
             return

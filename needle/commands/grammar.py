@@ -49,11 +49,11 @@ def completion(root: argparse.ArgumentParser, shell: str) -> str:
     import shtab  # in here: nothing but this needs it
 
     for action in _actions(root):
-        told: Any = action
-        if told.metavar in ("FILE", "FOLDER"):
-            told.complete = shtab.FILE if told.metavar == "FILE" else shtab.DIRECTORY
-        elif hasattr(told, "offers"):
-            told.choices = tuple(told.offers)
+        known: Any = action
+        if known.metavar in ("FILE", "FOLDER"):
+            known.complete = shtab.FILE if known.metavar == "FILE" else shtab.DIRECTORY
+        elif hasattr(known, "offers"):
+            known.choices = tuple(known.offers)
     return str(shtab.complete(root, shell))
 
 
@@ -68,8 +68,8 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 def offer(action: argparse.Action, values: Sequence[str]) -> None:
     """Let shells complete an argument with `values`; others are accepted too (plugins add some)."""
-    told: Any = action
-    told.offers = values
+    known: Any = action
+    known.offers = values
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -30,12 +30,12 @@ def load_plugins(paths: Iterable[str | os.PathLike[str]] = ()) -> None:
 def _load(path: Path) -> None:
     if not path.is_file():
         raise PluginError(f"[plugin] {path} is not a file; --plugin and NEEDLE_PLUGINS name Python files")
-    place = path.resolve()
-    name = f"needle_plugin_{place.stem}"
+    file = path.resolve()
+    name = f"needle_plugin_{file.stem}"
     known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == str(place):
+    if known is not None and getattr(known, "__file__", None) == str(file):
         return
-    spec = importlib.util.spec_from_file_location(name, place, submodule_search_locations=None)
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=None)
     if spec is None or spec.loader is None:
         raise PluginError(f"[plugin] {path} is not a Python file: its name must end with .py")
     module = importlib.util.module_from_spec(spec)
@@ -44,14 +44,14 @@ def _load(path: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise PluginError(f"[plugin] {_where(path, place, error)}: {type(error).__name__}: {_words(error)}") from error
+        raise PluginError(f"[plugin] {_where(path, file, error)}: {type(error).__name__}: {_words(error)}") from error
 
 
-def _where(path: Path, place: Path, error: Exception) -> str:
+def _where(path: Path, file: Path, error: Exception) -> str:
     """The user's file and the line in it that failed."""
-    if isinstance(error, SyntaxError) and error.filename == str(place):
+    if isinstance(error, SyntaxError) and error.filename == str(file):
         return f"{path}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(place)]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 

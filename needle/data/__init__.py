@@ -1,7 +1,6 @@
-"""Data sets, transforms of single images, augmentation of whole batches, and the loader that makes batches."""
+"""Data sets, transforms of single images and of whole batches, and the loader that makes batches."""
 
-from .data_basic import Dataset, batched
-from .data_transforms import RandomCrop, RandomFlipHorizontal, Transform
+from .dataset import Dataset, batched
 from .datasets import (
     CIFAR10Dataset,
     Corpus,
@@ -16,6 +15,7 @@ from .datasets import (
 )
 from .loader import DataLoader
 from .text import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from .transforms.per_image import RandomCrop, RandomFlipHorizontal, Transform
 
 __all__ = [
     "BPETokenizer",

@@ -11,7 +11,7 @@ from ..autograd import Tensor
 from ..backend_ndarray import NDArray
 from ..backend_selection import BACKEND
 from ..errors import DataError
-from .data_basic import is_batched
+from .dataset import is_batched
 
 BOUND = "a Tensor holds integers below 2**63"
 
@@ -31,11 +31,11 @@ def fetch(dataset: Any, chosen: numpy.ndarray) -> list[Any]:
             _sample(dataset, int(index))
         raise
     fields = list(fields) if isinstance(fields, tuple | list) else [fields]
-    for place, field in enumerate(fields):
+    for number, field in enumerate(fields):
         if numpy.ndim(field) == 0 or len(field) != len(chosen):
             rows = "a single value" if numpy.ndim(field) == 0 else f"{len(field)} rows"
             raise DataError(
-                f"[DataLoader] the data set was asked for {len(chosen)} samples; its field {place} came as {rows}"
+                f"[DataLoader] the data set was asked for {len(chosen)} samples; its field {number} came as {rows}"
             )
     return fields
 
@@ -55,26 +55,26 @@ def _stacked(samples: list[Sequence[Any]], chosen: numpy.ndarray) -> list[numpy.
     for index, count in zip(chosen, counts, strict=True):
         if count != counts[0]:
             raise DataError(f"[DataLoader] sample {index} has {count} fields, sample {first} has {counts[0]}")
-    return [stack([sample[place] for sample in samples], chosen, place) for place in range(counts[0])]
+    return [stack([sample[number] for sample in samples], chosen, number) for number in range(counts[0])]
 
 
-def stack(field: Iterable[Any], chosen: numpy.ndarray, place: int) -> numpy.ndarray:
-    """Field number `place` of the samples `chosen` as the rows of one array. Raises DataError for unequal shapes."""
+def stack(field: Iterable[Any], chosen: numpy.ndarray, number: int) -> numpy.ndarray:
+    """Field number `number` of the samples `chosen` as the rows of one array. Raises DataError for unequal shapes."""
     rows = [numpy.asarray(value) for value in field]
     for index, row in zip(chosen, rows, strict=True):
         if row.shape != rows[0].shape:
             raise DataError(
-                f"[DataLoader] samples of a batch must have one shape: field {place} of sample {index} is "
+                f"[DataLoader] samples of a batch must have one shape: field {number} of sample {index} is "
                 f"{row.shape}, of sample {chosen[0]} {rows[0].shape}"
             )
     stacked = numpy.stack(rows)
     if stacked.dtype.kind == "f" and all(row.dtype.kind in "iu" for row in rows):  # int64 and uint64 meet in float64
-        raise DataError(f"[DataLoader] field {place} holds {max(map(numpy.max, rows))}; {BOUND}")
+        raise DataError(f"[DataLoader] field {number} holds {max(map(numpy.max, rows))}; {BOUND}")
     return stacked
 
 
-def as_tensor(place: int, field: Any, device: Any) -> Tensor:
-    """Field number `place` of a batch as a constant Tensor on `device`, in its `kept` dtype.
+def as_tensor(number: int, field: Any, device: Any) -> Tensor:
+    """Field number `number` of a batch as a constant Tensor on `device`, in its `tensor_dtype`.
 
     What is a Tensor or NDArray already keeps its own. Raises DataError for what are no numbers, and for whole numbers
     that int64 does not hold.
@@ -84,16 +84,16 @@ def as_tensor(place: int, field: Any, device: Any) -> Tensor:
     values = numpy.asarray(field)
     if values.dtype.kind not in "biuf":
         raise DataError(
-            f"[DataLoader] field {place} has dtype {values.dtype}; a Tensor holds numbers: turn labels into class "
+            f"[DataLoader] field {number} has dtype {values.dtype}; a Tensor holds numbers: turn labels into class "
             "indices"
         )
-    dtype = kept(values.dtype)
+    dtype = tensor_dtype(values.dtype)
     if dtype == "int64" and values.dtype.kind == "u" and values.max(initial=0) >= 2**63:
-        raise DataError(f"[DataLoader] field {place} holds {values.max()}; {BOUND}")
+        raise DataError(f"[DataLoader] field {number} holds {values.max()}; {BOUND}")
     return Tensor(values, device=device, dtype=dtype, requires_grad=False)
 
 
-def kept(dtype: numpy.dtype) -> str:
+def tensor_dtype(dtype: numpy.dtype) -> str:
     """In which dtype the numbers of a data set reach a model: whole numbers stay whole, and none of them changes.
 
     bool stays bool; integers become int32, or int64 where int32 does not hold all of their type; floats become float32.

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from ..errors import DataError
-from .orientation import upright
-from .shrink import decoding_bytes, fitted, shrink
+from .image_geometry import decoding_bytes, fitted, shrink, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,15 +10,15 @@ import numpy
 from .. import reprs
 from ..errors import DataError, SettingError
 from ..types import INTEGERS
-from .data_basic import Dataset
-from .data_transforms import RandomCrop, RandomFlipHorizontal
-from .keyed import keyed_order
-from .passes import Epochs, Pass
-from .prefetch import Ahead, Batches
+from .dataset import Dataset
+from .epochs import EpochIterator, Loader
+from .keyed_random import keyed_order
+from .prefetch import Batches, Prefetcher
 from .transforms import Compose, Transform
+from .transforms.per_image import RandomCrop, RandomFlipHorizontal
 
 
-class DataLoader(Epochs):
+class DataLoader(Loader):
     """Batches of a data set: iterating gives tuples of Tensors, one for each field of a sample.
 
     The last batch may be smaller, unless `drop_last` leaves it out; `batch_size` None is the whole data set. The
@@ -72,13 +72,13 @@ class DataLoader(Epochs):
     def __len__(self) -> int:
         return len(self.ordering)
 
-    def _begin(self, epoch: int, position: int) -> Pass:
+    def _begin(self, epoch: int, position: int) -> EpochIterator:
         goes_on = self.seed is None and position > 0  # a copy of a loader within an epoch, whose order was drawn
         if self.shuffle and not goes_on:
             self.ordering = self._split(self._permutation(epoch))
         batches = Batches(self.dataset, self.ordering, self.augment, self.seed, epoch, self.device)
-        make = Ahead(batches, self.workers, self.prefetch).make if self.workers else batches.make
-        return Pass(epoch, position, len(self.ordering), make)
+        make = Prefetcher(batches, self.workers, self.prefetch).make if self.workers else batches.make
+        return EpochIterator(epoch, position, len(self.ordering), make)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next batch of the newest pass is, {"epoch", "position"}, and the settings its content depends on.

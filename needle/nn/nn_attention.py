@@ -66,9 +66,9 @@ class KVCache:
 
 
 class RotaryEmbedding(Module):
-    """(y_i, y_{i + D/2}) = (x_i, x_{i + D/2}) turned by the angle p / base^(2i / D) at position p; x, y (B, H, T, D).
+    """(y_i, y_{i + D/2}) = (x_i, x_{i + D/2}) rotated by the angle p / base^(2i / D) at position p; x, y (B, H, T, D).
 
-    Products of queries and keys so turned depend on how far apart they are, not on where. The first position is
+    Products of queries and keys so rotated depend on how far apart they are, not on where. The first position is
     `first`. Raises ShapeError for odd D.
     Source: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
     """
@@ -86,8 +86,8 @@ class RotaryEmbedding(Module):
         angles = numpy.outer(numpy.arange(first, first + steps), self.base ** -(numpy.arange(half) / half))
         a, b = x[..., :half], x[..., half:]
         cos, sin = (
-            ops.broadcast_to(Tensor(turn, device=x.device, dtype=x.dtype, requires_grad=False), a.shape)
-            for turn in (numpy.cos(angles), numpy.sin(angles))
+            ops.broadcast_to(Tensor(part, device=x.device, dtype=x.dtype, requires_grad=False), a.shape)
+            for part in (numpy.cos(angles), numpy.sin(angles))
         )
         return ops.concat([a * cos - b * sin, a * sin + b * cos], -1)
 
@@ -97,7 +97,7 @@ class SelfAttention(Module):
 
     x and y (B, T, width), each head has width / heads columns. `dropout` acts on the weights of the attention. With a
     `cache` the keys and values of x join those of earlier calls: x holds the next positions only, and the result is
-    that of a call with all of them, up to rounding. With `rotary` q and k are turned by a RotaryEmbedding. Draws W_qkv,
+    that of a call with all of them, up to rounding. With `rotary` q and k pass through a RotaryEmbedding. Draws W_qkv,
     b_qkv, W_o, b_o, as Linear does. Raises ShapeError where width is no multiple of heads, NeedleError for a cache
     without `causal` attention or in training mode.
     """

@@ -13,7 +13,7 @@ from ..errors import DTypeError, IndexRangeError, SettingError, ShapeError
 from ..reprs import settings
 from ..types import NUMBERS, plain_number
 from ..weights import load_safetensors, save_safetensors
-from . import state
+from . import module_state
 
 __all__ = [
     "Dropout", "Flatten", "Identity", "Linear", "Module", "Parameter", "Residual", "Sequential", "SoftmaxLoss",
@@ -71,14 +71,14 @@ class Module:
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """(dotted name, parameter) of each of `parameters()`: names as in `state_dict`, the first of a shared one."""
         names: dict[Tensor, str] = {}
-        for name, tensor in state.named_tensors(self):
+        for name, tensor in module_state.named_tensors(self):
             names.setdefault(tensor, name)
         return [(names[parameter], parameter) for parameter in self.parameters()]
 
     def named_modules(self) -> list[tuple[str, Module]]:
         """(dotted name, module) of this module, whose name is "", and of those inside it, each once."""
         found: dict[Module, str] = {}
-        for name, item in state.walk(self):
+        for name, item in module_state.walk(self):
             if isinstance(item, Module):
                 found.setdefault(item, name)
         return [(name, module) for module, name in found.items()]
@@ -99,26 +99,26 @@ class Module:
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the parameters and running statistics as numpy arrays, by dotted name."""
-        return state.state_dict(self)
+        return module_state.state_dict(self)
 
-    def load_state_dict(self, arrays: Mapping[str, Any], strict: bool = True) -> state.StateDifference:
+    def load_state_dict(self, arrays: Mapping[str, Any], strict: bool = True) -> module_state.StateDifference:
         """Take over the arrays of a `state_dict`: all or none.
 
         Raises ShapeError that lists what is missing, unexpected (with the nearest name), and of another shape or dtype.
         With `strict=False` takes over what fits in name and shape, and returns the differences.
         """
-        return state.load_state_dict(self, arrays, strict)
+        return module_state.load_state_dict(self, arrays, strict)
 
     def save(self, path: str | PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
         """Write the `state_dict` to a safetensors file, whole or not at all. Raises DataError where it cannot be."""
         save_safetensors(path, self.state_dict(), metadata)
 
-    def load(self, path: str | PathLike[str], strict: bool = True) -> state.StateDifference:
+    def load(self, path: str | PathLike[str], strict: bool = True) -> module_state.StateDifference:
         """`load_state_dict` from a safetensors file.
 
         Raises DataError for a file that cannot be read or is malformed, ShapeError for one that does not fit.
         """
-        return state.load_state_dict(self, load_safetensors(path), strict, where=str(path))
+        return module_state.load_state_dict(self, load_safetensors(path), strict, where=str(path))
 
     def extra_repr(self) -> str:
         """What the text of this module says between its brackets: its settings. For subclasses to override."""
@@ -216,7 +216,7 @@ class Sequential(Module):
         return iter(self.modules)
 
     def __getitem__(self, index: Any) -> Any:
-        """The module at a place, or the Sequential of a slice of them, which it shares with this one."""
+        """The module at an index, or the Sequential of a slice of them, which it shares with this one."""
         if isinstance(index, slice):
             part = Sequential(*self.modules[index])
             part.training = self.training

@@ -8,7 +8,7 @@ from typing import Any
 from .. import init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
-from ..ops.shapes import Pair, pair
+from ..ops.attributes import Pair, pair
 from .nn_basic import Module, Parameter, check_features
 
 __all__ = ["Conv", "Conv2d", "ConvTranspose2d"]

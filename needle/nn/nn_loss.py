@@ -118,8 +118,8 @@ class NLLLoss(_Loss):
     def forward(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
         rows, flat = _rows(self._name, log_probabilities, labels)
         counts = None if self.ignore_index is None else ops.not_equal(flat, self.ignore_index)
-        places = flat if counts is None else ops.where(counts, flat, 0)
-        losses = -ops.gather(rows, places.reshape((-1, 1)), 1).reshape(flat.shape)
+        indices = flat if counts is None else ops.where(counts, flat, 0)
+        losses = -ops.gather(rows, indices.reshape((-1, 1)), 1).reshape(flat.shape)
         if counts is not None:
             losses = ops.where(counts, losses, 0.0)
         if self.reduction == "none":

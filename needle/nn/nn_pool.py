@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .. import ops
 from ..autograd import Tensor
 from ..errors import ShapeError
-from ..ops.shapes import Pair
+from ..ops.attributes import Pair
 from .nn_basic import Module
 
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d", "Upsample"]

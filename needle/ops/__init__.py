@@ -4,13 +4,14 @@
 from typing import TYPE_CHECKING
 
 from .ops_activation import *
-from .ops_arrange import *
+from .ops_broadcast import *
 from .ops_cast import *
 from .ops_compare import *
 from .ops_conv import *
+from .ops_flip import *
 from .ops_gather import *
+from .ops_getitem import *
 from .ops_group_norm import *
-from .ops_index import *
 from .ops_logarithmic import *
 from .ops_loss import *
 from .ops_mathematic import *
@@ -20,8 +21,9 @@ from .ops_pool import *
 from .ops_power import *
 from .ops_recurrent import *
 from .ops_reduce import *
+from .ops_reshape import *
 from .ops_sequence import *
-from .ops_shape import *
+from .ops_stack import *
 from .ops_tuple import *
 from .ops_upsample import *
 from .pointwise import PointwiseGradient  # noqa: F401

@@ -14,7 +14,7 @@ from ..autograd import Tensor, TensorTuple, Value, vjp
 from ..errors import ShapeError
 from ..grad_mode import enable_grad
 from ..types import Type
-from .ops_shape import permute
+from .ops_reshape import permute
 
 Formula = Callable[..., Any]  # Tensors -> a Tensor or a sequence of them, where None is an output without gradient
 

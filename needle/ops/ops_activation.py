@@ -11,9 +11,11 @@ from ..autograd import Tensor
 from ..backend_ndarray.plain.pointwise import erf as plain_erf
 from ..backend_ndarray.plain.pointwise import floats
 from ..backend_ndarray.plain.pointwise import sigmoid as plain_sigmoid
+from .dtype_rules import floating
+from .op_function import function
 from .ops_compare import where
 from .ops_mathematic import erf, exp
-from .pointwise import Pointwise, floating, function
+from .pointwise import Pointwise
 
 __all__ = [
     "GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh", "gelu", "leaky_relu", "relu", "sigmoid", "silu",

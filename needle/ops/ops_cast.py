@@ -1,4 +1,4 @@
-"""Changing the dtype of a tensor."""
+"""Other dtypes for tensors, and tensors for the numbers and arrays that stand beside them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+import numpy
+
 from ..autograd import Tensor, TensorOp
+from ..backend_selection import BACKEND
 from ..errors import DTypeError
-from ..types import Type
-from . import arrays
-from .shapes import known_dtype
-from .shapes import promoted as promoted_dtype
+from ..types import DTYPES, FLOATS, Type, plain_number
+from . import array_compat
+from .dtype_rules import known_dtype, with_scalar
+from .dtype_rules import promoted as promoted_dtype
 
 __all__ = ["Cast", "cast", "promoted"]
 
@@ -27,7 +30,7 @@ class Cast(TensorOp):
         return Type(x.shape, known_dtype("cast", self.dtype))
 
     def compute(self, x: Any) -> Any:
-        return arrays.cast(x, known_dtype("cast", self.dtype))
+        return array_compat.cast(x, known_dtype("cast", self.dtype))
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return Cast(str(node.inputs[0].dtype))(out_grad)
@@ -51,3 +54,35 @@ def promoted(tensors: Sequence[Tensor]) -> list[Tensor]:
         raise DTypeError(f"[promoted] needs Tensors, got {', '.join(others) or 'none'}")
     dtype = reduce(promoted_dtype, [str(x.dtype) for x in tensors])
     return [cast(x, dtype) for x in tensors]
+
+
+def as_operand(where: str, x: Tensor, value: Any) -> Tensor:
+    """A Tensor as it is; a number or a numpy array as a constant on the device of x.
+
+    Its dtype is the one in which a number meets x, for arrays that of `_dtype_beside`. DTypeError for anything else.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, numpy.ndarray) and value.ndim:
+        dtype = _dtype_beside(where, str(x.dtype), value.dtype)
+    else:
+        value = plain_number(value)
+        dtype = with_scalar(where, Type((), str(x.dtype)), value).dtype
+    if x.cached_data is None:
+        return Tensor(value, device=x.device, dtype=dtype, requires_grad=False)
+    return Tensor.make_const(array_compat.constant(x.cached_data, numpy.asarray(value), dtype))
+
+
+def _dtype_beside(where: str, beside: str, own: Any) -> str:
+    """The dtype that a numpy array takes beside a tensor: in numpy mode its own.
+
+    Floats are as weak as numbers: they take that of a tensor of floats, else float32, as in Tensor(array). Integers and
+    bool are of the first dtype that holds them all. DTypeError for elements that are no numbers.
+    """
+    if own.kind not in "biuf":
+        raise DTypeError(f"[{where}] needs an array of numbers, got {own}")
+    if BACKEND == "np":
+        return str(own)
+    if own.kind == "f":
+        return beside if beside in FLOATS else "float32"
+    return next((name for name in DTYPES if numpy.can_cast(own, name)), "float32")

@@ -9,15 +9,17 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor
-from ..backend_ndarray.pointwise import pointwise
+from ..backend_ndarray.kernels import pointwise
 from ..errors import DTypeError
 from ..types import Type
-from . import arrays
-from .operands import like
+from . import array_compat
+from .dtype_rules import promoted, true_or_false
+from .op_function import function
+from .ops_broadcast import sum_to
+from .ops_cast import as_operand
 from .ops_cast import promoted as cast_together
-from .ops_shape import sum_to
-from .pointwise import Pointwise, function, true_or_false
-from .shapes import broadcast_shape, promoted
+from .pointwise import Pointwise
+from .shape_rules import broadcast_shape
 
 __all__ = [
     "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "NotEqual",
@@ -30,7 +32,7 @@ class Truth(Pointwise):
     """y = whether a predicate holds of the elements: true or false, without gradient"""
 
     def compute(self, *operands: Any) -> Any:
-        return arrays.truth(super().compute(*operands))
+        return array_compat.truth(super().compute(*operands))
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return (None,) * len(node.inputs)
@@ -99,9 +101,9 @@ class Where(Pointwise, name="where", operands=3):
 
     def compute(self, *operands: Any) -> Any:
         mask, a, b = operands
-        a, b = arrays.aligned(a, b)
-        mask, a = arrays.aligned(arrays.as_mask(mask, a), a)
-        a, b = arrays.aligned(a, b)
+        a, b = array_compat.aligned(a, b)
+        mask, a = array_compat.aligned(array_compat.as_mask(mask, a), a)
+        a, b = array_compat.aligned(a, b)
         return pointwise("where", self.plain, mask, a, b)
 
     def plain(self, mask: Any, a: Any, b: Any) -> Any:
@@ -109,7 +111,7 @@ class Where(Pointwise, name="where", operands=3):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         mask, a, b = node.inputs
-        zero = like("where", out_grad, 0.0)
+        zero = as_operand("where", out_grad, 0.0)
         da = sum_to(where(mask, out_grad, zero), a) if a.requires_grad else None
         return None, da, sum_to(where(mask, zero, out_grad), b) if b.requires_grad else None
 
@@ -118,7 +120,7 @@ def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """The operands, of which one may be a number. DTypeError if neither is a Tensor."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         raise DTypeError(f"[compare] one of the two must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
-    return (a, like("compare", a, b)) if isinstance(a, Tensor) else (like("compare", b, a), b)
+    return (a, as_operand("compare", a, b)) if isinstance(a, Tensor) else (as_operand("compare", b, a), b)
 
 
 def _comparison(op: type[Pointwise], about: str) -> Callable[..., Tensor]:

@@ -9,7 +9,8 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
-from .shapes import Pair, PlainFields, one_float, pair
+from .attributes import Pair, PlainFields, pair
+from .dtype_rules import one_float
 
 __all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv", "conv_transpose"]
 

@@ -11,7 +11,8 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
-from .shapes import PlainFields, axis_of, replaced
+from .attributes import PlainFields, axis_of
+from .shape_rules import replaced
 
 __all__ = ["Gather", "GatherGradient", "Take", "TakeGradient", "gather", "take"]
 

@@ -10,10 +10,13 @@ from ..autograd import Tensor, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields
 from .composite import gradient_of, like_outputs, pullback, saved, wanted
-from .ops_shape import broadcast_to, reshape, summation
-from .shapes import PlainFields, kept, one_float
+from .dtype_rules import one_float
+from .ops_broadcast import broadcast_to, summation
+from .ops_reshape import reshape
+from .shape_rules import keepdims_shape
 
 __all__ = ["GroupNorm", "GroupNormGradient", "RMSNorm", "RMSNormGradient", "group_norm", "rms_norm"]
 
@@ -64,7 +67,7 @@ class GroupNormGradient(TensorTupleOp):
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         def formula(g: Tensor, x: Tensor, weight: Tensor, *_: Tensor) -> Any:
-            bias = Tensor.make_const(arrays.zeros(g.realize_cached_data(), weight.shape), requires_grad=True)
+            bias = Tensor.make_const(array_compat.zeros(g.realize_cached_data(), weight.shape), requires_grad=True)
             return pullback(lambda x, w, b: group_norm_in_ops(x, w, b, self.groups, self.eps), [x, weight, bias], [g])
 
         return gradient_of(formula, out_grad, node)
@@ -116,7 +119,7 @@ class RMSNormGradient(TensorTupleOp):
 
 def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The mean over `axes`, in the shape of x."""
-    total = reshape(summation(x, axes), kept(x.shape, axes))
+    total = reshape(summation(x, axes), keepdims_shape(x.shape, axes))
     return broadcast_to(total / prod(x.shape[i] for i in axes), x.shape)
 
 

@@ -9,11 +9,13 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import Axes, PlainFields, axes_of, either
 from .composite import gradient_of
+from .dtype_rules import real
+from .ops_broadcast import spread, summation
 from .ops_mathematic import exp
-from .ops_shape import spread, summation
-from .shapes import NUMBER, Axes, PlainFields, axes_of, either, real, without
+from .shape_rules import NUMBER, without
 
 __all__ = [
     "LogSoftmax", "LogSoftmaxGradient", "LogSumExp", "Softmax", "SoftmaxGradient", "logsoftmax", "logsumexp", "softmax",
@@ -34,7 +36,7 @@ class LogSumExp(PlainFields, TensorOp):
 
     def compute(self, x: Any) -> Any:
         shape = NUMBER if self.axes is None else without(x.shape, axes_of("logsumexp", self.axes, len(x.shape)))
-        return arrays.shaped(kernels(x).logsumexp(x, self.axes), shape)
+        return array_compat.shaped(kernels(x).logsumexp(x, self.axes), shape)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (x,) = node.inputs

@@ -8,18 +8,21 @@ from typing import Any
 import numpy
 
 from ..autograd import Tensor, TensorOp
-from ..backend_ndarray.kernels import kernels
+from ..backend_ndarray.kernels import kernels, pointwise
 from ..backend_ndarray.plain.pointwise import floats
-from ..backend_ndarray.pointwise import pointwise
 from ..errors import NeedleError, ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields
 from .composite import gradient_of, pullback
+from .dtype_rules import elementwise, floating, one_float, real
+from .op_function import function
+from .ops_broadcast import sum_to, summation
 from .ops_logarithmic import LogSumExp
 from .ops_mathematic import Clip
-from .ops_shape import reshape, sum_to, summation
-from .pointwise import Pointwise, floating, function
-from .shapes import NUMBER, PlainFields, elementwise, one_float, real
+from .ops_reshape import reshape
+from .pointwise import Pointwise
+from .shape_rules import NUMBER
 
 __all__ = [
     "CrossEntropy", "CrossEntropyGradient", "Huber", "SquaredDifference", "SquaredDifferenceGradient", "cross_entropy",
@@ -53,7 +56,7 @@ class CrossEntropy(PlainFields, TensorOp):
 
     def compute(self, logits: Any, labels: Any) -> Any:
         options = (self.smoothing, self.ignore_index, self.reduction)
-        return arrays.shaped(kernels(logits).cross_entropy(logits, labels, *options), self._shape(logits.shape))
+        return array_compat.shaped(kernels(logits).cross_entropy(logits, labels, *options), self._shape(logits.shape))
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         logits, labels = node.inputs
@@ -102,9 +105,9 @@ def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, .
     (_, classes), like, chosen = x.shape, x.realize_cached_data(), labels.numpy()
     counts = chosen != op.ignore_index  # all of them, where it is None
     share = (1 - op.smoothing) * (chosen[:, None] == numpy.arange(classes)) + op.smoothing / classes
-    target = Tensor.make_const(arrays.constant(like, share))
+    target = Tensor.make_const(array_compat.constant(like, share))
     divisor = max(1, int(counts.sum())) if op.reduction == "mean" else 1
-    weight = Tensor.make_const(arrays.constant(like, counts / divisor))
+    weight = Tensor.make_const(array_compat.constant(like, counts / divisor))
     losses = (LogSumExp((1,))(x) - summation(x * target, (1,))) * weight
     return losses if op.reduction == "none" else reshape(summation(losses, (0,)), shape)
 
@@ -129,7 +132,7 @@ class SquaredDifferenceGradient(Pointwise, name="squared_difference_gradient", o
 
     def compute(self, *operands: Any) -> Any:
         g, a, b = operands
-        return pointwise(self.name, self.plain, g, *arrays.aligned(a, b))
+        return pointwise(self.name, self.plain, g, *array_compat.aligned(a, b))
 
     def plain(self, g: Any, a: Any, b: Any) -> Any:
         return 2 * g * (floats(a) - floats(b))

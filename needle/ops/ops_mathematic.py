@@ -11,10 +11,11 @@ from ..autograd import Tensor
 from ..backend_ndarray.plain import pointwise as plain
 from ..backend_ndarray.plain.pointwise import floats
 from ..types import Type
+from .dtype_rules import floating, with_scalar, with_sign
+from .op_function import function
+from .ops_broadcast import sum_to
 from .ops_compare import where
-from .ops_shape import sum_to
-from .pointwise import Pointwise, floating, function, with_sign
-from .shapes import with_scalar
+from .pointwise import Pointwise
 
 __all__ = [
     "Abs", "AddScalar", "Clip", "DivScalar", "EWiseAdd", "EWiseDiv", "EWiseMul", "Erf", "Exp", "LargerShare", "Log",

@@ -10,9 +10,11 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .arrays import flattened_rows
-from .ops_shape import reshape, sum_to, transpose
-from .shapes import broadcast_shape, promoted
+from .array_compat import flattened_rows
+from .dtype_rules import promoted
+from .ops_broadcast import sum_to
+from .ops_reshape import reshape, transpose
+from .shape_rules import broadcast_shape
 
 __all__ = ["MatMul", "matmul"]
 

@@ -10,10 +10,12 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields
 from .composite import gradient_of, like_outputs, pullback, saved, wanted
-from .ops_shape import broadcast_to, reshape, summation
-from .shapes import PlainFields, one_float
+from .dtype_rules import one_float
+from .ops_broadcast import broadcast_to, summation
+from .ops_reshape import reshape
 
 __all__ = [
     "BatchNorm", "BatchNormGradient", "BatchNormInference", "LayerNorm", "LayerNormGradient", "batch_norm",
@@ -141,7 +143,7 @@ def _normalized_gradient(g: Tensor, x: Tensor, weight: Tensor, axes: tuple[int, 
         standard = centred * (mean(centred * centred) + eps) ** -0.5
         return standard * broadcast_to(weight, x.shape) + broadcast_to(bias, x.shape)
 
-    bias = Tensor.make_const(arrays.zeros(g.realize_cached_data(), weight.shape), requires_grad=True)
+    bias = Tensor.make_const(array_compat.zeros(g.realize_cached_data(), weight.shape), requires_grad=True)
     return pullback(normalized, [x, weight, bias], [g])
 
 

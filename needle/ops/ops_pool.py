@@ -10,7 +10,8 @@ from ..backend_ndarray.bands import Bands, adaptive, sliding
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .shapes import Pair, one_dtype, pair, real
+from .attributes import Pair, pair
+from .dtype_rules import one_dtype, real
 
 __all__ = [
     "AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "MaxPool", "MaxPoolGradient", "MaxPoolPick", "Resample",

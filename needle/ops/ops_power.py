@@ -6,10 +6,11 @@ from typing import Any
 
 from ..autograd import Tensor
 from ..backend_ndarray.plain import pointwise as plain
+from .op_function import function
+from .ops_broadcast import sum_to
 from .ops_compare import equal, greater_equal, logical_and, logical_not, where
 from .ops_mathematic import absolute, add_scalar, log, mul_scalar
-from .ops_shape import sum_to
-from .pointwise import Pointwise, function
+from .pointwise import Pointwise
 
 __all__ = ["EWisePow", "PowerScalar", "power", "power_scalar"]
 

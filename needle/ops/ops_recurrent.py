@@ -9,13 +9,14 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
 from .composite import gradient_of, like_outputs, pullback, saved, wanted
+from .dtype_rules import one_float
 from .ops_activation import relu, sigmoid, tanh
-from .ops_arrange import split, stack
+from .ops_broadcast import broadcast_to
 from .ops_matmul import matmul
-from .ops_shape import broadcast_to, reshape
-from .shapes import one_float
+from .ops_reshape import reshape
+from .ops_stack import split, stack
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUGradient", "LSTMGradient", "RNNGradient", "gru", "lstm", "rnn"]
 
@@ -38,11 +39,11 @@ class LSTM(TensorTupleOp):
 
     def compute(self, gates: Any, h0: Any, c0: Any, W: Any) -> Any:
         out, cells, act = kernels(gates).lstm(gates, h0, c0, W)
-        return out, arrays.copied(arrays.take(cells, 0, gates.shape[0] - 1)), cells, act
+        return out, array_compat.copied(array_compat.take(cells, 0, gates.shape[0] - 1)), cells, act
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        kept = [saved(node, i) for i in (0, 2, 3)]
-        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *kept), node.inputs)
+        results = [saved(node, i) for i in (0, 2, 3)]
+        return wanted(LSTMGradient()(out_grad[0], out_grad[1], *node.inputs, *results), node.inputs)
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ class GRU(TensorTupleOp):
         return kernels(gates).gru(gates, h0, W, bias)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        kept = [saved(node, i) for i in (0, 1)]
-        return wanted(GRUGradient()(out_grad[0], *node.inputs, *kept), node.inputs)
+        results = [saved(node, i) for i in (0, 1)]
+        return wanted(GRUGradient()(out_grad[0], *node.inputs, *results), node.inputs)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
-from . import arrays
-from .ops_shape import spread, summation
-from .shapes import NUMBER, Axes, PlainFields, axes_of, axis_of, either, kept, real, without
+from . import array_compat
+from .attributes import Axes, PlainFields, axes_of, axis_of, either
+from .dtype_rules import real
+from .ops_broadcast import spread, summation
+from .shape_rules import NUMBER, keepdims_shape, without
 
 __all__ = [
     "ExtremumGradient", "Max", "Mean", "Min", "Var", "argmax", "argmin", "max", "mean", "min", "var",
@@ -111,14 +113,14 @@ class ExtremumGradient(PlainFields, TensorOp):
 
     def compute(self, g: Any, x: Any, y: Any) -> Any:
         wide, axes = _with_axis(x, axes_of("extremum_gradient", self.axes, len(x.shape)))
-        shape = kept(wide.shape, axes)
-        dx = kernels(x).extremum_gradient(arrays.shaped(g, shape), wide, arrays.shaped(y, shape), axes)
-        return arrays.shaped(dx, x.shape)
+        shape = keepdims_shape(wide.shape, axes)
+        dx = kernels(x).extremum_gradient(array_compat.shaped(g, shape), wide, array_compat.shaped(y, shape), axes)
+        return array_compat.shaped(dx, x.shape)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         g, x, y = node.inputs
         axes = axes_of("extremum_gradient", self.axes, len(x.shape))
-        ones = Tensor.make_const(arrays.filled(g.realize_cached_data(), g.shape, 1.0))
+        ones = Tensor.make_const(array_compat.filled(g.realize_cached_data(), g.shape, 1.0))
         total = summation(out_grad * ExtremumGradient(self.axes)(ones, x, y), axes)
         return total if total.shape == g.shape else total.reshape(g.shape), None, None
 
@@ -137,7 +139,7 @@ def _reduced(where: str, op: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the result."""
     axes = axes_of(where, op.axes, len(shape))
     if op.keepdims:
-        return kept(shape, axes)
+        return keepdims_shape(shape, axes)
     return NUMBER if op.axes is None else without(shape, axes)
 
 
@@ -152,12 +154,12 @@ def _computed(kernel: str, op: Any, x: Any, *options: Any) -> Any:
     """The reduction by the kernel of this name."""
     wide, axes = _with_axis(x, axes_of(kernel, op.axes, len(x.shape)))
     y = getattr(kernels(x), kernel)(wide, axes, True, *options)
-    return arrays.shaped(y, _reduced(kernel, op, x.shape))
+    return array_compat.shaped(y, _reduced(kernel, op, x.shape))
 
 
 def _with_axis(x: Any, axes: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
     """x and the axes to reduce; where there are none, a new axis of size 1."""
-    return (x, axes) if axes else (arrays.reshape(x, (*x.shape, 1)), (len(x.shape),))
+    return (x, axes) if axes else (array_compat.reshape(x, (*x.shape, 1)), (len(x.shape),))
 
 
 def mean(x: Tensor, axes: Axes = None, keepdims: bool = False, *, axis: Axes = None) -> Tensor:

@@ -11,12 +11,14 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields
 from .composite import gradient_of, like_outputs, pullback, saved, wanted
+from .dtype_rules import one_float
+from .ops_broadcast import broadcast_to
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
-from .ops_shape import broadcast_to, transpose
-from .shapes import PlainFields, one_float
+from .ops_reshape import transpose
 
 __all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "attention", "embed"]
 
@@ -84,8 +86,8 @@ class Attention(PlainFields, TensorTupleOp):
         return kernels(q).attention(q, k, v, self.scale, self.causal)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        kept = [saved(node, i) for i in (0, 1)]
-        return wanted(AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, *kept), node.inputs)
+        results = [saved(node, i) for i in (0, 1)]
+        return wanted(AttentionGradient(self.scale, self.causal)(out_grad[0], *node.inputs, *results), node.inputs)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def attention_in_ops(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool
     if causal:
         queries, keys = scores.shape[-2:]
         hidden = numpy.triu(numpy.full((queries, keys), -1e30), k=keys - queries + 1)  # exp of it is 0
-        mask = Tensor.make_const(arrays.constant(scores.realize_cached_data(), hidden))
+        mask = Tensor.make_const(array_compat.constant(scores.realize_cached_data(), hidden))
         scores = scores + broadcast_to(mask, scores.shape)
     return matmul(softmax(scores), v)
 

@@ -11,9 +11,10 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, Value
 from ..errors import DTypeError, IndexRangeError
 from ..grad_mode import switch
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields
+from .dtype_rules import with_scalar
 from .ops_mathematic import AddScalar
-from .shapes import PlainFields, with_scalar
 
 __all__ = ["FusedAddScalars", "MakeTensorTuple", "TupleGetItem", "fused_add_scalars", "make_tuple", "tuple_get_item"]
 
@@ -44,7 +45,7 @@ class _Zero(TensorOp):
     shape: tuple[int, ...]
 
     def compute(self, like: Any) -> Any:
-        return arrays.zeros(like, self.shape)
+        return array_compat.zeros(like, self.shape)
 
 
 @dataclass(frozen=True)

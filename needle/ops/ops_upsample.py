@@ -11,8 +11,9 @@ from ..backend_ndarray.bands import Bands, linear, nearest
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
+from .attributes import Pair, pair
+from .dtype_rules import real
 from .ops_pool import Resample
-from .shapes import Pair, pair, real
 
 __all__ = ["Upsample", "upsample"]
 

@@ -1,65 +1,43 @@
 """What a pointwise op is: its mathematics, a functor of csrc/nd/scalar.h, a rule for its dtype and a derivative.
 
-Everything else follows: the kernel and the functor from its name, the gradient's op, the function of Tensors, the
+    class ReLU(Pointwise, name="relu"):
+        def plain(self, a):        # y = max(a, 0) on numpy arrays; on float32 NDArrays the kernel `relu`
+            return numpy.maximum(a, a.dtype.type(0))
+
+        def pullback(self, g, a):  # the adjoint of a in ops, so that it can be differentiated again
+            return where(a > 0, g, 0.0)
+
+Everything else follows: the kernel and the functor from the name, the gradient's op, the function of Tensors, the
 module, the line of a generated program, and that a permutation of axes passes through it.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from ..autograd import Tensor, TensorOp
-from ..backend_ndarray.pointwise import pointwise
+from ..backend_ndarray.kernels import pointwise
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields, number
 from .composite import gradient_of
-from .shapes import PlainFields, elementwise, number, real, signed, with_scalar
-
-Rule = Callable[..., Type]  # (op, *types of the operands) -> type of the result
-
-
-def kept(op: type[Pointwise]) -> Rule:
-    """The dtype in which the operands meet; numbers are weak."""
-    if op.operands == 2:
-        return lambda self, a, b: elementwise(self.name, a, b)
-    return _beside_numbers if op.settings else lambda self, a: a
-
-
-def _beside_numbers(op: Pointwise, a: Type) -> Type:
-    for value in op.numbers:
-        a = with_scalar(op.name, a, value)
-    return a
-
-
-def floating(op: type[Pointwise]) -> Rule:
-    """That of a real function: floats stay, integers become floats."""
-    rule = kept(op)
-    return lambda self, *types: real(rule(self, *types))
-
-
-def true_or_false(op: type[Pointwise]) -> Rule:
-    """bool."""
-    rule = kept(op)
-    return lambda self, *types: Type(rule(self, *types).shape, "bool")
-
-
-def with_sign(op: type[Pointwise]) -> Rule:
-    """As the operand, which is not bool."""
-    return lambda self, a: signed(self.name, a)
+from .dtype_rules import Rule, elementwise, promoted_type
 
 
 @dataclass_transform(frozen_default=True)
 class Pointwise(TensorOp):
     """y = f(operands): each element depends on those at its place in the operands, which broadcast.
 
-    A subclass gives `name`, of its kernel and in messages, whose functor is this name in CamelCase; how many `operands`
-    it has; `result`, the rule of its dtype, or `infer`; `plain`, its value on numpy arrays; and `gradient`. That of one
-    operand is by default one kernel, the functor's `gradient`, whose meaning in ops is then `derivative`, or `pullback`
-    where g times that will not do: of the operand or, with `of_result`, of the result. Fields are numbers, which the
-    functor takes in this order.
+    A subclass gives
+
+    - `name`, of its kernel and in messages, whose functor is this name in CamelCase;
+    - how many `operands` it has, and fields: numbers, which the functor takes in this order;
+    - `result`, the rule of its dtype (dtype_rules.py), or `infer`;
+    - `plain`, its value on numpy arrays;
+    - `gradient`. That of one operand is by default one kernel, the functor's `gradient`, whose meaning in ops is g
+      times `derivative`, or `pullback` where it is not: of the operand or, with `of_result`, of the result.
     """
 
     name: ClassVar[str]
@@ -72,12 +50,12 @@ class Pointwise(TensorOp):
     __post_init__: ClassVar[Any]
 
     def __init_subclass__(
-        cls, name: str = "", operands: int = 1, result: Callable[[type[Pointwise]], Rule] = kept,
+        cls, name: str = "", operands: int = 1, result: Callable[[type[Pointwise]], Rule] = promoted_type,
         of_result: bool = False, promotes: bool = False,
     ) -> None:  # fmt: skip
         own = vars(cls)
         if "__annotations__" in own:
-            cls.__post_init__ = _plain_settings if "numbers" in own else _plain_numbers
+            cls.__post_init__ = _as_plain_python if "numbers" in own else _with_numbers
         cls.name, cls.operands, cls.of_result, cls.promotes = name, operands, of_result, promotes
         cls.settings = fields(dataclass(frozen=True)(cls))  # type: ignore[arg-type]  # which it is from here on
         if "kernel" not in own:
@@ -92,7 +70,7 @@ class Pointwise(TensorOp):
 
     def compute(self, *operands: Any) -> Any:
         if len(operands) == 2:
-            operands = arrays.aligned(*operands)
+            operands = array_compat.aligned(*operands)
         if self.settings:
             operands += tuple([number(self.name, value, operands[0].dtype) for value in self.numbers])
         return pointwise(self.kernel, self.plain, *operands)
@@ -129,7 +107,7 @@ class PointwiseGradient(TensorOp):
         return elementwise(f"{self.op.name}_gradient", g, a)
 
     def compute(self, g: Any, a: Any) -> Any:
-        g, a = arrays.aligned(g, a)
+        g, a = array_compat.aligned(g, a)
         settings = [number(self.op.name, value, a.dtype) for value in self.numbers]
         return pointwise(f"{self.op.kernel}_gradient", self._plain, g, a, *settings)
 
@@ -140,44 +118,10 @@ class PointwiseGradient(TensorOp):
         return self.op.pullback(Tensor.make_const(g), Tensor.make_const(a)).realize_cached_data()
 
 
-_plain_settings = PlainFields.__post_init__
+_as_plain_python = PlainFields.__post_init__
 
 
-def _plain_numbers(op: Pointwise) -> None:
-    _plain_settings(op)  # type: ignore[arg-type]
+def _with_numbers(op: Pointwise) -> None:
+    """What runs once an op with fields is made: they become plain Python, and what the functor is made with."""
+    _as_plain_python(op)  # type: ignore[arg-type]
     object.__setattr__(op, "numbers", tuple(op.__dict__.values()))
-
-
-def function(op: type[Pointwise], about: str = "", operands: str = "") -> Callable[..., Tensor]:
-    """`op` as a function of Tensors, named by `operands` or a and b, and then of its settings.
-
-    Its docstring is the mathematics of the op, without the "y = ", or `about`.
-    """
-    names, kind = operands.split() or ["a", "b"][: op.operands], inspect.Parameter.POSITIONAL_OR_KEYWORD
-    given = [inspect.Parameter(name, kind, annotation=Tensor) for name in names]
-    for each in op.settings:
-        default = inspect.Parameter.empty if each.default is MISSING else each.default
-        given.append(inspect.Parameter(each.name, kind, default=default, annotation=each.type))
-    signature = inspect.Signature(given, return_annotation=Tensor)
-    count, alone = len(names), None if op.settings else op()
-
-    def call(*args: Any, **named: Any) -> Tensor:
-        if named or len(args) != len(given):
-            args = _bound(op.name, signature, args, named)
-        return (alone or op(*args[count:]))(*args[:count])
-
-    call.__name__ = call.__qualname__ = op.name
-    call.__doc__ = about or f"{(op.__doc__ or '').partition(chr(10))[0].removeprefix('y = ')}, elementwise."
-    call.__signature__ = signature  # type: ignore[attr-defined]  # which help() shows
-    call.__module__ = op.__module__
-    return call
-
-
-def _bound(name: str, signature: inspect.Signature, args: Any, named: Any) -> tuple[Any, ...]:
-    """All arguments of a call, in order, those that it leaves out by their defaults."""
-    try:
-        bound = signature.bind(*args, **named)
-    except TypeError as error:
-        raise TypeError(f"{name}() {error}") from None
-    bound.apply_defaults()
-    return bound.args

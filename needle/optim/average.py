@@ -12,7 +12,7 @@ from .. import reprs
 from ..autograd import Tensor
 from ..errors import NeedleError
 from .settings import fraction, parameters
-from .state import State, Stateful, copies, like
+from .stateful import State, Stateful, copies, like
 
 
 class WeightAverage(Stateful):

@@ -1,4 +1,4 @@
-"""What is done to gradients between backward and an optimizer's step: clipping, and sums over several backwards."""
+"""What is done to gradients between backward and an optimizer's step: norms, clipping, sums over several backwards."""
 
 from __future__ import annotations
 
@@ -13,11 +13,30 @@ from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, SettingError
 from ..ops import clip
-from .norms import is_finite, norm
 from .settings import number, parameters
-from .state import State, Stateful, copies, like
+from .stateful import State, Stateful, copies, like
 
 ADVICE = "; are the inputs finite? Else try a smaller learning rate or a longer warm-up"
+LEAST = 1e-20  # sums of squares below it may have lost squares that float32 does not hold
+
+
+def norm(arrays: Sequence[Any], squares: float) -> float:
+    """|a|, the Euclidean norm of all elements of the arrays together, given the sum of their squares in floats.
+
+    Where squares over- or underflow, what the sum says is replaced by max|a| |a / max|a||, in float64. The result is
+    infinite or NaN only if an element is, or for numbers beyond 1e300.
+    """
+    if LEAST <= squares < math.inf:
+        return math.sqrt(squares)
+    largest = float(numpy.max([_largest(x) for x in arrays], initial=0.0))
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    return largest * math.sqrt(sum(float(numpy.square(_values(x) / largest).sum()) for x in arrays))
+
+
+def is_finite(array: Any) -> bool:
+    """Whether no element is infinite or NaN."""
+    return math.isfinite(_largest(array))
 
 
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
@@ -123,3 +142,13 @@ def _where(params: Sequence[Tensor]) -> str:
 
 def _squared_norm(arrays: list[Any]) -> float:
     return float(kernels(arrays[0]).squared_norm(arrays))
+
+
+def _largest(array: Any) -> float:
+    return float(numpy.max(numpy.abs(_values(array)), initial=0.0))
+
+
+def _values(array: Any) -> numpy.ndarray:
+    """The elements in float64."""
+    values = array if isinstance(array, numpy.ndarray) else array.shared()
+    return numpy.asarray(values, dtype="float64")

@@ -10,9 +10,8 @@ import numpy
 
 from ..autograd import Tensor, cut_gradients
 from ..errors import NeedleError, ShapeError
-from ..ops.arrays import constant
-from .gradients import ADVICE
-from .norms import norm
+from ..ops.array_compat import constant
+from .gradients import ADVICE, norm
 from .optimizers import Optimizer
 from .settings import fraction, positive
 
@@ -30,7 +29,7 @@ class Muon(Optimizer):
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
     """
 
-    kept = ("u",)
+    buffers = ("u",)
     settings = ("lr", "momentum", "decay")
 
     def __init__(

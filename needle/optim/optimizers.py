@@ -13,7 +13,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 from .gradients import clip_grad_norm
 from .settings import fraction, parameters, positive
-from .state import State, Stateful, like
+from .stateful import State, Stateful, like
 
 
 class Optimizer(Stateful):
@@ -23,7 +23,7 @@ class Optimizer(Stateful):
     a rate or decay that is negative or not finite, or a momentum outside [0, 1).
     """
 
-    kept: tuple[str, ...] = ()  # the attributes that hold one array for each parameter: its state between steps
+    buffers: tuple[str, ...] = ()  # the attributes that map each parameter to an array of its state between steps
     counts: tuple[str, ...] = ("t",)
     settings: tuple[str, ...] = ("lr",)
     t = 0
@@ -48,20 +48,20 @@ class Optimizer(Stateful):
     def _arrays(self) -> State:
         return {
             f"{name}.{i}": numpy.array(_as_numpy(getattr(self, name)[param]))
-            for name in self.kept
+            for name in self.buffers
             for i, param in enumerate(self.params)
             if param in getattr(self, name)
         }
 
     def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
-        names = {f"{name}.{i}": (name, param) for name in self.kept for i, param in enumerate(self.params)}
+        names = {f"{name}.{i}": (name, param) for name in self.buffers for i, param in enumerate(self.params)}
         for key, array in arrays.items():
             if key not in names or tuple(names[key][1].shape) != numpy.shape(array):
                 raise NeedleError(
                     f"[{type(self).__name__}] state {key} of shape {numpy.shape(array)} fits no parameter"
                 )
         super()._restore(numbers, {})
-        for name in self.kept:
+        for name in self.buffers:
             setattr(self, name, {})
         for key, array in arrays.items():
             name, param = names[key]
@@ -101,7 +101,7 @@ class SGD(Optimizer):
     This is the course's damped momentum; `NesterovSGD` has the undamped one that other libraries call SGD.
     """
 
-    kept = ("u",)
+    buffers = ("u",)
     settings = ("lr", "momentum", "weight_decay")
 
     def __init__(
@@ -131,7 +131,7 @@ class Adam(Optimizer):
     """
 
     decoupled = False
-    kept = ("m", "v")
+    buffers = ("m", "v")
     settings = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
     def __init__(
@@ -170,7 +170,7 @@ class NesterovSGD(Optimizer):
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
     """
 
-    kept = ("u",)
+    buffers = ("u",)
     settings = ("lr", "momentum", "weight_decay", "nesterov")
 
     def __init__(
@@ -194,10 +194,10 @@ def _checked(where: str, params: Any) -> list[Tensor]:
     tensors = parameters(where, params)
     if not tensors:
         raise NeedleError(f"[{where}] needs at least one parameter, got an empty list")
-    places: dict[Tensor, int] = {}
+    first: dict[Tensor, int] = {}
     for i, param in enumerate(tensors):
-        if places.setdefault(param, i) != i:
-            raise NeedleError(f"[{where}] the parameter at index {i} is the one at {places[param]} again")
+        if first.setdefault(param, i) != i:
+            raise NeedleError(f"[{where}] the parameter at index {i} is the one at {first[param]} again")
     return tensors
 
 

@@ -12,7 +12,7 @@ from .. import reprs
 from ..errors import NeedleError, SettingError
 from ..types import INTEGERS, plain_number
 from .settings import number
-from .state import LOWEST, State, Stateful, stored
+from .stateful import LOWEST, State, Stateful, stored
 
 
 def cosine(step: int, steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> float:

@@ -11,7 +11,7 @@ import numpy
 from ..autograd import Tensor
 from ..errors import NeedleError
 from ..nn import Module, Parameter
-from ..nn.state import named_tensors
+from ..nn.module_state import named_tensors
 
 Arrays = list[numpy.ndarray]
 
@@ -38,11 +38,11 @@ def check_gradients(
         values = [_double(a) for a in arrays] + [numpy.array(tensor.numpy()) for _, tensor in parameters]
         gradients = check.gradients(values)
         found = _Report(rtol, atol)
-        for place, gradient in enumerate(gradients):
+        for number, gradient in enumerate(gradients):
             if gradient is not None:
-                for index in _some(values[place].shape, at_most):
-                    high, low = (check.nudged(values, place, index, by) for by in (eps, -eps))
-                    found.take(names[place], index, float(gradient[index]), (high - low) / (2 * eps))
+                for index in _some(values[number].shape, at_most):
+                    high, low = (check.perturbed(values, number, index, by) for by in (eps, -eps))
+                    found.take(names[number], index, float(gradient[index]), (high - low) / (2 * eps))
     return found.result("second gradients" if second else "gradients")
 
 
@@ -77,11 +77,11 @@ class _Check:
         total.backward()
         return [_like(a, x.grad) if x.requires_grad else None for a, x in zip(values, tensors, strict=True)]
 
-    def nudged(self, values: Arrays, place: int, index: tuple[int, ...], by: float) -> float:
+    def perturbed(self, values: Arrays, number: int, index: tuple[int, ...], by: float) -> float:
         """L where one element is moved."""
         moved = list(values)
-        moved[place] = values[place].copy()
-        moved[place][index] += by
+        moved[number] = values[number].copy()
+        moved[number][index] += by
         return float(self.loss(moved)[0].numpy().item())
 
 
@@ -103,8 +103,8 @@ class _Report:
             self.wrong += 1
             if not difference / allowed <= self.worst:
                 self.worst = difference / allowed
-                place = f"{name} at {index}" if index else name
-                self.message = f"{place}: analytic {analytic:.8g}, numeric {numeric:.8g}"
+                where = f"{name} at {index}" if index else name
+                self.message = f"{where}: analytic {analytic:.8g}, numeric {numeric:.8g}"
 
     def result(self, what: str) -> float:
         """The largest difference. Raises NeedleError when one was too large."""

@@ -46,8 +46,8 @@ def _open(path: Path) -> int:
             raise DataError(f"[fit] {path} cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            there, ours = os.stat(path), os.fstat(handle)
-            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+            on_disk, opened = os.stat(path), os.fstat(handle)
+            if (on_disk.st_dev, on_disk.st_ino) == (opened.st_dev, opened.st_ino):
                 return handle
             os.close(handle)  # whoever held it has removed it: the lock of a file that is gone
         except FileNotFoundError:

@@ -63,11 +63,11 @@ def fit(
                     run.log()
                 if (save_every and run.at.steps % save_every == 0) or run.due(save_minutes):
                     run.save()
-                run.end_if_told()
+                run.stop_if_interrupted()
             run.end_epoch(evaluate, on_epoch)
             if save_every is None or run.at.epoch == epochs:
                 run.save()
-            run.end_if_told()
+            run.stop_if_interrupted()
         run.plot()
     return History(run.at.rows)
 
@@ -209,7 +209,7 @@ class _Run:
         """Whether the last checkpoint, or the beginning, is that long ago."""
         return minutes is not None and self.folder is not None and time.monotonic() - self.saved >= 60 * minutes
 
-    def end_if_told(self) -> None:
+    def stop_if_interrupted(self) -> None:
         """Save and end the program if a signal says so."""
         if self.interrupts.caught is not None and self.folder is not None:
             self.save()

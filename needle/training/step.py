@@ -1,4 +1,11 @@
-"""One training step: forward, loss, backward, clip, update, schedule."""
+"""One training step: forward, loss, backward, clip, update, schedule.
+
+    step = TrainStep(model, nn.SoftmaxLoss(), optim.Adam(model.parameters(), lr=1e-3))
+    for x, y in loader:
+        print(step(x, y)["loss"])
+
+`needle.fit` (loop.py) is this loop with a log, checkpoints and resuming.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +18,7 @@ from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
 from ..nn import Module
 from ..optim import GradientAccumulator, Optimizer, WeightAverage, clip_grad_norm
-from ..optim.state import Stateful
+from ..optim.stateful import Stateful
 
 
 class TrainStep(Stateful):

@@ -1,6 +1,7 @@
 """Requests that arrive while the model runs wait together, and run as one batch as soon as it is idle.
 
-There is no thread of its own: the request that finds the model idle runs it, and hands it to the first that waits.
+There is no thread of its own but leaders and followers among the requests' threads: the request that finds the model
+idle leads, that is runs its batch, and then makes the first that waits the next leader.
 """
 
 import threading
@@ -24,7 +25,7 @@ class Job:
     rows: int
     deadline: float
     arrived: float
-    turn: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)  # it is done, or is to lead
     outputs: Arrays = field(default_factory=dict)
     error: Exception | None = None
     queue_seconds: float = 0.0
@@ -44,14 +45,14 @@ class Batcher:
     """Joins concurrent requests into batches of at most `max_rows`; more than `limit` requests at once are refused.
 
     Row i of a batch gets what it would get alone, and an error in one request reaches no other.
-    `on_run(rows, seconds)` is told of every run of the model.
+    `on_run(rows, seconds)` is called after every run of the model.
     """
 
     def __init__(self, run: Run, max_rows: int, limit: int, on_run: Callable[[int, float], None] = lambda *_: None):
         self.run, self.max_rows, self.limit, self.on_run = run, max_rows, limit, on_run
         self.lock = threading.Lock()
         self.waiting: deque[Job] = deque()
-        self.inside = 0
+        self.in_flight = 0
         self.busy = False
 
     def submit(self, inputs: Mapping[str, np.ndarray], timeout: float | None = None) -> Job:
@@ -63,20 +64,20 @@ class Batcher:
         rows = len(next(iter(inputs.values())))
         job = Job(inputs, rows, deadline=now + timeout if timeout else float("inf"), arrived=now)
         with self.lock:
-            if self.inside >= self.limit:
+            if self.in_flight >= self.limit:
                 raise Busy(f"[queue] full: the limit is {self.limit} requests, raised by needle-serve --max-queue")
-            self.inside += 1
+            self.in_flight += 1
             self.waiting.append(job)
             if not self.busy:
                 self.busy = True
-                job.turn.set()
+                job.wake.set()
         try:
-            job.turn.wait()
+            job.wake.wait()
             if not job.done:
                 self._lead()
         finally:
             with self.lock:
-                self.inside -= 1
+                self.in_flight -= 1
         if job.error is not None:
             raise job.error
         return job
@@ -88,12 +89,12 @@ class Batcher:
             self._execute([job for job in batch if not job.done])
         finally:
             with self.lock:
-                heir = self.waiting[0] if self.waiting else None
-                self.busy = heir is not None
+                next_leader = self.waiting[0] if self.waiting else None
+                self.busy = next_leader is not None
             for job in batch:
-                job.turn.set()
-            if heir is not None:
-                heir.turn.set()
+                job.wake.set()
+            if next_leader is not None:
+                next_leader.wake.set()
 
     def _take(self) -> list[Job]:
         """The head of the queue as far as it fits in one batch; jobs whose time is over get an error."""

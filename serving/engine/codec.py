@@ -18,7 +18,7 @@ Need = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedOutput:
     """One output of the reply: which, whether as bytes, and how many classes to name (0 gives the tensor)."""
 
     spec: TensorSpec
@@ -31,7 +31,7 @@ class InferRequest:
     """A checked request: arrays by input name, what to reply, and the microseconds it may wait (None is any)."""
 
     inputs: dict[str, np.ndarray]
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[RequestedOutput, ...]
     id: str | None = None
     timeout: int | None = None
 
@@ -42,7 +42,7 @@ PARSED = 28  # bytes that one byte of JSON may become: {}, is three, a value of 
 def parse_json(text: bytes | memoryview, need: Need) -> dict[str, Any]:
     """The JSON object in `text`. Raises ServingError where it is not JSON, not an object or nested too deeply.
 
-    `need(bytes)` is told how much memory that and making arrays of it takes, before it is used.
+    `need(bytes)` is called with the memory that this and making arrays of it takes, before it is used.
     """
     need(PARSED * len(text))
     try:
@@ -90,7 +90,7 @@ def _read_raw(blob: memoryview, model: Model) -> InferRequest:
         raise ServingError(f"[{model.name}] a raw body needs a model with one input of fixed size")
     spec = model.inputs[0]
     array = from_bytes(blob, spec.datatype, (1, *spec.shape[1:]), spec.name)
-    return InferRequest({spec.name: array}, tuple(Wanted(output, binary=True) for output in model.outputs))
+    return InferRequest({spec.name: array}, tuple(RequestedOutput(output, binary=True) for output in model.outputs))
 
 
 def _object(holder: dict[str, Any], key: str, where: str) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _read_outputs(given: list[dict[str, Any]], binary: bool, model: Model) -> tuple[Wanted, ...]:
+def _read_outputs(given: list[dict[str, Any]], binary: bool, model: Model) -> tuple[RequestedOutput, ...]:
     specs = {spec.name: spec for spec in model.outputs}
     wanted = []
     for output in given or [{"name": name} for name in specs]:
@@ -171,7 +171,7 @@ def _read_outputs(given: list[dict[str, Any]], binary: bool, model: Model) -> tu
         classes = parameters.get("classification", 0)
         if type(classes) is not int or classes < 0:
             raise ServingError(f"[{name}] classification must be a whole number of at least 1, got {_short(classes)}")
-        wanted.append(Wanted(specs[name], parameters.get("binary_data", binary) is True, classes))
+        wanted.append(RequestedOutput(specs[name], parameters.get("binary_data", binary) is True, classes))
     return tuple(wanted)
 
 

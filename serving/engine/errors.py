@@ -58,7 +58,7 @@ class Failed(ServingError):
 
 
 class Unavailable(ServingError):
-    """The model is being loaded or the server is leaving; the same request may succeed later."""
+    """The model is being loaded or the server is shutting down; the same request may succeed later."""
 
     status = 503
     retry_after = 1

@@ -36,7 +36,7 @@ def read(
 ) -> np.ndarray:
     """The image in `body` as the float32 (1, channels, height, width) that a model with the input `spec` takes.
 
-    `need(bytes)` is told how much memory it takes at most, before any pixel is decoded. Raises UnsupportedMedia,
+    `need(bytes)` is called with the memory that it takes at most, before any pixel is decoded. Raises UnsupportedMedia,
     TooLarge (before that), Unreadable, or what `need` raises.
     """
     name = sniff(body)

@@ -22,7 +22,7 @@ from deploy import interpreter
 from deploy.build import compiler, find, program_name
 from deploy.passes import optimize
 from needle.backend_selection import array_api
-from needle.environment import kept, unwritable
+from needle.environment import cache_folder, unwritable
 from needle.errors import DataError, NeedleError, SettingError
 from needle.types import Dim, Type
 from serving.engine.errors import Unavailable
@@ -87,7 +87,7 @@ def compiled_library(name: str, graph: deploy.Graph) -> Path:
     if found is not None:
         return found
     compiler()  # says what is missing
-    cache = kept("compiled")
+    cache = cache_folder("compiled")
     try:
         with open(cache / f".{program_name(name)}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one compiles, the others wait and find what it made
@@ -111,7 +111,7 @@ except NeedleError as error:
 
 
 def _compile(name: str, file: Path) -> Path:
-    """Compile in a niced process group of its own, which ends with this process: nobody waits for it when leaving."""
+    """Compile in a niced process group of its own, which ends with this process: nobody waits for it at shutdown."""
     began = time.monotonic()
     log.info("[%s] compiling ...", name)
     process = subprocess.Popen(

@@ -41,17 +41,17 @@ def trim() -> None:
     _malloc("malloc_trim", 0)
 
 
-class Lane:
-    """`capacity` bytes for at most `parallel` requests at once, in the order of asking; at most `waiting` may wait."""
+class WeightedSemaphore:
+    """`capacity` bytes for at most `parallel` requests at once, in order of arrival; at most `waiting` may wait."""
 
     def __init__(self, capacity: int, parallel: int, waiting: int):
         self.capacity, self.waiting = capacity, waiting
-        self.free, self.places = capacity, parallel
+        self.free, self.slots = capacity, parallel
         self.queue: deque[object] = deque()
         self.changed = threading.Condition()
 
-    def take(self, size: int) -> None:
-        """Take `size` bytes and a place. Raises Busy when too many wait already, or after PATIENCE seconds."""
+    def acquire(self, size: int) -> None:
+        """Take `size` bytes and a slot. Raises Busy when too many wait already, or after PATIENCE seconds."""
         ticket = object()
         with self.changed:
             if len(self.queue) >= self.waiting:
@@ -60,23 +60,23 @@ class Lane:
             try:
                 if not self.changed.wait_for(lambda: self._fits(ticket, size), PATIENCE):
                     raise Busy(f"[memory] none was free for {PATIENCE:g} s, as other large requests were being decoded")
-                self.free, self.places = self.free - size, self.places - 1
+                self.free, self.slots = self.free - size, self.slots - 1
             finally:
                 self.queue.remove(ticket)
                 self.changed.notify_all()
 
     def _fits(self, ticket: object, size: int) -> bool:
-        return self.queue[0] is ticket and self.free >= size and self.places > 0
+        return self.queue[0] is ticket and self.free >= size and self.slots > 0
 
-    def give_back(self, size: int) -> None:
-        """Leave `size` bytes and a place to those that wait."""
+    def release(self, size: int) -> None:
+        """Give `size` bytes and a slot to those that wait."""
         with self.changed:
-            self.free, self.places = self.free + size, self.places + 1
+            self.free, self.slots = self.free + size, self.slots + 1
             self.changed.notify_all()
 
 
 class Memory:
-    """What the requests of a worker may take for decoding at once: a lane for small requests, and one for large ones.
+    """What the requests of a worker may take for decoding at once: a semaphore for small ones, and one for large ones.
 
     The large ones leave a processor to the small ones, where there are several.
 
@@ -85,9 +85,9 @@ class Memory:
 
     def __init__(self, limits: Limits):
         self.limits = limits
-        self.small = Lane(limits.memory // SMALL_PART, parallel=limits.queue, waiting=limits.queue)
+        self.small = WeightedSemaphore(limits.memory // SMALL_PART, parallel=limits.queue, waiting=limits.queue)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.large = Lane(limits.memory - self.small.capacity, parallel=max(1, cores - 1), waiting=WAITING)
+        self.large = WeightedSemaphore(limits.memory - self.small.capacity, parallel=max(1, cores - 1), waiting=WAITING)
         self.held = threading.local()
 
     def need(self, size: int) -> None:
@@ -98,9 +98,9 @@ class Memory:
         if size <= getattr(self.held, "size", 0):
             return
         self.release()  # who waits for more holds nothing that another may wait for
-        lane = self.small if size <= min(SMALL, self.small.capacity) else self.large
-        lane.take(size)
-        self.held.lane, self.held.size = lane, size
+        semaphore = self.small if size <= min(SMALL, self.small.capacity) else self.large
+        semaphore.acquire(size)
+        self.held.semaphore, self.held.size = semaphore, size
 
     def need_all(self) -> None:
         """See to it that this thread holds as much as one request may, as its need is not known yet. Raises Busy."""
@@ -111,6 +111,6 @@ class Memory:
         size = getattr(self.held, "size", 0)
         self.held.size = 0
         if size:
-            self.held.lane.give_back(size)
-            if self.held.lane is self.large:
+            self.held.semaphore.release(size)
+            if self.held.semaphore is self.large:
                 trim()

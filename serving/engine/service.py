@@ -25,7 +25,7 @@ log = logging.getLogger("serving")
 
 @dataclass
 class Entry:
-    """What one worker process knows of a model. `generation` is the load order that it last obeyed."""
+    """What one worker process knows of a model. `generation` is the one that it was last brought to."""
 
     name: str
     model: Model | None = None
@@ -38,8 +38,8 @@ class Entry:
 class Service:
     """Loads models by name with `load` and answers requests with them.
 
-    Whether a model is wanted is one number in shared memory, so that all workers agree: the count of load orders so
-    far, negative while the model is unloaded. A worker that sees a new number obeys it before its next answer.
+    Whether a model is wanted is one number in shared memory, so that all workers agree: its generation, the count of
+    requests to load it, negative while it is unloaded. A worker that sees a new one reconciles before its next answer.
     """
 
     def __init__(self, load: Callable[[str], Model], names: Iterable[str], metrics: Metrics, limits: Limits):
@@ -51,24 +51,24 @@ class Service:
     def start(self) -> threading.Thread:
         """Load every wanted model in the background; `ready` tells when that is done."""
 
-        thread = threading.Thread(target=self._obey_all, name="load", daemon=True)
+        thread = threading.Thread(target=self._reconcile_all, name="load", daemon=True)
         thread.start()
         return thread
 
     # -- which models there are
 
-    def order(self, name: str, wanted: bool) -> None:
+    def set_wanted(self, name: str, wanted: bool) -> None:
         """Load (again) or unload a model, in every worker. Raises NotFound, or Unavailable if loading fails."""
         entry = self._entry(name, None)
-        orders = abs(self._wanted(entry))
-        self.metrics.counters.set_flag(("wanted", name), orders + 1 if wanted else -orders)
-        self._obey(entry, patience=-1)
+        loads = abs(self._wanted(entry))
+        self.metrics.counters.set_flag(("wanted", name), loads + 1 if wanted else -loads)
+        self._reconcile(entry, patience=-1)
         if wanted and entry.reason:
             raise Unavailable(entry.reason)
 
     def ready(self) -> bool:
-        """Every wanted model is loaded and has given its known answer, and the server is not leaving."""
-        self._obey_all()
+        """Every wanted model is loaded and has given its known answer, and the server is not shutting down."""
+        self._reconcile_all()
         return not self.draining and all(e.model for e in self.entries.values() if self._wanted(e) > 0)
 
     def model(self, name: str, version: str | None = None) -> Model:
@@ -77,7 +77,7 @@ class Service:
 
     def index(self) -> list[dict[str, Any]]:
         """Every known model with its state, as the model repository extension words it."""
-        self._obey_all()
+        self._reconcile_all()
         return [{"name": e.name, "version": VERSION, **self._state(e)} for e in self.entries.values()]
 
     def _state(self, entry: Entry) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Service:
     def _loaded(self, name: str, version: str | None) -> tuple[Model, Batcher]:
         entry = self._entry(name, version)
         if entry.generation != self._wanted(entry):
-            self._obey(entry, patience=0 if entry.model else PATIENCE)
+            self._reconcile(entry, patience=0 if entry.model else PATIENCE)
         model, batcher = entry.model, entry.batcher
         if model is None or batcher is None:
             if self._wanted(entry) <= 0:
@@ -108,12 +108,12 @@ class Service:
             raise Unavailable(entry.reason or f"[{name}] is being loaded")
         return model, batcher
 
-    def _obey_all(self) -> None:
+    def _reconcile_all(self) -> None:
         """Bring every model to what is wanted, but for those that another thread is loading."""
         for entry in self.entries.values():
-            self._obey(entry, patience=0)
+            self._reconcile(entry, patience=0)
 
-    def _obey(self, entry: Entry, patience: float) -> None:
+    def _reconcile(self, entry: Entry, patience: float) -> None:
         """Bring `entry` to what is wanted, unless another thread is at it for `patience` seconds (-1: wait for it)."""
         if not entry.lock.acquire(timeout=patience):
             return

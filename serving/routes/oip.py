@@ -74,13 +74,13 @@ def index() -> Response:
 def load(model: str) -> Response:
     if _optional_json().get("parameters", {}) != {}:
         raise ServingError(f"[{model}] models are loaded from the zoo alone; parameters must be empty")
-    service().order(model, wanted=True)
+    service().set_wanted(model, wanted=True)
     return answer({})
 
 
 def unload(model: str) -> Response:
     _optional_json()
-    service().order(model, wanted=False)
+    service().set_wanted(model, wanted=False)
     return answer({})
 
 

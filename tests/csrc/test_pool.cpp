@@ -124,12 +124,12 @@ void children_of_a_pool_at_work() {
     nd::pool_destroy(pool);
 }
 
-void claims() {
-    nd::Claim claim;
-    CHECK(claim.take() && !claim.take(), "a claim is for one");
-    forked([&] { CHECK(claim.take() && !claim.take(), "what the parent holds is free in a child"); });
-    claim.release();
-    CHECK(claim.take(), "what was released is free");
+void locks() {
+    nd::TryLock lock;
+    CHECK(lock.try_lock() && !lock.try_lock(), "one thread holds a lock");
+    forked([&] { CHECK(lock.try_lock() && !lock.try_lock(), "what the parent holds is free in a child"); });
+    lock.unlock();
+    CHECK(lock.try_lock(), "what was released is free");
 }
 
 void unused() {
@@ -149,7 +149,7 @@ int main() {
     many_callers();
     children();
     children_of_a_pool_at_work();
-    claims();
+    locks();
     unused();
     return finish("test_pool");
 }

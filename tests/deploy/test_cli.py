@@ -18,7 +18,7 @@ from deploy import BuildError, Built, Compiled, Graph, build
 from deploy.build import compiler, find, variants
 from deploy.cli import main
 from deploy.image import load_image
-from needle.environment import kept
+from needle.environment import cache_folder
 from tests.deploy.conftest import CARD, SIZE, images
 
 COMPILER = Path(__file__).with_name("empty_compiler.py")
@@ -88,7 +88,7 @@ def test_build_writes_the_files_and_the_second_time_takes_them_from_the_cache(
     assert {"libsmall.so", "small", "small.h", "small.cpp", "small.weights"} <= names
     source = (tmp_path / "out" / "small.cpp").read_text()
     assert '#include "base.h"' not in source and str(tmp_path) not in source
-    assert not [p.name for p in kept("compiled").iterdir() if p.name.startswith(".")]
+    assert not [p.name for p in cache_folder("compiled").iterdir() if p.name.startswith(".")]
     monkeypatch.setenv("CXX", "no-such-compiler")
     found = find(Graph.load(path), name="small")
     assert found is not None and found.is_file() and find(Graph.load(path), name="other") is None

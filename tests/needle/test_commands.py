@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, messages, JSON, colours, completion, plugins, and the environment they obey."""
+"""What the commands share: exit codes, messages, JSON, colours, completion, plugins, and the environment they read."""
 
 import argparse
 import errno
@@ -16,7 +16,7 @@ from needle import __version__
 from needle.commands import Answer, CommandParser, Distinct, number, offer, run, ticking, whole, write
 from needle.commands.grammar import SHELLS, completion
 from needle.commands.terminal import coloured
-from needle.environment import check, kept
+from needle.environment import cache_folder, check
 from needle.errors import NeedleError, SettingError
 
 Capture = pytest.CaptureFixture[str]
@@ -308,13 +308,13 @@ def test_a_home_that_cannot_be_is_named_with_its_variable(tmp_path: Path, monkey
     (tmp_path / "file").touch()
     monkeypatch.setenv("NEEDLE_HOME", str(tmp_path / "file"))
     with pytest.raises(SettingError, match=r"file/compiled cannot be written: Not a directory; set NEEDLE_HOME"):
-        kept("compiled")
+        cache_folder("compiled")
     monkeypatch.delenv("NEEDLE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     with pytest.raises(SettingError, match=r"\.cache/needle/compiled cannot be written: .*; set NEEDLE_HOME"):
-        kept("compiled")
+        cache_folder("compiled")
     monkeypatch.setenv("HOME", str(tmp_path / "new"))
-    assert kept("compiled") == tmp_path / "new" / ".cache" / "needle" / "compiled"
+    assert cache_folder("compiled") == tmp_path / "new" / ".cache" / "needle" / "compiled"
 
 
 def test_a_user_without_a_home_is_told_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,4 +327,4 @@ def test_a_user_without_a_home_is_told_to_name_one(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     with pytest.raises(SettingError, match="this user has no home folder to keep a cache in; set NEEDLE_HOME"):
-        kept("compiled")
+        cache_folder("compiled")

@@ -81,6 +81,20 @@ def test_top_level_names():
     assert {"Tensor", "add", "EWiseAdd", "nn", "BACKEND"} <= set(scope)
 
 
+@pytest.mark.parametrize(("module", "names"), [
+    ("needle.data.data_basic", "Dataset DataLoader"),
+    ("needle.data.data_transforms", "Transform RandomFlipHorizontal RandomCrop"),
+    ("needle.nn.nn_basic", "Parameter Module Linear Sequential Dropout Residual SoftmaxLoss"),
+    ("needle.nn.nn_conv", "Conv"),
+    ("needle.nn.nn_sequence", "RNNCell RNN LSTMCell LSTM Embedding"),
+    ("needle.nn.nn_transformer", "MultiHeadAttention AttentionLayer TransformerLayer Transformer"),
+])  # fmt: skip
+def test_modules_have_the_names_that_the_course_imports_from_them(module, names):
+    found = importlib.import_module(module)
+    package = importlib.import_module(module.rpartition(".")[0])
+    assert all(getattr(found, name) is getattr(package, name) for name in names.split())
+
+
 def test_the_backend_is_chosen_by_the_environment():
     command = "import needle as ndl; print(ndl.BACKEND, ndl.array_api.__name__, ndl.cpu(), ndl.default_device())"
     for value, meant in (("np", "np numpy needle.cpu() needle.cpu()"), ("nd", "nd needle.backend_ndarray cpu() cpu()")):

@@ -1,4 +1,4 @@
-"""Images made small in bands are those that are made small at once; and what that takes is known beforehand."""
+"""Images made small in strips are those that are made small at once; and what that takes is known beforehand."""
 
 import io
 
@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("PIL")
 from PIL import Image
 
+from needle.data.image_geometry import decoding_bytes, fitted, shrink
 from needle.data.images import open_image, opened, prepare, read_image
-from needle.data.shrink import decoding_bytes, fitted, shrink
 
 SPEC = {"height": 24, "width": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
 
@@ -31,8 +31,8 @@ SIZES = [(500, 300), (301, 777), (700, 2400), (33, 32), (20, 5), (1, 400), (400,
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_in_bands_is_as_at_once(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("needle.data.shrink.BAND", 5000)
+def test_in_strips_is_as_at_once(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("needle.data.image_geometry.STRIP", 5000)
     image = picture(*size)
     scale = min(image.width / 32, image.height / 24)
     left, top = (image.width - 32 * scale) / 2, (image.height - 24 * scale) / 2

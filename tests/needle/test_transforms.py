@@ -163,7 +163,7 @@ def test_the_one_pass_is_its_parts(transforms, size):
     got = pipeline(x, u)
     np.testing.assert_array_equal(values(got), expected)
     np.testing.assert_array_equal(values(pipeline(x[::-1], u[::-1])), expected[::-1])
-    assert isinstance(got, np.ndarray) == (pipeline._one_pass is None) and got.dtype == "float32"
+    assert isinstance(got, np.ndarray) == (pipeline._fused is None) and got.dtype == "float32"
 
 
 def test_what_the_one_pass_cannot_do_is_done_by_parts():
@@ -172,7 +172,7 @@ def test_what_the_one_pass_cannot_do_is_done_by_parts():
     for transforms in (colours, *others):
         pipeline = Compose(*transforms)
         x, u = batch(), numbers(30, pipeline.draws)
-        assert pipeline._one_pass is None and len(pipeline(x, u)) == 30
+        assert pipeline._fused is None and len(pipeline(x, u)) == 30
         np.testing.assert_array_equal(pipeline(x[5:9], u[5:9]), pipeline(x, u)[5:9])
     floats = Compose(RandomCrop(2), Normalize(MEAN, STD))
     got = floats(batch(dtype="float32"), numbers(30, 2))

@@ -42,7 +42,7 @@ def submit_all(batcher, inputs, **options):
     for i in range(len(inputs)):
         threads.append(threading.Thread(target=one, args=(i,)))
         threads[-1].start()
-        wait_until(lambda i=i: batcher.inside > i or results[i] is not None)
+        wait_until(lambda i=i: batcher.in_flight > i or results[i] is not None)
     return threads, results
 
 
@@ -69,7 +69,7 @@ def test_what_arrives_during_a_run_is_the_next_batch():
     assert engine.runs == [1, 7, 3, 8]  # 2 + 1 + 4 rows, then as many as fit
     for given, found in zip(inputs, results, strict=True):
         np.testing.assert_array_equal(found, given * 2)
-    assert (batcher.inside, batcher.busy) == (0, False)
+    assert (batcher.in_flight, batcher.busy) == (0, False)
 
 
 def test_an_idle_engine_runs_a_request_at_once():
@@ -130,7 +130,7 @@ def test_a_request_whose_time_is_over_is_not_run():
 
     threads.append(threading.Thread(target=late))
     threads[0].start()
-    wait_until(lambda: batcher.inside == 2)
+    wait_until(lambda: batcher.in_flight == 2)
     finish(engine, first + threads)
     assert isinstance(results[0], Unavailable) and engine.runs == [1]
 

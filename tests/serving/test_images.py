@@ -62,7 +62,7 @@ def test_the_middle_of_a_large_image_is_what_counts():
     np.testing.assert_allclose(found[inner], middle[inner], atol=0.02)
 
 
-def test_exif_orientation_is_obeyed():
+def test_exif_orientation_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
     turned = np.rot90(PIXELS)

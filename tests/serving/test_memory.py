@@ -9,7 +9,7 @@ import pytest
 from serving.engine import memory
 from serving.engine.errors import Busy, TooLarge
 from serving.engine.limits import MIB, Limits
-from serving.engine.memory import Lane, Memory
+from serving.engine.memory import Memory, WeightedSemaphore
 
 INFER = "/v2/models/resnet9/infer"
 
@@ -50,37 +50,37 @@ def test_large_requests_wait_for_each_other_and_small_ones_for_none():
 
 def test_who_waits_too_long_or_in_too_long_a_queue_is_told_to_come_again(monkeypatch):
     monkeypatch.setattr(memory, "PATIENCE", 0.05)
-    lane = Lane(10, parallel=5, waiting=1)
-    lane.take(8)
+    semaphore = WeightedSemaphore(10, parallel=5, waiting=1)
+    semaphore.acquire(8)
     with pytest.raises(Busy, match=r"none was free for 0\.05 s") as refusal:
-        lane.take(3)
+        semaphore.acquire(3)
     assert refusal.value.retry_after == 1
-    lane.take(2)
-    lane.give_back(8)
-    lane.give_back(2)
+    semaphore.acquire(2)
+    semaphore.release(8)
+    semaphore.release(2)
     with pytest.raises(Busy, match=r"0 requests .* wait"):
-        Lane(10, parallel=1, waiting=0).take(1)
-    assert (lane.free, lane.places, len(lane.queue)) == (10, 5, 0)
+        WeightedSemaphore(10, parallel=1, waiting=0).acquire(1)
+    assert (semaphore.free, semaphore.slots, len(semaphore.queue)) == (10, 5, 0)
 
 
 def test_the_order_is_that_of_asking():
-    lane = Lane(10, parallel=5, waiting=9)
-    lane.take(10)
+    semaphore = WeightedSemaphore(10, parallel=5, waiting=9)
+    semaphore.acquire(10)
     got = []
 
     def ask(size):
-        lane.take(size)
+        semaphore.acquire(size)
         got.append(size)
-        lane.give_back(size)
+        semaphore.release(size)
 
     threads = []
     for size in (9, 1):  # the second would fit first
         threads.append(in_thread(lambda size=size: ask(size)))
-        while len(lane.queue) < len(threads):
+        while len(semaphore.queue) < len(threads):
             pass
-    lane.give_back(5)
+    semaphore.release(5)
     assert got == []
-    lane.give_back(5)
+    semaphore.release(5)
     for thread in threads:
         thread.join(10)
     assert got == [9, 1]

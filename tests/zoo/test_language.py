@@ -9,7 +9,7 @@ import needle as ndl
 from needle import data
 from needle.data.text import CharTokenizer
 from needle.errors import DataError, NeedleError, ShapeError
-from needle.nn.state import named_tensors
+from needle.nn.module_state import named_tensors
 from zoo.corpora import made_up, texts, tokenizer_of
 from zoo.generate import Sampling
 from zoo.language_model import ids_tensor

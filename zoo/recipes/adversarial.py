@@ -12,7 +12,7 @@ import numpy
 
 import needle as ndl
 from needle import init, nn, optim
-from needle.optim.state import Stateful
+from needle.optim.stateful import Stateful
 
 from ..base import Model
 from ..pictures import save_grid

@@ -13,7 +13,7 @@ import numpy
 import needle as ndl
 from needle import nn, ops, optim
 from needle.data import DataLoader, TextColumns, TextDataset
-from needle.optim.state import State, copies
+from needle.optim.stateful import State, copies
 from needle.training import TrainStep
 from needle.weights import atomic_write
 

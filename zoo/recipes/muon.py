@@ -10,8 +10,8 @@ import numpy
 
 import needle as ndl
 from needle import nn, optim
-from needle.data import augment
-from needle.data.passes import Epochs, Pass
+from needle.data.epochs import EpochIterator, Loader
+from needle.data.transforms.functional import training_batch
 from needle.training import TrainStep
 
 from ..base import Model
@@ -49,7 +49,7 @@ class MuonRecipe(Classification):
         return MuonStep(model, self, steps)
 
 
-class EpochBatches(Epochs):
+class EpochBatches(Loader):
     """Augmented, normalised batches (x (n, c, h, w), labels (n,)); a last partial batch is left out.
 
     Every draw of an epoch comes from one generator keyed by (seed, epoch).
@@ -62,12 +62,12 @@ class EpochBatches(Epochs):
     def __len__(self) -> int:
         return len(self.split.labels) // self.recipe.batch
 
-    def _begin(self, epoch: int, position: int) -> Pass:
+    def _begin(self, epoch: int, position: int) -> EpochIterator:
         rng = numpy.random.default_rng([self.seed, epoch])
         batches = drawn(self.split, self.recipe, *self.scale_and_shift, rng)
         for _ in range(position):
             next(batches)  # made only to bring the generator to its place
-        return Pass(epoch, position, len(self), lambda _: next(batches))
+        return EpochIterator(epoch, position, len(self), lambda _: next(batches))
 
 
 def drawn(
@@ -77,7 +77,7 @@ def drawn(
     order = rng.permutation(len(split.labels))
     for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
         chosen = order[start : start + recipe.batch]
-        x = augment.training_batch(
+        x = training_batch(
             split.pixels, chosen, rng, crop=recipe.crop, mode=recipe.crop_padding, flip=recipe.flip,
             scale=scale, shift=shift,
         )  # fmt: skip

@@ -77,7 +77,7 @@ struct ${name}_model {
     float* arena = nullptr;
     int64_t max_batch = 0;
     nd::Variant variant{};
-    nd::Claim busy;
+    nd::TryLock busy;
     char error[200] = "";
 };
 
@@ -148,7 +148,7 @@ ${name}_model* ${name}_create(const char* weights, int64_t max_batch, int thread
 
 int ${name}_run(${name}_model* model, int64_t batch, const float* const* inputs, float* const* outputs) {
     if (model == nullptr) return 1;
-    if (!model->busy.take()) return 2;  // its error text belongs to the other caller
+    if (!model->busy.try_lock()) return 2;  // its error text belongs to the other caller
     int failed = 1;
     bool null = inputs == nullptr || outputs == nullptr;
     for (int i = 0; !null && i < nd::kInputs; ++i) null = inputs[i] == nullptr;
@@ -164,7 +164,7 @@ int ${name}_run(${name}_model* model, int64_t batch, const float* const* inputs,
                                inputs, outputs, model->arena);
         failed = 0;
     }
-    model->busy.release();
+    model->busy.unlock();
     return failed;
 }
 

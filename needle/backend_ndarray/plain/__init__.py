@@ -1,4 +1,4 @@
-"""The composite kernels on plain numpy arrays; every function keeps the dtype of its arguments."""
+"""The reference implementation of the composite kernels on numpy arrays; each keeps the dtype of its arguments."""
 
 from ..kernels import exported
 

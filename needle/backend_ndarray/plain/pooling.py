@@ -22,9 +22,9 @@ def _taps(bands: Bands) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     _, first, start, _ = bands.arrays
     count = np.diff(start)
     for t in range(max(count, default=0)):
-        there = t < count
+        exists = t < count
         weight = np.array([w[t] if t < len(w) else 0.0 for w in bands.weights])
-        yield np.where(there, first + t, 0), there, weight
+        yield np.where(exists, first + t, 0), exists, weight
 
 
 def _windows(rows: Bands, columns: Bands) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
@@ -49,32 +49,32 @@ def resample(x: np.ndarray, rows: Bands, columns: Bands) -> np.ndarray:
 def _largest(x: np.ndarray, rows: Bands, columns: Bands) -> np.ndarray:
     """Which of the positions of its window holds each output's maximum: the first of equals, and NaN above all."""
     shape = (x.shape[0], rows.outputs, columns.outputs, x.shape[3])
-    best, place = np.empty(shape, x.dtype), np.zeros(shape, np.int64)
+    best, tap = np.empty(shape, x.dtype), np.zeros(shape, np.int64)
     for t, (row, column, exists, _) in enumerate(_windows(rows, columns)):
         found = x[:, row, column]
         better = exists & ((found > best) | np.isnan(found)) if t else np.ones(shape, bool)
-        best[better], place[better] = found[better], t
-    return place
+        best[better], tap[better] = found[better], t
+    return tap
 
 
 def max_pool(x: np.ndarray, u: np.ndarray, rows: Bands, columns: Bands) -> np.ndarray:
     """y[n,i,j,c] = u where x is largest (first) in the window of (i, j), for x and u (N, H, W, C); max x for u = x."""
     _check("max_pool", x, rows.size, columns.size)
     _check("max_pool", u, rows.size, columns.size)
-    place = _largest(x, rows, columns)
-    y = np.empty(place.shape, u.dtype)
+    tap = _largest(x, rows, columns)
+    y = np.empty(tap.shape, u.dtype)
     for t, (row, column, _, _) in enumerate(_windows(rows, columns)):
-        np.copyto(y, u[:, row, column], where=place == t)
+        np.copyto(y, u[:, row, column], where=tap == t)
     return y
 
 
 def max_pool_gradient(g: np.ndarray, x: np.ndarray, rows: Bands, columns: Bands) -> np.ndarray:
-    """dx: each g[n,i,j,c] at the place where x is largest (first) in the window of (i, j), summed; x (N, H, W, C)."""
+    """dx: each g[n,i,j,c] at the pixel where x is largest (first) in the window of (i, j), summed; x (N, H, W, C)."""
     _check("max_pool_gradient", g, rows.outputs, columns.outputs)
     _check("max_pool_gradient", x, rows.size, columns.size)
-    place = _largest(x, rows, columns)
+    tap = _largest(x, rows, columns)
     dx = np.zeros(x.shape, g.dtype)
     for t, (row, column, _, _) in enumerate(_windows(rows, columns)):
         each: Any = (slice(None), row, column)
-        np.add.at(dx, each, np.where(place == t, g, 0))  # windows may share a place
+        np.add.at(dx, each, np.where(tap == t, g, 0))  # windows may share a pixel
     return dx

@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 
 BATCHES = {True: [f"data_batch_{i}" for i in range(1, 6)], False: ["test_batch"]}
 PIXELS = 3 * 32 * 32

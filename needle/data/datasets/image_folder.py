@@ -1,4 +1,4 @@
-"""Images in folders that bear the names of their classes."""
+"""Images in folders that are named after their classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy
 
 from ... import reprs
 from ...errors import DataError
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 SYSTEM = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")  # folders no user makes
@@ -20,8 +20,8 @@ SYSTEM = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lo
 class ImageFolder(Dataset):
     """Samples (image uint8 (3, height, width), label) of the images in `folder`/CLASS/..., in the order of their paths.
 
-    `classes` are the names of the folders, sorted; a label is a place among them, `y` (n,) int64 are all. A folder
-    without images keeps its place, with a UserWarning: the same folders have the same numbers in every split. Where a
+    `classes` are the names of the folders, sorted; a label is an index into them, `y` (n,) int64 are all. A folder
+    without images keeps its index, with a UserWarning: the same folders have the same numbers in every split. Where a
     split may lack a folder, give it the `classes` of another: `ImageFolder("val", classes=train.classes)`. Files and
     folders that are hidden (".DS_Store", "._a.jpg", ".ipynb_checkpoints") or the system's are passed over.
 
@@ -70,23 +70,23 @@ class ImageFolder(Dataset):
 
     @batched
     def __getitem__(self, index: Any) -> tuple[numpy.ndarray, Any]:
-        places = numpy.arange(len(self))[index]
-        if numpy.ndim(places) == 0:
-            return self._pixels(int(places)), self.y[index]
-        images = [self._pixels(place) for place in places.tolist()]
-        for place, image in zip(places, images, strict=True):
+        indices = numpy.arange(len(self))[index]
+        if numpy.ndim(indices) == 0:
+            return self._pixels(int(indices)), self.y[index]
+        images = [self._pixels(i) for i in indices.tolist()]
+        for i, image in zip(indices, images, strict=True):
             if image.shape != images[0].shape:
                 raise DataError(
-                    f"[ImageFolder] images of a batch must have one size, or give a size: {self.paths[place]} is "
-                    f"{image.shape}, {self.paths[places[0]]} {images[0].shape}"
+                    f"[ImageFolder] images of a batch must have one size, or give a size: {self.paths[i]} is "
+                    f"{image.shape}, {self.paths[indices[0]]} {images[0].shape}"
                 )
         return numpy.stack(images), self.y[index]
 
-    def _pixels(self, place: int) -> numpy.ndarray:
-        from ..images import open_image, rgb  # in here: most who import needle read no image files
-        from ..shrink import fitted
+    def _pixels(self, index: int) -> numpy.ndarray:
+        from ..image_geometry import fitted  # in here: most who import needle read no image files
+        from ..images import open_image, rgb
 
-        image = rgb(open_image(self.paths[place]))
+        image = rgb(open_image(self.paths[index]))
         if self.size is not None:
             image = fitted(image, *self.size)
         return numpy.ascontiguousarray(numpy.asarray(image).transpose(2, 0, 1))

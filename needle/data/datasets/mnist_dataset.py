@@ -1,4 +1,4 @@
-"""MNIST and its kin: gzipped idx files. Source of the format: LeCun, Cortes and Burges, "The MNIST database"."""
+"""MNIST and data sets like it: gzipped idx files. Source of the format: LeCun et al., "The MNIST database"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 
 
 class MNISTDataset(Dataset):

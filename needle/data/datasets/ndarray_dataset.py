@@ -8,7 +8,7 @@ import numpy
 
 from ...errors import DataError
 from ..collate import stack
-from ..data_basic import Dataset, batched
+from ..dataset import Dataset, batched
 
 
 class NDArrayDataset(Dataset):
@@ -28,11 +28,11 @@ class NDArrayDataset(Dataset):
 
     @batched
     def __getitem__(self, index: Any) -> tuple[Any, ...]:
-        return tuple(self.field(place, index) for place in range(len(self.arrays)))
+        return tuple(self.field(number, index) for number in range(len(self.arrays)))
 
-    def field(self, place: int, index: Any) -> Any:
-        """arrays[place][index]; several elements (n,) of what is no numpy array are read one by one, and stacked."""
-        array = self.arrays[place]
+    def field(self, number: int, index: Any) -> Any:
+        """arrays[number][index]; several elements (n,) of what is no numpy array are read one by one, and stacked."""
+        array = self.arrays[number]
         if numpy.ndim(index) == 0 or isinstance(array, numpy.ndarray):  # (a slice has no axes either)
             return array[index]
-        return stack((array[int(i)] for i in index), index, place)
+        return stack((array[int(i)] for i in index), index, number)

@@ -10,8 +10,8 @@ import numpy
 from ... import reprs
 from ...autograd import Tensor
 from ...errors import DataError
-from ..collate import kept
-from ..data_basic import Dataset, batched
+from ..collate import tensor_dtype
+from ..dataset import Dataset, batched
 from .ptb_dataset import batchify, get_batch
 
 
@@ -71,4 +71,4 @@ class TextColumns:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, len(self.columns) - 1, self.steps):
-            yield get_batch(self.columns, first, self.steps, self.device, kept(self.columns.dtype))
+            yield get_batch(self.columns, first, self.steps, self.device, tensor_dtype(self.columns.dtype))

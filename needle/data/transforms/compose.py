@@ -1,4 +1,4 @@
-"""Transforms one after another, and the one pass over the pixels that the usual ones share."""
+"""Transforms one after another, and the usual ones fused into one pass over the pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy
 from ...backend_ndarray import NDArray, ndarray_backend_cpu
 from ...backend_selection import BACKEND, cpu
 from ...errors import DataError
-from ..keyed import key_of, uniform
+from ..keyed_random import key_of, uniform
 from .colour import Normalize, ToFloat
 from .geometry import AlternatingFlip, Cutout, RandomCrop, RandomFlip
 from .transform import Transform
@@ -32,7 +32,7 @@ class Compose(Transform):
                 raise DataError(f"[Compose] needs transforms of needle.data.transforms, got {each!r}")
         self.transforms = transforms
         self.draws = sum(each.draws for each in transforms)  # type: ignore[misc]
-        self._one_pass = OnePass.of(transforms) if BACKEND == "nd" else None
+        self._fused = FusedTransforms.of(transforms) if BACKEND == "nd" else None
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, self.transforms))})"
@@ -42,9 +42,9 @@ class Compose(Transform):
             raise DataError(f"[Compose] images must be (n, channels, height, width), got shape {images.shape}")
         if u.shape != (len(images), self.draws):
             raise DataError(f"[Compose] needs numbers of shape {(len(images), self.draws)}, got {u.shape}")
-        if self._one_pass is not None and self._one_pass.fits(images):
+        if self._fused is not None and self._fused.fits(images):
             images, u = numpy.ascontiguousarray(images), numpy.ascontiguousarray(u)
-            return self._one_pass(images, numpy.arange(len(images)), u)
+            return self._fused(images, numpy.arange(len(images)), u)
         used = 0
         for each in self.transforms:
             images = each(images, u[:, used : used + each.draws])
@@ -61,13 +61,13 @@ class Compose(Transform):
             used += each.draws
         return u
 
-    def one_pass(self, pixels: Any) -> OnePass | None:
+    def fused(self, pixels: Any) -> FusedTransforms | None:
         """What makes self(pixels[chosen], u) without that copy, from (pixels, chosen, u); None if nothing does."""
         usual = isinstance(pixels, numpy.ndarray) and pixels.flags.c_contiguous
-        return self._one_pass if usual and self._one_pass is not None and self._one_pass.fits(pixels) else None
+        return self._fused if usual and self._fused is not None and self._fused.fits(pixels) else None
 
 
-class OnePass:
+class FusedTransforms:
     """A pipeline as the arguments of one call of the compiled kernel."""
 
     LETTERS = {  # noqa: RUF012
@@ -87,7 +87,7 @@ class OnePass:
         self.coefficients: dict[int, tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]] = {}
 
     @classmethod
-    def of(cls, transforms: tuple[Transform, ...]) -> OnePass | None:
+    def of(cls, transforms: tuple[Transform, ...]) -> FusedTransforms | None:
         """The pass that does what the transforms do, if one pass can."""
         word = "".join(cls.LETTERS.get(type(each), "?") for each in transforms)
         return cls(word, transforms) if re.fullmatch("(m?f?|fm)(a|ca|ac)", word) else None

@@ -10,8 +10,8 @@ import numpy
 
 from ...errors import SettingError
 from ...types import INTEGERS, NUMBERS
-from ..augment import PADDINGS, covered, mirrored, moved
-from ..keyed import SIDE, key_of, uniform
+from ..keyed_random import SIDE, key_of, uniform
+from .functional import PADDINGS, covered, mirrored, padded_crop
 from .transform import Transform, check, whole
 
 
@@ -37,7 +37,7 @@ class RandomCrop(Transform):
         fits = self.padding < max(1, min(images.shape[2:]))
         check(fits, self, f"padding must be less than the images' height and width {images.shape[2:]}", self.padding)
         top, left = self.shifts(u)
-        return moved(images, top, left, self.padding, self.mode)
+        return padded_crop(images, top, left, self.padding, self.mode)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from ..backend_ndarray.kernels import kernels
 from ..backend_ndarray.ndarray import NDArray
 from ..errors import DeviceError
 from ..types import promote
-from .shapes import NUMBER, broadcast_shape, replaced, total_dtype, without
+from .dtype_rules import total_dtype
+from .shape_rules import NUMBER, broadcast_shape, replaced, without
 
 
 def permute(x: Any, order: Sequence[int]) -> Any:

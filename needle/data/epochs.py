@@ -1,4 +1,4 @@
-"""Passes over the batches of a loader: each has a place of its own, and the loader tells that of the newest."""
+"""Iterating over a loader: each iterator has a position of its own, and the loader reports that of the newest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import DataError
 Batch = tuple[Any, ...]
 
 
-class Pass(Iterator[Batch]):
+class EpochIterator(Iterator[Batch]):
     """The batches `position` to `count` - 1 of an epoch, each made by `make(position)`.
 
     What goes wrong in making one is raised, and the next call tries the same one again.
@@ -30,7 +30,7 @@ class Pass(Iterator[Batch]):
         return batch
 
 
-class Epochs:
+class Loader:
     """What loaders share: every `iter` begins a pass of its own over the next epoch; subclasses write `_begin`.
 
     `next(loader)` goes on with the newest pass, and begins one where there is none. Passes at the same time do not
@@ -38,17 +38,17 @@ class Epochs:
     """
 
     _next: tuple[int, int] = (0, 0)  # epoch and position at which the next pass begins
-    _newest: Pass | None = None  # None: no pass has begun since that was set
+    _newest: EpochIterator | None = None  # None: no pass has begun since that was set
 
-    def _begin(self, epoch: int, position: int) -> Pass:
+    def _begin(self, epoch: int, position: int) -> EpochIterator:
         """A pass over an epoch from a position on, with its order drawn."""
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles take along: the place in the epoch, from which they begin a pass of their own."""
+        """What copies and pickles take along: the position in the epoch, from which they begin a pass of their own."""
         return vars(self) | {"_newest": None, "_next": (self.epoch, self.position)}
 
-    def __iter__(self) -> Pass:
+    def __iter__(self) -> EpochIterator:
         epoch, position = self._next
         begun = self._begin(epoch, position)
         self._newest, self._next = begun, (epoch + 1, 0)
@@ -64,7 +64,7 @@ class Epochs:
 
     @property
     def position(self) -> int:
-        """The place of the next batch in its epoch."""
+        """The position of the next batch in its epoch."""
         return self._next[1] if self._newest is None or self._newest.ended else self._newest.position
 
     def set_epoch(self, epoch: int) -> None:

@@ -26,7 +26,7 @@ def key_of(seed: int, epoch: int, purpose: int = AUGMENTATION) -> int:
 def uniform(key: int, samples: numpy.ndarray, count: int) -> numpy.ndarray:
     """`count` numbers in [0, 1) for each sample: float64 (n, count), number j of sample i's stream in row i.
 
-    `samples` (n,) are the places of the samples in their data set.
+    `samples` (n,) are the indices of the samples in their data set.
     """
     u = numpy.empty((len(samples), count))
     ndarray_backend_cpu.keyed_uniform(key, numpy.ascontiguousarray(samples, dtype="int64"), u)

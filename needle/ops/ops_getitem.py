@@ -11,9 +11,9 @@ import numpy
 from ..autograd import Tensor, TensorOp
 from ..errors import DTypeError, IndexRangeError, ShapeError
 from ..types import Type
-from . import arrays
+from . import array_compat
+from .attributes import PlainFields
 from .ops_gather import Take, as_ids
-from .shapes import PlainFields
 
 __all__ = ["GetItem", "GetItemGradient", "getitem"]
 
@@ -54,8 +54,8 @@ class GetItemGradient(PlainFields, TensorOp):
         return Type(self.shape, g.dtype)
 
     def compute(self, g: Any) -> Any:
-        out = arrays.filled(g, self.shape)
-        arrays.write(_view(out, self.index), g)
+        out = array_compat.filled(g, self.shape)
+        array_compat.write(_view(out, self.index), g)
         return out
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
@@ -96,7 +96,7 @@ def _view(x: Any, index: tuple[Part, ...]) -> Any:
     offset = sum(first * x.strides[axis] for n, axis, first, _ in walked if axis is not None and n != 0)
     sizes = [n for n, *_ in walked if n is not None]
     strides = [0 if axis is None else x.strides[axis] * step for n, axis, _, step in walked if n is not None]
-    return arrays.view(x, sizes, strides, offset)
+    return array_compat.view(x, sizes, strides, offset)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -110,8 +110,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     parts = _expanded(index if isinstance(index, tuple) else (index,), len(x.shape))
     found: list[Part] = []
     chosen: list[tuple[int, Any]] = []  # the arrays, and the axes of what the other parts leave
-    places: list[int] = []  # of ints and arrays: numpy moves their axis to the front when slices part them
-    for place, part in enumerate(parts):
+    positions: list[int] = []  # of ints and arrays: numpy moves their axis to the front when slices part them
+    for position, part in enumerate(parts):
         if isinstance(part, slice):
             found.append((_int(part.start), _int(part.stop), 1 if part.step is None else operator.index(part.step)))
         elif part is None:
@@ -119,13 +119,13 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         elif isinstance(part, Tensor | numpy.ndarray | list):
             chosen.append((sum(not isinstance(p, int) for p in found), _ids(x, part)))
             found.append((None, None, 1))
-            places.append(place)
+            positions.append(position)
         else:
             found.append(_at(part))
-            places.append(place)
+            positions.append(position)
     if len(chosen) > 1:
         raise ShapeError("[getitem] takes an integer array on one axis only; see gather, or index one after the other")
-    if chosen and places[-1] - places[0] >= len(places):
+    if chosen and positions[-1] - positions[0] >= len(positions):
         raise ShapeError("[getitem] an int and an array must stand side by side: write x[i][..., ids]")
     plain = any(part != (None, None, 1) for part in found)
     y = GetItem(tuple(found))(x) if plain or not chosen else x
@@ -134,7 +134,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 def _expanded(parts: tuple[Any, ...], ndim: int) -> list[Any]:
     """The parts of an index with the Ellipsis, if there is one, written out."""
-    dots = [place for place, part in enumerate(parts) if part is Ellipsis]
+    dots = [position for position, part in enumerate(parts) if part is Ellipsis]
     if len(dots) > 1:
         raise ShapeError("[getitem] at most one Ellipsis")
     if not dots:

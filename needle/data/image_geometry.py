@@ -1,7 +1,8 @@
-"""From an image file to the few pixels a model takes, without a second copy of the many the file holds.
+"""Orientation, crop and size of an image: from a file to the pixels a model takes, without a second copy of the many.
 
 A JPEG is decoded at a reduced size (its DCT gives 1/2, 1/4 and 1/8); any other image is decoded whole and then reduced
-band by band: colour conversion and filtering see a few rows at a time. Orientation comes last, on the few pixels.
+strip by strip: colour conversion and filtering see a few rows at a time. Orientation comes last, on the few pixels:
+cameras save what the sensor saw, and beside it in EXIF how it was held.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from .orientation import turn_of
-
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
-SIDEWAYS = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")  # turns that exchange height and width
+ORIENTATION = 0x0112  # the EXIF tag, and by its values how Pillow turns an image upright
+TRANSPOSES = {
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+    8: "ROTATE_90",
+}  # fmt: skip
+EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow finds an orientation
+SIDEWAYS = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")  # those that exchange height and width
 GAP = 3.0  # reduced by a box filter to no less than this many times the size wanted; the rest is bicubic
-BAND = 1 << 18  # pixels
+STRIP = 1 << 18  # pixels
 
 PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # bytes that Pillow keeps for one; 4 in other modes
 POINTER = 8  # bytes
@@ -24,18 +29,40 @@ WEBP_PIXEL = 16  # two canvases, the frame as bytes, and the image
 RUN_LENGTH_PIXEL = 3  # BMP with a palette may be run-length encoded: decoded to bytes, which are copied
 
 
+def upright_transpose(image: Image) -> Transpose | None:
+    """What turns the image upright, by its EXIF orientation; None if nothing needs to. No other tag is read."""
+    from PIL import Image as Images
+
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # Pillow fails in many ways on EXIF that is none; the pixels are fine
+        return None
+    name = TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
+    return None if name is None else Images.Transpose[name]
+
+
+def upright(image: Image) -> Image:
+    """The image as its EXIF orientation says that it is to be shown."""
+    transpose = upright_transpose(image)
+    if transpose is None:
+        return image
+    made = image.transpose(transpose)
+    made.info = {name: value for name, value in made.info.items() if name not in EXIF}  # or it would be turned again
+    return made
+
+
 def shrink(image: Image, height: int, width: int) -> Image:
     """An opened image, not decoded yet, as `height` x `width` upright RGB pixels: its centre, cropped and scaled.
 
     Raises what Pillow raises for damaged files.
     """
-    turn = turn_of(image)
-    if turn is not None and turn.name in SIDEWAYS:
+    transpose = upright_transpose(image)
+    if transpose is not None and transpose.name in SIDEWAYS:
         height, width = width, height
     extent = draft(image, height, width)
     image.load()
     small = fitted(image, height, width, extent)
-    return small if turn is None else small.transpose(turn)
+    return small if transpose is None else small.transpose(transpose)
 
 
 def draft(image: Image, height: int, width: int) -> tuple[float, float]:
@@ -53,7 +80,7 @@ def draft(image: Image, height: int, width: int) -> tuple[float, float]:
 def fitted(image: Image, height: int, width: int, extent: tuple[float, float] | None = None) -> Image:
     """The image as height x width RGB pixels: cropped around its centre to their aspect ratio, scaled, antialiased.
 
-    `rgb(image).resize(..., BICUBIC, box, reducing_gap=GAP)` in bands, the same up to rounding between Pillow's passes.
+    `rgb(image).resize(..., BICUBIC, box, reducing_gap=GAP)` in strips, the same up to rounding between Pillow's passes.
     """
     from PIL import Image as Images
 
@@ -69,11 +96,11 @@ def fitted(image: Image, height: int, width: int, extent: tuple[float, float] | 
     left, top = max(0, int(x - margin)), max(0, int(y - margin))
     right = min(image.width, ceil(x + width * scale + margin))
     bottom = min(image.height, ceil(y + height * scale + margin))
-    rows = factor * max(1, BAND // (factor * (right - left)))
+    rows = factor * max(1, STRIP // (factor * (right - left)))
     small = Images.new("RGB", (ceil((right - left) / factor), ceil((bottom - top) / factor)))
     for start in range(top, bottom, rows):
-        band = rgb(image.crop((left, start, right, min(start + rows, bottom))))
-        small.paste(band.reduce(factor), (0, (start - top) // factor))
+        strip = rgb(image.crop((left, start, right, min(start + rows, bottom))))
+        small.paste(strip.reduce(factor), (0, (start - top) // factor))
     corners = (x - left, y - top, x - left + width * scale, y - top + height * scale)
     x0, y0, x1, y1 = (corner / factor for corner in corners)
     box = (x0, y0, min(x1, small.width), min(y1, small.height))

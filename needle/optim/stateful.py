@@ -36,13 +36,13 @@ class Stateful:
     def state_dict(self) -> State:
         """Copies of all that the next step depends on, as named numpy arrays: the settings too."""
         parts = {
-            f"{part}.{name}": array
-            for part, owner in self._parts().items()
-            for name, array in owner.state_dict().items()
+            f"{prefix}.{name}": array
+            for prefix, part in self._parts().items()
+            for name, array in part.state_dict().items()
         }
         counts = {name: numpy.array(getattr(self, name)) for name in self.counts}
-        kept = [name for name in self.settings if hasattr(self, name)]
-        settings = {name: numpy.array(float(getattr(self, name) or 0)) for name in kept}
+        present = [name for name in self.settings if hasattr(self, name)]
+        settings = {name: numpy.array(float(getattr(self, name) or 0)) for name in present}
         return parts | self._arrays() | counts | settings
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -57,16 +57,16 @@ class Stateful:
                 found, flag = stored(where, state, name, LOWEST), isinstance(getattr(self, name, None), bool)
                 numbers[name] = bool(found) if flag else found
         arrays: State = {}
-        states: dict[str, State] = {part: {} for part in parts}
+        states: dict[str, State] = {prefix: {} for prefix in parts}
         for key, array in state.items():
-            part, _, name = key.partition(".")
-            if part in parts:
-                states[part][name] = array
+            prefix, _, name = key.partition(".")
+            if prefix in parts:
+                states[prefix][name] = array
             elif key not in numbers:
                 arrays[key] = array
         self._restore(numbers, arrays)
-        for part, owner in parts.items():
-            owner.load_state_dict(states[part])
+        for prefix, part in parts.items():
+            part.load_state_dict(states[prefix])
 
     def _restore(self, numbers: dict[str, Any], arrays: Mapping[str, Any]) -> None:
         """Take over the numbers and arrays of a state. Raises NeedleError, before any change, for one that fits not."""

@@ -1,4 +1,4 @@
-"""Random changes of whole batches of images (n, channels, height, width); the generator is an argument."""
+"""Transforms of whole batches of images (n, channels, height, width) as functions; the generator is an argument."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy
 
-from ..backend_ndarray import NDArray, ndarray_backend_cpu
-from ..backend_selection import BACKEND, cpu
+from ...backend_ndarray import NDArray, ndarray_backend_cpu
+from ...backend_selection import BACKEND, cpu
 
 PADDINGS = {"zero": "constant", "reflect": "reflect"}
 
@@ -21,11 +21,11 @@ def random_crop(x: numpy.ndarray, padding: int, rng: numpy.random.Generator, mod
     if mode not in PADDINGS:
         raise ValueError(f"[random_crop] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
     top, left = rng.integers(0, 2 * padding + 1, size=(2, len(x)))
-    return moved(x, top, left, padding, mode)
+    return padded_crop(x, top, left, padding, mode)
 
 
-def moved(x: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, padding: int, mode: str) -> numpy.ndarray:
-    """The images out of their padded selves, from row top[i] and column left[i] on."""
+def padded_crop(x: numpy.ndarray, top: numpy.ndarray, left: numpy.ndarray, padding: int, mode: str) -> numpy.ndarray:
+    """Each image cut out of itself padded by `padding`, from row top[i] and column left[i] on."""
     _, _, height, width = x.shape
     sides = (padding, padding)
     padded = numpy.pad(x, ((0, 0), (0, 0), sides, sides), mode=PADDINGS[mode])  # type: ignore[call-overload]
@@ -46,9 +46,9 @@ def training_batch(
 ) -> Any:  # fmt: skip
     """random_flip(random_crop(pixels[chosen])) scale + shift in one pass: a float32 array (n, c, h, w) of the backend.
 
-    `pixels` is a whole data set, uint8 (images, c, h, w); `chosen` (n,) are places in it; scale and shift (c,) are
+    `pixels` is a whole data set, uint8 (images, c, h, w); `chosen` (n,) are indices into it; scale and shift (c,) are
     float32. The draws are those of `random_crop`, then of `random_flip` with probability `flip`. Raises ValueError
-    for a place outside the data set, another mode, or a `crop` that is not less than the images' size.
+    for an index outside the data set, another mode, or a `crop` that is not less than the images' size.
     """
     if mode not in PADDINGS:
         raise ValueError(f"[training_batch] mode must be one of {', '.join(PADDINGS)}, got {mode!r}")
@@ -58,9 +58,9 @@ def training_batch(
     top, left = rng.integers(0, 2 * crop + 1, size=(2, len(chosen)))
     mirror = (rng.random(len(chosen)) < flip).astype("uint8")
     batch = NDArray.make((len(chosen), *pixels.shape[1:]), device=cpu())
-    places = numpy.asarray(chosen, dtype="int64")
+    indices = numpy.asarray(chosen, dtype="int64")
     ndarray_backend_cpu.image_batch(
-        pixels, places, top, left, mirror, crop, mode == "reflect", scale, shift, batch._handle
+        pixels, indices, top, left, mirror, crop, mode == "reflect", scale, shift, batch._handle
     )
     return batch
 
