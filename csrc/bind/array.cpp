@@ -136,7 +136,7 @@ void refuse(const char* where, const std::string& what) {
 std::string text(const Sizes& sizes) {
     std::string s = "(";
     for (std::size_t i = 0; i < sizes.size(); ++i) s += (i ? ", " : "") + std::to_string(sizes[i]);
-    return s + ")";
+    return s + (sizes.size() == 1 ? ",)" : ")");
 }
 
 void check_size(const char* where, const char* name, int64_t value, int64_t least) {

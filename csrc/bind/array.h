@@ -43,8 +43,9 @@ struct Scratch {
 };
 
 using Sizes = std::vector<int64_t>;
-std::string text(const Sizes& sizes);  // "(2, 3)"
+std::string text(const Sizes& sizes);  // as Python writes it: "(2, 3)", "(2,)"
 
+constexpr int kMaxAxes = 16;
 constexpr int64_t kLongestAxis = int64_t(1) << 20;  // beyond memory in a plane, far from overflow
 constexpr int64_t kMostFloats = int64_t(1) << 40;   // of an operand or of scratch memory: the same
 

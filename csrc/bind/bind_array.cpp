@@ -5,10 +5,8 @@
 namespace nd {
 namespace {
 
-constexpr std::size_t kMaxAxes = 16;
-
 void check_axes(const char* where, const Sizes& shape) {
-    if (shape.size() > kMaxAxes)
+    if (shape.size() > std::size_t{kMaxAxes})
         refuse(where, "at most " + std::to_string(kMaxAxes) + " axes, got " + std::to_string(shape.size()));
 }
 

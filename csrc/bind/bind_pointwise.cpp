@@ -6,16 +6,6 @@
 namespace nd {
 namespace {
 
-constexpr int64_t kSmall = 4096;  // elements up to which a map takes less time than letting another thread run Python
-
-// Runs without Python's lock where that is worth it.
-template <class Work>
-void unlocked_if_large(int64_t size, const Work& work) {
-    if (size <= kSmall) return work();
-    py::gil_scoped_release unlocked;
-    work();
-}
-
 // y = op(x...), all of one shape, laid out in memory as the first operand that is dense.
 template <std::size_t N>
 py::object map(const char* name, Op op, const std::array<const View*, N>& x, const float* numbers) {
@@ -23,7 +13,7 @@ py::object map(const char* name, Op op, const std::array<const View*, N>& x, con
     const View* like = &first;
     bool flat = first.whole;
     for (const View* each : x) {
-        if (!each->same_shape(first)) refuse(name, "shapes must be equal");
+        if (!each->same_shape(first)) refuse_shape(name, "shapes must be equal");
         flat = flat && each->whole && each->same_layout(first);
     }
     for (std::size_t i = 0; i < N && !like->dense; ++i) like = x[i];
@@ -35,7 +25,7 @@ py::object map(const char* name, Op op, const std::array<const View*, N>& x, con
         from[i] = x[i]->p;
         loops.stride[i + 1] = x[i]->stride;
     }
-    unlocked_if_large(first.size, [&] {
+    unlocked(first.size, [&] {
         if (flat) kernel.flat(threads(), first.size, numbers, y.p, from);
         else kernel.strided(threads(), loops, numbers, y.p, from);
     });

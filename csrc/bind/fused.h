@@ -1,28 +1,9 @@
 // The fused kernels as tables of plain functions, one table per family.
 #pragma once
 #include "../nd/arguments.h"
-#include "array.h"
 #include "select.h"
 
 namespace nd {
-
-// Checks the arrays of one call: every array has the size it must have, and none that is written is given twice.
-class Arguments {
-public:
-    explicit Arguments(const char* where) : where_(where) {}
-    const float* in(Array& array, int64_t count);
-    float* out(Array& array, int64_t count);
-    Heads<const float> in(Array& array, const Sizes& shape, const Sizes& strides, int64_t offset);
-    Heads<float> out(Array& array, const Sizes& shape, const Sizes& strides);
-    int64_t count(const Sizes& shape) const { return count_of(where_, shape); }
-    const char* where() const { return where_; }
-
-private:
-    void remember(const Array& array, bool written);
-    float* exactly(Array& array, int64_t count) const;
-    const char* where_;
-    std::vector<std::pair<const Array*, bool>> seen_;
-};
 
 struct SoftmaxTable {
     using Map = void (*)(const Executor&, int64_t rows, int64_t cols, const float* x, float* y);

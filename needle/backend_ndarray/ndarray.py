@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from needle.errors import DeviceError, DTypeError, ShapeError
+from needle.errors import DeviceError, DTypeError, IndexRangeError, ShapeError
 from needle.reprs import array_text
 from needle.types import dtype_of
 
@@ -289,4 +289,4 @@ def flip(a: NDArray, axes: Axes = None) -> NDArray:
     return _array("flip", a).flip(axes)
 
 
-register_ndarray(NDArray)
+register_ndarray(NDArray, ShapeError, IndexRangeError)
