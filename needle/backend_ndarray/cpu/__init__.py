@@ -8,7 +8,6 @@ from typing import Any
 from .. import ndarray_backend_cpu as extension
 from ..kernels import EXACT, NAMES, through
 from .grouped import grouped_conv, grouped_conv_input_gradient, grouped_conv_weight_gradient
-from .linear import conv, conv_input_gradient, conv_weight_gradient, matmul
 from .reduce import extremum_gradient, max, mean, min, sum, var
 
 # Of what looks numbers up: how long the table is.
