@@ -4,19 +4,13 @@
 namespace nd {
 namespace {
 
-// Memory with contiguous columns is read where it is.
-bool columns_contiguous(const View& x) { return x.dims == 4 && x.stride[3] == 1; }
-
-struct Input : Dense {
-    explicit Input(const View& x) : Dense(x, columns_contiguous(x)) {}
-    Heads<const float> heads() const { return {p, stride[0], stride[1], stride[2]}; }
-};
-
-// In the memory order of `like`: (B, T, H, D) seen as (B, H, T, D) stays so.
+// A result in the memory order of `like`: (B, T, H, D) seen as (B, H, T, D) stays so.
 struct Output : Result {
-    explicit Output(const Input& like) : Result(like) {}
+    explicit Output(const Columns& like) : Result(like) {}
     Heads<float> heads() const { return {p, stride[0], stride[1], stride[2]}; }
 };
+
+Heads<const float> heads(const Columns& x) { return x.as<Heads<const float>>(); }
 
 AttentionShape<> shape_of(const char* where, const View& q, const View& k, const View& v, float scale, bool causal) {
     if (q.dims != 4 || k.dims != 4 || !v.same_shape(k) || !k.is({q.shape[0], q.shape[1], k.shape[2], q.shape[3]}) ||
@@ -32,33 +26,29 @@ AttentionShape<> shape_of(const char* where, const View& q, const View& k, const
     return s;
 }
 
-py::object attention(const View& q, const View& k, const View& v, float scale, bool causal) {
+py::object attention(const Columns& q, const Columns& k, const Columns& v, float scale, bool causal) {
     const AttentionShape<> s = shape_of("attention", q, k, v, scale, causal);
-    const Input queries(q), keys(k), values(v);
-    Output out(queries);
+    Output out(q);
     Result lse(q, {s.batch, s.heads, s.queries});
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(sequence_kernels().attention_scratch(s.keys, s.depth, on.threads));
-        sequence_kernels().attention(on, s, queries.heads(), keys.heads(), values.heads(), out.heads(), lse.p, scratch.floats());
+    const Executor on = threads();
+    unlocked(kAlways, sequence_kernels().attention_scratch(s.keys, s.depth, on.threads), [&](float* scratch) {
+        sequence_kernels().attention(on, s, heads(q), heads(k), heads(v), out.heads(), lse.p, scratch);
     });
     return py::make_tuple(out.array(), lse.array());
 }
 
-py::object attention_gradient(const View& g, const View& q, const View& k, const View& v, const View& out, const Dense& lse,
-                              float scale, bool causal) {
+py::object attention_gradient(const Columns& g, const Columns& q, const Columns& k, const Columns& v, const Columns& out,
+                              const Dense& lse, float scale, bool causal) {
     const AttentionShape<> s = shape_of("attention_gradient", q, k, v, scale, causal);
     if (!g.same_shape(q) || !out.same_shape(q) || !lse.is({s.batch, s.heads, s.queries}))
         misfit("attention_gradient", "g and out of the shape of q, " + text(q.sizes()) + ", and lse of that without D",
                {&g, &out, &lse});
-    const Input gradient(g), queries(q), keys(k), values(v), given(out);
-    Output dq(queries), dk(keys), dv(values);
-    const AttentionGradientInputs in{gradient.heads(), queries.heads(), keys.heads(), values.heads(), given.heads(), lse.p};
+    Output dq(q), dk(k), dv(v);
+    const AttentionGradientInputs in{heads(g), heads(q), heads(k), heads(v), heads(out), lse.p};
     const AttentionGradientOutputs to{dq.heads(), dk.heads(), dv.heads()};
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(sequence_kernels().attention_gradient_scratch(s.keys, s.depth, on.threads));
-        sequence_kernels().attention_gradient(on, s, in, to, scratch.floats());
+    const Executor on = threads();
+    unlocked(kAlways, sequence_kernels().attention_gradient_scratch(s.keys, s.depth, on.threads), [&](float* scratch) {
+        sequence_kernels().attention_gradient(on, s, in, to, scratch);
     });
     return py::make_tuple(dq.array(), dk.array(), dv.array());
 }

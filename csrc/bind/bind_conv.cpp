@@ -37,121 +37,78 @@ void check_shape(const char* where, const char* name, const View& got, const Siz
 
 Map map_of(const View& x) { return {x.p, {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}}; }
 
-// y (N, Ho, Wo, Co) = x (N, H, W, Ci) * w (K, K, Ci, Co).
-py::object conv_forward(const View& x, const Dense& w, int64_t stride, int64_t padding) {
-    constexpr const char* where = "conv";
-    check_axes(where, x, w);
-    const ConvSizes s{x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[3], w.shape[0], stride, padding};
-    check_shape(where, "the weight", w, {s.kernel, s.kernel, s.in, s.out});
-    check_sizes(where, s);
-    Result y(x, output_shape(s));
-    unlocked(kAlways, [&] {
+const char* name(int64_t groups, const char* plain, const char* grouped) { return groups == 0 ? plain : grouped; }
+
+// A call of the kernels of plain convolution, for which `groups` is 0, or of those in groups of channels.
+struct Call : ConvSizes {
+    Call(const char* where, const ConvSizes& sizes, int64_t groups) : ConvSizes(sizes), groups(groups) {
+        check_sizes(where, sizes);
+        if (groups < 0 || (groups > 0 && (in % groups || out % groups)))
+            refuse_shape(where, "groups must divide " + std::to_string(in) + " and " + std::to_string(out) + " channels, got " +
+                                    std::to_string(groups));
+    }
+    int64_t group_in() const { return groups == 0 ? in : in / groups; }
+
+    // Runs one of the three kernels with the scratch memory that it needs.
+    template <class Scratches, class GroupScratches, class Run, class GroupRun, class... Operands>
+    void run(Scratches floats, GroupScratches group_floats, Run plain, GroupRun grouped, const Operands&... operands) const {
+        py::gil_scoped_release unlocked;
         const Executor on = threads();
-        Scratch scratch(conv().scratch(s, on.threads));
-        conv().run(on, s, map_of(x), w.p, y.p, scratch.floats());
-    });
+        Scratch scratch(groups == 0 ? floats(*this, on.threads) : group_floats(*this, groups, on.threads));
+        if (groups == 0) plain(on, *this, operands..., scratch.floats());
+        else grouped(on, *this, groups, operands..., scratch.floats());
+    }
+    int64_t groups;
+};
+
+// y (N, Ho, Wo, Co) = x (N, H, W, Ci) * w (K, K, Ci / groups, Co).
+py::object forward(const View& x, const Dense& w, int64_t stride, int64_t padding, int64_t groups) {
+    const char* where = name(groups, "conv", "grouped_conv");
+    check_axes(where, x, w);
+    const Call s(where, {x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[3], w.shape[0], stride, padding}, groups);
+    check_shape(where, "the weight", w, {s.kernel, s.kernel, s.group_in(), s.out});
+    Result y(x, output_shape(s));
+    s.run(conv().scratch, grouped_conv().scratch, conv().run, grouped_conv().run, map_of(x), w.p, y.p);
     return y.array();
 }
 
-// dx (N, H, W, Ci) from g (N, Ho, Wo, Co) and w (K, K, Ci, Co).
-py::object input_gradient(const View& g, const Dense& w, int64_t stride, int64_t padding, int64_t height, int64_t width) {
-    constexpr const char* where = "conv_input_gradient";
+// dx (N, H, W, Ci) from g (N, Ho, Wo, Co) and w (K, K, Ci / groups, Co).
+py::object input_gradient(const View& g, const Dense& w, int64_t stride, int64_t padding, int64_t height, int64_t width,
+                          int64_t groups) {
+    const char* where = name(groups, "conv_input_gradient", "grouped_conv_input_gradient");
     check_axes(where, g, w);
-    const ConvSizes s{g.shape[0], height, width, w.shape[2], w.shape[3], w.shape[0], stride, padding};
-    check_shape(where, "the weight", w, {s.kernel, s.kernel, s.in, s.out});
-    check_sizes(where, s);
-    check_shape(where, "the gradient", g, output_shape(s));
-    Result dx(g, {s.images, height, width, s.in});
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(conv().input_gradient_scratch(s, on.threads));
-        conv().input_gradient(on, s, map_of(g), w.p, dx.p, scratch.floats());
-    });
-    return dx.array();
-}
-
-// dw (K, K, Ci, Co) from x (N, H, W, Ci) and g (N, Ho, Wo, Co).
-py::object weight_gradient(const View& x, const View& g, int64_t stride, int64_t padding, int64_t kernel) {
-    constexpr const char* where = "conv_weight_gradient";
-    check_axes(where, x, g);
-    const ConvSizes s{x.shape[0], x.shape[1], x.shape[2], x.shape[3], g.shape[3], kernel, stride, padding};
-    check_sizes(where, s);
-    check_shape(where, "the gradient", g, output_shape(s));
-    Result dw(x, {kernel, kernel, s.in, s.out});
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(conv().weight_gradient_scratch(s, on.threads));
-        conv().weight_gradient(on, s, map_of(x), map_of(g), dw.p, scratch.floats());
-    });
-    return dw.array();
-}
-
-void check_groups(const char* where, const ConvSizes& s, int64_t groups) {
-    check_sizes(where, s);
-    if (groups < 1 || s.in % groups || s.out % groups)
-        refuse_shape(where, "groups must divide " + std::to_string(s.in) + " and " + std::to_string(s.out) + " channels, got " +
-                                std::to_string(groups));
-}
-
-// The three above in groups of channels; w is (K, K, Ci / groups, Co).
-py::object grouped_forward(const View& x, const Dense& w, int64_t stride, int64_t padding, int64_t groups) {
-    constexpr const char* where = "grouped_conv";
-    check_axes(where, x, w);
-    const ConvSizes s{x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[3], w.shape[0], stride, padding};
-    check_groups(where, s, groups);
-    check_shape(where, "the weight", w, {s.kernel, s.kernel, s.in / groups, s.out});
-    Result y(x, output_shape(s));
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(grouped_conv().scratch(s, groups, on.threads));
-        grouped_conv().run(on, s, groups, map_of(x), w.p, y.p, scratch.floats());
-    });
-    return y.array();
-}
-
-py::object grouped_input_gradient(const View& g, const Dense& w, int64_t stride, int64_t padding, int64_t height, int64_t width,
-                                  int64_t groups) {
-    constexpr const char* where = "grouped_conv_input_gradient";
-    check_axes(where, g, w);
-    check_size(where, "the number of groups", groups, 1);
+    check_size(where, "the number of groups", groups, 0);
     check_size(where, "the number of input channels", w.shape[2], 0);
-    const ConvSizes s{g.shape[0], height, width, w.shape[2] * groups, w.shape[3], w.shape[0], stride, padding};
-    check_groups(where, s, groups);
+    const int64_t in = w.shape[2] * (groups == 0 ? 1 : groups);
+    const Call s(where, {g.shape[0], height, width, in, w.shape[3], w.shape[0], stride, padding}, groups);
     check_shape(where, "the weight", w, {s.kernel, s.kernel, w.shape[2], s.out});
     check_shape(where, "the gradient", g, output_shape(s));
     Result dx(g, {s.images, height, width, s.in});
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(grouped_conv().input_gradient_scratch(s, groups, on.threads));
-        grouped_conv().input_gradient(on, s, groups, map_of(g), w.p, dx.p, scratch.floats());
-    });
+    s.run(conv().input_gradient_scratch, grouped_conv().input_gradient_scratch, conv().input_gradient,
+          grouped_conv().input_gradient, map_of(g), w.p, dx.p);
     return dx.array();
 }
 
-py::object grouped_weight_gradient(const View& x, const View& g, int64_t stride, int64_t padding, int64_t kernel, int64_t groups) {
-    constexpr const char* where = "grouped_conv_weight_gradient";
+// dw (K, K, Ci / groups, Co) from x (N, H, W, Ci) and g (N, Ho, Wo, Co).
+py::object weight_gradient(const View& x, const View& g, int64_t stride, int64_t padding, int64_t kernel, int64_t groups) {
+    const char* where = name(groups, "conv_weight_gradient", "grouped_conv_weight_gradient");
     check_axes(where, x, g);
-    const ConvSizes s{x.shape[0], x.shape[1], x.shape[2], x.shape[3], g.shape[3], kernel, stride, padding};
-    check_groups(where, s, groups);
+    const Call s(where, {x.shape[0], x.shape[1], x.shape[2], x.shape[3], g.shape[3], kernel, stride, padding}, groups);
     check_shape(where, "the gradient", g, output_shape(s));
-    Result dw(x, {kernel, kernel, s.in / groups, s.out});
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(grouped_conv().weight_gradient_scratch(s, groups, on.threads));
-        grouped_conv().weight_gradient(on, s, groups, map_of(x), map_of(g), dw.p, scratch.floats());
-    });
+    Result dw(x, {kernel, kernel, s.group_in(), s.out});
+    s.run(conv().weight_gradient_scratch, grouped_conv().weight_gradient_scratch, conv().weight_gradient,
+          grouped_conv().weight_gradient, map_of(x), map_of(g), dw.p);
     return dw.array();
 }
 
 }  // namespace
 
 void bind_conv(py::module_& m) {
-    m.def("conv", conv_forward, py::arg("x"), py::arg("w"), py::arg("stride") = 1, py::arg("padding") = 1);
-    m.def("conv_input_gradient", input_gradient);
-    m.def("conv_weight_gradient", weight_gradient);
-    m.def("grouped_conv", grouped_forward);
-    m.def("grouped_conv_input_gradient", grouped_input_gradient);
-    m.def("grouped_conv_weight_gradient", grouped_weight_gradient);
+    const py::arg x("x"), w("w"), g("g"), stride("stride"), padding("padding");
+    const auto groups = py::arg("groups") = 0;
+    m.def("conv", forward, x, w, py::arg("stride") = 1, py::arg("padding") = 1, groups);
+    m.def("conv_input_gradient", input_gradient, g, w, stride, padding, py::arg("height"), py::arg("width"), groups);
+    m.def("conv_weight_gradient", weight_gradient, x, g, stride, padding, py::arg("kernel"), groups);
 }
 
 }  // namespace nd

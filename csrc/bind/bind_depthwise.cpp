@@ -22,13 +22,10 @@ DepthwiseShape shape_of(const char* where, const Sizes& image, int64_t kernel, i
     return s;
 }
 
-// A map with its channels side by side: copied only if they are not.
-struct Plane : Dense {
-    Plane(const char* where, const View& x, const Sizes& needed) : Dense(x, x.dims == 4 && x.stride[3] == 1) {
-        if (sizes() != needed) refuse_shape(where, "the map must be " + text(needed) + ", got " + text(sizes()));
-    }
-    Planes planes() const { return {p, stride[0], stride[1], stride[2]}; }
-};
+Planes planes(const char* where, const Columns& x, const Sizes& needed) {
+    if (x.sizes() != needed) refuse_shape(where, "the map must be " + text(needed) + ", got " + text(x.sizes()));
+    return x.as<Planes>();
+}
 
 Sizes outputs_of(const DepthwiseShape& s) { return {s.images, s.rows(), s.columns(), s.channels}; }
 
@@ -36,44 +33,40 @@ void check_weight(const char* where, const View& w, const DepthwiseShape& s) {
     if (!w.is({s.kernel, s.kernel, 1, s.channels})) misfit(where, "a weight (K, K, 1, " + std::to_string(s.channels) + ")", {&w});
 }
 
-py::object depthwise_of(const View& given, const Dense& w, int64_t stride, int64_t top, int64_t left, int64_t dilation) {
+py::object depthwise_of(const Columns& x, const Dense& w, int64_t stride, int64_t top, int64_t left, int64_t dilation) {
     const char* where = "depthwise";
-    const DepthwiseShape s = shape_of(where, given.sizes(), w.dims == 4 ? w.shape[0] : 0, stride, top, left, dilation);
+    const DepthwiseShape s = shape_of(where, x.sizes(), w.dims == 4 ? w.shape[0] : 0, stride, top, left, dilation);
     check_weight(where, w, s);
-    const Plane x(where, given, given.sizes());
     Result y(x, outputs_of(s));
-    unlocked(kAlways, [&] {
-        Scratch scratch(depthwise().scratch(s));
-        depthwise().run(threads(), s, x.planes(), w.p, y.p, scratch.floats());
+    unlocked(kAlways, depthwise().scratch(s), [&](float* scratch) {
+        depthwise().run(threads(), s, x.as<Planes>(), w.p, y.p, scratch);
     });
     return y.array();
 }
 
-py::object depthwise_input_gradient_of(const View& gradient, const Dense& w, int64_t height, int64_t width, int64_t stride,
+py::object depthwise_input_gradient_of(const Columns& g, const Dense& w, int64_t height, int64_t width, int64_t stride,
                                        int64_t top, int64_t left, int64_t dilation) {
     const char* where = "depthwise_input_gradient";
-    if (gradient.dims != 4 || w.dims != 4) misfit(where, "two operands of four axes", {&gradient, &w});
-    const Sizes image{gradient.shape[0], height, width, w.shape[3]};
+    if (g.dims != 4 || w.dims != 4) misfit(where, "two operands of four axes", {&g, &w});
+    const Sizes image{g.shape[0], height, width, w.shape[3]};
     const DepthwiseShape s = shape_of(where, image, w.shape[0], stride, top, left, dilation);
     check_weight(where, w, s);
-    const Plane g(where, gradient, outputs_of(s));
+    const Planes from = planes(where, g, outputs_of(s));
     Result dx(g, image);
-    unlocked(kAlways, [&] {
-        Scratch scratch(depthwise().scratch(s));
-        depthwise().input_gradient(threads(), s, g.planes(), w.p, dx.p, scratch.floats());
+    unlocked(kAlways, depthwise().scratch(s), [&](float* scratch) {
+        depthwise().input_gradient(threads(), s, from, w.p, dx.p, scratch);
     });
     return dx.array();
 }
 
-py::object depthwise_weight_gradient_of(const View& given, const View& gradient, int64_t kernel, int64_t stride, int64_t top,
+py::object depthwise_weight_gradient_of(const Columns& x, const Columns& g, int64_t kernel, int64_t stride, int64_t top,
                                         int64_t left, int64_t dilation) {
     const char* where = "depthwise_weight_gradient";
-    const DepthwiseShape s = shape_of(where, given.sizes(), kernel, stride, top, left, dilation);
-    const Plane x(where, given, given.sizes()), g(where, gradient, outputs_of(s));
+    const DepthwiseShape s = shape_of(where, x.sizes(), kernel, stride, top, left, dilation);
+    const Planes gradient = planes(where, g, outputs_of(s));
     Result dw(x, {kernel, kernel, 1, s.channels});
-    unlocked(kAlways, [&] {
-        Scratch scratch(depthwise().weight_gradient_scratch(s));
-        depthwise().weight_gradient(threads(), s, x.planes(), g.planes(), dw.p, scratch.floats());
+    unlocked(kAlways, depthwise().weight_gradient_scratch(s), [&](float* scratch) {
+        depthwise().weight_gradient(threads(), s, x.as<Planes>(), gradient, dw.p, scratch);
     });
     return dw.array();
 }

@@ -1,5 +1,4 @@
 #include "fused.h"
-#include "gather.h"
 #include "view.h"
 
 namespace nd {

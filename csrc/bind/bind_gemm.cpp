@@ -73,10 +73,9 @@ void multiply(const View& a, const View& b, const Sizes& shape, float* c) {
     const auto a_offset = offsets(a, batch, p.batch), b_offset = offsets(b, batch, p.batch);
     p.a_offset = a_offset.data();
     p.b_offset = b_offset.data();
-    unlocked(kAlways, [&] {
-        const Executor on = threads();
-        Scratch scratch(gemm().scratch(p.m, p.n, p.k, on.threads));
-        gemm().run(on, p, c, scratch.floats());
+    const Executor on = threads();
+    unlocked(kAlways, gemm().scratch(p.m, p.n, p.k, on.threads), [&](float* scratch) {
+        gemm().run(on, p, c, scratch);
     });
 }
 
@@ -91,7 +90,7 @@ py::object matmul(const View& a, const View& b) {
 View matrix_of(Array& a, int64_t rows, int64_t columns) {
     View x{};
     x.size = count_of("matmul", {rows, columns});
-    x.p = checked("matmul", a, x.size);
+    x.p = checked("matmul", a, {rows, columns}, {columns, 1}, 0);
     x.dims = 2;
     x.shape[0] = rows, x.shape[1] = columns;
     x.stride[0] = columns, x.stride[1] = 1;

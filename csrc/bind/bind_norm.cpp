@@ -1,5 +1,4 @@
 #include "fused.h"
-#include "group_norm.h"
 #include "view.h"
 
 namespace nd {
@@ -23,9 +22,8 @@ py::object batch_norm(const View& given, const Dense& weight, const Dense& bias,
     const Dense x(given, channels_last(given));
     const int64_t cols = x.last(), rows = x.size / cols;
     Result y(x), mean(x, {cols}), var(x, {cols});
-    unlocked(x.size, [&] {
-        Scratch scratch(norm_kernels().scratch(rows, cols));
-        norm_kernels().batch_norm(threads(), rows, cols, x.p, weight.p, bias.p, eps, y.p, mean.p, var.p, scratch.floats());
+    unlocked(x.size, norm_kernels().scratch(rows, cols), [&](float* scratch) {
+        norm_kernels().batch_norm(threads(), rows, cols, x.p, weight.p, bias.p, eps, y.p, mean.p, var.p, scratch);
     });
     return py::make_tuple(y.array(), mean.array(), var.array());
 }
@@ -36,10 +34,8 @@ py::object batch_norm_inference(const View& given, const Dense& weight, const De
     const Dense x(given, channels_last(given));
     const int64_t cols = x.last(), rows = x.size / cols;
     Result y(x);
-    unlocked(x.size, [&] {
-        Scratch scratch(norm_kernels().scratch(rows, cols));
-        norm_kernels().batch_norm_inference(threads(), rows, cols, x.p, weight.p, bias.p, mean.p, var.p, eps, y.p,
-                                            scratch.floats());
+    unlocked(x.size, norm_kernels().scratch(rows, cols), [&](float* scratch) {
+        norm_kernels().batch_norm_inference(threads(), rows, cols, x.p, weight.p, bias.p, mean.p, var.p, eps, y.p, scratch);
     });
     return y.array();
 }
@@ -57,10 +53,9 @@ py::object batch_norm_gradient(const View& gradient, const View& given, const De
     const Dense g(gradient, keep), x(given, keep);
     const int64_t cols = x.last(), rows = x.size / cols;
     Result dx(x), dweight(x, {cols}), dbias(x, {cols});
-    unlocked(x.size, [&] {
-        Scratch scratch(norm_kernels().scratch(rows, cols));
+    unlocked(x.size, norm_kernels().scratch(rows, cols), [&](float* scratch) {
         norm_kernels().batch_norm_gradient(threads(), rows, cols, g.p, x.p, weight.p, mean.p, var.p, eps, dx.p, dweight.p,
-                                           dbias.p, scratch.floats());
+                                           dbias.p, scratch);
     });
     return py::make_tuple(dx.array(), dweight.array(), dbias.array());
 }
@@ -87,10 +82,9 @@ py::object layer_norm_gradient(const Dense& g, const Dense& x, const Dense& weig
     const int64_t cols = x.last(), rows = x.size / cols;
     if (mean.size != rows || rstd.size != rows) misfit("layer_norm_gradient", "a mean and a rstd of each row", {&x, &mean, &rstd});
     Result dx(x), dweight(x, {cols}), dbias(x, {cols});
-    unlocked(x.size, [&] {
-        Scratch scratch(norm_kernels().scratch(rows, cols));
+    unlocked(x.size, norm_kernels().scratch(rows, cols), [&](float* scratch) {
         norm_kernels().layer_norm_gradient(threads(), rows, cols, g.p, x.p, weight.p, mean.p, rstd.p, dx.p, dweight.p, dbias.p,
-                                           scratch.floats());
+                                           scratch);
     });
     return py::make_tuple(dx.array(), dweight.array(), dbias.array());
 }
@@ -99,9 +93,8 @@ py::object group_norm(const Dense& x, const Dense& weight, const Dense& bias, in
     check_channels("group_norm", {&x, &weight, &bias}, 2, groups);
     const GroupShape s{x.shape[0], x.size / x.shape[0] / x.last(), x.last(), groups};
     Result y(x), mean(x, {s.images, groups}), rstd(x, {s.images, groups});
-    unlocked(x.size, [&] {
-        Scratch scratch(group_norm_kernels().scratch(s));
-        group_norm_kernels().group_norm(threads(), s, x.p, weight.p, bias.p, eps, y.p, mean.p, rstd.p, scratch.floats());
+    unlocked(x.size, group_norm_kernels().scratch(s), [&](float* scratch) {
+        group_norm_kernels().group_norm(threads(), s, x.p, weight.p, bias.p, eps, y.p, mean.p, rstd.p, scratch);
     });
     return py::make_tuple(y.array(), mean.array(), rstd.array());
 }
@@ -114,10 +107,9 @@ py::object group_norm_gradient(const Dense& g, const Dense& x, const Dense& weig
     const GroupShape s{x.shape[0], x.size / x.shape[0] / x.last(), x.last(), groups};
     if (!mean.is({s.images, groups}) || !rstd.is({s.images, groups})) misfit(where, "mean and rstd (N, groups)", {&x, &mean, &rstd});
     Result dx(x), dweight(weight), dbias(weight);
-    unlocked(x.size, [&] {
-        Scratch scratch(group_norm_kernels().scratch(s));
+    unlocked(x.size, group_norm_kernels().scratch(s), [&](float* scratch) {
         group_norm_kernels().group_norm_gradient(threads(), s, g.p, x.p, weight.p, mean.p, rstd.p, dx.p, dweight.p, dbias.p,
-                                                 scratch.floats());
+                                                 scratch);
     });
     return py::make_tuple(dx.array(), dweight.array(), dbias.array());
 }
@@ -137,10 +129,8 @@ py::object rms_norm_gradient(const Dense& g, const Dense& x, const Dense& weight
     const int64_t cols = x.last(), rows = x.size / cols;
     if (rstd.size != rows) misfit("rms_norm_gradient", "a rstd of each row", {&x, &rstd});
     Result dx(x), dweight(x, {cols});
-    unlocked(x.size, [&] {
-        Scratch scratch(group_norm_kernels().rms_scratch(rows, cols));
-        group_norm_kernels().rms_norm_gradient(threads(), rows, cols, g.p, x.p, weight.p, rstd.p, dx.p, dweight.p,
-                                               scratch.floats());
+    unlocked(x.size, group_norm_kernels().rms_scratch(rows, cols), [&](float* scratch) {
+        group_norm_kernels().rms_norm_gradient(threads(), rows, cols, g.p, x.p, weight.p, rstd.p, dx.p, dweight.p, scratch);
     });
     return py::make_tuple(dx.array(), dweight.array());
 }

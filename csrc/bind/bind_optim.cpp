@@ -46,6 +46,12 @@ struct Step {
                                 "written, got " + text(x.sizes()) + ", strides " + text(Sizes(x.stride, x.stride + x.dims)));
     }
 
+    template <class Work>
+    py::list run(const Work& work) const {
+        unlocked(size, [&] { std::for_each(parts.begin(), parts.end(), work); });
+        return outs;
+    }
+
     std::vector<Part> parts;
     py::list outs;
     int64_t size = 0;
@@ -54,24 +60,20 @@ struct Step {
 py::list sgd_step(const Read& params, const Read& grads, const Written& velocities, double lr, double momentum,
                   double weight_decay) {
     const Step step("sgd_step", params, grads, velocities);
-    unlocked(step.size, [&] {
-        for (const Part& p : step.parts)
-            optim_kernels().sgd_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
-                                     float(1 - momentum), float(weight_decay));
+    return step.run([&](const Part& p) {
+        optim_kernels().sgd_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
+                                 float(1 - momentum), float(weight_decay));
     });
-    return step.outs;
 }
 
 py::list momentum_step(const Read& params, const Read& grads, const Written& velocities, double lr, double momentum,
                        double weight_decay, bool nesterov) {
     if (velocities.size() != params.size()) refuse("momentum_step", "needs the velocity of every parameter");
     const Step step("momentum_step", params, grads, velocities);
-    unlocked(step.size, [&] {
-        for (const Part& p : step.parts)
-            optim_kernels().momentum_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
-                                          float(weight_decay), nesterov);
+    return step.run([&](const Part& p) {
+        optim_kernels().momentum_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
+                                      float(weight_decay), nesterov);
     });
-    return step.outs;
 }
 
 py::list adam_step(const Read& params, const Read& grads, const Written& m, const Written& v, int64_t t, double lr, double beta1,
@@ -85,11 +87,9 @@ py::list adam_step(const Read& params, const Read& grads, const Written& m, cons
                             decoupled ? float(1 - lr * weight_decay) : 1.0f,
                             float(lr / (1 - std::pow(beta1, double(t)))),
                             float(1 / (1 - std::pow(beta2, double(t))))};
-    unlocked(step.size, [&] {
-        for (const Part& p : step.parts)
-            optim_kernels().adam_step(threads(), p.count, p.param, p.out, p.grad, p.first, p.second, settings);
+    return step.run([&](const Part& p) {
+        optim_kernels().adam_step(threads(), p.count, p.param, p.out, p.grad, p.first, p.second, settings);
     });
-    return step.outs;
 }
 
 // The sum of the squares of all elements of all arrays.

@@ -36,42 +36,41 @@ struct Axis {
     Bands reads;
 };
 
-// A map (N, height, width, C), copied only if its channels do not lie side by side.
-struct Image : Dense {
-    Image(const char* where, const View& x, int64_t height, int64_t width) : Dense(x, x.dims == 4 && x.stride[3] == 1) {
-        if (dims != 4 || shape[1] != height || shape[2] != width)
-            misfit(where, "a map (N, " + std::to_string(height) + ", " + std::to_string(width) + ", C)", {&x});
-    }
-    Pixels pixels() const { return {p, stride[0], stride[1], stride[2]}; }
-};
+Pixels pixels(const char* where, const Columns& x, int64_t height, int64_t width) {
+    if (x.dims != 4 || x.shape[1] != height || x.shape[2] != width)
+        misfit(where, "a map (N, " + std::to_string(height) + ", " + std::to_string(width) + ", C)", {&x});
+    return x.as<Pixels>();
+}
 
-py::object resample_of(const View& given, const py::object& rows, const py::object& columns) {
+py::object resample_of(const Columns& x, const py::object& rows, const py::object& columns) {
     const Axis v("resample", rows, false), h("resample", columns, false);
-    const Image x("resample", given, v.reads.size, h.reads.size);
+    const Pixels from = pixels("resample", x, v.reads.size, h.reads.size);
     Result y(x, {x.shape[0], v.reads.outputs, h.reads.outputs, x.last()});
-    unlocked(kAlways, [&] { pooling().resample(threads(), x.shape[0], x.last(), v.reads, h.reads, x.pixels(), y.p); });
+    unlocked(kAlways, [&] { pooling().resample(threads(), x.shape[0], x.last(), v.reads, h.reads, from, y.p); });
     return y.array();
 }
 
-py::object max_pool_of(const View& given, const View& other, const py::object& rows, const py::object& columns) {
+py::object max_pool_of(const Columns& x, const Columns& u, const py::object& rows, const py::object& columns) {
     const Axis v("max_pool", rows, true), h("max_pool", columns, true);
-    const Image x("max_pool", given, v.reads.size, h.reads.size), u("max_pool", other, v.reads.size, h.reads.size);
+    const Pixels from = pixels("max_pool", x, v.reads.size, h.reads.size);
+    const Pixels other = pixels("max_pool", u, v.reads.size, h.reads.size);
     if (!x.same_shape(u)) misfit("max_pool", "maps of one shape", {&x, &u});
     Result y(x, {x.shape[0], v.reads.outputs, h.reads.outputs, x.last()});
     unlocked(kAlways, [&] {
-        pooling().max_pool(threads(), x.shape[0], x.last(), v.reads, h.reads, x.pixels(), u.pixels(), y.p);
+        pooling().max_pool(threads(), x.shape[0], x.last(), v.reads, h.reads, from, other, y.p);
     });
     return y.array();
 }
 
-py::object max_pool_gradient_of(const View& gradient, const View& given, const py::object& rows, const py::object& columns) {
+py::object max_pool_gradient_of(const Columns& g, const Columns& x, const py::object& rows, const py::object& columns) {
     const char* where = "max_pool_gradient";
     const Axis v(where, rows, true), h(where, columns, true);
-    const Image g(where, gradient, v.reads.outputs, h.reads.outputs), x(where, given, v.reads.size, h.reads.size);
+    const Pixels gradient = pixels(where, g, v.reads.outputs, h.reads.outputs);
+    const Pixels from = pixels(where, x, v.reads.size, h.reads.size);
     if (g.shape[0] != x.shape[0] || g.last() != x.last()) misfit(where, "g and x that agree in images and channels", {&g, &x});
     Result dx(x, x.sizes());
     unlocked(kAlways, [&] {
-        pooling().max_pool_gradient(threads(), x.shape[0], x.last(), v.reads, h.reads, g.pixels(), x.pixels(), dx.p);
+        pooling().max_pool_gradient(threads(), x.shape[0], x.last(), v.reads, h.reads, gradient, from, dx.p);
     });
     return dx.array();
 }

@@ -40,10 +40,9 @@ py::object lstm(const Dense& gates, const Dense& h0, const Dense& c0, const Dens
     s.check_states({&c0, &h0});
     Result out(gates, s.each(1)), cells(gates, s.each(1)), act(gates);
     if (h0.size > 0)
-        unlocked(kAlways, [&] {
-            Scratch scratch(sequence_kernels().lstm_scratch(s.hidden));
+        unlocked(kAlways, sequence_kernels().lstm_scratch(s.hidden), [&](float* scratch) {
             sequence_kernels().lstm(threads(), s.steps, s.batch, s.hidden, gates.p, h0.p, c0.p, w_hh.p, out.p, cells.p, act.p,
-                                    scratch.floats());
+                                    scratch);
         });
     return py::make_tuple(out.array(), cells.array(), act.array());
 }
@@ -56,12 +55,10 @@ py::object lstm_gradient(const Dense& d_out, const Dense& d_c_last, const Dense&
     s.check_states({&d_c_last, &h0, &c0});
     const LstmGradientInputs in{d_out.p, d_c_last.p, out.p, cells.p, act.p, h0.p, c0.p, w_hh.p};
     Result d_gates(act), dh0(h0), dc0(c0), dw_hh(w_hh);
+    const Executor on = threads();
     if (s.hidden > 0)
-        unlocked(kAlways, [&] {
-            const Executor on = threads();
-            Scratch scratch(sequence_kernels().lstm_gradient_scratch(s.steps, s.batch, s.hidden, on.threads));
-            sequence_kernels().lstm_gradient(on, s.steps, s.batch, s.hidden, in, d_gates.p, dh0.p, dc0.p, dw_hh.p,
-                                             scratch.floats());
+        unlocked(kAlways, sequence_kernels().lstm_gradient_scratch(s.steps, s.batch, s.hidden, on.threads), [&](float* scratch) {
+            sequence_kernels().lstm_gradient(on, s.steps, s.batch, s.hidden, in, d_gates.p, dh0.p, dc0.p, dw_hh.p, scratch);
         });
     return py::make_tuple(d_gates.array(), dh0.array(), dc0.array(), dw_hh.array());
 }
@@ -72,10 +69,9 @@ py::object gru(const Dense& gates, const Dense& h0, const Dense& w_hh, const Den
     if (!bias_hh.is({s.wide(3)})) misfit("gru", "bias_hh (3H,)", {&gates, &bias_hh});
     Result out(gates, s.each(1)), act(gates, s.each(4));
     if (h0.size > 0)
-        unlocked(kAlways, [&] {
-            Scratch scratch(sequence_kernels().gru_scratch(s.hidden));
+        unlocked(kAlways, sequence_kernels().gru_scratch(s.hidden), [&](float* scratch) {
             sequence_kernels().gru(threads(), s.steps, s.batch, s.hidden, gates.p, h0.p, w_hh.p, bias_hh.p, out.p, act.p,
-                                   scratch.floats());
+                                   scratch);
         });
     return py::make_tuple(out.array(), act.array());
 }
@@ -86,12 +82,10 @@ py::object gru_gradient(const Dense& d_out, const Dense& out, const Dense& act, 
     s.check(4, {&act});
     const GruGradientInputs in{d_out.p, out.p, act.p, h0.p, w_hh.p};
     Result d_gates(out, s.each(3)), dh0(h0), dw_hh(w_hh), dbias(out, {s.wide(3)});
+    const Executor on = threads();
     if (s.hidden > 0)
-        unlocked(kAlways, [&] {
-            const Executor on = threads();
-            Scratch scratch(sequence_kernels().gru_gradient_scratch(s.steps, s.batch, s.hidden, on.threads));
-            sequence_kernels().gru_gradient(on, s.steps, s.batch, s.hidden, in, d_gates.p, dh0.p, dw_hh.p, dbias.p,
-                                            scratch.floats());
+        unlocked(kAlways, sequence_kernels().gru_gradient_scratch(s.steps, s.batch, s.hidden, on.threads), [&](float* scratch) {
+            sequence_kernels().gru_gradient(on, s.steps, s.batch, s.hidden, in, d_gates.p, dh0.p, dw_hh.p, dbias.p, scratch);
         });
     return py::make_tuple(d_gates.array(), dh0.array(), dw_hh.array(), dbias.array());
 }
@@ -101,9 +95,8 @@ py::object rnn(const Dense& gates, const Dense& h0, const Dense& w_hh, bool relu
     s.check(1, {&gates});
     Result out(gates);
     if (h0.size > 0)
-        unlocked(kAlways, [&] {
-            Scratch scratch(sequence_kernels().rnn_scratch(s.hidden));
-            sequence_kernels().rnn(threads(), s.steps, s.batch, s.hidden, relu, gates.p, h0.p, w_hh.p, out.p, scratch.floats());
+        unlocked(kAlways, sequence_kernels().rnn_scratch(s.hidden), [&](float* scratch) {
+            sequence_kernels().rnn(threads(), s.steps, s.batch, s.hidden, relu, gates.p, h0.p, w_hh.p, out.p, scratch);
         });
     return out.array();
 }
@@ -112,12 +105,11 @@ py::object rnn_gradient(const Dense& d_out, const Dense& out, const Dense& h0, c
     const Sequence s("rnn_gradient", 1, out, h0, w_hh);
     s.check(1, {&d_out, &out});
     Result d_gates(out), dh0(h0), dw_hh(w_hh);
+    const Executor on = threads();
     if (s.hidden > 0)
-        unlocked(kAlways, [&] {
-            const Executor on = threads();
-            Scratch scratch(sequence_kernels().rnn_gradient_scratch(s.steps, s.batch, s.hidden, on.threads));
+        unlocked(kAlways, sequence_kernels().rnn_gradient_scratch(s.steps, s.batch, s.hidden, on.threads), [&](float* scratch) {
             sequence_kernels().rnn_gradient(on, s.steps, s.batch, s.hidden, relu, d_out.p, out.p, h0.p, w_hh.p, d_gates.p,
-                                            dh0.p, dw_hh.p, scratch.floats());
+                                            dh0.p, dw_hh.p, scratch);
         });
     return py::make_tuple(d_gates.array(), dh0.array(), dw_hh.array());
 }

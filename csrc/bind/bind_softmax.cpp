@@ -72,9 +72,8 @@ py::object cross_entropy(const Dense& logits, const Ids& labels, float smoothing
                          const std::string& reduction) {
     const Rows in(logits, labels, smoothing, ignored, reduction);
     Result loss(logits, {in.each ? in.rows : 1});
-    unlocked(logits.size, [&] {
-        Scratch scratch(in.each ? 0 : in.rows);
-        float* losses = in.each ? loss.p : scratch.floats();
+    unlocked(logits.size, in.each ? 0 : in.rows, [&](float* scratch) {
+        float* losses = in.each ? loss.p : scratch;
         softmax_kernels().cross_entropy(threads(), in.rows, in.cols, logits.p, in.labels, losses);
         if (!in.each) *loss.p = softmax_kernels().total_loss(in.rows, losses, in.divisor);
     });

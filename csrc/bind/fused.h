@@ -34,6 +34,19 @@ struct NormTable {
                                 float* dbias, float* scratch);
 };
 
+struct GroupNormTable {
+    int64_t (*scratch)(const GroupShape&);
+    void (*group_norm)(const Executor&, const GroupShape&, const float* x, const float* weight, const float* bias, float eps,
+                       float* y, float* mean, float* rstd, float* scratch);
+    void (*group_norm_gradient)(const Executor&, const GroupShape&, const float* g, const float* x, const float* weight,
+                                const float* mean, const float* rstd, float* dx, float* dweight, float* dbias, float* scratch);
+    void (*rms_norm)(const Executor&, int64_t rows, int64_t cols, const float* x, const float* weight, float eps, float* y,
+                     float* rstd);
+    int64_t (*rms_scratch)(int64_t rows, int64_t cols);
+    void (*rms_norm_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* x, const float* weight,
+                              const float* rstd, float* dx, float* dweight, float* scratch);
+};
+
 struct SequenceTable {
     int64_t (*lstm_scratch)(int64_t hidden);
     void (*lstm)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, const float* gates, const float* h0,
@@ -66,6 +79,13 @@ struct SequenceTable {
                                const float* g, float* dweight);
 };
 
+struct GatherTable {
+    using Kernel = void (*)(const Executor&, int64_t outer, int64_t n, int64_t count, int64_t inner, const float* from,
+                            const float* ids, float* to);
+    int64_t (*first_bad_place)(int64_t count, const float* ids, int64_t n);
+    Kernel take, take_gradient, gather, gather_gradient;
+};
+
 struct OptimTable {
     void (*sgd_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* velocity,
                      float lr, float keep, float take, float decay);
@@ -80,5 +100,7 @@ struct OptimTable {
 }  // namespace nd
 ND_FAMILY(SoftmaxTable, softmax_kernels)
 ND_FAMILY(NormTable, norm_kernels)
+ND_FAMILY(GroupNormTable, group_norm_kernels)
 ND_FAMILY(SequenceTable, sequence_kernels)
+ND_FAMILY(GatherTable, gather_kernels)
 ND_FAMILY(OptimTable, optim_kernels)

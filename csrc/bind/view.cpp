@@ -26,7 +26,7 @@ PyObject*& slot(py::handle array, Py_ssize_t offset) {
 int read_sizes(PyObject* given, int64_t* to) {
     if (given == nullptr || !PyTuple_Check(given)) return -1;
     const Py_ssize_t count = PyTuple_GET_SIZE(given);
-    if (count > kMaxAxes) refuse_shape("view", "at most " + std::to_string(kMaxAxes) + " axes, got " + std::to_string(count));
+    check_axes("view", static_cast<std::size_t>(count));
     for (Py_ssize_t i = 0; i < count; ++i) {
         to[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(given, i));
         if (to[i] == -1 && PyErr_Occurred()) throw py::error_already_set();
@@ -49,33 +49,6 @@ bool is_dense(const View& x) {
     return true;
 }
 
-void check_bounds(const View& x, int64_t offset) {
-    if (x.size == 0) return;
-    int64_t low = offset, high = offset;
-    for (int axis = 0; axis < x.dims; ++axis) {
-        int64_t reach = 0;
-        int64_t& end = x.stride[axis] < 0 ? low : high;
-        if (__builtin_mul_overflow(x.shape[axis] - 1, x.stride[axis], &reach) || __builtin_add_overflow(end, reach, &end))
-            refuse_shape("view", "strides reach beyond what memory can hold");
-    }
-    if (low < 0 || high >= x.memory->size)
-        refuse_shape("view", "it reaches elements " + std::to_string(low) + ".." + std::to_string(high) + " of an array of " +
-                                 std::to_string(x.memory->size));
-}
-
-// As count_of: sizes that overflow are refused even beside one of 0.
-int64_t product(const View& x) {
-    int64_t count = 1;
-    bool empty = false;
-    for (int axis = 0; axis < x.dims; ++axis) {
-        const int64_t size = x.shape[axis];
-        if (size < 0) refuse_shape("view", "sizes must not be negative, got " + std::to_string(size));
-        empty = empty || size == 0;
-        if (size != 0 && __builtin_mul_overflow(count, size, &count)) refuse_shape("view", "the product of the sizes overflows");
-    }
-    return empty ? 0 : count;
-}
-
 py::object tuple_of(const int64_t* values, int count) {
     py::object made = py::reinterpret_steal<py::object>(PyTuple_New(count));
     if (!made) throw py::error_already_set();
@@ -83,7 +56,7 @@ py::object tuple_of(const int64_t* values, int count) {
     return made;
 }
 
-py::object shared(PyObject* object) { return py::reinterpret_borrow<py::object>(object); }
+py::object borrowed(PyObject* object) { return py::reinterpret_borrow<py::object>(object); }
 
 void translate(std::exception_ptr thrown) {
     try {
@@ -118,11 +91,6 @@ bool View::row_major() const {
     return true;
 }
 
-void View::set_layout() {
-    size = product(*this);
-    dense = is_dense(*this);
-}
-
 Dense::Dense(const View& x, bool keep) : View(x) {
     if (keep || size == 0 || row_major()) return;
     copy = std::make_unique<Array>(size);
@@ -139,24 +107,17 @@ bool read(py::handle source, View& view) {
     py::detail::make_caster<Array> memory;
     if (slot(source, handle_slot) == nullptr || !memory.load(slot(source, handle_slot), false)) return false;
     view.source = source;
-    view.owner = shared(slot(source, handle_slot));
+    view.owner = borrowed(slot(source, handle_slot));
     view.memory = static_cast<Array*>(memory);
     view.dims = read_sizes(slot(source, shape_slot), view.shape);
     if (view.dims < 0 || read_sizes(slot(source, strides_slot), view.stride) != view.dims) return false;
     const int64_t offset = slot(source, offset_slot) ? PyLong_AsLongLong(slot(source, offset_slot)) : 0;
     if (offset == -1 && PyErr_Occurred()) throw py::error_already_set();
-    view.set_layout();
-    check_bounds(view, offset);
-    view.p = view.memory->ptr + (view.size == 0 ? 0 : offset);
+    view.size = count_of("view", view.shape, static_cast<std::size_t>(view.dims));
+    view.dense = is_dense(view);
+    view.p = checked("view", *view.memory, view.shape, view.stride, static_cast<std::size_t>(view.dims), offset);
     view.whole = view.dense && offset == 0 && view.size == view.memory->size;
     view.copied = false;
-    return true;
-}
-
-bool read(py::handle source, Dense& view) {
-    View given;
-    if (!read(source, given)) return false;
-    view = Dense(given);
     return true;
 }
 
@@ -181,10 +142,6 @@ void register_ndarray(const py::object& type, const py::object& shapes, const py
     py::register_local_exception_translator(translate);
 }
 
-void refuse_shape(const char* where, const std::string& what) {
-    throw ShapeError("[" + std::string(where) + "] " + what);
-}
-
 void misfit(const char* where, const std::string& needs, Views got) {
     std::string shapes;
     for (const View* each : got) shapes += (shapes.empty() ? "" : ", ") + text(each->sizes());
@@ -207,10 +164,11 @@ Axes axes_of(const char* where, const View& x, const py::object& named) {
     }
     py::detail::make_caster<int64_t> one;
     py::detail::make_caster<Sizes> several;
-    const bool single = one.load(named, true);
+    const bool single = PyIndex_Check(named.ptr()) && one.load(named, true);
     if (!single && !several.load(named, true))
         throw py::type_error("[" + std::string(where) + "] axes must be None, an integer or a sequence of them");
-    const Sizes given = single ? Sizes{static_cast<int64_t>(one)} : static_cast<Sizes&>(several);
+    Sizes& given = several;
+    if (single) given.push_back(static_cast<int64_t>(one));
     for (const int64_t axis : given) {
         const bool inside = -x.dims <= axis && axis < x.dims;
         const auto at = static_cast<std::size_t>(inside && axis < 0 ? axis + x.dims : axis);
@@ -231,13 +189,13 @@ Result::Result(const View& like) {
         rows = rows && (like.shape[axis] == 1 || stride[axis] == step);
         step *= std::max<int64_t>(like.shape[axis], 1);
     }
-    make(like, like.size, shared(slot(like.source, shape_slot)),
-         keep && !like.copied ? shared(slot(like.source, strides_slot)) : tuple_of(stride, like.dims), rows);
+    make(like, like.size, borrowed(slot(like.source, shape_slot)),
+         keep && !like.copied ? borrowed(slot(like.source, strides_slot)) : tuple_of(stride, like.dims), rows);
 }
 
 Result::Result(const View& like, const Sizes& shape, const Sizes& strides) {
     const int dims = static_cast<int>(shape.size());
-    if (dims > kMaxAxes) refuse_shape("view", "at most " + std::to_string(kMaxAxes) + " axes, got " + std::to_string(dims));
+    check_axes("view", shape.size());
     const int64_t size = count_of("view", shape);
     int64_t step = 1;
     for (int axis = dims; axis-- > 0; step *= std::max<int64_t>(shape[axis], 1)) stride[axis] = strides.empty() ? step : strides[axis];
@@ -252,8 +210,8 @@ void Result::make(const View& like, int64_t size, py::object shape, py::object s
     slot(array_, shape_slot) = shape.release().ptr();
     slot(array_, strides_slot) = strides.release().ptr();
     slot(array_, offset_slot) = PyLong_FromLong(0);
-    slot(array_, device_slot) = shared(slot(like.source, device_slot)).release().ptr();
-    slot(array_, compact_slot) = shared(rows ? Py_True : Py_None).release().ptr();
+    slot(array_, device_slot) = borrowed(slot(like.source, device_slot)).release().ptr();
+    slot(array_, compact_slot) = borrowed(rows ? Py_True : Py_None).release().ptr();
     slot(array_, handle_slot) = memory.release().ptr();
 }
 

@@ -25,7 +25,6 @@ struct View {
     bool same_shape(const View& other) const;
     bool same_layout(const View& other) const;
     bool row_major() const;  // without gaps; axes of size 1 say nothing
-    void set_layout();       // size and dense, from shape and stride
 };
 
 // The same in row-major order, unless it is to be kept as it is: a copy where memory has another one.
@@ -35,29 +34,39 @@ struct Dense : View {
     std::unique_ptr<Array> copy;
 };
 
+// The same for kernels that read rows where they are, if the last axis of each is contiguous; four axes, as (p, strides).
+struct Columns : Dense {
+    Columns() = default;
+    explicit Columns(const View& x) : Dense(x, x.dims > 0 && x.stride[x.dims - 1] == 1) {}
+    template <class Map>
+    Map as() const { return {p, stride[0], stride[1], stride[2]}; }
+};
+
 // Ids, labels and indices: of any dtype, read as floats.
 struct Ids : Dense {};
 
 // Read an NDArray; false for anything that is none of compiled memory. Throw ShapeError for a view that reaches outside its
 // memory or has too many axes.
 bool read(py::handle source, View& view);
-bool read(py::handle source, Dense& view);
+template <class Layout>
+bool read(py::handle source, Layout& view) {
+    View given;
+    if (!read(source, given)) return false;
+    view = Layout(given);
+    return true;
+}
 bool read(py::handle source, Ids& view);
 
-// The Python class of these arrays and what it calls the errors below; Python registers them once.
+// The Python class of these arrays and what it calls ShapeError and the error below; Python registers them once.
 void register_ndarray(const py::object& type, const py::object& shape_error, const py::object& index_error);
 
-struct ShapeError : std::invalid_argument {
-    using std::invalid_argument::invalid_argument;
-};
 struct IndexRangeError : std::out_of_range {
     using std::out_of_range::out_of_range;
 };
 
 using Views = std::initializer_list<const View*>;
 
-// Throws ShapeError: "[where] what", or "[where] needs such and such, got (2, 3), (4,)".
-[[noreturn]] void refuse_shape(const char* where, const std::string& what);
+// Throws ShapeError: "[where] needs such and such, got (2, 3), (4,)".
 [[noreturn]] void misfit(const char* where, const std::string& needs, Views got);
 
 // Throws IndexRangeError about the number at `bad`, unless that is negative: it is no whole number in low..limit-1.
@@ -94,6 +103,15 @@ void unlocked(int64_t floats, const Work& work) {
     work();
 }
 
+// The same with scratch memory.
+template <class Work>
+void unlocked(int64_t floats, int64_t scratch, const Work& work) {
+    unlocked(floats, [&] {
+        Scratch memory(scratch);
+        work(memory.floats());
+    });
+}
+
 }  // namespace nd
 
 #define ND_CASTER(Type)                                                         \
@@ -104,5 +122,6 @@ void unlocked(int64_t floats, const Work& work) {
     };
 ND_CASTER(View)
 ND_CASTER(Dense)
+ND_CASTER(Columns)
 ND_CASTER(Ids)
 #undef ND_CASTER

@@ -149,7 +149,7 @@ def samples(module, numpy):
         return call
 
     package = nd.kernels(nd.array([1.0], device=nd.cpu()))
-    names = [name for name, function in originals.items() if name in package.TABLES or getattr(package, name, 0) is function]
+    names = [name for name in originals if name in package.TABLES or getattr(package, name, 0) is originals[name]]
     passed_on = {name: getattr(package, name) for name in names}
     for home, functions in ((module, originals), (package, passed_on)):
         for name, function in functions.items():
@@ -209,7 +209,8 @@ def use_everything(nd, numpy, ones):
     out, c, act = k.lstm(gates, h, h, w_hh)
     k.lstm_gradient(out, h, out, c, act, h, h, w_hh)
     out, act = k.gru(ones(3, 2, 6), h, ones(2, 6), ones(6))
-    k.gru_gradient(out, out, act, h, ones(2, 6)), k.rnn_gradient(out, k.rnn(out, h, ones(2, 2), True), h, ones(2, 2), True)
+    k.gru_gradient(out, out, act, h, ones(2, 6))
+    k.rnn_gradient(out, k.rnn(out, h, ones(2, 2), True), h, ones(2, 2), True)
     q = ones(1, 2, 3, 4)
     out, lse = k.attention(q, q, q, 0.5, True)
     k.attention_gradient(q, q, q, q, out, lse, 0.5, True)

@@ -26,7 +26,7 @@ def grouped_conv(x: NDArray, w: NDArray, stride: int, padding: Pair, groups: int
     w = _dilated(w, dilation)
     inputs, outputs = w.shape[2], w.shape[3] // groups
     if not _wide(inputs, w.shape[3], groups):
-        return kernels.grouped_conv(x, w, stride, around, groups)
+        return kernels.conv(x, w, stride, around, groups)
     of_groups = (kernels.conv(x[_of(k, inputs)], w[_of(k, outputs)], stride, around) for k in range(groups))
     return _side_by_side(of_groups, groups)
 
@@ -47,7 +47,7 @@ def grouped_conv_input_gradient(
         own = (_of(k, outputs) for k in range(groups))
         out = _side_by_side((kernels.conv_input_gradient(g[each], w[each], *sizes) for each in own), groups)
     else:
-        out = kernels.grouped_conv_input_gradient(g, w, *sizes, groups)
+        out = kernels.conv_input_gradient(g, w, *sizes, groups)
     return out[:, top : top + height, left : left + width, :] if top or left else out
 
 
@@ -69,7 +69,7 @@ def grouped_conv_weight_gradient(
         own = ((x[_of(k, inputs)], g[_of(k, outputs)]) for k in range(groups))
         out = _side_by_side((kernels.conv_weight_gradient(*each, *sizes) for each in own), groups)
     else:
-        out = kernels.grouped_conv_weight_gradient(x, g, *sizes, groups)
+        out = kernels.conv_weight_gradient(x, g, *sizes, groups)
     return out if dilation == 1 else out[::dilation, ::dilation, :, :].compact()
 
 
