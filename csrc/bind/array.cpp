@@ -169,7 +169,6 @@ int64_t count_of(const char* where, const Sizes& shape) { return count_of(where,
 
 float* checked(const char* where, const Array& array, const int64_t* shape, const int64_t* strides, std::size_t dims,
                int64_t offset) {
-    if (count_of(where, shape, dims) == 0) return array.ptr;
     int64_t low = offset, high = offset;
     for (std::size_t axis = 0; axis < dims; ++axis) {
         int64_t reach = 0;
@@ -187,6 +186,7 @@ float* checked(const char* where, const Array& array, const Sizes& shape, const 
     check_axes(where, shape.size());
     if (shape.size() != strides.size())
         refuse_shape(where, "needs a stride for each axis, got " + text(strides) + " for " + text(shape));
+    if (count_of(where, shape) == 0) return array.ptr;
     return checked(where, array, shape.data(), strides.data(), shape.size(), offset);
 }
 

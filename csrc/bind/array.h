@@ -64,7 +64,7 @@ int64_t count_of(const char* where, const int64_t* shape, std::size_t dims);
 int64_t count_of(const char* where, const Sizes& shape);
 
 // Pointer to element `offset`, after checking that every element the view reaches lies inside the array. Throws ShapeError
-// naming `where` otherwise. A view with no elements always passes.
+// naming `where` otherwise. The first is for sizes of 1 and more; of the second a view with no elements always passes.
 float* checked(const char* where, const Array& array, const int64_t* shape, const int64_t* strides, std::size_t dims,
                int64_t offset);
 float* checked(const char* where, const Array& array, const Sizes& shape, const Sizes& strides, int64_t offset);

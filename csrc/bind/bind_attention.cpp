@@ -4,13 +4,9 @@
 namespace nd {
 namespace {
 
-// A result in the memory order of `like`: (B, T, H, D) seen as (B, H, T, D) stays so.
-struct Output : Result {
-    explicit Output(const Columns& like) : Result(like) {}
-    Heads<float> heads() const { return {p, stride[0], stride[1], stride[2]}; }
-};
-
+// Results are in the memory order of an operand: (B, T, H, D) seen as (B, H, T, D) stays so.
 Heads<const float> heads(const Columns& x) { return x.as<Heads<const float>>(); }
+Heads<float> heads(const Result& y) { return {y.p, y.stride[0], y.stride[1], y.stride[2]}; }
 
 AttentionShape<> shape_of(const char* where, const View& q, const View& k, const View& v, float scale, bool causal) {
     if (q.dims != 4 || k.dims != 4 || !v.same_shape(k) || !k.is({q.shape[0], q.shape[1], k.shape[2], q.shape[3]}) ||
@@ -28,11 +24,10 @@ AttentionShape<> shape_of(const char* where, const View& q, const View& k, const
 
 py::object attention(const Columns& q, const Columns& k, const Columns& v, float scale, bool causal) {
     const AttentionShape<> s = shape_of("attention", q, k, v, scale, causal);
-    Output out(q);
-    Result lse(q, {s.batch, s.heads, s.queries});
+    Result out(q), lse(q, {s.batch, s.heads, s.queries});
     const Executor on = threads();
     unlocked(kAlways, sequence_kernels().attention_scratch(s.keys, s.depth, on.threads), [&](float* scratch) {
-        sequence_kernels().attention(on, s, heads(q), heads(k), heads(v), out.heads(), lse.p, scratch);
+        sequence_kernels().attention(on, s, heads(q), heads(k), heads(v), heads(out), lse.p, scratch);
     });
     return py::make_tuple(out.array(), lse.array());
 }
@@ -43,9 +38,9 @@ py::object attention_gradient(const Columns& g, const Columns& q, const Columns&
     if (!g.same_shape(q) || !out.same_shape(q) || !lse.is({s.batch, s.heads, s.queries}))
         misfit("attention_gradient", "g and out of the shape of q, " + text(q.sizes()) + ", and lse of that without D",
                {&g, &out, &lse});
-    Output dq(q), dk(k), dv(v);
+    Result dq(q), dk(k), dv(v);
     const AttentionGradientInputs in{heads(g), heads(q), heads(k), heads(v), heads(out), lse.p};
-    const AttentionGradientOutputs to{dq.heads(), dk.heads(), dv.heads()};
+    const AttentionGradientOutputs to{heads(dq), heads(dk), heads(dv)};
     const Executor on = threads();
     unlocked(kAlways, sequence_kernels().attention_gradient_scratch(s.keys, s.depth, on.threads), [&](float* scratch) {
         sequence_kernels().attention_gradient(on, s, in, to, scratch);

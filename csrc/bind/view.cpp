@@ -113,18 +113,21 @@ bool read(py::handle source, View& view) {
     if (view.dims < 0 || read_sizes(slot(source, strides_slot), view.stride) != view.dims) return false;
     const int64_t offset = slot(source, offset_slot) ? PyLong_AsLongLong(slot(source, offset_slot)) : 0;
     if (offset == -1 && PyErr_Occurred()) throw py::error_already_set();
-    view.size = count_of("view", view.shape, static_cast<std::size_t>(view.dims));
+    const auto dims = static_cast<std::size_t>(view.dims);
+    view.size = count_of("view", view.shape, dims);
     view.dense = is_dense(view);
-    view.p = checked("view", *view.memory, view.shape, view.stride, static_cast<std::size_t>(view.dims), offset);
+    view.p = view.size == 0 ? view.memory->ptr : checked("view", *view.memory, view.shape, view.stride, dims, offset);
     view.whole = view.dense && offset == 0 && view.size == view.memory->size;
     view.copied = false;
     return true;
 }
 
 bool read(py::handle source, Ids& view) {
-    if (ndarray_type == nullptr || !PyObject_TypeCheck(source.ptr(), ndarray_type)) return false;
-    if (slot(source, handle_slot) == nullptr) return false;
-    return read(source, static_cast<Dense&>(view)) || read(source.attr("astype")("float32"), static_cast<Dense&>(view));
+    if (ndarray_type == nullptr || !PyObject_TypeCheck(source.ptr(), ndarray_type) || !slot(source, handle_slot)) return false;
+    Dense& floats = view;
+    if (!read(source, floats) && !read(source.attr("astype")("float32"), floats)) return false;
+    view.source = source;
+    return true;
 }
 
 void register_ndarray(const py::object& type, const py::object& shapes, const py::object& indices) {
