@@ -41,8 +41,7 @@ py::object batch_norm_inference(const View& given, const Dense& weight, const De
 }
 
 void check_gradient(const char* where, const View& g, const View& x) {
-    if (!g.same_shape(x))
-        refuse_shape(where, "g must have the shape of x, got " + text(g.sizes()) + " and " + text(x.sizes()));
+    if (!g.same_shape(x)) misfit(where, "g of the shape of x", {&g, &x});
 }
 
 py::object batch_norm_gradient(const View& gradient, const View& given, const Dense& weight, const Dense& mean, const Dense& var,

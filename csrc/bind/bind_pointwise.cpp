@@ -33,23 +33,15 @@ py::object map(const char* name, Op op, const std::array<const View*, N>& x, con
     return y.array();
 }
 
+template <std::size_t, class T> using Each = T;
+
 // `name(x..., numbers...)`: as many operands and numbers as the op has.
-template <int Operands, std::size_t... Numbers>
-void def_map(py::module_& m, const char* name, Op op, std::index_sequence<Numbers...>) {
-    if constexpr (Operands == 1)
-        m.def(name, [name, op](const View& a, decltype(Numbers, float())... s) {
-            const float numbers[] = {s..., 0};
-            return map<1>(name, op, {&a}, numbers);
-        });
-    else if constexpr (Operands == 2)
-        m.def(name, [name, op](const View& a, const View& b, decltype(Numbers, float())... s) {
-            const float numbers[] = {s..., 0};
-            return map<2>(name, op, {&a, &b}, numbers);
-        });
-    else
-        m.def(name, [name, op](const View& a, const View& b, const View& c) {
-            return map<3>(name, op, {&a, &b, &c}, nullptr);
-        });
+template <std::size_t... Operands, std::size_t... Numbers>
+void def_map(py::module_& m, const char* name, Op op, std::index_sequence<Operands...>, std::index_sequence<Numbers...>) {
+    m.def(name, [name, op](const Each<Operands, View>&... x, Each<Numbers, float>... s) {
+        const float numbers[] = {s..., 0};
+        return map<sizeof...(Operands)>(name, op, {&x...}, numbers);
+    });
 }
 
 void check_equal(const std::string& where, int64_t a, int64_t b) {
@@ -161,7 +153,7 @@ void def_reduction(py::module_& m, const char* name, Reduction PointwiseTable::*
 void bind_pointwise(py::module_& m) {
     m.def("register_ndarray", &register_ndarray, "Tell the class of the arrays that kernels return.");
 #define ND_DEF(name, functor, operands, numbers) \
-    def_map<operands>(m, #name, Op::name, std::make_index_sequence<numbers>{});
+    def_map(m, #name, Op::name, std::make_index_sequence<operands>{}, std::make_index_sequence<numbers>{});
     ND_POINTWISE(ND_DEF)
     for (auto [name, op] : {std::pair{"log", Op::log}, {"exp", Op::exp}, {"tanh", Op::tanh}}) def_course<>(m, "ewise_", name, op);
     for (auto [name, op] : {std::pair{"add", Op::add}, {"mul", Op::multiply}, {"div", Op::divide}, {"maximum", Op::maximum},

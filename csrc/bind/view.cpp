@@ -22,6 +22,17 @@ PyObject*& slot(py::handle array, Py_ssize_t offset) {
     return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(array.ptr()) + offset);
 }
 
+// The block that an object is, or null. The general way through pybind11 takes longer than all other checks together.
+const Array* block_of(PyObject* object) {
+    static PyObject* const type = py::type::of<Array>().release().ptr();
+    if (object == nullptr) return nullptr;
+    auto* instance = reinterpret_cast<py::detail::instance*>(object);
+    const bool known = reinterpret_cast<PyObject*>(Py_TYPE(object)) == type && instance->simple_layout;
+    if (known && instance->simple_value_holder[0] != nullptr) return static_cast<Array*>(instance->simple_value_holder[0]);
+    py::detail::make_caster<Array> slow;
+    return slow.load(object, false) ? static_cast<Array*>(slow) : nullptr;
+}
+
 // A tuple of ints into `to`, and how many they are; -1 for anything else.
 int read_sizes(PyObject* given, int64_t* to) {
     if (given == nullptr || !PyTuple_Check(given)) return -1;
@@ -104,11 +115,10 @@ Dense::Dense(const View& x, bool keep) : View(x) {
 
 bool read(py::handle source, View& view) {
     if (ndarray_type == nullptr || !PyObject_TypeCheck(source.ptr(), ndarray_type)) return false;
-    py::detail::make_caster<Array> memory;
-    if (slot(source, handle_slot) == nullptr || !memory.load(slot(source, handle_slot), false)) return false;
+    view.memory = block_of(slot(source, handle_slot));
+    if (view.memory == nullptr) return false;
     view.source = source;
     view.owner = borrowed(slot(source, handle_slot));
-    view.memory = static_cast<Array*>(memory);
     view.dims = read_sizes(slot(source, shape_slot), view.shape);
     if (view.dims < 0 || read_sizes(slot(source, strides_slot), view.stride) != view.dims) return false;
     const int64_t offset = slot(source, offset_slot) ? PyLong_AsLongLong(slot(source, offset_slot)) : 0;
@@ -206,8 +216,9 @@ Result::Result(const View& like, const Sizes& shape, const Sizes& strides) {
 }
 
 void Result::make(const View& like, int64_t size, py::object shape, py::object strides, bool rows) {
-    py::object memory = py::cast(new Array(size), py::return_value_policy::take_ownership);
-    p = memory.cast<Array*>()->ptr;
+    auto block = std::make_unique<Array>(size);
+    p = block->ptr;
+    py::object memory = py::cast(std::move(block));
     array_ = py::reinterpret_steal<py::object>(ndarray_type->tp_alloc(ndarray_type, 0));
     if (!array_) throw py::error_already_set();
     slot(array_, shape_slot) = shape.release().ptr();
