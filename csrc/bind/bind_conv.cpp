@@ -27,7 +27,7 @@ Sizes output_shape(const ConvSizes& s) {
     return {s.images, rows, conv_outputs(s.width, s.kernel, s.stride, s.padding), s.out};
 }
 
-void check_axes(const char* where, const View& x, const View& w) {
+void check_maps(const char* where, const View& x, const View& w) {
     if (x.dims != 4 || w.dims != 4) misfit(where, "two operands of four axes", {&x, &w});
 }
 
@@ -64,7 +64,7 @@ struct Call : ConvSizes {
 // y (N, Ho, Wo, Co) = x (N, H, W, Ci) * w (K, K, Ci / groups, Co).
 py::object forward(const View& x, const Dense& w, int64_t stride, int64_t padding, int64_t groups) {
     const char* where = name(groups, "conv", "grouped_conv");
-    check_axes(where, x, w);
+    check_maps(where, x, w);
     const Call s(where, {x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[3], w.shape[0], stride, padding}, groups);
     check_shape(where, "the weight", w, {s.kernel, s.kernel, s.group_in(), s.out});
     Result y(x, output_shape(s));
@@ -76,7 +76,7 @@ py::object forward(const View& x, const Dense& w, int64_t stride, int64_t paddin
 py::object input_gradient(const View& g, const Dense& w, int64_t stride, int64_t padding, int64_t height, int64_t width,
                           int64_t groups) {
     const char* where = name(groups, "conv_input_gradient", "grouped_conv_input_gradient");
-    check_axes(where, g, w);
+    check_maps(where, g, w);
     check_size(where, "the number of groups", groups, 0);
     check_size(where, "the number of input channels", w.shape[2], 0);
     const int64_t in = w.shape[2] * (groups == 0 ? 1 : groups);
@@ -92,7 +92,7 @@ py::object input_gradient(const View& g, const Dense& w, int64_t stride, int64_t
 // dw (K, K, Ci / groups, Co) from x (N, H, W, Ci) and g (N, Ho, Wo, Co).
 py::object weight_gradient(const View& x, const View& g, int64_t stride, int64_t padding, int64_t kernel, int64_t groups) {
     const char* where = name(groups, "conv_weight_gradient", "grouped_conv_weight_gradient");
-    check_axes(where, x, g);
+    check_maps(where, x, g);
     const Call s(where, {x.shape[0], x.shape[1], x.shape[2], x.shape[3], g.shape[3], kernel, stride, padding}, groups);
     check_shape(where, "the gradient", g, output_shape(s));
     Result dw(x, {kernel, kernel, s.group_in(), s.out});
