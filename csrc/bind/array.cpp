@@ -133,10 +133,19 @@ void refuse(const char* where, const std::string& what) {
     throw std::invalid_argument("[" + std::string(where) + "] " + what);
 }
 
+void refuse_shape(const char* where, const std::string& what) {
+    throw ShapeError("[" + std::string(where) + "] " + what);
+}
+
+void check_axes(const char* where, std::size_t count) {
+    if (count > std::size_t{kMaxAxes})
+        refuse_shape(where, "at most " + std::to_string(kMaxAxes) + " axes, got " + std::to_string(count));
+}
+
 std::string text(const Sizes& sizes) {
     std::string s = "(";
     for (std::size_t i = 0; i < sizes.size(); ++i) s += (i ? ", " : "") + std::to_string(sizes[i]);
-    return s + ")";
+    return s + (sizes.size() == 1 ? ",)" : ")");
 }
 
 void check_size(const char* where, const char* name, int64_t value, int64_t least) {
@@ -145,39 +154,40 @@ void check_size(const char* where, const char* name, int64_t value, int64_t leas
                           ", got " + std::to_string(value));
 }
 
-int64_t count_of(const char* where, const Sizes& shape) {
+int64_t count_of(const char* where, const int64_t* shape, std::size_t dims) {
     int64_t count = 1;
     bool empty = false;
-    for (int64_t size : shape) {
-        if (size < 0) refuse(where, "sizes must not be negative, got " + std::to_string(size));
-        if (size == 0) { empty = true; continue; }
-        if (__builtin_mul_overflow(count, size, &count)) refuse(where, "the product of the sizes overflows");
+    for (std::size_t axis = 0; axis < dims; ++axis) {
+        if (shape[axis] < 0) refuse_shape(where, "sizes must not be negative, got " + std::to_string(shape[axis]));
+        if (shape[axis] == 0) { empty = true; continue; }
+        if (__builtin_mul_overflow(count, shape[axis], &count)) refuse_shape(where, "the product of the sizes overflows");
     }
     return empty ? 0 : count;
 }
 
-float* checked(const char* where, Array& array, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    if (shape.size() != strides.size())
-        refuse(where, "shape has " + std::to_string(shape.size()) + " axes but strides have " + std::to_string(strides.size()));
-    if (count_of(where, shape) == 0) return array.ptr;
+int64_t count_of(const char* where, const Sizes& shape) { return count_of(where, shape.data(), shape.size()); }
+
+float* checked(const char* where, const Array& array, const int64_t* shape, const int64_t* strides, std::size_t dims,
+               int64_t offset) {
     int64_t low = offset, high = offset;
-    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    for (std::size_t axis = 0; axis < dims; ++axis) {
         int64_t reach = 0;
         int64_t& end = strides[axis] < 0 ? low : high;
         if (__builtin_mul_overflow(shape[axis] - 1, strides[axis], &reach) || __builtin_add_overflow(end, reach, &end))
-            refuse(where, "strides reach beyond what memory can hold");
+            refuse_shape(where, "strides reach beyond what memory can hold");
     }
     if (low < 0 || high >= array.size)
-        refuse(where, "the view reaches elements " + std::to_string(low) + ".." + std::to_string(high) +
-                          " of an array of " + std::to_string(array.size));
+        refuse_shape(where, "the view reaches elements " + std::to_string(low) + ".." + std::to_string(high) +
+                                " of an array of " + std::to_string(array.size));
     return array.ptr + offset;
 }
 
-float* checked(const char* where, Array& array, int64_t count, int64_t offset) {
-    if (count < 0 || offset < 0 || offset > array.size || count > array.size - offset)
-        refuse(where, "needs " + std::to_string(count) + " floats from " + std::to_string(offset) + ", the array has " +
-                          std::to_string(array.size));
-    return array.ptr + offset;
+float* checked(const char* where, const Array& array, const Sizes& shape, const Sizes& strides, int64_t offset) {
+    check_axes(where, shape.size());
+    if (shape.size() != strides.size())
+        refuse_shape(where, "needs a stride for each axis, got " + text(strides) + " for " + text(shape));
+    if (count_of(where, shape) == 0) return array.ptr;
+    return checked(where, array, shape.data(), strides.data(), shape.size(), offset);
 }
 
 }  // namespace nd

@@ -43,23 +43,31 @@ struct Scratch {
 };
 
 using Sizes = std::vector<int64_t>;
-std::string text(const Sizes& sizes);  // "(2, 3)"
+std::string text(const Sizes& sizes);  // as Python writes it: "(2, 3)", "(2,)"
 
+constexpr int kMaxAxes = 16;
 constexpr int64_t kLongestAxis = int64_t(1) << 20;  // beyond memory in a plane, far from overflow
 constexpr int64_t kMostFloats = int64_t(1) << 40;   // of an operand or of scratch memory: the same
 
 // Throws std::invalid_argument, naming `name`, for a value outside least..kLongestAxis.
 void check_size(const char* where, const char* name, int64_t value, int64_t least);
 
-// The product of the sizes. Throws std::invalid_argument for a negative size or one that overflows.
+// Python's ShapeError: "[where] what".
+struct ShapeError : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
+[[noreturn]] void refuse_shape(const char* where, const std::string& what);
+void check_axes(const char* where, std::size_t count);
+
+// The product of the sizes. Throws ShapeError for a negative size or one that overflows.
+int64_t count_of(const char* where, const int64_t* shape, std::size_t dims);
 int64_t count_of(const char* where, const Sizes& shape);
 
-// Pointer to element `offset`, after checking that every element the view reaches lies inside the array.
-// Throws std::invalid_argument naming `where` otherwise. A view with no elements always passes.
-float* checked(const char* where, Array& array, const Sizes& shape, const Sizes& strides, int64_t offset);
-
-// The same for `count` floats in a row.
-float* checked(const char* where, Array& array, int64_t count, int64_t offset = 0);
+// Pointer to element `offset`, after checking that every element the view reaches lies inside the array. Throws ShapeError
+// naming `where` otherwise. The first is for sizes of 1 and more; of the second a view with no elements always passes.
+float* checked(const char* where, const Array& array, const int64_t* shape, const int64_t* strides, std::size_t dims,
+               int64_t offset);
+float* checked(const char* where, const Array& array, const Sizes& shape, const Sizes& strides, int64_t offset);
 
 [[noreturn]] void refuse(const char* where, const std::string& what);
 

@@ -5,13 +5,6 @@
 namespace nd {
 namespace {
 
-constexpr std::size_t kMaxAxes = 16;
-
-void check_axes(const char* where, const Sizes& shape) {
-    if (shape.size() > kMaxAxes)
-        refuse(where, "at most " + std::to_string(kMaxAxes) + " axes, got " + std::to_string(shape.size()));
-}
-
 void check_count(const char* where, int64_t count, int64_t other, const char* what) {
     if (count != other)
         refuse(where, "the shape has " + std::to_string(count) + " elements, the " + what + " " + std::to_string(other));
@@ -35,7 +28,6 @@ void copy(const Sizes& shape, float* y, const Sizes& y_strides, const float* x, 
 }
 
 py::array_t<float> to_numpy(Array& a, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    check_axes("to_numpy", shape);
     const float* x = checked("to_numpy", a, shape, strides, offset);
     py::array_t<float> result(shape);
     copy(shape, result.mutable_data(), row_major(shape), x, strides);
@@ -44,7 +36,6 @@ py::array_t<float> to_numpy(Array& a, const Sizes& shape, const Sizes& strides, 
 
 // The strides of numpy count bytes.
 py::array_t<float> shared(Array& array, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    check_axes("shared", shape);
     float* x = checked("shared", array, shape, strides, offset);
     Sizes bytes(strides);
     for (int64_t& step : bytes) step *= static_cast<int64_t>(sizeof(float));
@@ -72,7 +63,6 @@ void fill(Array& out, float value) {
 }
 
 void compact(Array& a, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    check_axes("compact", shape);
     const float* x = checked("compact", a, shape, strides, offset);
     const int64_t count = count_of("compact", shape);
     if (&a == &out) refuse("compact", "the output must not be the input");
@@ -81,7 +71,6 @@ void compact(Array& a, Array& out, const Sizes& shape, const Sizes& strides, int
 }
 
 void ewise_setitem(Array& a, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    check_axes("ewise_setitem", shape);
     float* y = checked("ewise_setitem", out, shape, strides, offset);
     const int64_t count = count_of("ewise_setitem", shape);
     if (&a == &out) refuse("ewise_setitem", "the output must not be the input");
@@ -92,7 +81,6 @@ void ewise_setitem(Array& a, Array& out, const Sizes& shape, const Sizes& stride
 
 void strided_setitem(Array& a, const Sizes& a_strides, int64_t a_offset, Array& out, const Sizes& shape,
                      const Sizes& strides, int64_t offset) {
-    check_axes("strided_setitem", shape);
     const float* x = checked("strided_setitem", a, shape, a_strides, a_offset);
     float* y = checked("strided_setitem", out, shape, strides, offset);
     if (&a == &out) refuse("strided_setitem", "the output must not be the input");
@@ -101,7 +89,6 @@ void strided_setitem(Array& a, const Sizes& a_strides, int64_t a_offset, Array& 
 }
 
 void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    check_axes("scalar_setitem", shape);
     float* y = checked("scalar_setitem", out, shape, strides, offset);
     const int64_t count = count_of("scalar_setitem", shape);
     check_written_once("scalar_setitem", count, out);

@@ -1,70 +1,60 @@
-#include <array>
-#include <tuple>
-#include "bindings.h"
 #include "fused.h"
+#include "view.h"
 
 namespace nd {
 namespace {
 
-using Shape = std::array<int64_t, 5>;  // batch, heads, queries, keys, depth
+// Results are in the memory order of an operand: (B, T, H, D) seen as (B, H, T, D) stays so.
+Heads<const float> heads(const Columns& x) { return x.as<Heads<const float>>(); }
+Heads<float> heads(const Result& y) { return {y.p, y.stride[0], y.stride[1], y.stride[2]}; }
 
-// An input as Python hands it over: the array, its first three strides (the last is 1) and its offset.
-using View = std::tuple<Array*, Sizes, int64_t>;
-using Output = std::pair<Array*, Sizes>;
-
-AttentionShape<> shape_of(const Arguments& check, const Shape& sizes, float scale, bool causal) {
-    check.count({sizes.begin(), sizes.end()});  // refuses negative sizes and ones that overflow
-    if (causal && sizes[2] > sizes[3])
-        refuse(check.where(), "causal needs a key for every query, got " + std::to_string(sizes[2]) + " queries and " +
-                                  std::to_string(sizes[3]) + " keys");
+AttentionShape<> shape_of(const char* where, const View& q, const View& k, const View& v, float scale, bool causal) {
+    if (q.dims != 4 || k.dims != 4 || !v.same_shape(k) || !k.is({q.shape[0], q.shape[1], k.shape[2], q.shape[3]}) ||
+        k.shape[2] == 0 || k.shape[3] == 0)
+        misfit(where, "q (B, H, Tq, D), k and v (B, H, Tk, D)", {&q, &k, &v});
+    const AttentionShape<> s{q.shape[0], q.shape[1], q.shape[2], k.shape[2], k.shape[3], scale, causal};
+    count_of(where, {s.batch, s.heads, s.queries, s.keys, s.depth});  // refuses sizes that overflow
     constexpr int64_t most = int64_t(1) << 31;  // a view may repeat one key for ever, scratch memory is per key
-    if (sizes[3] < 1 || sizes[4] < 1 || sizes[3] > most)
-        refuse(check.where(), "needs 1..2^31 keys and at least one column, got " + std::to_string(sizes[3]) + " and " + std::to_string(sizes[4]));
-    return {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], scale, causal};
+    if (s.keys > most) refuse_shape(where, "needs at most 2^31 keys, got " + std::to_string(s.keys));
+    if (causal && s.queries > s.keys)
+        refuse_shape(where, "causal needs a key for every query, got " + std::to_string(s.queries) + " queries and " +
+                                std::to_string(s.keys) + " keys");
+    return s;
 }
 
-Heads<const float> input(Arguments& check, const View& view, const Sizes& shape) {
-    if (std::get<0>(view) == nullptr) refuse(check.where(), "needs an array, got None");
-    return check.in(*std::get<0>(view), shape, std::get<1>(view), std::get<2>(view));
-}
-
-Heads<float> output(Arguments& check, const Output& view, const Sizes& shape) {
-    if (view.first == nullptr) refuse(check.where(), "needs an array, got None");
-    return check.out(*view.first, shape, view.second);
-}
-
-void attention(const View& q, const View& k, const View& v, const Output& out, Array& lse, const Shape& sizes, float scale, bool causal) {
-    Arguments check("attention");
-    const AttentionShape<> shape = shape_of(check, sizes, scale, causal);
-    const Sizes queries{sizes[0], sizes[1], sizes[2], sizes[4]}, keys{sizes[0], sizes[1], sizes[3], sizes[4]};
-    const Heads<const float> from_q = input(check, q, queries), from_k = input(check, k, keys), from_v = input(check, v, keys);
-    const Heads<float> to = output(check, out, queries);
-    float* sums = check.out(lse, check.count({sizes[0], sizes[1], sizes[2]}));
-    py::gil_scoped_release unlocked;
+py::object attention(const Columns& q, const Columns& k, const Columns& v, float scale, bool causal) {
+    const AttentionShape<> s = shape_of("attention", q, k, v, scale, causal);
+    Result out(q), lse(q, {s.batch, s.heads, s.queries});
     const Executor on = threads();
-    Scratch scratch(sequence_kernels().attention_scratch(shape.keys, shape.depth, on.threads));
-    sequence_kernels().attention(on, shape, from_q, from_k, from_v, to, sums, scratch.floats());
+    unlocked(kAlways, sequence_kernels().attention_scratch(s.keys, s.depth, on.threads), [&](float* scratch) {
+        sequence_kernels().attention(on, s, heads(q), heads(k), heads(v), heads(out), lse.p, scratch);
+    });
+    return py::make_tuple(out.array(), lse.array());
 }
 
-void attention_gradient(const View& g, const View& q, const View& k, const View& v, const View& out, Array& lse, const Output& dq,
-                        const Output& dk, const Output& dv, const Shape& sizes, float scale, bool causal) {
-    Arguments check("attention_gradient");
-    const AttentionShape<> shape = shape_of(check, sizes, scale, causal);
-    const Sizes queries{sizes[0], sizes[1], sizes[2], sizes[4]}, keys{sizes[0], sizes[1], sizes[3], sizes[4]};
-    const AttentionGradientInputs in{input(check, g, queries), input(check, q, queries), input(check, k, keys), input(check, v, keys),
-                                     input(check, out, queries), check.in(lse, check.count({sizes[0], sizes[1], sizes[2]}))};
-    const AttentionGradientOutputs to{output(check, dq, queries), output(check, dk, keys), output(check, dv, keys)};
-    py::gil_scoped_release unlocked;
+py::object attention_gradient(const Columns& g, const Columns& q, const Columns& k, const Columns& v, const Columns& out,
+                              const Dense& lse, float scale, bool causal) {
+    const AttentionShape<> s = shape_of("attention_gradient", q, k, v, scale, causal);
+    if (!g.same_shape(q) || !out.same_shape(q) || !lse.is({s.batch, s.heads, s.queries}))
+        misfit("attention_gradient", "g and out of the shape of q, " + text(q.sizes()) + ", and lse of that without D",
+               {&g, &out, &lse});
+    Result dq(q), dk(k), dv(v);
+    const AttentionGradientInputs in{heads(g), heads(q), heads(k), heads(v), heads(out), lse.p};
+    const AttentionGradientOutputs to{heads(dq), heads(dk), heads(dv)};
     const Executor on = threads();
-    Scratch scratch(sequence_kernels().attention_gradient_scratch(shape.keys, shape.depth, on.threads));
-    sequence_kernels().attention_gradient(on, shape, in, to, scratch.floats());
+    unlocked(kAlways, sequence_kernels().attention_gradient_scratch(s.keys, s.depth, on.threads), [&](float* scratch) {
+        sequence_kernels().attention_gradient(on, s, in, to, scratch);
+    });
+    return py::make_tuple(dq.array(), dk.array(), dv.array());
 }
 
 }  // namespace
 
 void bind_attention(py::module_& m) {
-    m.def("attention", &attention);
-    m.def("attention_gradient", &attention_gradient);
+    const py::arg q("q"), k("k"), v("v"), scale("scale");
+    const auto causal = py::arg("causal") = false;
+    m.def("attention", &attention, q, k, v, scale, causal);
+    m.def("attention_gradient", &attention_gradient, py::arg("g"), q, k, v, py::arg("out"), py::arg("lse"), scale, causal);
 }
 
 }  // namespace nd

@@ -1,5 +1,5 @@
-#include "bindings.h"
 #include "conv.h"
+#include "view.h"
 
 namespace nd {
 namespace {
@@ -27,158 +27,88 @@ Sizes output_shape(const ConvSizes& s) {
     return {s.images, rows, conv_outputs(s.width, s.kernel, s.stride, s.padding), s.out};
 }
 
-void check_axes(const char* where, const char* name, const Sizes& shape) {
-    if (shape.size() != 4) refuse(where, std::string(name) + " needs 4 axes, got " + text(shape));
+void check_maps(const char* where, const View& x, const View& w) {
+    if (x.dims != 4 || w.dims != 4) misfit(where, "two operands of four axes", {&x, &w});
 }
 
-void check_shape(const char* where, const char* name, const Sizes& got, const Sizes& needed) {
-    if (got != needed) refuse(where, std::string(name) + " must be " + text(needed) + ", got " + text(got));
+void check_shape(const char* where, const char* name, const View& got, const Sizes& needed) {
+    if (got.sizes() != needed) refuse_shape(where, std::string(name) + " must be " + text(needed) + ", got " + text(got.sizes()));
 }
 
-void check_output(const char* where, const Array& out, const Sizes& shape) {
-    if (out.size != count_of(where, shape))
-        refuse(where, "the result is " + text(shape) + ", the output has " + std::to_string(out.size) + " elements");
+Map map_of(const View& x) { return {x.p, {x.stride[0], x.stride[1], x.stride[2], x.stride[3]}}; }
+
+const char* name(int64_t groups, const char* plain, const char* grouped) { return groups == 0 ? plain : grouped; }
+
+// A call of the kernels of plain convolution, for which `groups` is 0, or of those in groups of channels.
+struct Call : ConvSizes {
+    Call(const char* where, const ConvSizes& sizes, int64_t groups) : ConvSizes(sizes), groups(groups) {
+        check_sizes(where, sizes);
+        if (groups < 0 || (groups > 0 && (in % groups || out % groups)))
+            refuse_shape(where, "groups must divide " + std::to_string(in) + " and " + std::to_string(out) + " channels, got " +
+                                    std::to_string(groups));
+    }
+    int64_t group_in() const { return groups == 0 ? in : in / groups; }
+
+    // Runs one of the three kernels with the scratch memory that it needs.
+    template <class Scratches, class GroupScratches, class Run, class GroupRun, class... Operands>
+    void run(Scratches floats, GroupScratches group_floats, Run plain, GroupRun grouped, const Operands&... operands) const {
+        py::gil_scoped_release unlocked;
+        const Executor on = threads();
+        Scratch scratch(groups == 0 ? floats(*this, on.threads) : group_floats(*this, groups, on.threads));
+        if (groups == 0) plain(on, *this, operands..., scratch.floats());
+        else grouped(on, *this, groups, operands..., scratch.floats());
+    }
+    int64_t groups;
+};
+
+// y (N, Ho, Wo, Co) = x (N, H, W, Ci) * w (K, K, Ci / groups, Co).
+py::object forward(const View& x, const Dense& w, int64_t stride, int64_t padding, int64_t groups) {
+    const char* where = name(groups, "conv", "grouped_conv");
+    check_maps(where, x, w);
+    const Call s(where, {x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[3], w.shape[0], stride, padding}, groups);
+    check_shape(where, "the weight", w, {s.kernel, s.kernel, s.group_in(), s.out});
+    Result y(x, output_shape(s));
+    s.run(conv().scratch, grouped_conv().scratch, conv().run, grouped_conv().run, map_of(x), w.p, y.p);
+    return y.array();
 }
 
-void refuse_same(const char* where, const Array& out, const Array& a, const Array& b) {
-    if (&out == &a || &out == &b) refuse(where, "the output must not be an operand");
+// dx (N, H, W, Ci) from g (N, Ho, Wo, Co) and w (K, K, Ci / groups, Co).
+py::object input_gradient(const View& g, const Dense& w, int64_t stride, int64_t padding, int64_t height, int64_t width,
+                          int64_t groups) {
+    const char* where = name(groups, "conv_input_gradient", "grouped_conv_input_gradient");
+    check_maps(where, g, w);
+    check_size(where, "the number of groups", groups, 0);
+    check_size(where, "the number of input channels", w.shape[2], 0);
+    const int64_t in = w.shape[2] * (groups == 0 ? 1 : groups);
+    const Call s(where, {g.shape[0], height, width, in, w.shape[3], w.shape[0], stride, padding}, groups);
+    check_shape(where, "the weight", w, {s.kernel, s.kernel, w.shape[2], s.out});
+    check_shape(where, "the gradient", g, output_shape(s));
+    Result dx(g, {s.images, height, width, s.in});
+    s.run(conv().input_gradient_scratch, grouped_conv().input_gradient_scratch, conv().input_gradient,
+          grouped_conv().input_gradient, map_of(g), w.p, dx.p);
+    return dx.array();
 }
 
-Map map_of(const char* where, Array& x, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    const float* p = checked(where, x, shape, strides, offset);
-    return {p, {strides[0], strides[1], strides[2], strides[3]}};
-}
-
-// y (N, Ho, Wo, Co) = x (N, H, W, Ci) * w (K, K, Ci, Co); x with any strides, w and y compact.
-void conv_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
-                  int64_t stride, int64_t padding, Array& out) {
-    check_axes("conv", "the input", shape);
-    check_axes("conv", "the weight", w_shape);
-    check_shape("conv", "the weight", w_shape, {w_shape[0], w_shape[0], shape[3], w_shape[3]});
-    const ConvSizes s{shape[0], shape[1], shape[2], shape[3], w_shape[3], w_shape[0], stride, padding};
-    check_sizes("conv", s);
-    const Map map = map_of("conv", x, shape, strides, offset);
-    const float* weight = checked("conv", w, count_of("conv", w_shape));
-    check_output("conv", out, output_shape(s));
-    refuse_same("conv", out, x, w);
-    py::gil_scoped_release unlocked;
-    const Executor executor = threads();
-    Scratch scratch(conv().scratch(s, executor.threads));
-    conv().run(executor, s, map, weight, out.ptr, scratch.floats());
-}
-
-// dx (N, H, W, Ci) from g (N, Ho, Wo, Co) with any strides and w (K, K, Ci, Co) compact.
-void input_gradient(Array& g, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
-                    int64_t stride, int64_t padding, int64_t height, int64_t width, Array& out) {
-    constexpr const char* where = "conv_input_gradient";
-    check_axes(where, "the gradient", shape);
-    check_axes(where, "the weight", w_shape);
-    const ConvSizes s{shape[0], height, width, w_shape[2], w_shape[3], w_shape[0], stride, padding};
-    check_shape(where, "the weight", w_shape, {s.kernel, s.kernel, s.in, s.out});
-    check_sizes(where, s);
-    check_shape(where, "the gradient", shape, output_shape(s));
-    const Map map = map_of(where, g, shape, strides, offset);
-    const float* weight = checked(where, w, count_of(where, w_shape));
-    check_output(where, out, {s.images, height, width, s.in});
-    refuse_same(where, out, g, w);
-    py::gil_scoped_release unlocked;
-    const Executor executor = threads();
-    Scratch scratch(conv().input_gradient_scratch(s, executor.threads));
-    conv().input_gradient(executor, s, map, weight, out.ptr, scratch.floats());
-}
-
-// dw (K, K, Ci, Co) from x (N, H, W, Ci) and g (N, Ho, Wo, Co), both with any strides.
-void weight_gradient(Array& x, const Sizes& x_shape, const Sizes& x_strides, int64_t x_offset, Array& g, const Sizes& g_shape,
-                     const Sizes& g_strides, int64_t g_offset, int64_t stride, int64_t padding, int64_t kernel, Array& out) {
-    constexpr const char* where = "conv_weight_gradient";
-    check_axes(where, "the input", x_shape);
-    check_axes(where, "the gradient", g_shape);
-    const ConvSizes s{x_shape[0], x_shape[1], x_shape[2], x_shape[3], g_shape[3], kernel, stride, padding};
-    check_sizes(where, s);
-    check_shape(where, "the gradient", g_shape, output_shape(s));
-    const Map map = map_of(where, x, x_shape, x_strides, x_offset), gradient = map_of(where, g, g_shape, g_strides, g_offset);
-    check_output(where, out, {kernel, kernel, s.in, s.out});
-    refuse_same(where, out, x, g);
-    py::gil_scoped_release unlocked;
-    const Executor executor = threads();
-    Scratch scratch(conv().weight_gradient_scratch(s, executor.threads));
-    conv().weight_gradient(executor, s, map, gradient, out.ptr, scratch.floats());
-}
-
-void check_groups(const char* where, const ConvSizes& s, int64_t groups) {
-    check_sizes(where, s);
-    if (groups < 1 || s.in % groups || s.out % groups)
-        refuse(where, "groups must divide " + std::to_string(s.in) + " and " + std::to_string(s.out) + " channels, got " +
-                          std::to_string(groups));
-}
-
-// The three above in groups of channels; w is (K, K, Ci / groups, Co).
-void grouped_forward(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
-                     int64_t stride, int64_t padding, int64_t groups, Array& out) {
-    constexpr const char* where = "grouped_conv";
-    check_axes(where, "the input", shape);
-    check_axes(where, "the weight", w_shape);
-    const ConvSizes s{shape[0], shape[1], shape[2], shape[3], w_shape[3], w_shape[0], stride, padding};
-    check_groups(where, s, groups);
-    check_shape(where, "the weight", w_shape, {s.kernel, s.kernel, s.in / groups, s.out});
-    const Map map = map_of(where, x, shape, strides, offset);
-    const float* weight = checked(where, w, count_of(where, w_shape));
-    check_output(where, out, output_shape(s));
-    refuse_same(where, out, x, w);
-    py::gil_scoped_release unlocked;
-    const Executor executor = threads();
-    Scratch scratch(grouped_conv().scratch(s, groups, executor.threads));
-    grouped_conv().run(executor, s, groups, map, weight, out.ptr, scratch.floats());
-}
-
-void grouped_input_gradient(Array& g, const Sizes& shape, const Sizes& strides, int64_t offset, Array& w, const Sizes& w_shape,
-                            int64_t stride, int64_t padding, int64_t height, int64_t width, int64_t groups, Array& out) {
-    constexpr const char* where = "grouped_conv_input_gradient";
-    check_axes(where, "the gradient", shape);
-    check_axes(where, "the weight", w_shape);
-    check_size(where, "the number of groups", groups, 1);
-    check_size(where, "the number of input channels", w_shape[2], 0);
-    const ConvSizes s{shape[0], height, width, w_shape[2] * groups, w_shape[3], w_shape[0], stride, padding};
-    check_groups(where, s, groups);
-    check_shape(where, "the weight", w_shape, {s.kernel, s.kernel, w_shape[2], s.out});
-    check_shape(where, "the gradient", shape, output_shape(s));
-    const Map map = map_of(where, g, shape, strides, offset);
-    const float* weight = checked(where, w, count_of(where, w_shape));
-    check_output(where, out, {s.images, height, width, s.in});
-    refuse_same(where, out, g, w);
-    py::gil_scoped_release unlocked;
-    const Executor executor = threads();
-    Scratch scratch(grouped_conv().input_gradient_scratch(s, groups, executor.threads));
-    grouped_conv().input_gradient(executor, s, groups, map, weight, out.ptr, scratch.floats());
-}
-
-void grouped_weight_gradient(Array& x, const Sizes& x_shape, const Sizes& x_strides, int64_t x_offset, Array& g,
-                             const Sizes& g_shape, const Sizes& g_strides, int64_t g_offset, int64_t stride, int64_t padding,
-                             int64_t kernel, int64_t groups, Array& out) {
-    constexpr const char* where = "grouped_conv_weight_gradient";
-    check_axes(where, "the input", x_shape);
-    check_axes(where, "the gradient", g_shape);
-    const ConvSizes s{x_shape[0], x_shape[1], x_shape[2], x_shape[3], g_shape[3], kernel, stride, padding};
-    check_groups(where, s, groups);
-    check_shape(where, "the gradient", g_shape, output_shape(s));
-    const Map map = map_of(where, x, x_shape, x_strides, x_offset), gradient = map_of(where, g, g_shape, g_strides, g_offset);
-    check_output(where, out, {kernel, kernel, s.in / groups, s.out});
-    refuse_same(where, out, x, g);
-    py::gil_scoped_release unlocked;
-    const Executor executor = threads();
-    Scratch scratch(grouped_conv().weight_gradient_scratch(s, groups, executor.threads));
-    grouped_conv().weight_gradient(executor, s, groups, map, gradient, out.ptr, scratch.floats());
+// dw (K, K, Ci / groups, Co) from x (N, H, W, Ci) and g (N, Ho, Wo, Co).
+py::object weight_gradient(const View& x, const View& g, int64_t stride, int64_t padding, int64_t kernel, int64_t groups) {
+    const char* where = name(groups, "conv_weight_gradient", "grouped_conv_weight_gradient");
+    check_maps(where, x, g);
+    const Call s(where, {x.shape[0], x.shape[1], x.shape[2], x.shape[3], g.shape[3], kernel, stride, padding}, groups);
+    check_shape(where, "the gradient", g, output_shape(s));
+    Result dw(x, {kernel, kernel, s.group_in(), s.out});
+    s.run(conv().weight_gradient_scratch, grouped_conv().weight_gradient_scratch, conv().weight_gradient,
+          grouped_conv().weight_gradient, map_of(x), map_of(g), dw.p);
+    return dw.array();
 }
 
 }  // namespace
 
 void bind_conv(py::module_& m) {
-    m.def("conv", conv_forward);
-    m.def("conv_input_gradient", input_gradient);
-    m.def("conv_weight_gradient", weight_gradient);
-    m.def("grouped_conv", grouped_forward);
-    m.def("grouped_conv_input_gradient", grouped_input_gradient);
-    m.def("grouped_conv_weight_gradient", grouped_weight_gradient);
+    const py::arg x("x"), w("w"), g("g"), stride("stride"), padding("padding");
+    const auto groups = py::arg("groups") = 0;
+    m.def("conv", forward, x, w, py::arg("stride") = 1, py::arg("padding") = 1, groups);
+    m.def("conv_input_gradient", input_gradient, g, w, stride, padding, py::arg("height"), py::arg("width"), groups);
+    m.def("conv_weight_gradient", weight_gradient, x, g, stride, padding, py::arg("kernel"), groups);
 }
 
 }  // namespace nd

@@ -1,5 +1,5 @@
-#include "bindings.h"
 #include "depthwise.h"
+#include "view.h"
 
 namespace nd {
 namespace {
@@ -22,65 +22,61 @@ DepthwiseShape shape_of(const char* where, const Sizes& image, int64_t kernel, i
     return s;
 }
 
-Planes planes_of(const char* where, Array& x, const Sizes& shape, const Sizes& strides, int64_t offset) {
-    if (strides.size() != 4 || (strides[3] != 1 && shape[3] > 1)) refuse(where, "channels must lie side by side");
-    return {checked(where, x, shape, strides, offset), strides[0], strides[1], strides[2]};
+Planes planes(const char* where, const Columns& x, const Sizes& needed) {
+    if (x.sizes() != needed) refuse_shape(where, "the map must be " + text(needed) + ", got " + text(x.sizes()));
+    return x.as<Planes>();
 }
 
-float* output_of(const char* where, Array& out, const Sizes& shape, const Array& a, const Array& b) {
-    if (&out == &a || &out == &b) refuse(where, "the output must not be an operand");
-    if (out.size != count_of(where, shape)) refuse(where, "the output has another size");
-    return out.ptr;
+Sizes outputs_of(const DepthwiseShape& s) { return {s.images, s.rows(), s.columns(), s.channels}; }
+
+void check_weight(const char* where, const View& w, const DepthwiseShape& s) {
+    if (!w.is({s.kernel, s.kernel, 1, s.channels})) misfit(where, "a weight (K, K, 1, " + std::to_string(s.channels) + ")", {&w});
 }
 
-const float* weight_of(const char* where, Array& w, const DepthwiseShape& s) {
-    const int64_t count = s.kernel * s.kernel * s.channels;
-    if (w.size != count) refuse(where, "the weight needs " + std::to_string(count) + " floats");
-    return w.ptr;
-}
-
-void checked_depthwise(Array& x, const Sizes& image, const Sizes& strides, int64_t offset, Array& w, int64_t kernel, int64_t stride,
-             int64_t top, int64_t left, int64_t dilation, Array& out) {
+py::object depthwise_of(const Columns& x, const Dense& w, int64_t stride, int64_t top, int64_t left, int64_t dilation) {
     const char* where = "depthwise";
-    const DepthwiseShape s = shape_of(where, image, kernel, stride, top, left, dilation);
-    const Planes map = planes_of(where, x, image, strides, offset);
-    const float* weight = weight_of(where, w, s);
-    float* to = output_of(where, out, {s.images, s.rows(), s.columns(), s.channels}, x, w);
-    py::gil_scoped_release unlocked;
-    Scratch scratch(depthwise().scratch(s));
-    depthwise().run(threads(), s, map, weight, to, scratch.floats());
+    const DepthwiseShape s = shape_of(where, x.sizes(), w.dims == 4 ? w.shape[0] : 0, stride, top, left, dilation);
+    check_weight(where, w, s);
+    Result y(x, outputs_of(s));
+    unlocked(kAlways, depthwise().scratch(s), [&](float* scratch) {
+        depthwise().run(threads(), s, x.as<Planes>(), w.p, y.p, scratch);
+    });
+    return y.array();
 }
 
-void checked_depthwise_input_gradient(Array& g, const Sizes& strides, int64_t offset, Array& w, const Sizes& image, int64_t kernel,
-                    int64_t stride, int64_t top, int64_t left, int64_t dilation, Array& out) {
+py::object depthwise_input_gradient_of(const Columns& g, const Dense& w, int64_t height, int64_t width, int64_t stride,
+                                       int64_t top, int64_t left, int64_t dilation) {
     const char* where = "depthwise_input_gradient";
-    const DepthwiseShape s = shape_of(where, image, kernel, stride, top, left, dilation);
-    const Planes map = planes_of(where, g, {s.images, s.rows(), s.columns(), s.channels}, strides, offset);
-    const float* weight = weight_of(where, w, s);
-    float* to = output_of(where, out, image, g, w);
-    py::gil_scoped_release unlocked;
-    Scratch scratch(depthwise().scratch(s));
-    depthwise().input_gradient(threads(), s, map, weight, to, scratch.floats());
+    if (g.dims != 4 || w.dims != 4) misfit(where, "two operands of four axes", {&g, &w});
+    const Sizes image{g.shape[0], height, width, w.shape[3]};
+    const DepthwiseShape s = shape_of(where, image, w.shape[0], stride, top, left, dilation);
+    check_weight(where, w, s);
+    const Planes from = planes(where, g, outputs_of(s));
+    Result dx(g, image);
+    unlocked(kAlways, depthwise().scratch(s), [&](float* scratch) {
+        depthwise().input_gradient(threads(), s, from, w.p, dx.p, scratch);
+    });
+    return dx.array();
 }
 
-void checked_depthwise_weight_gradient(Array& x, const Sizes& image, const Sizes& strides, int64_t offset, Array& g, const Sizes& g_strides,
-                     int64_t g_offset, int64_t kernel, int64_t stride, int64_t top, int64_t left, int64_t dilation, Array& out) {
+py::object depthwise_weight_gradient_of(const Columns& x, const Columns& g, int64_t kernel, int64_t stride, int64_t top,
+                                        int64_t left, int64_t dilation) {
     const char* where = "depthwise_weight_gradient";
-    const DepthwiseShape s = shape_of(where, image, kernel, stride, top, left, dilation);
-    const Planes map = planes_of(where, x, image, strides, offset);
-    const Planes gradient = planes_of(where, g, {s.images, s.rows(), s.columns(), s.channels}, g_strides, g_offset);
-    float* to = output_of(where, out, {kernel, kernel, s.channels}, x, g);
-    py::gil_scoped_release unlocked;
-    Scratch scratch(depthwise().weight_gradient_scratch(s));
-    depthwise().weight_gradient(threads(), s, map, gradient, to, scratch.floats());
+    const DepthwiseShape s = shape_of(where, x.sizes(), kernel, stride, top, left, dilation);
+    const Planes gradient = planes(where, g, outputs_of(s));
+    Result dw(x, {kernel, kernel, 1, s.channels});
+    unlocked(kAlways, depthwise().weight_gradient_scratch(s), [&](float* scratch) {
+        depthwise().weight_gradient(threads(), s, x.as<Planes>(), gradient, dw.p, scratch);
+    });
+    return dw.array();
 }
 
 }  // namespace
 
 void bind_depthwise(py::module_& m) {
-    m.def("depthwise", checked_depthwise);
-    m.def("depthwise_input_gradient", checked_depthwise_input_gradient);
-    m.def("depthwise_weight_gradient", checked_depthwise_weight_gradient);
+    m.def("depthwise", depthwise_of);
+    m.def("depthwise_input_gradient", depthwise_input_gradient_of);
+    m.def("depthwise_weight_gradient", depthwise_weight_gradient_of);
 }
 
 }  // namespace nd

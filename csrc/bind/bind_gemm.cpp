@@ -1,43 +1,38 @@
-#include "bindings.h"
 #include "gemm.h"
+#include "view.h"
 
 namespace nd {
 namespace {
 
-struct Operand {
-    Array& array;
-    const Sizes &shape, &strides;
-    int64_t offset;
-    std::size_t lead() const { return shape.size() - 2; }
-    int64_t rows() const { return shape[lead()]; }
-    int64_t columns() const { return shape[lead() + 1]; }
-    int64_t row_step() const { return strides[lead()]; }
-    int64_t column_step() const { return strides[lead() + 1]; }
-};
+std::string product(const View& a, const View& b) { return "got " + text(a.sizes()) + " @ " + text(b.sizes()); }
+
+// Of an operand of two or more axes: how many its batch has, and its rows and columns.
+int lead(const View& x) { return x.dims - 2; }
+int64_t rows(const View& x) { return x.shape[x.dims - 2]; }
+Matrix matrix(const View& x) { return {x.p, x.stride[x.dims - 2], x.stride[x.dims - 1]}; }
 
 // Sizes of the batch axes of both operands broadcast against each other.
-Sizes batch_of(const Operand& a, const Operand& b) {
-    const std::size_t axes = std::max(a.lead(), b.lead());
-    Sizes batch(axes);
-    for (std::size_t i = 0; i < axes; ++i) {
-        const int64_t x = i + a.lead() < axes ? 1 : a.shape[i + a.lead() - axes];
-        const int64_t y = i + b.lead() < axes ? 1 : b.shape[i + b.lead() - axes];
-        if (x != y && x != 1 && y != 1)
-            refuse("matmul", "batch sizes must agree or be 1, got " + text(a.shape) + " @ " + text(b.shape));
-        batch[i] = x == 1 ? y : x;
+Sizes batch_of(const View& a, const View& b) {
+    const int axes = std::max(lead(a), lead(b));
+    Sizes batch;
+    for (int i = 0; i < axes; ++i) {
+        const int64_t x = i + lead(a) < axes ? 1 : a.shape[i + lead(a) - axes];
+        const int64_t y = i + lead(b) < axes ? 1 : b.shape[i + lead(b) - axes];
+        if (x != y && x != 1 && y != 1) refuse_shape("matmul", "batch sizes must agree or be 1, " + product(a, b));
+        batch.push_back(x == 1 ? y : x);
     }
     return batch;
 }
 
 // Where each product of the batch finds its operand, from where the first one does.
-std::vector<int64_t> offsets(const Operand& x, const Sizes& batch, int64_t count) {
+std::vector<int64_t> offsets(const View& x, const Sizes& batch, int64_t count) {
     std::vector<int64_t> offset(static_cast<std::size_t>(count));
+    const int axes = static_cast<int>(batch.size());
     for (int64_t i = 0; i < count; ++i) {
         int64_t rest = i, at = 0;
-        for (std::size_t axis = batch.size(); axis-- > 0; rest /= batch[axis]) {
-            if (axis + x.lead() < batch.size()) continue;
-            const std::size_t own = axis + x.lead() - batch.size();
-            if (x.shape[own] != 1) at += rest % batch[axis] * x.strides[own];
+        for (int axis = axes; axis-- > 0; rest /= batch[axis]) {
+            const int own = axis + lead(x) - axes;
+            if (own >= 0 && x.shape[own] != 1) at += rest % batch[axis] * x.stride[own];
         }
         offset[static_cast<std::size_t>(i)] = at;
     }
@@ -45,81 +40,92 @@ std::vector<int64_t> offsets(const Operand& x, const Sizes& batch, int64_t count
 }
 
 // Whether the batch and row axes of a are one long axis: then its products with one right operand are one product.
-bool is_one_axis(const Operand& a) {
-    int64_t step = a.row_step() * a.rows();
-    for (std::size_t axis = a.lead(); axis-- > 0;) {
-        if (a.shape[axis] != 1 && a.strides[axis] != step) return false;
+bool is_one_axis(const View& a) {
+    int64_t step = a.stride[lead(a)] * rows(a);
+    for (int axis = lead(a); axis-- > 0;) {
+        if (a.shape[axis] != 1 && a.stride[axis] != step) return false;
         step *= a.shape[axis];
     }
     return true;
 }
 
-void multiply(Products p, const Operand& a, const Operand& b, const Sizes& batch, float* c) {
-    if (p.batch == 0 || p.m == 0 || p.n == 0) return;
+// The shape of a @ b by numpy's rules, its batch axes broadcast.
+Sizes shape_of(const View& a, const View& b) {
+    if (a.dims < 2 || b.dims < 2) refuse_shape("matmul", "needs operands of two or more axes, " + product(a, b));
+    if (a.last() != rows(b)) refuse_shape("matmul", "inner sizes must agree, " + product(a, b));
+    Sizes shape = batch_of(a, b);
+    shape.push_back(rows(a));
+    shape.push_back(b.last());
+    return shape;
+}
+
+// c = a @ b, in row-major order.
+void multiply(const View& a, const View& b, const Sizes& shape, float* c) {
+    if (count_of("matmul", shape) == 0) return;
+    const Sizes batch(shape.begin(), shape.end() - 2);
+    Products p{count_of("matmul", batch), rows(a), b.last(), a.last(), matrix(a), matrix(b), nullptr, nullptr};
     if (p.m > kMostFloats / (p.k + 16) || p.n > kMostFloats / (p.k + 16))
-        refuse("matmul", "the operands are too large, got " + text(a.shape) + " @ " + text(b.shape));
-    if (count_of("matmul", b.shape) == b.rows() * b.columns() && is_one_axis(a)) {
+        refuse_shape("matmul", "the operands are too large, " + product(a, b));
+    if (b.size == rows(b) * b.last() && is_one_axis(a)) {
         p.m *= p.batch;
         p.batch = 1;
     }
     const auto a_offset = offsets(a, batch, p.batch), b_offset = offsets(b, batch, p.batch);
     p.a_offset = a_offset.data();
     p.b_offset = b_offset.data();
-    py::gil_scoped_release unlocked;
-    const Executor executor = threads();
-    Scratch scratch(gemm().scratch(p.m, p.n, p.k, executor.threads));
-    gemm().run(executor, p, c, scratch.floats());
+    const Executor on = threads();
+    unlocked(kAlways, gemm().scratch(p.m, p.n, p.k, on.threads), [&](float* scratch) {
+        gemm().run(on, p, c, scratch);
+    });
 }
 
-void refuse_same(const Array& a, const Array& b, const Array& out) {
+py::object matmul(const View& a, const View& b) {
+    const Sizes shape = shape_of(a, b);
+    Result y(a, shape);
+    multiply(a, b, shape, y.p);
+    return y.array();
+}
+
+// A flat array as a matrix.
+View matrix_of(Array& a, int64_t rows, int64_t columns) {
+    View x{};
+    x.size = count_of("matmul", {rows, columns});
+    x.p = checked("matmul", a, {rows, columns}, {columns, 1}, 0);
+    x.dims = 2;
+    x.shape[0] = rows, x.shape[1] = columns;
+    x.stride[0] = columns, x.stride[1] = 1;
+    return x;
+}
+
+void check_output(const Array& a, const Array& b, const Array& out, int64_t rows, int64_t columns) {
     if (&a == &out || &b == &out) refuse("matmul", "the output must not be an operand");
+    if (count_of("matmul", {rows, columns}) != out.size)
+        refuse("matmul", "the result is " + text({rows, columns}) + ", the output has " + std::to_string(out.size) + " elements");
 }
 
-// out = a @ b for operands of two or more axes with any strides: numpy's rules, batch axes broadcast.
-void matmul_strided(Array& a, const Sizes& a_shape, const Sizes& a_strides, int64_t a_offset, Array& b, const Sizes& b_shape,
-                    const Sizes& b_strides, int64_t b_offset, Array& out) {
-    const std::string shapes = "got " + text(a_shape) + " @ " + text(b_shape);
-    if (a_shape.size() < 2 || b_shape.size() < 2 || a_shape.size() > 16 || b_shape.size() > 16)
-        refuse("matmul", "needs operands of 2 to 16 axes, " + shapes);
-    const Matrix left{checked("matmul", a, a_shape, a_strides, a_offset), a_strides.end()[-2], a_strides.end()[-1]};
-    const Matrix right{checked("matmul", b, b_shape, b_strides, b_offset), b_strides.end()[-2], b_strides.end()[-1]};
-    const Operand x{a, a_shape, a_strides, a_offset}, y{b, b_shape, b_strides, b_offset};
-    if (x.columns() != y.rows()) refuse("matmul", "inner sizes must agree, " + shapes);
-    refuse_same(a, b, out);
-    const Sizes batch = batch_of(x, y);
-    Sizes result = batch;
-    result.push_back(x.rows());
-    result.push_back(y.columns());
-    if (count_of("matmul", result) != out.size)
-        refuse("matmul", "the result is " + text(result) + ", the output has " + std::to_string(out.size) + " elements");
-    if (out.size == 0) return;
-    const Products products{count_of("matmul", batch), x.rows(), y.columns(), x.columns(), left, right, nullptr, nullptr};
-    multiply(products, x, y, batch, out.ptr);
-}
-
-// out (m, p) = a (m, n) @ b (n, p), all compact.
-void matmul(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t p) {
-    matmul_strided(a, {m, n}, {n, 1}, 0, b, {n, p}, {p, 1}, 0, out);
+// The course's: out (m, p) = a (m, n) @ b (n, p), all compact.
+void matmul_flat(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t p) {
+    const View left = matrix_of(a, m, n), right = matrix_of(b, n, p);
+    check_output(a, b, out, m, p);
+    multiply(left, right, {m, p}, out.ptr);
 }
 
 // The same with operands cut into 8 x 8 tiles: a [m/8][n/8][8][8] and so on.
 void matmul_tiled(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t p) {
     if (m < 0 || n < 0 || p < 0 || m % 8 || n % 8 || p % 8)
         refuse("matmul_tiled", "sizes must be multiples of 8, got " + text({m, n, p}));
-    const float* left = checked("matmul_tiled", a, count_of("matmul_tiled", {m, n}));
-    const float* right = checked("matmul_tiled", b, count_of("matmul_tiled", {n, p}));
-    float* c = checked("matmul_tiled", out, count_of("matmul_tiled", {m, p}));
-    refuse_same(a, b, out);
-    py::gil_scoped_release unlocked;
-    gemm().tiled(threads(), m / 8, n / 8, p / 8, left, right, c);
+    const View left = matrix_of(a, m, n), right = matrix_of(b, n, p);
+    check_output(a, b, out, m, p);
+    py::gil_scoped_release released;
+    gemm().tiled(threads(), m / 8, n / 8, p / 8, left.p, right.p, out.ptr);
 }
 
 }  // namespace
 
 void bind_gemm(py::module_& m) {
     m.def("matmul", matmul);
+    m.def("matmul", matmul_flat);
     m.def("matmul_tiled", matmul_tiled);
-    m.def("matmul_strided", matmul_strided);
 }
 
 }  // namespace nd

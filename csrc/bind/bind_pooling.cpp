@@ -1,5 +1,5 @@
-#include "bindings.h"
 #include "pooling.h"
+#include "view.h"
 
 namespace nd {
 namespace {
@@ -7,100 +7,80 @@ namespace {
 using Ints = py::array_t<int64_t, py::array::c_style>;
 using Floats = py::array_t<float, py::array::c_style>;
 
-
-// What the outputs of an axis of `size` positions read, checked; with `full`, every output reads something.
-Bands bands_of(const char* where, int64_t size, const Ints& first, const Ints& start, const Floats& weight, bool full) {
-    const int64_t outputs = first.size();
-    if (size < 0 || size > kLongestAxis || outputs > kLongestAxis) refuse(where, "an axis is too long");
-    if (first.ndim() != 1 || start.ndim() != 1 || weight.ndim() != 1 || start.size() != outputs + 1)
-        refuse(where, "needs a first position and a start of the weights for every output");
-    const int64_t *at = first.data(), *begin = start.data();
-    if (begin[0] != 0 || begin[outputs] != weight.size()) refuse(where, "the starts must cover the weights");
-    for (int64_t i = 0; i < outputs; ++i) {
-        const int64_t count = begin[i + 1] - begin[i];
-        if (count < (full ? 1 : 0) || count > size || at[i] < 0 || at[i] > size - count)
-            refuse(where, "output " + std::to_string(i) + " reads outside the axis of " + std::to_string(size));
+// What the outputs of an axis read: `arrays` of needle's Bands, checked; with `full`, every output reads something.
+struct Axis {
+    Axis(const char* where, const py::object& bands, bool full) : kept(py::getattr(bands, "arrays", py::none())) {
+        if (!py::isinstance<py::tuple>(kept) || py::len(kept) != 4) refuse(where, "needs Bands");
+        const py::tuple parts = kept;
+        py::detail::make_caster<int64_t> length;
+        if (!length.load(parts[0], false) || !py::isinstance<Ints>(parts[1]) || !py::isinstance<Ints>(parts[2]) ||
+            !py::isinstance<Floats>(parts[3]))
+            refuse(where, "needs Bands of an integer, two int64 arrays and a float32 one");
+        const auto size = static_cast<int64_t>(length);
+        const auto first = parts[1].cast<Ints>(), start = parts[2].cast<Ints>();
+        const auto weight = parts[3].cast<Floats>();
+        const int64_t outputs = first.size();
+        if (size < 0 || size > kLongestAxis || outputs > kLongestAxis) refuse(where, "an axis is too long");
+        if (first.ndim() != 1 || start.ndim() != 1 || weight.ndim() != 1 || start.size() != outputs + 1)
+            refuse(where, "needs a first position and a start of the weights for every output");
+        const int64_t *at = first.data(), *begin = start.data();
+        if (begin[0] != 0 || begin[outputs] != weight.size()) refuse(where, "the starts must cover the weights");
+        for (int64_t i = 0; i < outputs; ++i) {
+            const int64_t count = begin[i + 1] - begin[i];
+            if (count < (full ? 1 : 0) || count > size || at[i] < 0 || at[i] > size - count)
+                refuse(where, "output " + std::to_string(i) + " reads outside the axis of " + std::to_string(size));
+        }
+        reads = {outputs, size, at, begin, weight.data()};
     }
-    return {outputs, size, at, begin, weight.data()};
-}
-
-// The sizes of a call: a map (N, v, h, C) on the side of the input or of the outputs.
-struct Pooled {
-    const char* where;
-    Bands v, h;
-    int64_t images, channels;
-
-    Pooled(const char* where, const Sizes& shape, const Bands& v, const Bands& h, bool outputs) : where(where), v(v), h(h) {
-        const int64_t height = outputs ? v.outputs : v.size, width = outputs ? h.outputs : h.size;
-        if (shape.size() != 4 || shape[1] != height || shape[2] != width)
-            refuse(where, "needs a map (N, " + std::to_string(height) + ", " + std::to_string(width) + ", C)");
-        images = shape[0];
-        channels = shape[3];
-    }
-
-    Pixels map(Array& x, int64_t height, int64_t width, const Sizes& strides, int64_t offset) const {
-        if (strides.size() != 4 || (strides[3] != 1 && channels > 1)) refuse(where, "channels must lie side by side");
-        const float* p = checked(where, x, {images, height, width, channels}, strides, offset);
-        return {p, strides[0], strides[1], strides[2]};
-    }
-    Pixels input(Array& x, const Sizes& strides, int64_t offset) const { return map(x, v.size, h.size, strides, offset); }
-    Pixels output(Array& x, const Sizes& strides, int64_t offset) const {
-        return map(x, v.outputs, h.outputs, strides, offset);
-    }
-
-    float* result(Array& out, int64_t height, int64_t width, const Array& a, const Array& b) const {
-        if (&out == &a || &out == &b) refuse(where, "the output must not be an operand");
-        if (out.size != count_of(where, {images, height, width, channels})) refuse(where, "the output has another size");
-        return out.ptr;
-    }
+    py::object kept;
+    Bands reads;
 };
 
-void checked_resample(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, int64_t height, const Ints& v_first,
-                      const Ints& v_start, const Floats& v_weight, int64_t width, const Ints& h_first, const Ints& h_start,
-                      const Floats& h_weight, Array& out) {
-    const char* where = "resample";
-    const Bands v = bands_of(where, height, v_first, v_start, v_weight, false);
-    const Bands h = bands_of(where, width, h_first, h_start, h_weight, false);
-    const Pooled call(where, shape, v, h, false);
-    const Pixels from = call.input(x, strides, offset);
-    float* to = call.result(out, v.outputs, h.outputs, x, x);
-    py::gil_scoped_release unlocked;
-    pooling().resample(threads(), call.images, call.channels, v, h, from, to);
+Pixels pixels(const char* where, const Columns& x, int64_t height, int64_t width) {
+    if (x.dims != 4 || x.shape[1] != height || x.shape[2] != width)
+        misfit(where, "a map (N, " + std::to_string(height) + ", " + std::to_string(width) + ", C)", {&x});
+    return x.as<Pixels>();
 }
 
-void checked_max_pool(Array& x, const Sizes& shape, const Sizes& strides, int64_t offset, Array& u, const Sizes& u_strides,
-                      int64_t u_offset, int64_t height, const Ints& v_first, const Ints& v_start, const Floats& v_weight,
-                      int64_t width, const Ints& h_first, const Ints& h_start, const Floats& h_weight, Array& out) {
-    const char* where = "max_pool";
-    const Bands v = bands_of(where, height, v_first, v_start, v_weight, true);
-    const Bands h = bands_of(where, width, h_first, h_start, h_weight, true);
-    const Pooled call(where, shape, v, h, false);
-    const Pixels from = call.input(x, strides, offset), other = call.input(u, u_strides, u_offset);
-    float* to = call.result(out, v.outputs, h.outputs, x, u);
-    py::gil_scoped_release unlocked;
-    pooling().max_pool(threads(), call.images, call.channels, v, h, from, other, to);
+py::object resample_of(const Columns& x, const py::object& rows, const py::object& columns) {
+    const Axis v("resample", rows, false), h("resample", columns, false);
+    const Pixels from = pixels("resample", x, v.reads.size, h.reads.size);
+    Result y(x, {x.shape[0], v.reads.outputs, h.reads.outputs, x.last()});
+    unlocked(kAlways, [&] { pooling().resample(threads(), x.shape[0], x.last(), v.reads, h.reads, from, y.p); });
+    return y.array();
 }
 
-void checked_max_pool_gradient(Array& g, const Sizes& shape, const Sizes& strides, int64_t offset, Array& x,
-                               const Sizes& x_strides, int64_t x_offset, int64_t height, const Ints& v_first,
-                               const Ints& v_start, const Floats& v_weight, int64_t width, const Ints& h_first,
-                               const Ints& h_start, const Floats& h_weight, Array& out) {
+py::object max_pool_of(const Columns& x, const Columns& u, const py::object& rows, const py::object& columns) {
+    const Axis v("max_pool", rows, true), h("max_pool", columns, true);
+    const Pixels from = pixels("max_pool", x, v.reads.size, h.reads.size);
+    const Pixels other = pixels("max_pool", u, v.reads.size, h.reads.size);
+    if (!x.same_shape(u)) misfit("max_pool", "maps of one shape", {&x, &u});
+    Result y(x, {x.shape[0], v.reads.outputs, h.reads.outputs, x.last()});
+    unlocked(kAlways, [&] {
+        pooling().max_pool(threads(), x.shape[0], x.last(), v.reads, h.reads, from, other, y.p);
+    });
+    return y.array();
+}
+
+py::object max_pool_gradient_of(const Columns& g, const Columns& x, const py::object& rows, const py::object& columns) {
     const char* where = "max_pool_gradient";
-    const Bands v = bands_of(where, height, v_first, v_start, v_weight, true);
-    const Bands h = bands_of(where, width, h_first, h_start, h_weight, true);
-    const Pooled call(where, shape, v, h, true);
-    const Pixels gradient = call.output(g, strides, offset), from = call.input(x, x_strides, x_offset);
-    float* to = call.result(out, v.size, h.size, g, x);
-    py::gil_scoped_release unlocked;
-    pooling().max_pool_gradient(threads(), call.images, call.channels, v, h, gradient, from, to);
+    const Axis v(where, rows, true), h(where, columns, true);
+    const Pixels gradient = pixels(where, g, v.reads.outputs, h.reads.outputs);
+    const Pixels from = pixels(where, x, v.reads.size, h.reads.size);
+    if (g.shape[0] != x.shape[0] || g.last() != x.last()) misfit(where, "g and x that agree in images and channels", {&g, &x});
+    Result dx(x, x.sizes());
+    unlocked(kAlways, [&] {
+        pooling().max_pool_gradient(threads(), x.shape[0], x.last(), v.reads, h.reads, gradient, from, dx.p);
+    });
+    return dx.array();
 }
 
 }  // namespace
 
 void bind_pooling(py::module_& m) {
-    m.def("resample", &checked_resample);
-    m.def("max_pool", &checked_max_pool);
-    m.def("max_pool_gradient", &checked_max_pool_gradient);
+    m.def("resample", &resample_of);
+    m.def("max_pool", &max_pool_of);
+    m.def("max_pool_gradient", &max_pool_gradient_of);
 }
 
 }  // namespace nd

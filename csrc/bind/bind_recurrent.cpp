@@ -1,91 +1,117 @@
-#include "bindings.h"
 #include "fused.h"
+#include "view.h"
 
 namespace nd {
 namespace {
 
-void lstm(Array& gates, Array& h0, Array& c0, Array& w_hh, Array& out, Array& cells, Array& act, int64_t steps, int64_t batch,
-          int64_t hidden) {
-    Arguments check("lstm");
-    const int64_t outputs = check.count({steps, batch, hidden}), state = check.count({batch, hidden});
-    const int64_t all_gates = check.count({steps, batch, hidden, 4}), weights = check.count({hidden, hidden, 4});
-    const float *z = check.in(gates, all_gates), *h = check.in(h0, state), *c = check.in(c0, state), *w = check.in(w_hh, weights);
-    float *to = check.out(out, outputs), *to_cells = check.out(cells, outputs), *to_act = check.out(act, all_gates);
-    if (state == 0) return;
-    py::gil_scoped_release unlocked;
-    Scratch scratch(sequence_kernels().lstm_scratch(hidden));
-    sequence_kernels().lstm(threads(), steps, batch, hidden, z, h, c, w, to, to_cells, to_act, scratch.floats());
+// T, B and H: those of something for every step, (T, B, ...), and of the first state, (B, H).
+struct Sequence {
+    Sequence(const char* where, int64_t gates, const View& x, const View& h0, const View& w_hh) : where(where), gates(gates) {
+        if (x.dims != 3 || h0.dims != 2) misfit({&x, &h0, &w_hh});
+        steps = x.shape[0], batch = h0.shape[0], hidden = h0.shape[1];
+        if (!w_hh.is({hidden, wide(gates)})) misfit({&x, &h0, &w_hh});
+    }
+
+    int64_t wide(int64_t parts) const { return count_of(where, {parts, hidden}); }
+    Sizes each(int64_t parts) const { return {steps, batch, wide(parts)}; }
+
+    // Every one of these is (T, B, parts H); these are states.
+    void check(int64_t parts, Views given) const {
+        for (const View* x : given)
+            if (!x->is({steps, batch, wide(parts)})) misfit(given);
+    }
+    void check_states(Views given) const {
+        for (const View* x : given)
+            if (!x->is({batch, hidden})) misfit(given);
+    }
+
+    [[noreturn]] void misfit(Views got) const {
+        const std::string width = gates == 1 ? "H" : std::to_string(gates) + "H";
+        nd::misfit(where, "gates (T, B, " + width + "), outputs (T, B, H), states (B, H), W_hh (H, " + width + ")", got);
+    }
+
+    const char* where;
+    int64_t gates, steps, batch, hidden;
+};
+
+py::object lstm(const Dense& gates, const Dense& h0, const Dense& c0, const Dense& w_hh) {
+    const Sequence s("lstm", 4, gates, h0, w_hh);
+    s.check(4, {&gates});
+    s.check_states({&c0, &h0});
+    Result out(gates, s.each(1)), cells(gates, s.each(1)), act(gates);
+    if (h0.size > 0)
+        unlocked(kAlways, sequence_kernels().lstm_scratch(s.hidden), [&](float* scratch) {
+            sequence_kernels().lstm(threads(), s.steps, s.batch, s.hidden, gates.p, h0.p, c0.p, w_hh.p, out.p, cells.p, act.p,
+                                    scratch);
+        });
+    return py::make_tuple(out.array(), cells.array(), act.array());
 }
 
-void lstm_gradient(Array& d_out, Array& d_c_last, Array& out, Array& cells, Array& act, Array& h0, Array& c0, Array& w_hh,
-                   Array& d_gates, Array& dh0, Array& dc0, Array& dw_hh, int64_t steps, int64_t batch, int64_t hidden) {
-    Arguments check("lstm_gradient");
-    const int64_t outputs = check.count({steps, batch, hidden}), state = check.count({batch, hidden});
-    const int64_t all_gates = check.count({steps, batch, hidden, 4}), weights = check.count({hidden, hidden, 4});
-    const LstmGradientInputs in{check.in(d_out, outputs), check.in(d_c_last, state), check.in(out, outputs), check.in(cells, outputs),
-                                check.in(act, all_gates), check.in(h0, state), check.in(c0, state), check.in(w_hh, weights)};
-    float *to_gates = check.out(d_gates, all_gates), *dh = check.out(dh0, state), *dc = check.out(dc0, state);
-    float* dw = check.out(dw_hh, weights);
-    if (hidden == 0) return;
-    py::gil_scoped_release unlocked;
+py::object lstm_gradient(const Dense& d_out, const Dense& d_c_last, const Dense& out, const Dense& cells, const Dense& act,
+                         const Dense& h0, const Dense& c0, const Dense& w_hh) {
+    const Sequence s("lstm_gradient", 4, out, h0, w_hh);
+    s.check(1, {&d_out, &out, &cells});
+    s.check(4, {&act});
+    s.check_states({&d_c_last, &h0, &c0});
+    const LstmGradientInputs in{d_out.p, d_c_last.p, out.p, cells.p, act.p, h0.p, c0.p, w_hh.p};
+    Result d_gates(act), dh0(h0), dc0(c0), dw_hh(w_hh);
     const Executor on = threads();
-    Scratch scratch(sequence_kernels().lstm_gradient_scratch(steps, batch, hidden, on.threads));
-    sequence_kernels().lstm_gradient(on, steps, batch, hidden, in, to_gates, dh, dc, dw, scratch.floats());
+    if (s.hidden > 0)
+        unlocked(kAlways, sequence_kernels().lstm_gradient_scratch(s.steps, s.batch, s.hidden, on.threads), [&](float* scratch) {
+            sequence_kernels().lstm_gradient(on, s.steps, s.batch, s.hidden, in, d_gates.p, dh0.p, dc0.p, dw_hh.p, scratch);
+        });
+    return py::make_tuple(d_gates.array(), dh0.array(), dc0.array(), dw_hh.array());
 }
 
-void gru(Array& gates, Array& h0, Array& w_hh, Array& bias_hh, Array& out, Array& act, int64_t steps, int64_t batch,
-         int64_t hidden) {
-    Arguments check("gru");
-    const int64_t outputs = check.count({steps, batch, hidden}), state = check.count({batch, hidden});
-    const int64_t all_gates = check.count({steps, batch, hidden, 3}), weights = check.count({hidden, hidden, 3});
-    const float *z = check.in(gates, all_gates), *h = check.in(h0, state), *w = check.in(w_hh, weights);
-    const float* bias = check.in(bias_hh, check.count({hidden, 3}));
-    float *to = check.out(out, outputs), *to_act = check.out(act, check.count({steps, batch, hidden, 4}));
-    if (state == 0) return;
-    py::gil_scoped_release unlocked;
-    Scratch scratch(sequence_kernels().gru_scratch(hidden));
-    sequence_kernels().gru(threads(), steps, batch, hidden, z, h, w, bias, to, to_act, scratch.floats());
+py::object gru(const Dense& gates, const Dense& h0, const Dense& w_hh, const Dense& bias_hh) {
+    const Sequence s("gru", 3, gates, h0, w_hh);
+    s.check(3, {&gates});
+    if (!bias_hh.is({s.wide(3)})) misfit("gru", "bias_hh (3H,)", {&gates, &bias_hh});
+    Result out(gates, s.each(1)), act(gates, s.each(4));
+    if (h0.size > 0)
+        unlocked(kAlways, sequence_kernels().gru_scratch(s.hidden), [&](float* scratch) {
+            sequence_kernels().gru(threads(), s.steps, s.batch, s.hidden, gates.p, h0.p, w_hh.p, bias_hh.p, out.p, act.p,
+                                   scratch);
+        });
+    return py::make_tuple(out.array(), act.array());
 }
 
-void gru_gradient(Array& d_out, Array& out, Array& act, Array& h0, Array& w_hh, Array& d_gates, Array& dh0, Array& dw_hh,
-                  Array& dbias_hh, int64_t steps, int64_t batch, int64_t hidden) {
-    Arguments check("gru_gradient");
-    const int64_t outputs = check.count({steps, batch, hidden}), state = check.count({batch, hidden});
-    const int64_t weights = check.count({hidden, hidden, 3});
-    const GruGradientInputs in{check.in(d_out, outputs), check.in(out, outputs),
-                               check.in(act, check.count({steps, batch, hidden, 4})), check.in(h0, state), check.in(w_hh, weights)};
-    float *to_gates = check.out(d_gates, check.count({steps, batch, hidden, 3})), *dh = check.out(dh0, state);
-    float *dw = check.out(dw_hh, weights), *dbias = check.out(dbias_hh, check.count({hidden, 3}));
-    if (hidden == 0) return;
-    py::gil_scoped_release unlocked;
+py::object gru_gradient(const Dense& d_out, const Dense& out, const Dense& act, const Dense& h0, const Dense& w_hh) {
+    const Sequence s("gru_gradient", 3, out, h0, w_hh);
+    s.check(1, {&d_out, &out});
+    s.check(4, {&act});
+    const GruGradientInputs in{d_out.p, out.p, act.p, h0.p, w_hh.p};
+    Result d_gates(out, s.each(3)), dh0(h0), dw_hh(w_hh), dbias(out, {s.wide(3)});
     const Executor on = threads();
-    Scratch scratch(sequence_kernels().gru_gradient_scratch(steps, batch, hidden, on.threads));
-    sequence_kernels().gru_gradient(on, steps, batch, hidden, in, to_gates, dh, dw, dbias, scratch.floats());
+    if (s.hidden > 0)
+        unlocked(kAlways, sequence_kernels().gru_gradient_scratch(s.steps, s.batch, s.hidden, on.threads), [&](float* scratch) {
+            sequence_kernels().gru_gradient(on, s.steps, s.batch, s.hidden, in, d_gates.p, dh0.p, dw_hh.p, dbias.p, scratch);
+        });
+    return py::make_tuple(d_gates.array(), dh0.array(), dw_hh.array(), dbias.array());
 }
 
-void rnn(Array& gates, Array& h0, Array& w_hh, Array& out, int64_t steps, int64_t batch, int64_t hidden, bool relu) {
-    Arguments check("rnn");
-    const int64_t outputs = check.count({steps, batch, hidden}), state = check.count({batch, hidden});
-    const float *z = check.in(gates, outputs), *h = check.in(h0, state), *w = check.in(w_hh, check.count({hidden, hidden}));
-    float* to = check.out(out, outputs);
-    if (state == 0) return;
-    py::gil_scoped_release unlocked;
-    Scratch scratch(sequence_kernels().rnn_scratch(hidden));
-    sequence_kernels().rnn(threads(), steps, batch, hidden, relu, z, h, w, to, scratch.floats());
+py::object rnn(const Dense& gates, const Dense& h0, const Dense& w_hh, bool relu) {
+    const Sequence s("rnn", 1, gates, h0, w_hh);
+    s.check(1, {&gates});
+    Result out(gates);
+    if (h0.size > 0)
+        unlocked(kAlways, sequence_kernels().rnn_scratch(s.hidden), [&](float* scratch) {
+            sequence_kernels().rnn(threads(), s.steps, s.batch, s.hidden, relu, gates.p, h0.p, w_hh.p, out.p, scratch);
+        });
+    return out.array();
 }
 
-void rnn_gradient(Array& d_out, Array& out, Array& h0, Array& w_hh, Array& d_gates, Array& dh0, Array& dw_hh, int64_t steps,
-                  int64_t batch, int64_t hidden, bool relu) {
-    Arguments check("rnn_gradient");
-    const int64_t outputs = check.count({steps, batch, hidden}), state = check.count({batch, hidden});
-    const int64_t weights = check.count({hidden, hidden});
-    const float *g = check.in(d_out, outputs), *y = check.in(out, outputs), *h = check.in(h0, state), *w = check.in(w_hh, weights);
-    float *to_gates = check.out(d_gates, outputs), *dh = check.out(dh0, state), *dw = check.out(dw_hh, weights);
-    if (hidden == 0) return;
-    py::gil_scoped_release unlocked;
+py::object rnn_gradient(const Dense& d_out, const Dense& out, const Dense& h0, const Dense& w_hh, bool relu) {
+    const Sequence s("rnn_gradient", 1, out, h0, w_hh);
+    s.check(1, {&d_out, &out});
+    Result d_gates(out), dh0(h0), dw_hh(w_hh);
     const Executor on = threads();
-    Scratch scratch(sequence_kernels().rnn_gradient_scratch(steps, batch, hidden, on.threads));
-    sequence_kernels().rnn_gradient(on, steps, batch, hidden, relu, g, y, h, w, to_gates, dh, dw, scratch.floats());
+    if (s.hidden > 0)
+        unlocked(kAlways, sequence_kernels().rnn_gradient_scratch(s.steps, s.batch, s.hidden, on.threads), [&](float* scratch) {
+            sequence_kernels().rnn_gradient(on, s.steps, s.batch, s.hidden, relu, d_out.p, out.p, h0.p, w_hh.p, d_gates.p,
+                                            dh0.p, dw_hh.p, scratch);
+        });
+    return py::make_tuple(d_gates.array(), dh0.array(), dw_hh.array());
 }
 
 }  // namespace

@@ -1,92 +1,110 @@
-#include "bindings.h"
-#include "fused.h"
 #include <algorithm>
+#include <cmath>
+#include "fused.h"
+#include "view.h"
 
 namespace nd {
 namespace {
 
-void need_columns(const char* where, int64_t cols) {
-    if (cols < 1) refuse(where, "needs at least one column, got " + std::to_string(cols));
+void need_columns(const char* where, const View& x) {
+    if (x.dims == 0 || x.last() == 0) misfit(where, "a last axis of at least one element", {&x});
 }
 
-void def_map(py::module_& m, const char* name, SoftmaxTable::Map SoftmaxTable::* kernel, bool one_per_row) {
-    m.def(name, [name, kernel, one_per_row](Array& x, Array& y, int64_t rows, int64_t cols) {
-        Arguments check(name);
-        need_columns(name, cols);
-        const float* from = check.in(x, check.count({rows, cols}));
-        float* to = check.out(y, check.count({rows, one_per_row ? 1 : cols}));
-        py::gil_scoped_release unlocked;
-        (softmax_kernels().*kernel)(threads(), rows, cols, from, to);
+void def_map(py::module_& m, const char* name, SoftmaxTable::Map SoftmaxTable::* kernel) {
+    m.def(name, [name, kernel](const Dense& x) {
+        need_columns(name, x);
+        Result y(x);
+        unlocked(x.size, [&] { (softmax_kernels().*kernel)(threads(), x.size / x.last(), x.last(), x.p, y.p); });
+        return y.array();
     });
 }
 
 void def_gradient(py::module_& m, const char* name, SoftmaxTable::Gradient SoftmaxTable::* kernel) {
-    m.def(name, [name, kernel](Array& g, Array& y, Array& dx, int64_t rows, int64_t cols) {
-        Arguments check(name);
-        need_columns(name, cols);
-        const int64_t count = check.count({rows, cols});
-        const float *gradient = check.in(g, count), *value = check.in(y, count);
-        float* to = check.out(dx, count);
-        py::gil_scoped_release unlocked;
-        (softmax_kernels().*kernel)(threads(), rows, cols, gradient, value, to);
+    m.def(name, [name, kernel](const Dense& g, const Dense& y) {
+        need_columns(name, y);
+        if (!g.same_shape(y)) misfit(name, "g and y of one shape", {&g, &y});
+        Result dx(y);
+        unlocked(y.size, [&] { (softmax_kernels().*kernel)(threads(), y.size / y.last(), y.last(), g.p, y.p, dx.p); });
+        return dx.array();
     });
+}
+
+py::object logsumexp(const View& x, const py::object& named) {
+    const Axes axes = axes_of("logsumexp", x, named);
+    View turned = x;  // what is summed over goes last
+    Sizes shape;
+    int64_t columns = 1;
+    int at = 0;
+    for (const bool summed : {false, true})
+        for (int axis = 0; axis < x.dims; ++axis)
+            if (axes[static_cast<std::size_t>(axis)] == summed) {
+                turned.shape[at] = x.shape[axis];
+                turned.stride[at++] = x.stride[axis];
+                if (summed) columns *= x.shape[axis];
+                else shape.push_back(x.shape[axis]);
+            }
+    if (columns == 0)
+        refuse_shape("logsumexp", "needs at least one element along " + std::string(py::str(named)) + ", got " + text(x.sizes()));
+    const Dense from(turned);
+    Result y(x, shape.empty() ? Sizes{1} : shape);
+    unlocked(x.size, [&] { softmax_kernels().logsumexp(threads(), x.size / columns, columns, from.p, y.p); });
+    return y.array();
 }
 
 // The arguments that cross entropy and its gradient share.
 struct Rows {
-    Rows(Arguments& check, Array& logits, Array& given, int64_t rows, int64_t cols, float smoothing, float ignored, bool mean) {
-        need_columns(check.where(), cols);
-        x = check.in(logits, check.count({rows, cols}));
-        labels = {check.in(given, rows), smoothing, ignored};
-        bad = softmax_kernels().first_bad_label(rows, cols, labels);
-        divisor = mean ? std::max<float>(1, float(softmax_kernels().counted(rows, labels))) : 1;
+    Rows(const Dense& logits, const Ids& given, float smoothing, std::optional<float> ignored, const std::string& reduction) {
+        if (logits.dims != 2 || logits.size == 0 || !given.is({logits.shape[0]}))
+            misfit("cross_entropy", "logits (N, C) and labels (N,)", {&logits, &given});
+        rows = logits.shape[0], cols = logits.shape[1];
+        labels = {given.p, smoothing, ignored.value_or(std::nanf(""))};
+        check_whole("cross_entropy", "labels", "row ", 0, cols, given, softmax_kernels().first_bad_label(rows, cols, labels));
+        divisor = reduction == "mean" ? std::max<float>(1, float(softmax_kernels().counted(rows, labels))) : 1;
+        each = reduction == "none";
     }
-    const float* x;
+    int64_t rows, cols;
     Labels labels;
-    int64_t bad;
     float divisor;  // of the sum of the losses: how many rows count, for their mean
+    bool each;      // row has a loss of its own
 };
 
-int64_t cross_entropy(Array& logits, Array& labels, Array& loss, int64_t rows, int64_t cols, float smoothing, float ignored,
-                      bool mean) {
-    Arguments check("cross_entropy");
-    const Rows in(check, logits, labels, rows, cols, smoothing, ignored, mean);
-    const bool each = !mean && loss.size == rows;
-    float* to = check.out(loss, each ? rows : 1);
-    if (in.bad >= 0) return in.bad;
-    py::gil_scoped_release unlocked;
-    Scratch scratch(each ? 0 : rows);
-    float* losses = each ? to : scratch.floats();
-    softmax_kernels().cross_entropy(threads(), rows, cols, in.x, in.labels, losses);
-    if (!each) *to = softmax_kernels().total_loss(rows, losses, in.divisor);
-    return -1;
+py::object cross_entropy(const Dense& logits, const Ids& labels, float smoothing, std::optional<float> ignored,
+                         const std::string& reduction) {
+    const Rows in(logits, labels, smoothing, ignored, reduction);
+    Result loss(logits, {in.each ? in.rows : 1});
+    unlocked(logits.size, in.each ? 0 : in.rows, [&](float* scratch) {
+        float* losses = in.each ? loss.p : scratch;
+        softmax_kernels().cross_entropy(threads(), in.rows, in.cols, logits.p, in.labels, losses);
+        if (!in.each) *loss.p = softmax_kernels().total_loss(in.rows, losses, in.divisor);
+    });
+    return loss.array();
 }
 
-int64_t cross_entropy_gradient(Array& g, Array& logits, Array& labels, Array& dx, int64_t rows, int64_t cols, float smoothing,
-                               float ignored, bool mean) {
-    Arguments check("cross_entropy_gradient");
-    const bool each = !mean && g.size == rows;
-    const float* gradient = check.in(g, each ? rows : 1);
-    const Rows in(check, logits, labels, rows, cols, smoothing, ignored, mean);
-    float* to = check.out(dx, check.count({rows, cols}));
-    if (in.bad >= 0) return in.bad;
-    py::gil_scoped_release unlocked;
-    softmax_kernels().cross_entropy_gradient(threads(), rows, cols, gradient, each, in.divisor, in.x, in.labels, to);
-    return -1;
+py::object cross_entropy_gradient(const Dense& g, const Dense& logits, const Ids& labels, float smoothing,
+                                  std::optional<float> ignored, const std::string& reduction) {
+    const Rows in(logits, labels, smoothing, ignored, reduction);
+    if (g.size != (in.each ? in.rows : 1)) misfit("cross_entropy_gradient", "g of the shape of the loss", {&g, &logits});
+    Result dx(logits);
+    unlocked(logits.size, [&] {
+        softmax_kernels().cross_entropy_gradient(threads(), in.rows, in.cols, g.p, in.each, in.divisor, logits.p, in.labels, dx.p);
+    });
+    return dx.array();
 }
 
 }  // namespace
 
 void bind_softmax(py::module_& m) {
-    def_map(m, "softmax", &SoftmaxTable::softmax, false);
-    def_map(m, "logsoftmax", &SoftmaxTable::logsoftmax, false);
-    def_map(m, "logsumexp", &SoftmaxTable::logsumexp, true);
+    def_map(m, "softmax", &SoftmaxTable::softmax);
+    def_map(m, "logsoftmax", &SoftmaxTable::logsoftmax);
     def_gradient(m, "softmax_gradient", &SoftmaxTable::softmax_gradient);
     def_gradient(m, "logsoftmax_gradient", &SoftmaxTable::logsoftmax_gradient);
-    m.def("cross_entropy", &cross_entropy,
-          "The mean or sum of the rows' losses into one float, or every row's. -1, or the first row whose label is neither "
-          "`ignored` nor a whole number in 0..cols-1: then nothing was done.");
-    m.def("cross_entropy_gradient", &cross_entropy_gradient, "As cross_entropy; g has the size that its result has.");
+    m.def("logsumexp", &logsumexp, py::arg("x"), py::arg("axes") = py::none());
+    const auto smoothing = py::arg("smoothing") = 0.0f;
+    const auto ignored = py::arg("ignored") = py::none();
+    const auto reduction = py::arg("reduction") = "mean";
+    m.def("cross_entropy", &cross_entropy, py::arg("logits"), py::arg("labels"), smoothing, ignored, reduction);
+    m.def("cross_entropy_gradient", &cross_entropy_gradient, py::arg("g"), py::arg("logits"), py::arg("labels"), smoothing,
+          ignored, reduction);
 }
 
 }  // namespace nd

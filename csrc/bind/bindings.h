@@ -20,8 +20,12 @@ void bind_array(py::module_& m);      // Array, from_numpy, to_numpy, fill, comp
 void bind_pointwise(py::module_& m);  // ewise_*, scalar_*, unary maps, reductions
 void bind_gemm(py::module_& m);       // matmul and its batched, transposed forms
 void bind_conv(py::module_& m);       // convolution and its two gradients
-void bind_fused(py::module_& m);      // softmax, losses, normalisation, LSTM, attention, embedding, optimizer steps
-void bind_gather(py::module_& m);     // slices and elements by number along an axis
+void bind_softmax(py::module_& m);    // softmax, log-softmax, log-sum-exp, cross entropy
+void bind_norm(py::module_& m);       // batch, layer, group and root-mean-square normalisation
+void bind_recurrent(py::module_& m);  // LSTM, GRU, RNN
+void bind_attention(py::module_& m);  // attention
+void bind_optim(py::module_& m);      // optimizer steps
+void bind_gather(py::module_& m);     // slices, rows and elements by number
 void bind_course(py::module_& m);     // softmax regression of the course's first homework
 void bind_depthwise(py::module_& m);  // convolution with a kernel for each channel, and its two gradients
 void bind_pooling(py::module_& m);    // maxima over windows, resampling

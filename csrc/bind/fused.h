@@ -1,28 +1,9 @@
 // The fused kernels as tables of plain functions, one table per family.
 #pragma once
 #include "../nd/arguments.h"
-#include "array.h"
 #include "select.h"
 
 namespace nd {
-
-// Checks the arrays of one call: every array has the size it must have, and none that is written is given twice.
-class Arguments {
-public:
-    explicit Arguments(const char* where) : where_(where) {}
-    const float* in(Array& array, int64_t count);
-    float* out(Array& array, int64_t count);
-    Heads<const float> in(Array& array, const Sizes& shape, const Sizes& strides, int64_t offset);
-    Heads<float> out(Array& array, const Sizes& shape, const Sizes& strides);
-    int64_t count(const Sizes& shape) const { return count_of(where_, shape); }
-    const char* where() const { return where_; }
-
-private:
-    void remember(const Array& array, bool written);
-    float* exactly(Array& array, int64_t count) const;
-    const char* where_;
-    std::vector<std::pair<const Array*, bool>> seen_;
-};
 
 struct SoftmaxTable {
     using Map = void (*)(const Executor&, int64_t rows, int64_t cols, const float* x, float* y);
@@ -51,6 +32,19 @@ struct NormTable {
     void (*layer_norm_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* x,
                                 const float* weight, const float* mean, const float* rstd, float* dx, float* dweight,
                                 float* dbias, float* scratch);
+};
+
+struct GroupNormTable {
+    int64_t (*scratch)(const GroupShape&);
+    void (*group_norm)(const Executor&, const GroupShape&, const float* x, const float* weight, const float* bias, float eps,
+                       float* y, float* mean, float* rstd, float* scratch);
+    void (*group_norm_gradient)(const Executor&, const GroupShape&, const float* g, const float* x, const float* weight,
+                                const float* mean, const float* rstd, float* dx, float* dweight, float* dbias, float* scratch);
+    void (*rms_norm)(const Executor&, int64_t rows, int64_t cols, const float* x, const float* weight, float eps, float* y,
+                     float* rstd);
+    int64_t (*rms_scratch)(int64_t rows, int64_t cols);
+    void (*rms_norm_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* x, const float* weight,
+                              const float* rstd, float* dx, float* dweight, float* scratch);
 };
 
 struct SequenceTable {
@@ -85,6 +79,13 @@ struct SequenceTable {
                                const float* g, float* dweight);
 };
 
+struct GatherTable {
+    using Kernel = void (*)(const Executor&, int64_t outer, int64_t n, int64_t count, int64_t inner, const float* from,
+                            const float* ids, float* to);
+    int64_t (*first_bad_place)(int64_t count, const float* ids, int64_t n);
+    Kernel take, take_gradient, gather, gather_gradient;
+};
+
 struct OptimTable {
     void (*sgd_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* velocity,
                      float lr, float keep, float take, float decay);
@@ -99,5 +100,7 @@ struct OptimTable {
 }  // namespace nd
 ND_FAMILY(SoftmaxTable, softmax_kernels)
 ND_FAMILY(NormTable, norm_kernels)
+ND_FAMILY(GroupNormTable, group_norm_kernels)
 ND_FAMILY(SequenceTable, sequence_kernels)
+ND_FAMILY(GatherTable, gather_kernels)
 ND_FAMILY(OptimTable, optim_kernels)

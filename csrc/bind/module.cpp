@@ -11,7 +11,11 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     nd::bind_conv(m);
     nd::bind_depthwise(m);
     nd::bind_pooling(m);
-    nd::bind_fused(m);
+    nd::bind_softmax(m);
+    nd::bind_norm(m);
+    nd::bind_recurrent(m);
+    nd::bind_attention(m);
+    nd::bind_optim(m);
     nd::bind_gather(m);
     nd::bind_course(m);
     nd::bind_images(m);

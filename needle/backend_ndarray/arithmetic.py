@@ -14,7 +14,7 @@ from needle.types import number_of, promote, promote_number, summed
 from . import ndarray_backend_cpu as compiled
 from .kernels import kernels, pointwise
 from .layout import Axes as Axes
-from .layout import as_axes, distinct_axes, is_dense, reduced_shape, reduction
+from .layout import as_axes, distinct_axes, is_dense, reduced_shape
 from .ndarray_backend_cpu import Array as FloatArray
 from .plain.pointwise import floats
 from .views import Views
@@ -159,11 +159,11 @@ class Arithmetic(Views):
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> NDArray:
         """Sum over the given axes; over all of them the shape is (1,), or all ones with keepdims."""
-        return reduce(self, "reduce_sum", axis, keepdims).compact()
+        return reduce(self, "sum", axis, keepdims).compact()
 
     def max(self, axis: Axes = None, keepdims: bool = False) -> NDArray:
         """Maximum over the given axes; over all of them the shape is (1,), or all ones with keepdims."""
-        return reduce(self, "reduce_max", axis, keepdims).compact()
+        return reduce(self, "max", axis, keepdims).compact()
 
 
 def _rows(x: Arithmetic) -> Arithmetic:
@@ -181,22 +181,14 @@ def _computed(kernel: str, plain: Any, first: Arithmetic, *more: Any) -> NDArray
 
 
 def reduce(x: Arithmetic, name: str, axis: Axes, keepdims: bool) -> NDArray:
-    """A reduction of the axes; the compiled backend works in the order of memory, and what remains keeps that order."""
+    """A "sum", "max" or "min" over the axes; of compiled arrays what remains keeps its order in memory."""
     axis = as_axes(axis)
-    if name != "reduce_sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
-        raise ShapeError(f"[{name[-3:]}] needs at least one element to reduce, got {x._shape} over axes {axis}")
-    by_axis = getattr(x._handle.module, name + "_axis", None)
-    if by_axis is None:
-        x = x.astype(summed(x.dtype)) if name == "reduce_sum" else x
-        view, result = x.reduce_view_out(axis, keepdims)
-        getattr(x._handle.module, name)(view._handle, result._handle, view._shape[-1])
+    if x._handle.__class__ is FloatArray:
+        result: NDArray = getattr(compiled, name)(x, axis, keepdims)
         return result
-    if not is_dense(x._shape, x._strides):
-        x = x.compact()
-    passes, shape, strides = reduction(x._shape, x._strides, axis, keepdims)
-    handle, offset, module = x._handle, x._offset, x._handle.module
-    for outer, k, inner in passes:
-        out = module.Array(outer * inner)
-        by_axis(handle, offset, outer, k, inner, out)
-        handle, offset = out, 0
-    return x.make(shape, strides, x._device, handle)
+    if name != "sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
+        raise ShapeError(f"[{name}] needs at least one element to reduce, got {x._shape} over axes {axis}")
+    x = x.astype(summed(x.dtype)) if name == "sum" else x
+    view, result = x.reduce_view_out(axis, keepdims)
+    getattr(x._handle.module, "reduce_" + name)(view._handle, result._handle, view._shape[-1])
+    return result

@@ -14,9 +14,10 @@ from .ndarray_backend_cpu import Array as FloatArray
 
 EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds every whole number
 
-# Every kernel by the module that holds it, in `cpu` and in `plain` alike.
+# Every kernel, by the module of `plain` that holds it.
 KERNELS = {
-    "gather": "gather gather_gradient take take_gradient",
+    "attention": "attention attention_gradient",
+    "gather": "embedding embedding_gradient gather gather_gradient take take_gradient",
     "group_norm": "group_norm group_norm_gradient rms_norm rms_norm_gradient",
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
@@ -25,21 +26,12 @@ KERNELS = {
     "pooling": "max_pool max_pool_gradient resample",
     "recurrent": "gru gru_gradient lstm lstm_gradient rnn rnn_gradient",
     "reduce": "extremum_gradient max mean min sum var",
-    "sequence": "attention attention_gradient embedding embedding_gradient",
     "softmax": (
         "cross_entropy cross_entropy_gradient logsoftmax logsoftmax_gradient logsumexp softmax "
         "softmax_gradient"
     ),
 }
-
-
-def exported(package: str) -> dict[str, Callable[..., Any]]:
-    """The kernels of a package by name, from its modules."""
-    found = {}
-    for module, names in KERNELS.items():
-        functions = vars(import_module(f"{package}.{module}"))
-        found.update({name: functions[name] for name in names.split()})
-    return found
+NAMES = " ".join(KERNELS.values()).split()
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
 
 from needle.errors import ShapeError
 
@@ -64,41 +63,3 @@ def reduced_shape(shape: Ints, axes: int | Ints | None, keepdims: bool) -> Ints:
     if not gone and axes is not None:
         raise ShapeError("[reduce] needs at least one axis, got an empty tuple")
     return tuple(1 if a in gone else n for a, n in enumerate(shape) if keepdims or a not in gone)
-
-
-Pass = tuple[int, int, int]
-
-
-@lru_cache(maxsize=8192)
-def reduction(
-    shape: Ints, strides: Ints, axes: int | Ints | None, keepdims: bool
-) -> tuple[tuple[Pass, ...], Ints, Ints]:
-    """How to reduce `axes` of a dense array in the order of its memory.
-
-    Returns the passes, each an (outer, k, inner) whose middle axis is reduced, at least one; then the shape and the
-    strides of the result: what remains keeps its order in memory.
-    """
-    gone = distinct_axes("reduce", len(shape), axes)
-    order = sorted((axis for axis in range(len(shape)) if shape[axis] != 1), key=lambda axis: -strides[axis])
-    runs: list[tuple[int, bool]] = []  # sizes in the order of memory, neighbours of one kind merged
-    for axis in order:
-        if runs and runs[-1][1] == (axis in gone):
-            runs[-1] = (runs[-1][0] * shape[axis], runs[-1][1])
-        else:
-            runs.append((shape[axis], axis in gone))
-    passes = []
-    while any(reduced for _, reduced in runs):
-        last = max(at for at, (_, reduced) in enumerate(runs) if reduced)
-        sizes = [size for size, _ in runs]
-        passes.append((prod(sizes[:last]), sizes[last], prod(sizes[last + 1 :])))
-        del runs[last]
-    step, kept = 1, [1] * len(shape)
-    for axis in reversed(order):
-        if axis not in gone:
-            kept[axis] = step
-            step *= shape[axis]
-    result = reduced_shape(shape, axes, keepdims)
-    left = (1,) if axes is None and not keepdims else tuple(
-        n for axis, n in enumerate(kept) if keepdims or axis not in gone
-    )
-    return tuple(passes) or ((prod(shape), 1, 1),), result, left

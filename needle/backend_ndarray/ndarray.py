@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from needle.errors import DTypeError, ShapeError
+from needle.errors import DTypeError, IndexRangeError, ShapeError
 from needle.reprs import array_text
 from needle.types import dtype_of
 
@@ -159,4 +159,4 @@ def flip(a: NDArray, axes: Axes = None) -> NDArray:
     return _array("flip", a).flip(axes)
 
 
-register_ndarray(NDArray)
+register_ndarray(NDArray, ShapeError, IndexRangeError)

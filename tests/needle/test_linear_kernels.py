@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from needle.backend_ndarray import NDArray, cpu
-from needle.backend_ndarray.cpu import linear as compiled
-from needle.backend_ndarray.plain import linear as plain
+from needle.backend_ndarray.kernels import kernels
+from needle.errors import ShapeError
 
+compiled, plain = kernels(NDArray([0.0], device=cpu())), kernels(np.zeros(1))
 MATMULS = [
     ((3, 4), (4, 5)), ((1, 7), (7, 1)), ((5, 0), (0, 3)), ((0, 4), (4, 2)), ((33, 20), (20, 17)), ((130, 70), (70, 3)),
     ((2, 3, 4), (4, 5)), ((4, 5), (2, 3, 5, 6)), ((2, 1, 3, 4), (5, 4, 2)), ((6, 2, 3), (6, 3, 2)), ((0, 2, 3), (3, 2)),
@@ -154,53 +155,58 @@ def test_bits_do_not_depend_on_the_number_of_threads(rng):
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize("kernels", [compiled, plain])
-def test_mistakes_are_value_errors_that_name_the_shapes(kernels):
+@pytest.mark.parametrize("chosen", [compiled, plain])
+def test_mistakes_are_value_errors_that_name_the_shapes(chosen):
     def zeros(*shape: int):
-        return np.zeros(shape, np.float32) if kernels is plain else NDArray(np.zeros(shape), device=cpu())
+        return np.zeros(shape, np.float32) if chosen is plain else NDArray(np.zeros(shape), device=cpu())
 
     with pytest.raises(ValueError, match=r"\[matmul\].*\(2, 3\) @ \(2, 3\)"):
-        kernels.matmul(zeros(2, 3), zeros(2, 3))
+        chosen.matmul(zeros(2, 3), zeros(2, 3))
     with pytest.raises(ValueError, match=r"\[matmul\].*\(2, 2, 3\) @ \(3, 3, 2\)"):
-        kernels.matmul(zeros(2, 2, 3), zeros(3, 3, 2))
+        chosen.matmul(zeros(2, 2, 3), zeros(3, 3, 2))
     with pytest.raises(ValueError, match=r"\[matmul\].*two or more"):
-        kernels.matmul(zeros(3), zeros(3, 2))
+        chosen.matmul(zeros(3), zeros(3, 2))
     with pytest.raises(ValueError, match=r"\[conv\].*\(3, 3, 4, 5\)"):
-        kernels.conv(zeros(1, 5, 5, 3), zeros(3, 3, 4, 5), 1, 1)
+        chosen.conv(zeros(1, 5, 5, 3), zeros(3, 3, 4, 5), 1, 1)
     with pytest.raises(ValueError, match=r"\[conv\].*kernel of 5"):
-        kernels.conv(zeros(1, 2, 2, 3), zeros(5, 5, 3, 4), 1, 0)
+        chosen.conv(zeros(1, 2, 2, 3), zeros(5, 5, 3, 4), 1, 0)
     with pytest.raises(ValueError, match=r"\[conv\].*stride"):
-        kernels.conv(zeros(1, 5, 5, 3), zeros(3, 3, 3, 4), 0, 1)
+        chosen.conv(zeros(1, 5, 5, 3), zeros(3, 3, 3, 4), 0, 1)
     with pytest.raises(ValueError, match=r"\[conv_input_gradient\] the gradient must be \(1, 3, 3, 4\)"):
-        kernels.conv_input_gradient(zeros(1, 2, 3, 4), zeros(3, 3, 2, 4), 2, 1, 5, 5)
+        chosen.conv_input_gradient(zeros(1, 2, 3, 4), zeros(3, 3, 2, 4), 2, 1, 5, 5)
     with pytest.raises(ValueError, match=r"\[conv_weight_gradient\] the gradient must be \(1, 3, 3, 4\)"):
-        kernels.conv_weight_gradient(zeros(1, 5, 5, 2), zeros(1, 2, 3, 4), 2, 1, 3)
+        chosen.conv_weight_gradient(zeros(1, 5, 5, 2), zeros(1, 2, 3, 4), 2, 1, 3)
 
 
 def test_bindings_refuse_what_does_not_fit():
     mod, a = cpu().mod, cpu().mod.Array(16)
+
+    def view(shape, strides, size=16, offset=0):
+        return NDArray.make(shape, strides, cpu(), mod.Array(size), offset)
+
     for m, n, p in ((4, 4, 5), (-4, 4, 4), (2**40, 2**40, 1), (4, 2**62, 4), (5, 4, 4)):
         with pytest.raises(ValueError, match=r"\[matmul\]"):
             mod.matmul(a, a, mod.Array(16), m, n, p)
     with pytest.raises(ValueError, match="must not be an operand"):
         mod.matmul(a, mod.Array(16), a, 4, 4, 4)
-    with pytest.raises(ValueError, match=r"\[matmul\].*reaches"):
-        mod.matmul_strided(a, (4, 4), (4, 2), 0, mod.Array(16), (4, 4), (4, 1), 0, mod.Array(16))
-    with pytest.raises(ValueError, match=r"\[matmul\].*too large"):
-        mod.matmul_strided(a, (1, 2**41), (0, 0), 0, a, (2**41, 1), (0, 0), 0, mod.Array(1))
+    with pytest.raises(ShapeError, match=r"\[view\] the view reaches elements 0\.\.18 of an array of 16"):
+        mod.matmul(view((4, 4), (4, 2)), view((4, 4), (4, 1)))
+    with pytest.raises(ShapeError, match=r"\[matmul\].*too large"):
+        mod.matmul(view((1, 2**41), (0, 0)), view((2**41, 1), (0, 0)))
     with pytest.raises(ValueError, match="multiples of 8"):
         mod.matmul_tiled(a, a, mod.Array(16), 4, 4, 4)
-    x, w, out = mod.Array(32), mod.Array(36), mod.Array(32)
-    image = ((1, 4, 4, 2), (32, 8, 2, 1), 0)
-    mod.conv(x, *image, w, (3, 3, 2, 2), 1, 1, out)
-    for stride, padding in ((0, 1), (-1, 1), (1, -1), (1, 2**40), (2**40, 1), (1, 2)):
+    image, w = view((1, 4, 4, 2), (32, 8, 2, 1), 32), view((3, 3, 2, 2), (12, 4, 2, 1), 36)
+    assert mod.conv(image, w, 1, 1).shape == (1, 4, 4, 2)
+    for stride, padding in ((0, 1), (-1, 1), (1, -1), (1, 2**40), (2**40, 1)):
         with pytest.raises(ValueError, match=r"\[conv\]"):
-            mod.conv(x, *image, w, (3, 3, 2, 2), stride, padding, out)
-    with pytest.raises(ValueError, match=r"\[conv\].*reaches"):
-        mod.conv(x, (1, 4, 4, 2), (32, 8, 3, 1), 0, w, (3, 3, 2, 2), 1, 1, out)
-    with pytest.raises(ValueError, match="must not be an operand"):
-        mod.conv(x, *image, w, (3, 3, 2, 2), 1, 1, x)
-    with pytest.raises(ValueError, match=r"\[conv_input_gradient\]"):
-        mod.conv_input_gradient(x, *image, w, (3, 3, 2, 2), 1, 1, 5, 4, out)
-    with pytest.raises(ValueError, match=r"\[conv_weight_gradient\]"):
-        mod.conv_weight_gradient(x, *image, out, *image, 1, 1, 5, mod.Array(100))
+            mod.conv(image, w, stride, padding)
+    beyond = ((1, 4, 4, 2), (32, 8, 3, 1), 0), ((1, 4, 4, 2), (32, 8, 2, 1), 1), ((4,), (-1,), 0)
+    for shape, strides, offset in beyond:
+        with pytest.raises(ShapeError, match=r"\[view\] the view reaches"):
+            mod.conv(view(shape, strides, 32, offset), w, 1, 1)
+    with pytest.raises(ShapeError, match=r"\[conv_input_gradient\]"):
+        mod.conv_input_gradient(image, w, 1, 1, 5, 4)
+    with pytest.raises(ShapeError, match=r"\[conv_weight_gradient\]"):
+        mod.conv_weight_gradient(image, image, 1, 1, 5)
+    with pytest.raises(ShapeError, match="at most 16 axes, got 17"):
+        mod.softmax(view((1,) * 17, (1,) * 17))

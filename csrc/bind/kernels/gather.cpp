@@ -1,4 +1,4 @@
-#include "../gather.h"
+#include "../fused.h"
 #include "../../nd/gather.h"
 
 namespace nd { namespace ND_ISA {

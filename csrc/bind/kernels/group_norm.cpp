@@ -1,4 +1,4 @@
-#include "../group_norm.h"
+#include "../fused.h"
 #include "../../nd/group_norm.h"
 #include "../../nd/rms_norm.h"
 

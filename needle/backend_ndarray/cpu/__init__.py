@@ -1,5 +1,44 @@
-"""The composite kernels on NDArrays of device cpu()."""
+"""The composite kernels on NDArrays of device cpu(): those of the extension, and what is written around them here."""
 
-from ..kernels import exported
+from __future__ import annotations
 
-globals().update(exported(__name__))
+from collections.abc import Callable
+from typing import Any
+
+from .. import ndarray_backend_cpu as extension
+from ..kernels import EXACT, NAMES, through
+from . import grouped, reduce
+
+# Of what looks numbers up: how long the table is.
+TABLES: dict[str, Callable[..., int]] = {
+    "cross_entropy": lambda logits, *_: logits.shape[-1],
+    "cross_entropy_gradient": lambda g, logits, *_: logits.shape[-1],
+    "embedding": lambda ids, weight: weight.shape[0],
+    "embedding_gradient": lambda g, ids, n: n,
+    "gather": lambda x, index, axis: x.shape[axis],
+    "gather_gradient": lambda g, index, axis, size: size,
+    "take": lambda x, ids, axis: x.shape[axis],
+    "take_gradient": lambda g, ids, axis, size: size,
+}
+
+
+def _by_number(name: str) -> Callable[..., Any]:
+    """A kernel of the extension, which reads numbers as float32; numpy's where that would not tell them apart."""
+    compiled, size = getattr(extension, name), TABLES[name]
+
+    def kernel(first: Any, *more: Any) -> Any:
+        if size(first, *more) > EXACT:
+            return getattr(through(first), name)(first, *more)
+        return compiled(first, *more)
+
+    return kernel
+
+
+def _kernel(name: str) -> Callable[..., Any]:
+    for module in (grouped, reduce):
+        if hasattr(module, name):
+            return getattr(module, name)
+    return _by_number(name) if name in TABLES else getattr(extension, name)
+
+
+globals().update({name: _kernel(name) for name in NAMES})

@@ -6,11 +6,12 @@ narrow ones share the kernel of groups. Those take one padding for all sides; a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from needle.errors import ShapeError
 
 from .. import ndarray_backend_cpu as kernels
 from ..ndarray import NDArray
-from . import linear
 
 Pair = tuple[int, int]
 WIDE = 32  # channels of a group that keep the convolution of one group busy
@@ -19,23 +20,15 @@ WIDE = 32  # channels of a group that keep the convolution of one group busy
 def grouped_conv(x: NDArray, w: NDArray, stride: int, padding: Pair, groups: int, dilation: int) -> NDArray:
     """y[..., o] = conv(x of o's group, w[..., o]): x (N, H, W, Ci), w (K, K, Ci / groups, Co) -> (N, H', W', Co)."""
     _check("grouped_conv", x, w, groups, w.shape[2] * groups)
-    out = NDArray.make((x.shape[0], *_outputs(x, w.shape[0], stride, padding, dilation), w.shape[3]), device=x.device)
     if _depthwise(w, groups):
-        x = _pixels(x)
-        options = w.shape[0], stride, *padding, dilation
-        kernels.depthwise(x._handle, x.shape, x.strides, x._offset, w.compact()._handle, *options, out._handle)
-        return out
+        return kernels.depthwise(x, w, stride, *padding, dilation)
     x, around = _padded(x, padding)
     w = _dilated(w, dilation)
-    if _wide(w.shape[2], w.shape[3], groups):
-        for k in range(groups):
-            share = w[_of(k, w.shape[3] // groups)]
-            out[_of(k, w.shape[3] // groups)] = linear.conv(x[_of(k, w.shape[2])], share, stride, around)
-        return out
-    kernels.grouped_conv(
-        x._handle, x.shape, x.strides, x._offset, w._handle, w.shape, stride, around, groups, out._handle
-    )
-    return out
+    inputs, outputs = w.shape[2], w.shape[3] // groups
+    if not _wide(inputs, w.shape[3], groups):
+        return kernels.conv(x, w, stride, around, groups)
+    of_groups = (kernels.conv(x[_of(k, inputs)], w[_of(k, outputs)], stride, around) for k in range(groups))
+    return _side_by_side(of_groups, groups)
 
 
 def grouped_conv_input_gradient(
@@ -43,23 +36,18 @@ def grouped_conv_input_gradient(
 ) -> NDArray:
     """dx (N, height, width, Ci) of y = grouped_conv(x, w), for g (N, H', W', Co)."""
     _check("grouped_conv_input_gradient", g, w, groups, w.shape[3])
-    around = padding[0] if padding[0] == padding[1] else 0
-    top, left = (0, 0) if _depthwise(w, groups) else (padding[0] - around, padding[1] - around)  # rows beyond the image
-    out = NDArray.make((g.shape[0], height + 2 * top, width + 2 * left, w.shape[2] * groups), device=g.device)
     if _depthwise(w, groups):
-        g = _pixels(g)
-        options = w.compact()._handle, out.shape, w.shape[0], stride, *padding, dilation
-        kernels.depthwise_input_gradient(g._handle, g.strides, g._offset, *options, out._handle)
-        return out
+        return kernels.depthwise_input_gradient(g, w, height, width, stride, *padding, dilation)
+    around = padding[0] if padding[0] == padding[1] else 0
+    top, left = padding[0] - around, padding[1] - around  # rows beyond the image
+    sizes = stride, around, height + 2 * top, width + 2 * left
     w = _dilated(w, dilation)
+    outputs = w.shape[3] // groups
     if _wide(w.shape[2], w.shape[3], groups):
-        for k in range(groups):
-            own = _of(k, w.shape[3] // groups)
-            dx = linear.conv_input_gradient(g[own], w[own], stride, around, *out.shape[1:3])
-            out[_of(k, w.shape[2])] = dx
+        own = (_of(k, outputs) for k in range(groups))
+        out = _side_by_side((kernels.conv_input_gradient(g[each], w[each], *sizes) for each in own), groups)
     else:
-        given = g._handle, g.shape, g.strides, g._offset, w._handle, w.shape
-        kernels.grouped_conv_input_gradient(*given, stride, around, *out.shape[1:3], groups, out._handle)
+        out = kernels.conv_input_gradient(g, w, *sizes, groups)
     return out[:, top : top + height, left : left + width, :] if top or left else out
 
 
@@ -67,25 +55,21 @@ def grouped_conv_weight_gradient(
     x: NDArray, g: NDArray, stride: int, padding: Pair, kernel: int, groups: int, dilation: int
 ) -> NDArray:
     """dw (kernel, kernel, Ci / groups, Co) of y = grouped_conv(x, w), for x (N, H, W, Ci) and g (N, H', W', Co)."""
-    inputs, reach = x.shape[-1] // groups, (kernel - 1) * dilation + 1
-    shape = (kernel, kernel, inputs, g.shape[-1])
-    if inputs == 1 and g.shape[-1] == groups:
-        out = NDArray.make(shape, device=x.device)
-        _check("grouped_conv_weight_gradient", x, out, groups, groups)
-        x, g = _pixels(x), _pixels(g)
-        maps = x._handle, x.shape, x.strides, x._offset, g._handle, g.strides, g._offset
-        kernels.depthwise_weight_gradient(*maps, kernel, stride, *padding, dilation, out._handle)
-        return out
-    out = NDArray.make((reach, reach, *shape[2:]), device=x.device)
-    _check("grouped_conv_weight_gradient", x, out, groups, inputs * groups)
+    inputs, outputs, reach = x.shape[-1] // groups, g.shape[-1] // groups, (kernel - 1) * dilation + 1
+    if x.ndim != 4 or g.ndim != 4 or x.shape[3] % groups or g.shape[3] % groups:
+        raise ShapeError(
+            f"[grouped_conv_weight_gradient] needs images (N, H, W, Ci) and (N, H', W', Co), got {x.shape} and "
+            f"{g.shape} in {groups} groups"
+        )
+    if inputs == 1 and outputs == 1:
+        return kernels.depthwise_weight_gradient(x, g, kernel, stride, *padding, dilation)
     x, around = _padded(x, padding)
+    sizes = stride, around, reach
     if _wide(inputs, g.shape[-1], groups):
-        for k in range(groups):
-            own = _of(k, g.shape[-1] // groups)
-            out[own] = linear.conv_weight_gradient(x[_of(k, inputs)], g[own], stride, around, reach)
+        own = ((x[_of(k, inputs)], g[_of(k, outputs)]) for k in range(groups))
+        out = _side_by_side((kernels.conv_weight_gradient(*each, *sizes) for each in own), groups)
     else:
-        given = x._handle, x.shape, x.strides, x._offset, g._handle, g.shape, g.strides, g._offset
-        kernels.grouped_conv_weight_gradient(*given, stride, around, reach, groups, out._handle)
+        out = kernels.conv_weight_gradient(x, g, *sizes, groups)
     return out if dilation == 1 else out[::dilation, ::dilation, :, :].compact()
 
 
@@ -113,14 +97,13 @@ def _of(group: int, channels: int) -> tuple[slice, ...]:
     return everything, everything, everything, slice(group * channels, (group + 1) * channels)
 
 
-def _pixels(x: NDArray) -> NDArray:
-    """x with its channels side by side: copied only if they are not."""
-    return x if x.strides[3] == 1 else x.compact()
-
-
-def _outputs(x: NDArray, kernel: int, stride: int, padding: Pair, dilation: int) -> list[int]:
-    reach = (kernel - 1) * dilation + 1
-    return [max(0, n + 2 * p - reach) // max(stride, 1) + 1 for n, p in zip(x.shape[1:3], padding, strict=True)]
+def _side_by_side(parts: Iterable[NDArray], count: int) -> NDArray:
+    """The channels of all groups, of which there are `count` of one size."""
+    for k, part in enumerate(parts):
+        if k == 0:
+            out = NDArray.make((*part.shape[:3], part.shape[3] * count), device=part.device)
+        out[_of(k, part.shape[3])] = part
+    return out
 
 
 def _padded(x: NDArray, padding: Pair) -> tuple[NDArray, int]:
@@ -130,9 +113,9 @@ def _padded(x: NDArray, padding: Pair) -> tuple[NDArray, int]:
 
 
 def _dilated(w: NDArray, dilation: int) -> NDArray:
-    """The kernel with dilation - 1 zeros between its taps, compact."""
+    """The kernel with dilation - 1 zeros between its taps."""
     if dilation == 1 or w.shape[0] == 1:
-        return w.compact()
+        return w
     reach = (w.shape[0] - 1) * dilation + 1
     wide = w.device.full((reach, reach, *w.shape[2:]), 0.0)
     wide[::dilation, ::dilation, :, :] = w

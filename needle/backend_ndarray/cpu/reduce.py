@@ -1,26 +1,10 @@
-"""Sums, means, variances and extrema of NDArrays on cpu() over axes; what remains keeps its order in memory."""
+"""Means, variances and the gradient of extrema of NDArrays on cpu() over axes."""
 
 from __future__ import annotations
 
-from needle.backend_ndarray.arithmetic import Axes, reduce
-from needle.backend_ndarray.ndarray import NDArray
-
 from .. import ndarray_backend_cpu as compiled
-
-
-def sum(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
-    """y = the sum of x over the axes; over all of them the shape is (1,), or all ones with keepdims"""
-    return reduce(x, "reduce_sum", axes, keepdims)
-
-
-def max(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
-    """y = the maximum of x over the axes; over all of them the shape is (1,), or all ones with keepdims"""
-    return reduce(x, "reduce_max", axes, keepdims)
-
-
-def min(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
-    """y = the minimum of x over the axes; over all of them the shape is (1,), or all ones with keepdims"""
-    return reduce(x, "reduce_min", axes, keepdims)
+from ..arithmetic import Axes
+from ..ndarray import NDArray
 
 
 def _each(total: NDArray, x: NDArray, correction: float = 0) -> NDArray:
@@ -31,16 +15,16 @@ def _each(total: NDArray, x: NDArray, correction: float = 0) -> NDArray:
 
 def mean(x: NDArray, axes: Axes = None, keepdims: bool = False) -> NDArray:
     """y = the sum of x over the axes / how many elements there are"""
-    return _each(sum(x, axes, keepdims), x)
+    return _each(compiled.sum(x, axes, keepdims), x)
 
 
 def var(x: NDArray, axes: Axes = None, keepdims: bool = False, correction: float = 0) -> NDArray:
     """y = the sum over the axes of (x - mean)^2 / (how many elements there are - correction)"""
     away = compiled.squared_difference(x, mean(x, axes, True).broadcast_to(x.shape))
-    return _each(sum(away, axes, keepdims), x, correction)
+    return _each(compiled.sum(away, axes, keepdims), x, correction)
 
 
 def extremum_gradient(g: NDArray, x: NDArray, y: NDArray, axes: Axes) -> NDArray:
     """dx = g / k where x = y, of which there are k along the axes; else 0. g and y have size 1 there."""
     taken = compiled.equal(x, y.broadcast_to(x.shape))
-    return compiled.multiply(taken, compiled.divide(g, sum(taken, axes, True)).broadcast_to(x.shape))
+    return compiled.multiply(taken, compiled.divide(g, compiled.sum(taken, axes, True)).broadcast_to(x.shape))

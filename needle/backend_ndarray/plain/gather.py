@@ -1,4 +1,4 @@
-"""Slices and elements of numpy arrays by their number along an axis, and the gradients that add them up again."""
+"""Slices, rows and elements of numpy arrays by their number, and the gradients that add them up again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from needle.errors import IndexRangeError
+from needle.backend_ndarray.plain.softmax import indices
 
 
 def take(x: np.ndarray, ids: np.ndarray, axis: int) -> np.ndarray:
@@ -38,17 +38,23 @@ def gather_gradient(g: np.ndarray, index: np.ndarray, axis: int, size: int) -> n
     return dx
 
 
+def embedding(ids: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """y = weight[ids]; ids of any shape, weight (n, d), y ids.shape + (d,).
+
+    Raises IndexRangeError for an id outside 0..n-1.
+    """
+    return weight[indices("embedding", "ids", ids, len(weight), "position ")]
+
+
+def embedding_gradient(g: np.ndarray, ids: np.ndarray, n: int) -> np.ndarray:
+    """dweight[id] = sum of g over the places that hold id; g ids.shape + (d,), the result (n, d)."""
+    where = indices("embedding_gradient", "ids", ids, n, "position ").reshape(-1)
+    out = np.zeros((n, g.shape[-1]), dtype=g.dtype)
+    np.add.at(out, where, g.reshape(len(where), g.shape[-1]))
+    return out
+
+
 def places(where: str, ids: np.ndarray, size: int) -> np.ndarray:
     """ids as integers in 0..size-1, those below zero counted from the end."""
-    with np.errstate(invalid="ignore"):
-        good = (ids >= -size) & (ids < size) & (ids == np.floor(ids))
-    if not good.all():
-        first = int(np.argmin(good.reshape(-1)))
-        raise no_place(where, size, ids.reshape(-1)[first], first)
-    whole = ids.astype(np.int64)
+    whole = indices(where, "indices", ids, size, "", -size)
     return np.where(whole < 0, whole + size, whole)
-
-
-def no_place(where: str, size: int, value: float, at: int) -> IndexRangeError:
-    """The error for an index that is no whole number in -size..size-1."""
-    return IndexRangeError(f"[{where}] indices must be whole numbers in {-size}..{size - 1}, got {value:g} at {at}")

@@ -89,20 +89,16 @@ def _labels(labels: np.ndarray, logits: np.ndarray, ignored: float | None) -> tu
         raise ShapeError(f"[cross_entropy] labels must have shape ({rows},), got {labels.shape}")
     counts = np.ones(rows, dtype=bool) if ignored is None else labels != ignored
     known = np.where(counts, labels, labels.dtype.type(0))
-    return indices("cross_entropy", "labels", known, classes, "row"), counts
+    return indices("cross_entropy", "labels", known, classes, "row "), counts
 
 
-def indices(where: str, what: str, values: np.ndarray, count: int, place: str) -> np.ndarray:
-    """The values as integers; IndexRangeError naming the first one that is no whole number in 0..count-1."""
+def indices(where: str, what: str, values: np.ndarray, count: int, place: str, low: int = 0) -> np.ndarray:
+    """The values as integers; IndexRangeError naming the first one that is no whole number in low..count-1."""
     with np.errstate(invalid="ignore"):
-        whole = (values >= 0) & (values < count) & (values == np.floor(values))
+        whole = (values >= low) & (values < count) & (values == np.floor(values))
     if not whole.all():
         first = int(np.argmin(whole.reshape(-1)))
         value = values.reshape(-1)[first]
-        raise out_of_range(where, what, count, value, place, first)
+        needed = f"whole numbers in {low}..{count - 1}"
+        raise IndexRangeError(f"[{where}] {what} must be {needed}, got {value:g} at {place}{first}")
     return values.astype(np.int64)
-
-
-def out_of_range(where: str, what: str, count: int, value: float, place: str, at: int) -> IndexRangeError:
-    """The error for an index that is no whole number in 0..count-1."""
-    return IndexRangeError(f"[{where}] {what} must be whole numbers in 0..{count - 1}, got {value:g} at {place} {at}")

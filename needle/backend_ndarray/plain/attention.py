@@ -1,10 +1,10 @@
-"""Attention and embedding on numpy arrays of any float dtype."""
+"""Attention on numpy arrays of any float dtype."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from needle.backend_ndarray.plain.softmax import indices, logsumexp
+from needle.backend_ndarray.plain.softmax import logsumexp
 from needle.errors import ShapeError
 
 
@@ -29,22 +29,6 @@ def attention_gradient(
     p = np.exp(_scores(q, k, scale, causal) - lse[..., None])
     ds = p * (g @ v.swapaxes(-1, -2) - (g * out).sum(axis=-1, keepdims=True)) * np.asarray(scale, dtype=q.dtype)
     return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g
-
-
-def embedding(ids: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """y = weight[ids]; ids of any shape, weight (n, d), y ids.shape + (d,).
-
-    Raises IndexRangeError for an id outside 0..n-1.
-    """
-    return weight[indices("embedding", "ids", ids, len(weight), "position")]
-
-
-def embedding_gradient(g: np.ndarray, ids: np.ndarray, n: int) -> np.ndarray:
-    """dweight[id] = sum of g over the places that hold id; g ids.shape + (d,), the result (n, d)."""
-    where = indices("embedding_gradient", "ids", ids, n, "position").reshape(-1)
-    out = np.zeros((n, g.shape[-1]), dtype=g.dtype)
-    np.add.at(out, where, g.reshape(len(where), g.shape[-1]))
-    return out
 
 
 def _scores(q: np.ndarray, k: np.ndarray, scale: float, causal: bool) -> np.ndarray:
