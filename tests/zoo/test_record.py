@@ -17,8 +17,8 @@ from needle.weights import load_safetensors, save_safetensors
 from zoo import registry
 from zoo.cli import main
 from zoo.evaluate import attempt, evaluate
-from zoo.record import halved, record
 from zoo.recipes.language import WindowRecipe
+from zoo.record import halved, record
 from zoo.train import train
 
 Capture = pytest.CaptureFixture[str]
