@@ -17,7 +17,7 @@ from .language_model import LanguageModel
 from .models.dcgan import DCGAN
 from .pages import write_pages
 from .pictures import save_grid
-from .record import record
+from .record import finished, record
 from .registry import ZooError, entry, load, names
 from .train import train
 
@@ -62,6 +62,7 @@ def card_command(args: argparse.Namespace) -> Answer:
 def record_command(args: argparse.Namespace) -> Answer:
     """A finished run, recorded."""
     named = entry(args.name)
+    finished(named, args.run_folder)  # a mistake is said before anything is measured
     with ticking(f"{named.name}: measuring the weights in {args.run_folder}"):
         run = record(named, args.run_folder, data=args.data, machine=args.machine)
     if run.shipped is None:

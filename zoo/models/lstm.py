@@ -111,7 +111,7 @@ def lstm_char(
     ),
     licence="MIT (code); the text has no open licence, so no weights are published: train it where you have the text",
     published=False,
-    limits="It knows 10,000 lower-case words of old business news and writes <unk> for all others.",
+    limits="It knows 10,000 lower-case words of old business news and writes `<unk>` for all others.",
 )  # fmt: skip
 def lstm_ptb(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
