@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import needle as ndl
 import zoo
-from needle import nn
 from needle.errors import DataError, NeedleError
 from needle.weights import load_safetensors, save_safetensors
 from zoo import registry
@@ -112,16 +110,6 @@ def test_float16_that_gives_other_metrics_is_not_shipped(
 def test_halving_leaves_whole_numbers_alone() -> None:
     half, why_not = halved({"w": np.array([0.1], "float32"), "n": np.array([70_000], "int64")})
     assert not why_not and half["w"].dtype == "float16" and half["n"].dtype == "int64"
-
-
-def test_a_module_takes_float16_of_a_file(tmp_path: Path) -> None:
-    layer = nn.Linear(3, 2)
-    values = {name: array.astype("float16") for name, array in layer.state_dict().items()}
-    save_safetensors(tmp_path / "half", values)
-    layer.load(tmp_path / "half")
-    assert all(np.array_equal(array, values[name]) and array.dtype == "float32"
-               for name, array in layer.state_dict().items())  # fmt: skip
-    assert layer(ndl.Tensor(np.ones((1, 3), "float32"), dtype="float32")).dtype == "float32"
 
 
 def refused(entry: registry.Entry, folder: Path, says: str, kind: type[NeedleError] = zoo.ZooError) -> None:
