@@ -124,7 +124,8 @@ def _shown(entry: Entry, pictures: str | None) -> Iterator[list[str]]:
     """What the weights in the package make."""
     facts = entry.record.shown
     if "confusion" in facts and isinstance(entry.output, Labels):
-        yield ["## Confusion", *_confusion(entry.output.names, facts["confusion"])]
+        picture = f"![confusion matrix]({entry.name}-confusion.svg)" if pictures is not None else None
+        yield ["## Confusion", *_confusion(entry.output.names, facts["confusion"], picture)]
     if "samples" in facts:
         yield ["## Samples", "As they came, none chosen.", *(_sample(each) for each in facts["samples"])]
     if "sheet" in facts:
@@ -132,12 +133,15 @@ def _shown(entry: Entry, pictures: str | None) -> Iterator[list[str]]:
         yield ["## Samples", "As they came, none chosen.", str(path) if pictures is None else f"![samples]({path})"]
 
 
-def _confusion(names: tuple[str, ...], counts: list[list[int]]) -> Iterator[str]:
+def _confusion(names: tuple[str, ...], counts: list[list[int]], picture: str | None) -> Iterator[str]:
     pairs = sorted(
         ((counts[i][j], i, j) for i in range(len(names)) for j in range(len(names)) if i != j), reverse=True
     )
     worst = ", ".join(f"{names[i]} for {names[j]} ({count})" for count, i, j in pairs[:3])
     yield f"Test images by their label (rows) and by what they were taken for (columns). Most often taken: {worst}."
+    if picture is not None:
+        yield picture
+        return
     rows = [["", *names]]
     rows += [[name, *(str(count) if count else "" for count in row)] for name, row in zip(names, counts, strict=True)]
     yield table(rows)

@@ -11,14 +11,16 @@ from needle.weights import atomic_write
 
 from .card import duration, render, shown, table
 from .curves import svg
+from .heatmap import heatmap
 from .registry import Entry, ZooError
+from .signature import Labels
 
 MARKS = ("<!-- models: written by `needle-zoo card --pages` -->", "<!-- /models -->")
 
 
 def pages(entries: Iterable[Entry], folder: Path) -> dict[Path, str]:
-    """The text of every file in `folder`: NAME.md, and NAME.svg for a model with a log; and of FOLDER.md, whose table
-    between MARKS lists the models, if there is one.
+    """The text of every file in `folder`: NAME.md, NAME.svg for a model with a log, NAME-confusion.svg for one with a
+    confusion matrix; and of FOLDER.md, whose table between MARKS lists the models, if there is one.
     """
     found: dict[Path, str] = {}
     entries = list(entries)
@@ -28,6 +30,9 @@ def pages(entries: Iterable[Entry], folder: Path) -> dict[Path, str]:
         picture = svg(entry.name, entry.runs)
         if picture:
             found[folder / f"{entry.name}.svg"] = picture
+        counts = entry.record.shown.get("confusion")
+        if counts and isinstance(entry.output, Labels):
+            found[folder / f"{entry.name}-confusion.svg"] = heatmap(entry.name, entry.output.names, counts)
     overview = folder.with_name(f"{folder.name}.md")
     if overview.is_file():
         found[overview] = _overview(overview, entries, folder.name)

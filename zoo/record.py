@@ -83,6 +83,9 @@ def record(entry: Entry, folder: Path, *, data: str | None = None, machine: str 
     before = entry.record
     others = tuple(other for other in before.runs if other.seed != run.seed)
     same_settings(entry, found.recipe, run.seed)
+    if others and set(others[0].metrics) != set(run.metrics):
+        known, given = (", ".join(sorted(metrics)) or "none" for metrics in (others[0].metrics, run.metrics))
+        raise ZooError(f"[record] the recorded runs of {entry.name} have the metrics {known}, this one {given}")
     model = load_file(entry, found.weights, run.sha256)
     test = test_data(entry, data)
     for row in compared(run.seed, run.metrics, entry.recipe.evaluate(model, test)):

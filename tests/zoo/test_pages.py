@@ -11,6 +11,7 @@ import pytest
 import zoo
 from zoo.cli import main
 from zoo.curves import panels, sparkline, svg, ticks
+from zoo.heatmap import heatmap, shade
 from zoo.pages import MARKS, pages
 from zoo.runs import Record, Run, Shipped, write_record
 
@@ -84,6 +85,15 @@ def test_curves_are_a_picture_of_every_column_and_run() -> None:
     assert svg("none", [replace(RUN, log={})]) == ""
     one = svg("one row, one value", [replace(RUN, log={"epoch": [1], "loss": [0.0]})])
     assert xml.fromstring(one).get("width") == "360"
+
+
+def test_a_confusion_matrix_is_a_picture_of_its_numbers() -> None:
+    picture = heatmap("x", ("cat", "<dog>"), [[9, 1], [0, 0]])
+    root = xml.fromstring(picture)
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["cat", "cat", "<dog>", "<dog>", "9", "1"]  # by rows; a zero is an empty cell
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + 4
+    assert shade((0, 114, 178), 0) == "#f6f6f6" and shade((0, 114, 178), 1) == "#0072b2"
 
 
 @pytest.mark.parametrize(("low", "high", "expected"), [

@@ -141,6 +141,15 @@ def test_what_is_no_finished_run_of_the_model_is_refused(entry: registry.Entry, 
     refused(entry, folder, "log.csv cannot be read: No such file")
 
 
+def test_runs_with_other_metrics_do_not_mix(entry: registry.Entry, tmp_path: Path) -> None:
+    record(entry, run_of(entry, 0, tmp_path))
+    folder = run_of(entry, 1, tmp_path)
+    changed(folder, metrics={"loss": json.loads((folder / "run.json").read_text())["metrics"]["loss"]})
+    with pytest.raises(zoo.ZooError, match="have the metrics loss, perplexity, this one loss"):
+        record(entry, folder)
+    assert len(entry.runs) == 1
+
+
 def test_runs_of_other_settings_do_not_mix(entry: registry.Entry, tmp_path: Path) -> None:
     record(entry, run_of(entry, 0, tmp_path))
     folder = run_of(replace(entry, recipe=replace(entry.recipe, lr=0.02)), 1, tmp_path)
