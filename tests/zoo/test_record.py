@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import zoo
 from needle.errors import DataError, NeedleError
@@ -176,6 +177,27 @@ def test_weights_that_are_never_published_stay_where_they_were_made(
     assert "skipped" in skipped.text() and skipped.steady
     found = attempt(private, str(tmp_path / "runs"))
     assert not found.skipped and found.steady and {row.metric for row in found.rows} == {"loss", "perplexity"}
+
+
+@pytest.mark.parametrize(("name", "shows"), [("dcgan", "sheet"), ("airnet", "confusion"), ("lstm-char", "samples")])
+def test_every_family_records_what_it_makes(
+    name: str, shows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = zoo.entry(name)
+    recipe = replace(known.recipe_for(tiny=True), epochs=1)
+    small = replace(known, recipe=recipe, home=tmp_path, build=lambda **o: known.build(**known.tiny.model | o))
+    monkeypatch.setitem(registry._entries, name, small)
+    monkeypatch.setattr(type(recipe), "data", lambda self, folder=None: self.generated())
+    run = train(small, 0, folder=str(tmp_path / "runs"), record=True)
+    assert run.shipped is not None and run.shipped.dtype == "float16" and list(small.record.shown) == [shows]
+    if shows == "confusion":
+        right = sum(row[i] for i, row in enumerate(small.record.shown[shows]))
+        assert right == round(64 * run.shipped.metrics["top1"])
+    if shows == "sheet":
+        with Image.open(tmp_path / "cards" / small.record.shown[shows]) as sheet:
+            assert sheet.size == (8 * 34 + 2, 8 * 34 + 2)
+    assert evaluate(small).steady and evaluate(small).text()
+    assert "## " + ("Confusion" if shows == "confusion" else "Samples") in zoo.card.render(small)
 
 
 def test_a_record_that_is_none_is_refused(entry: registry.Entry) -> None:
