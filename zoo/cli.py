@@ -1,4 +1,4 @@
-"""`needle-zoo list | card | train | evaluate | predict | sample | generate`."""
+"""`needle-zoo list | card | data | train | record | evaluate | predict | sample | generate`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from needle.commands import Answer, CommandParser, Distinct, number, offer, run, whole
 
 from . import commands
 from .registry import names
+from .shelf import ABOUT
 
+OPTIONAL = ("card", "evaluate")  # commands that may do without the name of a model
 SEEDS = 2**32 - 1  # the largest that numpy's generator takes
 
 
@@ -26,25 +29,38 @@ def parser() -> CommandParser:
         added.answers()
         added.pluggable()
         added.set_defaults(run=do)
-        if name != "list":
-            offer(added.add_argument("name", metavar="NAME", help="a model of `needle-zoo list`"), names())
+        if name not in ("list", "data"):
+            count: dict[str, Any] = {"nargs": "?"} if name in OPTIONAL else {}
+            offer(added.add_argument("name", metavar="NAME", help="a model of `needle-zoo list`", **count), names())
         return added
 
     command("list", commands.list_command, "the models and their measured numbers")
-    command("card", commands.card_command, "print a model's card")
+    card = command("card", commands.card_command, "print a model's card, or write the pages of all")
+    data = command("data", commands.data_command, "the data sets: where they are, their sizes and licences")
     train = command("train", commands.train_command, "train a model by its recipe, resumable")
+    record = command("record", commands.record_command, "record a finished run: its numbers, its weights as float16")
     about = "recompute the numbers on a model's card, failing on drift, or measure a file of weights"
     evaluate = command("evaluate", commands.evaluate_command, about)
     predict = command("predict", commands.predict_command, "the most probable labels of an image")
     sample = command("sample", commands.sample_command, "a sheet of pictures that a model makes")
     generate = command("generate", commands.generate_command, "text that a language model writes")
-    for each in (train, evaluate):
-        what = "folder of the data set (default: found in NEEDLE_DATA, or downloaded)"
+    what = "a data set of `needle-zoo data`, downloaded and checked if it is not on this machine"
+    offer(data.add_argument("name", metavar="DATASET", nargs="?", help=what), list(ABOUT))
+    what = "write FOLDER/NAME.md for every model, its curves, and the table in FOLDER.md"
+    card.add_argument("--pages", type=Path, metavar="FOLDER", help=what)
+    what = "the folder that `train` left, such as runs/NAME-seed0"
+    record.add_argument("--run", type=Path, dest="run_folder", metavar="FOLDER", required=True, help=what)
+    record.add_argument("--machine", metavar="TEXT", help="on what it was trained (default: what the run says)")
+    for each, lacking in ((train, ", or downloaded"), (evaluate, ""), (record, "")):
+        what = f"folder of the data set (default: found in NEEDLE_DATA or NEEDLE_HOME{lacking})"
         each.add_argument("--data", metavar="FOLDER", help=what)
     for each in (evaluate, predict, sample, generate):
         what = "a file that `train` wrote (default: the weights inside the package)"
         each.add_argument("--weights", type=Path, metavar="FILE", help=what)
     _training_options(train)
+    evaluate.add_argument("--all", action="store_true", help="every model, one after another, saying what it skips")
+    what = "where `train` left the weights of models that are not in the package (default: runs)"
+    evaluate.add_argument("--folder", default="runs", metavar="FOLDER", help=what)
     evaluate.add_argument("--tiny", action="store_true", help="on generated data, as `train --tiny` trains")
     predict.add_argument("image", type=Path, metavar="FILE", help="an image file")
     predict.add_argument("--top", type=whole(1), default=5, help="how many labels (default: 5)")

@@ -6,15 +6,18 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from needle.commands import Answer, write
+from needle.commands import Answer, ticking, write
 
+from . import shelf
 from .base import Model
 from .card import render, shown
-from .evaluate import evaluate, measure
+from .evaluate import Evaluation, attempt, evaluate, measure
 from .image_classifier import ImageClassifier
 from .language_model import LanguageModel
 from .models.dcgan import DCGAN
+from .pages import write_pages
 from .pictures import save_grid
+from .record import finished, record
 from .registry import ZooError, entry, load, names
 from .train import train
 
@@ -23,40 +26,93 @@ def list_command(args: argparse.Namespace) -> Answer:
     """Every model with its task and its measured numbers."""
     facts: list[dict[str, Any]] = []
     lines = []
-    for record in map(entry, names()):
-        measured = {metric: vars(number) for metric, number in record.measured.items()}
-        facts.append({"name": record.name, "task": record.task, "trained": bool(record.runs), "measured": measured})
+    for each in map(entry, names()):
+        measured = {metric: vars(number) for metric, number in each.measured.items()}
+        state = {"trained": bool(each.runs), "weights": [file.file for _, file in each.shipped]}
+        facts.append({"name": each.name, "task": each.task, **state, "measured": measured})
         numbers = ", ".join(f"{metric} {shown(metric, number['value'])}" for metric, number in measured.items())
-        lines.append(f"{record.name:<14} {record.task}; {numbers or 'not trained yet'}")
+        lines.append(f"{each.name:<14} {each.task}; {numbers or ('trained' if each.runs else 'not trained yet')}")
     return Answer(facts, "\n".join(lines))
 
 
+def data_command(args: argparse.Namespace) -> Answer:
+    """Every data set, or the folder of one, which is downloaded if it is not here."""
+    if args.name is None:
+        found = [shelf.facts(name) for name in shelf.ABOUT]
+        return Answer(found, "\n".join(map(shelf.line, found)))
+    shelf.get(args.name)
+    fact = shelf.facts(shelf.known(args.name))
+    return Answer(fact, shelf.line(fact))
+
+
 def card_command(args: argparse.Namespace) -> Answer:
-    """A model's card."""
-    record = entry(args.name)
-    facts = record.card() | {"recipe": asdict(record.recipe), "runs": [asdict(run) for run in record.runs]}
-    return Answer(facts, render(record))
+    """A model's card, or the pages of all."""
+    if args.pages is not None:
+        if args.name is not None:
+            raise ZooError("[card] --pages writes the pages of all models: leave out the name")
+        changed = [str(path) for path in write_pages(map(entry, names()), args.pages)]
+        return Answer(changed, "\n".join(changed) or f"{args.pages}: every page is up to date")
+    if args.name is None:
+        raise ZooError("[card] needs the name of a model, or --pages FOLDER")
+    named = entry(args.name)
+    facts = named.card() | {"recipe": asdict(named.recipe), "runs": [asdict(run) for run in named.runs]}
+    return Answer(facts | {"shown": named.record.shown}, render(named))
+
+
+def record_command(args: argparse.Namespace) -> Answer:
+    """A finished run, recorded."""
+    named = entry(args.name)
+    finished(named, args.run_folder)  # a mistake is said before anything is measured
+    with ticking(f"{named.name}: measuring the weights in {args.run_folder}"):
+        run = record(named, args.run_folder, data=args.data, machine=args.machine)
+    if run.shipped is None:
+        reason = "another seed's weights are in the package" if named.shipped else "its weights are never published"
+        return Answer(asdict(run), f"{named.name} seed {run.seed}: recorded without its weights: {reason}")
+    why = f", {run.shipped.note}" if run.shipped.note else ""
+    numbers = ", ".join(f"{metric} {shown(metric, value)}" for metric, value in run.shipped.metrics.items())
+    file = named.home / "weights" / run.shipped.file
+    return Answer(asdict(run), f"{named.name} seed {run.seed}: {numbers}; {file} as {run.shipped.dtype}{why}")
 
 
 def train_command(args: argparse.Namespace) -> Answer:
     """One training run for each seed; each says itself what it does and where its weights are."""
-    record = entry(args.name)
+    named = entry(args.name)
     keys = ("data", "folder", "record", "epochs", "tiny", "workers", "save_every", "save_minutes")
     options = {key: getattr(args, key) for key in keys}
-    runs = [train(record, seed, **options) for seed in args.seeds]
-    return Answer([{"name": record.name, **asdict(run)} for run in runs], "")
+    runs = [train(named, seed, **options) for seed in args.seeds]
+    return Answer([{"name": named.name, **asdict(run)} for run in runs], "")
 
 
 def evaluate_command(args: argparse.Namespace) -> Answer:
-    """The metrics of the recorded runs beside the recorded ones, or those of a file of weights."""
+    """The metrics of the recorded weights beside the recorded ones, or those of a file of weights."""
+    if args.all == (args.name is not None):
+        raise ZooError("[evaluate] needs the name of a model or --all, and not both")
+    if args.all:
+        if args.weights is not None or args.data is not None or args.tiny:
+            raise ZooError("[evaluate] --all measures the recorded weights of all models on their data, and no others")
+        return evaluate_all(args.folder)
     if args.weights is not None or args.tiny:
         if args.weights is None:
             raise ZooError("[evaluate] the recorded runs are measured on the whole data set: leave out --tiny")
         metrics = measure(entry(args.name), args.weights, data=args.data, tiny=args.tiny)
         lines = [f"{metric:<14} {shown(metric, value)}" for metric, value in metrics.items()]
         return Answer(metrics, "\n".join(lines) or f"{args.name} has no metrics")
-    found = evaluate(entry(args.name), data=args.data)
+    found = evaluate(entry(args.name), args.data, args.folder)
     return Answer(found.facts(), found.text(), 0 if found.steady else 1)
+
+
+def evaluate_all(folder: str) -> Answer:
+    """Every model with weights, one after another; fails when one does, or when there was none to measure."""
+    found: list[Evaluation] = []
+    for place, name in enumerate(names(), 1):
+        with ticking(f"{place}/{len(names())}  {name}"):
+            found.append(attempt(entry(name), folder))
+    done = [each for each in found if not each.skipped]
+    drifted = [each.name for each in done if not each.steady]
+    verdict = f"{', '.join(drifted)}: not what was recorded" if drifted else "all as recorded"
+    counts = f"{len(done)} of {len(found)} models measured, {len(found) - len(done)} skipped"
+    lines = [*(each.text() for each in found), f"{counts}: {verdict if done else 'nothing to compare'}"]
+    return Answer([each.facts() for each in found], "\n".join(lines), 0 if done and not drifted else 1)
 
 
 def predict_command(args: argparse.Namespace) -> Answer:

@@ -1,22 +1,28 @@
-"""Recompute the numbers on a model's card, and measure weights of one's own."""
+"""Recompute the numbers on models' cards, and measure weights of one's own."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy
+from needle.data.download import MissingDataError, only_here
+from needle.errors import NeedleError
 
 from .card import shown
-from .registry import Entry, ZooError, load
+from .recipes.base import Data
+from .registry import Entry, ZooError, load_file
+from .runs import Run
+from .shelf import lacking
 
 DRIFT = 0.0005  # what another processor's rounding may change: of accuracy, five images of ten thousand
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of one recorded run: as it was recorded, and what its weights give now."""
+    """One metric of one file of weights: as it was recorded, and what the weights give now."""
 
     seed: int
     metric: str
@@ -33,58 +39,103 @@ class Comparison:
         return f"seed {self.seed}  {self.metric:<14} {both}{'  DRIFTED' if self.drifted else ''}"
 
 
+def compared(seed: int, recorded: dict[str, float], now: dict[str, float]) -> tuple[Comparison, ...]:
+    """Every recorded metric beside its value now; one that is missing now is not a number, and has drifted."""
+    return tuple(Comparison(seed, metric, value, now.get(metric, float("nan"))) for metric, value in recorded.items())
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """Every metric of every recorded run, recomputed."""
+    """Every metric of a model's files of weights, recomputed; or why there was nothing to do, or why it failed."""
 
-    rows: tuple[Comparison, ...]
+    name: str
+    rows: tuple[Comparison, ...] = ()
+    quoted: tuple[str, ...] = ()
+    skipped: str = ""
+    failed: str = ""
 
     @property
     def steady(self) -> bool:
-        """Whether nothing drifted."""
-        return not any(row.drifted for row in self.rows)
-
-    def means(self) -> dict[str, tuple[float, float, int]]:
-        """Each metric's mean, standard deviation and number of seeds, as they are now."""
-        columns: dict[str, list[float]] = {}
-        for row in self.rows:
-            columns.setdefault(row.metric, []).append(row.now)
-        return {name: (float(numpy.mean(x)), float(numpy.std(x)), len(x)) for name, x in columns.items()}
+        """Whether nothing failed or drifted."""
+        return not self.failed and not any(row.drifted for row in self.rows)
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain data."""
         runs = [asdict(row) | {"drifted": row.drifted} for row in self.rows]
-        means = {metric: {"mean": mean, "std": std, "seeds": n} for metric, (mean, std, n) in self.means().items()}
-        return {"steady": self.steady, "runs": runs, "means": means}
+        return {"name": self.name, "steady": self.steady, "skipped": self.skipped, "failed": self.failed, "runs": runs}
 
     def text(self) -> str:
-        """All of it in lines."""
-        lines = [str(row) for row in self.rows]
-        for metric, (mean, std, seeds) in self.means().items():
-            spread = f"standard deviation {shown(metric, std)}"
-            lines.append(f"mean    {metric:<14} {shown(metric, mean)} over {seeds} seeds, {spread}")
-        return "\n".join(lines)
+        """All of it in lines, each beginning with the model's name."""
+        if self.skipped or self.failed:
+            return f"{self.name:<14} {'skipped' if self.skipped else 'FAILED'}: {self.skipped or self.failed}"
+        rows = [str(row) for row in self.rows] or ["has no metrics; its weights load"]
+        return "\n".join(f"{self.name:<14} {line}" for line in [*rows, *self.quoted])
 
 
-def evaluate(entry: Entry, data: str | None = None) -> Evaluation:
-    """Each recorded run's metrics beside what its weights give now on the test data.
+def evaluate(entry: Entry, data: str | None = None, folder: str = "runs") -> Evaluation:
+    """The recorded metrics of each file of weights beside what it gives now on the test data.
 
-    Raises ZooError when the model was not trained yet, DataError when the test data cannot be found.
+    The files are those in the package; for a model that has none there, those that its recorded runs left in `folder`.
+    Raises ZooError when there are none, DataError when the test data are not on this machine.
     """
+    found = list(_files(entry, Path(folder)))
+    if not found:
+        raise ZooError(f"[evaluate] {why_not(entry)}; --weights measures a file")
+    test = test_data(entry, data)
+    rows: list[Comparison] = []
+    for run, path, sha256, recorded in found:
+        rows += compared(run.seed, recorded, entry.recipe.evaluate(load_file(entry, path, sha256), test))
+    return Evaluation(entry.name, tuple(rows), quoted=tuple(_quoted(entry)))
+
+
+def _files(entry: Entry, folder: Path) -> Iterator[tuple[Run, Path, str, dict[str, float]]]:
+    """(run, file, its sha256, its recorded metrics) of every file of weights that can be measured."""
+    for run, file in entry.shipped:
+        yield run, entry.home / "weights" / file.file, file.sha256, file.metrics
+    if not entry.shipped:
+        for run in entry.runs:
+            path = folder / f"{entry.name}-seed{run.seed}" / run.weights
+            if path.is_file():
+                yield run, path, run.sha256, run.metrics
+
+
+def _quoted(entry: Entry) -> Iterator[str]:
+    """Mean and spread over the recorded runs: quoted, for the weights of most of them are in no package."""
+    for metric, number in entry.measured.items():
+        if number.seeds > 1:
+            spread = f"standard deviation {shown(metric, number.std)}"
+            yield f"mean    {metric:<14} recorded {shown(metric, number.mean)} over {number.seeds} seeds, {spread}"
+
+
+def why_not(entry: Entry) -> str:
+    """Why there are no weights to measure, and what would help."""
     if not entry.runs:
-        raise ZooError(
-            f"[evaluate] {entry.name} has no recorded runs: needle-zoo train {entry.name} --record; --weights measures "
-            "a file"
-        )
-    test = entry.recipe.data(data)
-    now = {run.seed: entry.recipe.evaluate(load(entry.name, True, seed=run.seed), test) for run in entry.runs}
-    return Evaluation(
-        tuple(
-            Comparison(run.seed, metric, recorded, now[run.seed][metric])
-            for run in entry.runs
-            for metric, recorded in run.metrics.items()
-        )
+        return f"{entry.name} has no recorded runs: needle-zoo train {entry.name} --record"
+    return (
+        f"{entry.name} has recorded runs whose weights are not published: --folder names where `train` left them, "
+        f"in {entry.name}-seed{entry.runs[0].seed}"
     )
+
+
+def test_data(entry: Entry, folder: str | None) -> Data:
+    """The data that a model is measured on, never downloaded. Raises MissingDataError, saying how to get them."""
+    try:
+        with only_here():
+            return entry.recipe.data(folder)
+    except MissingDataError as error:
+        raise MissingDataError(f"[evaluate] {lacking(error.name)}", error.name) from None
+
+
+def attempt(entry: Entry, folder: str = "runs") -> Evaluation:
+    """`evaluate`, or why the model was skipped (it has no weights, or its data are not here), or why it failed."""
+    if not any(_files(entry, Path(folder))):
+        return Evaluation(entry.name, skipped=why_not(entry))
+    try:
+        return evaluate(entry, folder=folder)
+    except MissingDataError as error:
+        return Evaluation(entry.name, skipped=lacking(error.name))
+    except NeedleError as error:
+        return Evaluation(entry.name, failed=str(error))
 
 
 def measure(
@@ -92,7 +143,7 @@ def measure(
 ) -> dict[str, float]:
     """The metrics of the weights in a file on the test data, or with `tiny` on the generated data.
 
-    Raises ZooError for weights of another model, DataError when the test data cannot be found.
+    Raises ZooError for weights of another model, DataError when the test data are not on this machine.
     """
     recipe = entry.recipe_for(tiny)
-    return recipe.evaluate(load(entry.name, weights=weights), recipe.generated() if tiny else recipe.data(data))
+    return recipe.evaluate(load_file(entry, Path(weights)), recipe.generated() if tiny else test_data(entry, data))

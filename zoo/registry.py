@@ -23,6 +23,7 @@ from needle.weights import read_safetensors
 from .base import Model, checksum
 from .image_classifier import ImageClassifier
 from .recipes.base import Recipe
+from .runs import Measured, Record, Run, Shipped, read_record
 from .signature import Labels, Spec
 
 HERE = Path(__file__).resolve().parent
@@ -30,28 +31,6 @@ HERE = Path(__file__).resolve().parent
 
 class ZooError(NeedleError, LookupError):
     """The zoo has no such model, weights or card."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number on a card, and the command that recomputes it: one without the other cannot be constructed."""
-
-    value: float
-    std: float
-    seeds: int
-    by: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run as it was recorded: its seed, metrics, duration and the weights it left."""
-
-    seed: int
-    weights: str
-    sha256: str
-    metrics: dict[str, float]
-    seconds: float
-    commit: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +47,7 @@ class Entry:
 
     The first five say what is needed. `source` is the user's file that registered it, None for the zoo's own models;
     `home` holds its recorded runs in the folders `weights` and `cards`: the package, or the folder of `source`.
+    `published` is False where the licence of the data keeps its weights out of the package.
     """
 
     name: str
@@ -80,6 +60,7 @@ class Entry:
     tiny: Tiny = Tiny()
     licence: str = "not stated"
     limits: str = "not stated"
+    published: bool = True
     source: Path | None = None
     home: Path = HERE
 
@@ -108,23 +89,31 @@ class Entry:
         return replace(self.recipe, **(self.tiny.recipe if tiny else {}))
 
     @property
+    def record(self) -> Record:
+        """What is recorded of its training, from cards/NAME.json; empty for a model that was not trained yet."""
+        return read_record(self.home / "cards" / f"{self.name}.json")
+
+    @property
     def runs(self) -> tuple[Run, ...]:
-        """The recorded training runs, from cards/NAME.json; empty for a model that was not trained yet."""
-        path = self.home / "cards" / f"{self.name}.json"
-        if not path.exists():
-            return ()
-        return tuple(Run(**run) for run in json.loads(path.read_text())["runs"])
+        """The recorded training runs."""
+        return self.record.runs
+
+    @property
+    def shipped(self) -> tuple[tuple[Run, Shipped], ...]:
+        """The runs whose weights are in the package, with their files; `load` takes the first."""
+        return tuple((run, run.shipped) for run in self.runs if run.shipped)
 
     @property
     def measured(self) -> dict[str, Measured]:
-        """Each metric's mean and standard deviation over the recorded runs."""
-        runs = self.runs
+        """Each metric of the weights in the package, beside its mean and standard deviation over the recorded runs."""
+        runs, shipped = self.runs, self.shipped
         by = f"needle-zoo evaluate {self.name}"
-        return {
-            metric: Measured(float(numpy.mean(values)), float(numpy.std(values)), len(runs), by)
-            for metric in (runs[0].metrics if runs else {})
-            for values in [[run.metrics[metric] for run in runs]]
-        }
+        found = {}
+        for metric in runs[0].metrics if runs else ():
+            values = [run.metrics[metric] for run in runs]
+            mean, std = float(numpy.mean(values)), float(numpy.std(values))
+            found[metric] = Measured(shipped[0][1].metrics[metric] if shipped else mean, mean, std, len(runs), by)
+        return found
 
     def card(self) -> dict[str, Any]:
         """The facts that travel with a model: plain data."""
@@ -199,7 +188,7 @@ def load(
 ) -> Model:
     """The model `name`: untrained, or in evaluation mode with trained weights.
 
-    `pretrained` takes the weights inside the package, `seed` choosing among the recorded runs (default: the first);
+    `pretrained` takes the weights inside the package, `seed` choosing among those there (default: the first);
     `weights` is a file that `needle-zoo train` wrote. `tiny` is the smallest configuration. The other arguments go to
     the model's builder. Works offline; with trained weights numpy's global generator stays as it was. Raises ZooError
     for an unknown name or seed, or the weights of another model, DataError if a file is not what was published.
@@ -208,17 +197,21 @@ def load(
     if tiny:
         config = {**record.tiny.model, **config}
     if weights is not None:
-        return _trained(record, Path(weights), None, config)
+        return load_file(record, Path(weights), None, config)
     if pretrained:
-        run = _run(record, seed)
-        return _trained(record, record.home / "weights" / run.weights, run.sha256, config)
+        file = _shipped(record, seed)
+        return load_file(record, record.home / "weights" / file.file, file.sha256, config)
     built = record.make(**config)
     built.drawn = checksum(built)
     return built
 
 
-def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, Any]) -> Model:
-    """The model in a file of weights, which says with what arguments it was built."""
+def load_file(record: Entry, path: Path, sha256: str | None = None, config: Mapping[str, Any] | None = None) -> Model:
+    """The model in a file of weights, which says with what arguments it was built; those of `config` precede.
+
+    Weights of float16 become the float32 of the model. Raises DataError if the file is malformed or its hash is not
+    `sha256`, ZooError if it holds another model, ShapeError if its arrays do not fit.
+    """
     arrays, facts = read_safetensors(path, sha256)
     if facts.get("model") != record.name:
         raise ZooError(f"[zoo] {path} holds weights of {facts.get('model')}, not of {record.name}")
@@ -228,7 +221,7 @@ def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, An
         raise ZooError(f"[zoo] {path}: its config is not an object of JSON: {facts['config']!r:.200}") from None
     with _generator_kept():
         try:
-            built = record.make(**{**given, **config})
+            built = record.make(**{**given, **(config or {})})
         except TypeError as error:
             raise ZooError(f"[zoo] {path}: {record.name} cannot be built with its config: {error}") from None
     built.load_state_dict(arrays)
@@ -236,15 +229,17 @@ def _trained(record: Entry, path: Path, sha256: str | None, config: dict[str, An
     return built
 
 
-def _run(record: Entry, seed: int | None) -> Run:
-    runs = record.runs
-    if not runs:
+def _shipped(record: Entry, seed: int | None) -> Shipped:
+    """The file of weights in the package, of that seed or the first."""
+    found = record.shipped
+    if not found:
         train = f"needle-zoo train {record.name}"
-        raise ZooError(f"[zoo] {record.name} has no trained weights; train it with: {train}; or name a file: --weights")
-    for run in runs:
+        lacks = "has no trained weights" if record.published else "has no trained weights: those are never published"
+        raise ZooError(f"[zoo] {record.name} {lacks}; train it with: {train}; or name a file: --weights")
+    for run, file in found:
         if seed is None or run.seed == seed:
-            return run
-    raise ZooError(f"[zoo] {record.name} has no run of seed {seed}; there are {[run.seed for run in runs]}")
+            return file
+    raise ZooError(f"[zoo] {record.name} has no weights of seed {seed}; there are {[run.seed for run, _ in found]}")
 
 
 @contextmanager

@@ -7,8 +7,11 @@ had not been.
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shlex
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,14 @@ import numpy
 
 from needle.optim.settings import whole
 from needle.training import fit
-from needle.weights import atomic_write, save_safetensors
+from needle.weights import save_safetensors
 
 from .base import Model
 from .card import shown
-from .recipes.base import Recipe
-from .registry import HERE, Entry, Run, ZooError
+from .record import record as record_run
+from .record import same_settings
+from .registry import HERE, Entry, ZooError
+from .runs import Run, write_json
 
 
 def train(
@@ -42,7 +47,7 @@ def train(
 
     A run that was interrupted goes on from its checkpoint, written after each epoch or every `save_every` steps, when
     the last is `save_minutes` old, and on SIGINT and SIGTERM. `tiny` is the smallest configuration on generated data.
-    With `record`, the weights and metrics are put into the package, or beside the file that registered the model.
+    With `record`, the run is then recorded in the package, or beside the file that registered the model.
     Raises ZooError when a tiny run is to be recorded or a folder cannot be made, SettingError for epochs or a seed that
     are none, NeedleError when a checkpoint belongs to another recipe or another process trains in the same folder,
     DataError when the training data cannot be found.
@@ -55,6 +60,8 @@ def train(
     commit = _commit()  # now: the tree may have moved on when the run ends
     recipe = entry.recipe_for(tiny)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+    if record:
+        same_settings(entry, asdict(recipe), seed)
     home = Path(folder) / f"{entry.name}{'-tiny' if tiny else ''}-seed{seed}"
     _make(home)
     title = f"{entry.name} seed {seed}"
@@ -73,12 +80,14 @@ def train(
     )  # fmt: skip
     model.eval()
     metrics = recipe.evaluate(model, sets)
-    path = entry.home / "weights" if record else home
-    path = path / f"{entry.name}-{'tiny' if tiny else recipe.dataset.replace('-', '')}-seed{seed}.safetensors"
-    run = Run(seed, path.name, _save(path, entry, model, seed, config), metrics, _seconds(home), commit)
-    _write_json(home / "run.json", asdict(run))
+    path = home / f"{entry.name}-{'tiny' if tiny else recipe.dataset.replace('-', '')}-seed{seed}.safetensors"
+    command = f"needle-zoo train {entry.name} --seeds {seed}" + ("" if epochs is None else f" --epochs {epochs}")
+    sha256 = _save(path, entry, model, seed, config)
+    run = Run(seed, path.name, sha256, metrics, _seconds(home), commit, command, machine())
+    about = {key: value for key, value in asdict(run).items() if key not in ("log", "shipped")}
+    write_json(home / "run.json", {**about, "recipe": asdict(recipe), "tiny": tiny})
     if record:
-        _record(entry, recipe, run)
+        run = record_run(entry, home, data=data)
     numbers = [f"{metric} {shown(metric, value)}" for metric, value in metrics.items()]
     print(f"{title}:", ", ".join([*numbers, str(path)]))
     print("Next:", *next_commands(entry, model, path, tiny), sep="\n    ", flush=True)
@@ -113,17 +122,14 @@ def _seconds(home: Path) -> float:
     return round(sum({int(epoch): float(seconds) for epoch, seconds in lines}.values()), 1)
 
 
-def _record(entry: Entry, recipe: Recipe, run: Run) -> None:
-    """Put the run among the recorded ones, in the place of an earlier one of its seed."""
-    path = entry.home / "cards" / f"{entry.name}.json"
-    runs = sorted([*(r for r in entry.runs if r.seed != run.seed), run], key=lambda r: r.seed)
-    _make(path.parent)
-    _write_json(path, {"recipe": asdict(recipe), "runs": [asdict(r) for r in runs]})
-
-
-def _write_json(path: Path, facts: dict[str, Any]) -> None:
-    with atomic_write(path) as file:
-        file.write((json.dumps(facts, indent=1) + "\n").encode())
+def machine() -> str:
+    """On what this runs: how many processors it may use, and which."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    kind = platform.processor() or platform.machine()
+    with suppress(OSError):
+        named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        kind = named[0].partition(":")[2].strip() if named else kind
+    return f"{count} x {kind}"
 
 
 def _commit() -> str:

@@ -12,7 +12,9 @@ import os
 import sys
 import tarfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -30,6 +32,11 @@ class Source(NamedTuple):
     url: str
     checksum: str
     members: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that it becomes."""
+        return tuple(Path(member).name for member in self.members) or (self.url.rsplit("/", 1)[1],)
 
 
 def _each(base: str, **files: str) -> tuple[Source, ...]:
@@ -90,11 +97,31 @@ def offline() -> bool:
     return os.environ.get("NEEDLE_OFFLINE", "") not in ("", "0")
 
 
-def dataset_folder(name: str) -> Path:
-    """The folder that holds data set `name`, downloaded on first use unless NEEDLE_DATA has it.
+class MissingDataError(DataError):
+    """The data set `name` is not on this machine, and was not to be downloaded."""
 
-    Raises DataError for an unknown name, when the network is forbidden, or when what came is not what was published,
-    SettingError when it cannot be kept.
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+_here = ContextVar("here", default=False)  # whether `dataset_folder` is inside an `only_here` block
+
+
+@contextmanager
+def only_here() -> Iterator[None]:
+    """Inside the block `dataset_folder` downloads nothing: it raises MissingDataError instead."""
+    token = _here.set(True)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def located(name: str) -> Path | None:
+    """The folder that holds data set `name` already: in NEEDLE_DATA, or whole in NEEDLE_HOME; None if there is none.
+
+    Raises DataError for an unknown name, SettingError when this user has no folder to keep data sets in.
     """
     if name not in DATASETS and name not in PREPARED:
         raise DataError(f"[dataset_folder] unknown data set {name!r}; known: {', '.join([*DATASETS, *PREPARED])}")
@@ -102,9 +129,23 @@ def dataset_folder(name: str) -> Path:
     if given and (Path(given) / name).is_dir():
         return Path(given) / name
     folder = home() / "data" / name
+    files = [folder / file for source in DATASETS.get(name, ()) for file in source.files]
+    return folder if folder.is_dir() and all(file.is_file() for file in files) else None
+
+
+def dataset_folder(name: str) -> Path:
+    """The folder that holds data set `name`, downloaded on first use unless NEEDLE_DATA has it.
+
+    Raises DataError for an unknown name, when the network is forbidden, or when what came is not what was published,
+    SettingError when it cannot be kept.
+    """
+    found = located(name)
+    if found is not None:
+        return found
+    if _here.get():
+        raise MissingDataError(f"[dataset_folder] the data set {name} is not on this machine", name)
+    folder = home() / "data" / name
     if name in PREPARED:
-        if folder.is_dir():
-            return folder
         raise DataError(
             f"[dataset_folder] {name} is not downloaded but put together: {PREPARED[name]}. Put these files into a "
             f"folder {name} and set NEEDLE_DATA to the folder around that, or put them into {folder}"
@@ -123,7 +164,7 @@ def fetch_source(source: Source, folder: Path) -> None:
     if not source.members:
         fetch(source.url, folder / source.url.rsplit("/", 1)[1], source.checksum)
         return
-    if all((folder / Path(member).name).is_file() for member in source.members):
+    if all((folder / file).is_file() for file in source.files):
         return
     archive = folder / source.url.rsplit("/", 1)[1]
     fetch(source.url, archive, source.checksum)

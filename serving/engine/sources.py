@@ -21,7 +21,7 @@ Sources = dict[str, Path | None]  # the name a model is served by -> its file, N
 def names() -> list[str]:
     """The models of the zoo that can be served: those that classify images and were trained."""
     records = [zoo.entry(name) for name in zoo.names()]
-    return [x.name for x in records if isinstance(x.input, Image) and isinstance(x.output, Labels) and x.runs]
+    return [x.name for x in records if isinstance(x.input, Image) and isinstance(x.output, Labels) and x.shipped]
 
 
 def sources(models: Iterable[str]) -> Sources:

@@ -77,6 +77,14 @@ def test_a_dtype_that_fits_exactly_is_taken():
     assert layer.weight.dtype == "float32" and (layer.weight.numpy() == 1).all()
 
 
+def test_a_file_of_halves_becomes_float32(tmp_path):
+    a, b = model(), model()
+    halves = {name: array.astype("float16") for name, array in a.state_dict().items()}
+    save_safetensors(tmp_path / "halves", halves)
+    assert not b.load(tmp_path / "halves")
+    assert same(b.state_dict(), halves) and {str(array.dtype) for array in b.state_dict().values()} == {"float32"}
+
+
 def test_files(tmp_path):
     a, b, path = model(), model(), tmp_path / "model.safetensors"
     a.save(path, {"note": "a test"})

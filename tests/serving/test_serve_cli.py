@@ -16,8 +16,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
 @pytest.mark.parametrize(
     "arguments, code, reason",
     [
-        (["--models", "nope"], 1, "no model 'nope'; there are resnet9"),
-        (["--models", "resnet20"], 1, "needle-deploy freeze zoo:resnet20 --weights FILE"),
+        (["--models", "nope"], 1, "no model 'nope'; there are "),
+        (["--models", "lstm-ptb"], 1, "needle-deploy freeze zoo:lstm-ptb --weights FILE"),
         (["--models", "nope.nd"], 1, "no file nope.nd"),
         (["--models", "a/x.nd", "b/x.nd"], 1, "'x' was given twice"),
         (["--models", "resnet9", "resnet9"], 2, "resnet9 was given twice"),

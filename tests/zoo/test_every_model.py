@@ -165,12 +165,16 @@ def test_it_can_be_used(model: zoo.Model, folder: Path) -> None:
 def test_the_card_renders_and_says_what_was_measured(entry: Entry) -> None:
     text = card.render(entry)
     assert str(entry.input) in text and str(entry.output) in text and entry.limits in text
-    assert entry.runs or f"needle-zoo train {entry.name}" in text
+    assert f"needle-zoo train {entry.name}" in text and (entry.runs or "Not trained yet" in text)
     for metric, number in entry.measured.items():
         assert f"{metric}: **{card.shown(metric, number.value)}**" in text and number.by in text
     for run in entry.runs:
-        assert run.sha256 in text
-        assert load_safetensors(HERE / "weights" / run.weights, sha256=run.sha256)
+        assert run.commit in text and run.command in text
+    for _, file in entry.shipped:
+        assert file.sha256 in text
+        arrays = load_safetensors(HERE / "weights" / file.file, sha256=file.sha256)
+        assert {str(a.dtype) for a in arrays.values()} == {file.dtype}
+    assert entry.published or not entry.shipped
 
 
 def test_it_freezes_and_the_graph_means_what_the_model_computes(model: zoo.Model) -> None:

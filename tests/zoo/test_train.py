@@ -60,16 +60,19 @@ def test_the_drawn_sheets_read_back(data: Path) -> None:
 def test_it_learns_records_loads_and_evaluates(resnet9: registry.Entry, data: Path, tmp_path: Path, capsys) -> None:
     run = train.train(resnet9, 1, data=str(data), folder=str(tmp_path / "runs"), record=True)
     assert run.metrics["top1"] > 0.5  # ten classes: chance is 0.1
-    assert zoo.entry("resnet9").measured["top1"].value == run.metrics["top1"]
+    assert run.shipped is not None and run.log["epoch"] == [1, 2, 3, 4, 5]
+    assert run.command == "needle-zoo train resnet9 --seeds 1" and run.machine
+    assert zoo.entry("resnet9").measured["top1"].value == run.shipped.metrics["top1"]
+    assert zoo.entry("resnet9").measured["top1"].mean == run.metrics["top1"]
     assert zoo.load("resnet9", pretrained=True).training is False
     assert evaluate.evaluate(resnet9, data=str(data)).steady
     card = tmp_path / "cards" / "resnet9.json"
     facts = json.loads(card.read_text())
-    facts["runs"][0]["metrics"]["top1"] += 0.01
+    facts["runs"][0]["shipped"]["metrics"]["top1"] += 0.01
     card.write_text(json.dumps(facts))
     found = evaluate.evaluate(resnet9, data=str(data))
     assert not found.steady and "DRIFTED" in found.text()
-    weights = tmp_path / "weights" / run.weights
+    weights = tmp_path / "weights" / run.shipped.file
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
     with pytest.raises(DataError, match="sha256"):
         zoo.load("resnet9", pretrained=True)

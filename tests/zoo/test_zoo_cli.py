@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import zoo
+from zoo import registry
 from zoo.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -92,6 +94,8 @@ MISTAKES = {
     "evaluate resnet9 --data FOLDER": "holds neither",
     "evaluate dcgan": "dcgan has no recorded runs: needle-zoo train dcgan --record",
     "predict dcgan FOLDER/x.png": "dcgan has no trained weights; train it with: needle-zoo train dcgan",
+    "predict lstm-ptb FOLDER/x.png": "lstm-ptb has no trained weights: those are never published; train it with: ",
+    "record resnet9 --run FOLDER": "holds no run.json, so no run has ended there; needle-zoo train resnet9 --folder",
     "predict resnet9 FOLDER/x.png": "x.png] cannot be read",
     "sample resnet9": "resnet9 makes no pictures",
     "generate resnet9": "resnet9 writes no text",
@@ -102,7 +106,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("command", "says"), MISTAKES.items(), ids=MISTAKES)
-def test_mistakes_are_answered_in_a_line(command: str, says: str, capsys: Capture, tmp_path: Path) -> None:
+def test_mistakes_are_answered_in_a_line(
+    command: str, says: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._entries, "dcgan", replace(zoo.entry("dcgan"), home=tmp_path))  # without weights
     (tmp_path / "file").touch()
     folder = ["--folder", str(tmp_path)] if command.startswith("train") and "--folder" not in command else []
     command = command.replace("FOLDER", str(tmp_path)).replace("FILE", str(tmp_path / "file"))

@@ -110,7 +110,8 @@ def lstm_char(
         recipe={"epochs": 3, "batch": 4, "rows": 24, "lr": 5e-2, "warmup": 4},
     ),
     licence="MIT (code); the text has no open licence, so no weights are published: train it where you have the text",
-    limits="It knows 10,000 lower-case words of old business news and writes <unk> for all others.",
+    published=False,
+    limits="It knows 10,000 lower-case words of old business news and writes `<unk>` for all others.",
 )  # fmt: skip
 def lstm_ptb(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,

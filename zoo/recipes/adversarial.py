@@ -16,6 +16,7 @@ from needle.optim.stateful import Stateful
 
 from ..base import Model
 from ..pictures import save_grid
+from .base import Data
 from .images import ImageRecipe
 
 
@@ -100,3 +101,9 @@ class AdversarialRecipe(ImageRecipe):
         target = folder / "samples" / f"epoch-{epoch:03}.png"
         target.parent.mkdir(exist_ok=True)
         save_grid(target, model.sample(64, seed=0))
+
+    def show(self, model: Any, data: Data, folder: Path) -> dict[str, Any]:
+        """`sheet`: 64 pictures, in a PNG file in `folder`."""
+        path = folder / f"{model.card['name']}.png"
+        save_grid(path, model.sample(64, seed=0))
+        return {"sheet": path.name}

@@ -75,6 +75,13 @@ class Recipe:
     def sample(self, model: Model, folder: Path, epoch: int) -> None:
         """Write into `folder` what the model makes after `epoch` epochs, where there is something to look at."""
 
+    def show(self, model: Model, data: Data, folder: Path) -> dict[str, Any]:
+        """What there is to look at of a trained model, as plain data for its card; pictures are written to `folder`.
+
+        Its names are those that the card knows: "confusion", "samples", "sheet".
+        """
+        return {}
+
     def _lacks(self, method: str) -> NeedleError:
         made_up = ", without which there is no tiny training" if method == "generated" else ""
         return NeedleError(f"[{type(self).__name__}] a recipe must define {method}(){made_up}")

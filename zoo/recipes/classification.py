@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -43,6 +44,13 @@ class Classification(ImageRecipe):
             name: float(numpy.mean(answers.argmax(axis=1) == test.labels))
             for name, answers in (("top1", plain), ("top1_mirrored", mirrored))
         }
+
+    def show(self, model: Model, data: Data, folder: Path) -> dict[str, Any]:
+        """`confusion`: how many test images of class i (a row) were taken for class j (a column)."""
+        found = logits(model, data.test.pixels).argmax(axis=1)
+        classes = len(model.card["labels"])
+        counts = numpy.bincount(data.test.labels * classes + found, minlength=classes * classes)
+        return {"confusion": counts.reshape(classes, classes).tolist()}
 
 
 def logits(model: Model, pixels: numpy.ndarray, batch: int = 1000) -> numpy.ndarray:

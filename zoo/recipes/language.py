@@ -99,6 +99,16 @@ class LanguageRecipe(Recipe):
         with atomic_write(target) as file:
             file.write(model.generate("\n", 400, temperature=0.8, seed=epoch).encode())  # type: ignore[attr-defined]
 
+    def show(self, model: Model, data: Data, folder: Path) -> dict[str, Any]:
+        """`samples`: what follows a line's end, drawn with two seeds that were not chosen."""
+        settings: dict[str, Any] = {"prompt": "\n", "max_tokens": 300, "temperature": 0.8}
+        return {
+            "samples": [
+                {**settings, "seed": seed, "text": model.generate(**settings, seed=seed)}  # type: ignore[attr-defined]
+                for seed in (0, 1)
+            ]
+        }
+
 
 @dataclass(frozen=True)
 class WindowRecipe(LanguageRecipe):
