@@ -12,7 +12,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
 from .attributes import PlainFields, axis_of
-from .shape_rules import replaced
+from .shape_rules import extent, replaced
 
 __all__ = ["Gather", "GatherGradient", "Take", "TakeGradient", "gather", "take"]
 
@@ -50,7 +50,7 @@ class TakeGradient(TensorOp):
         end = self.axis + len(ids.shape)
         if len(g.shape) < end or self.axis > len(g.shape) or g.shape[self.axis : end] != ids.shape:
             raise ShapeError(f"[take_gradient] needs the shape of ids {ids.shape} at axis {self.axis}, got {g.shape}")
-        return Type((*g.shape[: self.axis], self.size, *g.shape[end:]), g.dtype)
+        return Type((*g.shape[: self.axis], extent("take_gradient", self.size), *g.shape[end:]), g.dtype)
 
     def compute(self, g: Any, ids: Any) -> Any:
         return kernels(g).take_gradient(g, ids, self.axis, self.size)
@@ -94,7 +94,7 @@ class GatherGradient(TensorOp):
         if g.shape != index.shape:
             raise ShapeError(f"[gather_gradient] g and index must have one shape, got {g.shape} and {index.shape}")
         axis_of("gather_gradient", self.axis, len(g.shape))
-        return Type(replaced(g.shape, self.axis, self.size), g.dtype)
+        return Type(replaced(g.shape, self.axis, extent("gather_gradient", self.size)), g.dtype)
 
     def compute(self, g: Any, index: Any) -> Any:
         return kernels(g).gather_gradient(g, index, self.axis, self.size)

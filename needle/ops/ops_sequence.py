@@ -19,6 +19,7 @@ from .ops_broadcast import broadcast_to
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
 from .ops_reshape import transpose
+from .shape_rules import extent
 
 __all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "attention", "embed"]
 
@@ -52,7 +53,7 @@ class EmbedGradient(TensorOp):
     def infer(self, g: Type, ids: Type) -> Type:
         if not g.shape or g.shape[:-1] != ids.shape:
             raise ShapeError(f"[embed_gradient] needs g of shape ids.shape + (d,), got {g.shape} for {ids.shape}")
-        return Type((self.n, g.shape[-1]), g.dtype)
+        return Type((extent("embed_gradient", self.n), g.shape[-1]), g.dtype)
 
     def compute(self, g: Any, ids: Any) -> Any:
         return kernels(g).embedding_gradient(g, ids, self.n)

@@ -11,6 +11,8 @@ from ..types import Dim
 
 NUMBER: tuple[int, ...] = (1,) if BACKEND == "nd" else ()  # the shape of a sum over everything, as each backend has it
 
+LONGEST = 2**31  # elements along an axis
+
 
 def without(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
     """The sizes of the axes that are not among `axes`."""
@@ -65,3 +67,10 @@ def reshaped(where: str, shape: Sequence[int], target: Sequence[int]) -> tuple[i
     elif size == math.prod(target) and min(target, default=0) >= 0:
         return tuple(target)
     raise ShapeError(f"[{where}] {tuple(shape)} has {int(size)} elements and cannot be seen as {tuple(target)}")
+
+
+def extent(where: str, size: int) -> int:
+    """The size of an axis that an op is told. ShapeError unless it is one."""
+    if not 0 <= size < LONGEST:
+        raise ShapeError(f"[{where}] the size of an axis must be in 0..{LONGEST - 1}, got {size}")
+    return size
