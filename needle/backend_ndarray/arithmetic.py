@@ -59,7 +59,11 @@ class Arithmetic(Views):
             if self._shape != other._shape or self._device is not other._device:
                 self._same_kind(other)
             if self._handle.__class__ is FloatArray is other._handle.__class__:
-                result: NDArray = getattr(compiled, kernel)(_rows(self), _rows(other))
+                result: NDArray
+                if self._strides == other._strides:  # of one layout, which the result is brought out of
+                    result = getattr(compiled, kernel)(self, other)
+                    return result if result._compact else result.compact()
+                result = getattr(compiled, kernel)(_rows(self), _rows(other))
                 return result
             dtype = promote(self.dtype, other.dtype)
             return _computed(kernel, plain, self.astype(dtype), other.astype(dtype))
