@@ -13,6 +13,7 @@ from bench.against import EndedError, Side, measure
 from bench.case import Case
 from bench.cases import GROUPS
 from bench.timing import Turns
+from needle.backend_ndarray import ndarray_backend_cpu
 
 ROOT = builds.ROOT
 CASE = Case("sum of 8x8", "eager.sum_", (8,), Turns(rounds=2, lasts=1e-4, pause=0, warm=False))
@@ -25,6 +26,16 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "store"
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with this needle and its extension, which an editable installation keeps elsewhere."""
+    tree = tmp_path_factory.mktemp("whole")
+    for part in ("needle", "deploy", "zoo", "csrc"):
+        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("*.so", "*.safetensors", "__pycache__"))
+    shutil.copy2(ndarray_backend_cpu.__file__, tree / "needle" / "backend_ndarray")
+    return tree
+
+
 def side(name: str, tree: Path, needle: str | None = None) -> Side:
     """A side that runs in `tree`, where `needle` is the text of all its package, if given."""
     if needle is not None:
@@ -33,8 +44,8 @@ def side(name: str, tree: Path, needle: str | None = None) -> Side:
     return Side(name, tree, GROUPS["eager"])
 
 
-def test_both_sides_run_the_case_in_processes_of_their_own(store: Path) -> None:
-    with side("old", ROOT) as old, side("new", ROOT) as new:
+def test_both_sides_run_the_case_in_processes_of_their_own(whole: Path, store: Path) -> None:
+    with side("old", whole) as old, side("new", whole) as new:
         row = measure("eager", CASE, old, new)
         processes = [old.process, new.process]
         assert len({process.pid for process in processes if process} | {os.getpid()}) == 3
@@ -42,28 +53,28 @@ def test_both_sides_run_the_case_in_processes_of_their_own(store: Path) -> None:
     assert all(process and process.returncode == 0 for process in processes)
 
 
-def test_what_a_side_lacks_is_shown_as_missing(store: Path) -> None:
-    with side("old", store / "a", "") as old, side("new", ROOT) as new:
+def test_what_a_side_lacks_is_shown_as_missing(whole: Path, store: Path) -> None:
+    with side("old", store / "a", "") as old, side("new", whole) as new:
         row = measure("eager", CASE, old, new)
     assert row.note.startswith("missing in old: ModuleNotFoundError: ") and row.ratio is None and not row.lost
-    with side("old", ROOT) as old, side("new", store / "b", "raise AttributeError('no | sum')") as new:
+    with side("old", whole) as old, side("new", store / "b", "raise AttributeError('no | sum')") as new:
         row = measure("eager", CASE, old, new)
     assert row.note == "missing in new: AttributeError: no / sum" and row.lost
 
 
-def test_a_process_that_dies_is_a_missing_row_and_the_next_case_has_a_new_one(store: Path) -> None:
+def test_a_process_that_dies_is_a_missing_row_and_the_next_case_has_a_new_one(whole: Path, store: Path) -> None:
     crash = (
         "import os, signal, pathlib\nfirst = pathlib.Path(__file__).with_name('first')\n"
         "if not first.exists():\n    first.touch()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
         "raise ImportError('second')"
     )
-    with side("old", store / "a", crash) as old, side("new", ROOT) as new:
+    with side("old", store / "a", crash) as old, side("new", whole) as new:
         assert measure("eager", CASE, old, new).note == "missing in old: the process of old ended with SIGKILL"
         assert measure("eager", CASE, old, new).note == "missing in old: ImportError: second"
 
 
-def test_a_process_that_dies_while_it_measures_is_that_side_s_failure(store: Path) -> None:
-    with side("old", ROOT) as old:
+def test_a_process_that_dies_while_it_measures_is_that_side_s_failure(whole: Path, store: Path) -> None:
+    with side("old", whole) as old:
         assert old.prepare("eager", CASE) == "" and old.timer()(2) > 0
         assert old.process
         old.process.kill()
@@ -72,7 +83,7 @@ def test_a_process_that_dies_while_it_measures_is_that_side_s_failure(store: Pat
         assert caught.value.side is old
 
 
-def test_a_room_that_a_commit_lacks_is_not_taken_from_elsewhere(store: Path) -> None:
+def test_a_room_that_a_commit_lacks_is_not_taken_from_elsewhere(whole: Path, store: Path) -> None:
     """As an editable installation would: its finder comes before the path."""
     code = (
         "import sys; from bench.child import isolate\n"
@@ -83,7 +94,7 @@ def test_a_room_that_a_commit_lacks_is_not_taken_from_elsewhere(store: Path) -> 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == "missing\n", done.stderr
     with side("old", store / "a") as old:
-        shutil.copytree(ROOT / "needle", store / "a" / "needle")
+        shutil.copytree(whole / "needle", store / "a" / "needle")
         assert "deploy" in old.prepare("compiled", GROUPS["compiled"].cases[0])
         assert old.prepare("eager", CASE) == ""
 
