@@ -22,8 +22,12 @@ from bench.timing import timer
 ROOMS = ("needle", "deploy", "zoo")
 
 
-def isolate() -> None:
-    """Import from the path alone: the finder of an editable installation would give both sides the same needle."""
+def isolate(tree: Path) -> None:
+    """Import needle's rooms from `tree` alone: an editable installation has a finder and a path that lead elsewhere."""
+    sys.path[:] = [
+        entry for entry in sys.path
+        if Path(entry).resolve() == tree or not any((Path(entry) / room / "__init__.py").is_file() for room in ROOMS)
+    ]  # fmt: skip
     standard = (machinery.BuiltinImporter, machinery.FrozenImporter, machinery.PathFinder)
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder in standard]
 
@@ -66,9 +70,10 @@ def serve(tree: Path, requests: Any, answers: Any) -> None:
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a case prints is no answer
-    isolate()
+    tree = Path(sys.argv[1]).resolve()
+    isolate(tree)
     with contextlib.suppress(KeyboardInterrupt):  # which is the parent's to report
-        serve(Path(sys.argv[1]).resolve(), sys.stdin, answers)
+        serve(tree, sys.stdin, answers)
 
 
 if __name__ == "__main__":

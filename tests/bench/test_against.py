@@ -86,9 +86,9 @@ def test_a_process_that_dies_while_it_measures_is_that_side_s_failure(whole: Pat
 def test_a_room_that_a_commit_lacks_is_not_taken_from_elsewhere(whole: Path, store: Path) -> None:
     """As an editable installation would: its finder comes before the path."""
     code = (
-        "import sys; from bench.child import isolate\n"
+        "import sys, pathlib; from bench.child import isolate\n"
         "class Finder:\n    @staticmethod\n    def find_spec(*rest): raise SystemExit('found elsewhere')\n"
-        "sys.meta_path.insert(0, Finder); sys.meta_path.append(Finder()); isolate()\n"
+        "sys.meta_path.insert(0, Finder); sys.meta_path.append(Finder()); isolate(pathlib.Path())\n"
         "try: import a_room_that_is_nowhere\nexcept ImportError: print('missing')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
