@@ -10,6 +10,7 @@ from ..errors import ShapeError
 from ..types import Type
 from . import array_compat
 from .attributes import Axes, PlainFields, axes_of
+from .shape_rules import LONGEST
 
 __all__ = ["Dilate", "Flip", "UnDilate", "dilate", "flip", "undilate"]
 
@@ -79,6 +80,8 @@ class UnDilate(PlainFields, TensorOp):
 def _dilated(where: str, op: Dilate | UnDilate, ndim: int) -> tuple[int, ...]:
     if op.dilation < 0:
         raise ShapeError(f"[{where}] dilation must be 0 or more, got {op.dilation}")
+    if op.dilation >= LONGEST:
+        raise ShapeError(f"[{where}] dilation must be below {LONGEST}, got {op.dilation}")
     return axes_of(where, op.axes, ndim)
 
 

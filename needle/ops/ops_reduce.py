@@ -109,6 +109,9 @@ class ExtremumGradient(PlainFields, TensorOp):
     def infer(self, g: Type, x: Type, y: Type) -> Type:
         if prod(g.shape) != prod(y.shape):
             raise ShapeError(f"[extremum_gradient] g and y must have one shape, got {g.shape} and {y.shape}")
+        needed = keepdims_shape(x.shape, axes_of("extremum_gradient", self.axes, len(x.shape)))
+        if prod(g.shape) != prod(needed):
+            raise ShapeError(f"[extremum_gradient] needs g and y of the size of {needed}, got {g.shape}")
         return x
 
     def compute(self, g: Any, x: Any, y: Any) -> Any:

@@ -151,7 +151,7 @@ void special_values() {
     CHECK(nd::Sign{}(-3.0f) == -1 && nd::Sign{}(0.0f) == 0 && nd::Sign{}(inf) == 1, "signs");
     CHECK(nd::LargerShare{}(2.0f, 1.0f) == 1 && nd::LargerShare{}(1.0f, 1.0f) == 0.5f && nd::LargerShare{}(1.0f, 2.0f) == 0, "shares");
     CHECK(nd::Softplus{}(-inf) == 0 && nd::Softplus{}(inf) == inf && nd::Gelu{}(inf) == inf, "at infinity");
-    CHECK(nd::ReluGradient{}(inf, -1.0f) == 0, "no gradient flows where x <= 0");
+    CHECK(nd::Gradient<nd::Relu>{}(inf, -1.0f) == 0, "no gradient flows where x <= 0");
     std::vector<float> x(100, 1.0f);
     x[37] = nan;
     CHECK(std::isnan(reduced<nd::MaxFold>({}, 1, 100, 1, x)[0]), "a maximum over NaN");
@@ -181,7 +181,7 @@ void same_bits_everywhere() {
     mix(reduced<nd::SumFold>({}, 1, 500, 10, x));
     nd::map(int64_t(5000), nd::Gelu{}, y.data(), x.data());
     mix(y);
-    nd::map(int64_t(5000), nd::GeluTanhGradient{}, y.data(), x.data(), x.data());
+    nd::map(int64_t(5000), nd::Gradient<nd::GeluTanh>{}, y.data(), x.data(), x.data());
     mix(y);
     nd::map(int64_t(5000), nd::Softplus{}, y.data(), x.data());
     mix(y);
