@@ -1,6 +1,7 @@
 """An op's attributes as plain JSON values and back, generic over the fields of its dataclass.
 
-None, bool, int, float, str stay as they are, a tuple becomes a list, a named dim becomes {"dim": name, "scale": n}.
+None, bool, int, float, str stay as they are, a tuple becomes a list, a named dim becomes {"dim": name, "scale": n}, a
+pointwise op, of which another is the gradient, {"op": name, "attributes": its own}.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from needle.explain import fits
+from needle.ops.pointwise import Pointwise
 from needle.types import Dim
 
 from .errors import NdFormatError
+from .registry import OPS
 
 MAX_INT = 2**53  # what every JSON reader keeps exactly
 MAX_LIST = 64
@@ -24,6 +27,8 @@ def encode(value: Any) -> Any:
     """A value of an attribute or a shape as JSON. Raises NdFormatError for what a `.nd` file cannot hold."""
     if isinstance(value, Dim):
         return {"dim": value.name, "scale": value.scale}
+    if isinstance(value, Pointwise):
+        return {"op": type(value).__name__, "attributes": encode_op(value)}
     if isinstance(value, tuple | list):
         return [encode(x) for x in value]
     if value is None or isinstance(value, bool | str):
@@ -42,7 +47,7 @@ def decode(value: Any, sizes: Mapping[str, int], where: str) -> Any:
             raise NdFormatError(f"{where}: a list of at most {MAX_LIST} items is allowed, got {len(value)}")
         return tuple(decode(x, sizes, where) for x in value)
     if isinstance(value, dict):
-        return _dim(value, sizes, where)
+        return _op(value, where) if "op" in value else _dim(value, sizes, where)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_INT:
         raise NdFormatError(f"{where}: the integer {value} is too large")
     return value
@@ -56,6 +61,16 @@ def _dim(value: dict[str, Any], sizes: Mapping[str, int], where: str) -> Dim:
     if not isinstance(scale, int) or isinstance(scale, bool) or not 1 <= scale <= MAX_INT:
         raise NdFormatError(f"{where}: a dim's scale must be a positive integer, got {scale!r}")
     return Dim(str(name), sizes[str(name)], scale)
+
+
+def _op(value: dict[str, Any], where: str) -> Pointwise:
+    """{"op": name, "attributes": {...}} as a pointwise op; its attributes hold no other."""
+    cls, attributes = OPS.get(str(value["op"])), value.get("attributes")
+    plain = isinstance(attributes, dict) and not any(isinstance(x, dict | list) for x in attributes.values())
+    if set(value) != {"op", "attributes"} or cls is None or not issubclass(cls, Pointwise) or not plain:
+        raise NdFormatError(f"{where}: needs a pointwise op, got {value!r:.200}")
+    found: Pointwise = decode_op(cls, attributes, {}, where)
+    return found
 
 
 def encode_op(op: Any) -> dict[str, Any]:
