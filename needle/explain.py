@@ -46,7 +46,8 @@ def wrong_inputs(infer: Any, inputs: Sequence[Any]) -> str:
     try:
         given = signature.bind(*inputs).arguments
     except TypeError:
-        return f"needs {len(signature.parameters)} inputs, got {len(inputs)}"
+        count = len(signature.parameters)
+        return f"needs {count} input{'s' if count > 1 else ''}, got {len(inputs)}"
     for name, value in given.items():
         parameter = signature.parameters[name]
         wants_tuple = str(parameter.annotation).startswith("tuple")

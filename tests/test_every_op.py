@@ -274,6 +274,25 @@ def test_wrong_shapes_are_refused_in_plain_words(op: Any, shapes: tuple[Any, ...
         op(*[ops.make_tuple(*x) if isinstance(x, tuple) else x for x in leaves])
 
 
+def takes_what_infer_takes(op: Any) -> bool:
+    """Whether the op is called with a fixed number of inputs and nothing else."""
+    own_call = "__call__" in vars(op)
+    return not own_call and all(p.kind is not p.VAR_POSITIONAL for p in inspect.signature(op.infer).parameters.values())
+
+
+FIXED = [op for op in CLASSES if takes_what_infer_takes(op)]
+
+
+@pytest.mark.parametrize("op", FIXED, ids=lambda op: op.__name__)
+def test_a_wrong_number_of_inputs_is_the_caller_s_fault(op: type) -> None:
+    case = next(case for case in CASES if type(case.op) is op)
+    given = tensors(case.all_inputs(case.inputs), ARRAYS[NATIVE[0]])
+    leaves = [ops.make_tuple(*x) if isinstance(x, tuple) else x for x in given]
+    for wrong in (leaves[:-1], [*leaves, leaves[0]]):
+        with pytest.raises(NeedleError, match=rf"\[{op.__name__}\] needs \d+ inputs?, got {len(wrong)}"):
+            case.op(*wrong)
+
+
 def test_the_table_of_ops_in_the_documentation_is_current() -> None:
     path = Path(__file__).parent.parent / PAGE
     assert path.read_text() == markdown(), f"{PAGE} is stale: python -m tests.op_table writes it"

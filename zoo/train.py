@@ -24,6 +24,7 @@ from needle.weights import save_safetensors
 
 from .base import Model
 from .card import shown
+from .recipes.base import Recipe
 from .record import record as record_run
 from .record import same_settings
 from .registry import HERE, Entry, ZooError
@@ -84,14 +85,23 @@ def train(
     command = f"needle-zoo train {entry.name} --seeds {seed}" + ("" if epochs is None else f" --epochs {epochs}")
     sha256 = _save(path, entry, model, seed, config)
     run = Run(seed, path.name, sha256, metrics, _seconds(home), commit, command, machine())
-    about = {key: value for key, value in asdict(run).items() if key not in ("log", "shipped")}
-    write_json(home / "run.json", {**about, "recipe": asdict(recipe), "tiny": tiny})
+    _write_run(home, run, recipe, tiny)
     if record:
         run = record_run(entry, home, data=data)
-    numbers = [f"{metric} {shown(metric, value)}" for metric, value in metrics.items()]
-    print(f"{title}:", ", ".join([*numbers, str(path)]))
-    print("Next:", *next_commands(entry, model, path, tiny), sep="\n    ", flush=True)
+    _say_end(title, entry, model, metrics, path, tiny)
     return run
+
+
+def _write_run(home: Path, run: Run, recipe: Recipe, tiny: bool) -> None:
+    """What `needle-zoo record` reads; the log lies beside it."""
+    about = {key: value for key, value in asdict(run).items() if key not in ("log", "shipped")}
+    write_json(home / "run.json", {**about, "recipe": asdict(recipe), "tiny": tiny})
+
+
+def _say_end(title: str, entry: Entry, model: Model, metrics: dict[str, float], weights: Path, tiny: bool) -> None:
+    numbers = [f"{metric} {shown(metric, value)}" for metric, value in metrics.items()]
+    print(f"{title}:", ", ".join([*numbers, str(weights)]))
+    print("Next:", *next_commands(entry, model, weights, tiny), sep="\n    ", flush=True)
 
 
 def next_commands(entry: Entry, model: Model, weights: Path, tiny: bool) -> list[str]:

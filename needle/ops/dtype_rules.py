@@ -105,14 +105,20 @@ def _beside_numbers(op: Pointwise, a: Type) -> Type:
 
 def floating(op: type[Pointwise]) -> Rule:
     """The rule of a real function: floats stay, integers become floats."""
-    rule = promoted_type(op)
-    return lambda self, *types: real(rule(self, *types))
+    return _then(op, real)
 
 
 def true_or_false(op: type[Pointwise]) -> Rule:
     """The rule of a predicate: bool."""
+    return _then(op, lambda x: Type(x.shape, "bool"))
+
+
+def _then(op: type[Pointwise], change: Callable[[Type], Type]) -> Rule:
+    """`change` of the promoted type, of as many operands as the op has: a wrong number is seen in the signature."""
     rule = promoted_type(op)
-    return lambda self, *types: Type(rule(self, *types).shape, "bool")
+    if op.operands == 2:
+        return lambda self, a, b: change(rule(self, a, b))
+    return lambda self, a: change(rule(self, a))
 
 
 def with_sign(op: type[Pointwise]) -> Rule:

@@ -31,6 +31,9 @@ __all__ = [
 class Truth(Pointwise):
     """y = whether a predicate holds of the elements: true or false, without gradient"""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(result=true_or_false, **options)
+
     def compute(self, *operands: Any) -> Any:
         return array_compat.truth(super().compute(*operands))
 
@@ -38,55 +41,55 @@ class Truth(Pointwise):
         return (None,) * len(node.inputs)
 
 
-class Equal(Truth, name="equal", operands=2, result=true_or_false):
+class Equal(Truth, name="equal", operands=2):
     """y = [a = b], elementwise: true or false"""
 
     plain = numpy.equal
 
 
-class NotEqual(Truth, name="not_equal", operands=2, result=true_or_false):
+class NotEqual(Truth, name="not_equal", operands=2):
     """y = [a is not b], elementwise: true or false"""
 
     plain = numpy.not_equal
 
 
-class Less(Truth, name="less", operands=2, result=true_or_false):
+class Less(Truth, name="less", operands=2):
     """y = [a < b], elementwise: true or false"""
 
     plain = numpy.less
 
 
-class LessEqual(Truth, name="less_equal", operands=2, result=true_or_false):
+class LessEqual(Truth, name="less_equal", operands=2):
     """y = [a <= b], elementwise: true or false"""
 
     plain = numpy.less_equal
 
 
-class Greater(Truth, name="greater", operands=2, result=true_or_false):
+class Greater(Truth, name="greater", operands=2):
     """y = [a > b], elementwise: true or false"""
 
     plain = numpy.greater
 
 
-class GreaterEqual(Truth, name="greater_equal", operands=2, result=true_or_false):
+class GreaterEqual(Truth, name="greater_equal", operands=2):
     """y = [a >= b], elementwise: true or false"""
 
     plain = numpy.greater_equal
 
 
-class LogicalAnd(Truth, name="logical_and", operands=2, result=true_or_false):
+class LogicalAnd(Truth, name="logical_and", operands=2):
     """y = [a and b, each being true where it is not 0], elementwise: true or false"""
 
     plain = numpy.logical_and
 
 
-class LogicalOr(Truth, name="logical_or", operands=2, result=true_or_false):
+class LogicalOr(Truth, name="logical_or", operands=2):
     """y = [a or b, each being true where it is not 0], elementwise: true or false"""
 
     plain = numpy.logical_or
 
 
-class LogicalNot(Truth, name="logical_not", result=true_or_false):
+class LogicalNot(Truth, name="logical_not"):
     """y = [a = 0], elementwise: true or false"""
 
     plain = numpy.logical_not
