@@ -17,7 +17,7 @@ void empty_cache() noexcept;
 
 struct Array {
     explicit Array(int64_t count);
-    Array(float* lent, int64_t count) : ptr(lent), size(count), owned(false) {}  // the lender outlives it
+    Array(float* memory, int64_t count) : ptr(memory), size(count), owned(false) {}  // whose owner outlives it
     ~Array();
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;

@@ -43,9 +43,9 @@ py::array_t<float> shared(Array& array, const Sizes& shape, const Sizes& strides
 }
 
 // By hand, because py::keep_alive of pybind11 3.1 crashes where the arguments do not fit.
-py::object lent(py::array& a) {
+py::object wrap(py::array& a) {
     if (!py::isinstance<py::array_t<float>>(a) || !(a.flags() & py::array::c_style) || !a.writeable())
-        refuse("lent", "needs a writable float32 array in row-major order");
+        refuse("wrap", "needs a writable float32 array in row-major order");
     py::object array = py::cast(std::make_unique<Array>(static_cast<float*>(a.mutable_data()), a.size()));
     py::detail::keep_alive_impl(array, a);
     return array;
@@ -105,7 +105,7 @@ void bind_array(py::module_& m) {
         .def_readonly("size", &Array::size);
     array.attr("dtype") = "float32";
     array.attr("module") = m;  // the functions that work on it
-    m.def("lent", lent, "An Array of the memory of a, which it keeps alive.");
+    m.def("wrap", wrap, "An Array of the memory of a, which it keeps alive.");
     m.def("shared", shared, "The view as a numpy array of the same memory, which it keeps alive.");
     m.def("to_numpy", to_numpy, "A numpy copy of the view.");
     m.def("from_numpy", from_numpy, "out = a, cast to float32.");

@@ -30,7 +30,7 @@ class Array:
         return self.array.size
 
 
-def lent(a: np.ndarray) -> Array:
+def wrap(a: np.ndarray) -> Array:
     """An Array of the memory of `a`, which is in row-major order."""
     array = Array.__new__(Array)
     array.array, array.dtype = a.reshape(-1), a.dtype.name

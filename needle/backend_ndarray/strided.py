@@ -87,7 +87,7 @@ class StridedArray:
             raise DTypeError(f"[NDArray] needs a numpy array, got {type(values).__name__}")
         device, dtype = known_device(device), dtype_of("NDArray", values.dtype)
         values = np.require(values, dtype, ("C", "W"))
-        return StridedArray.make(values.shape, None, device, device.holder(dtype).lent(values))
+        return StridedArray.make(values.shape, None, device, device.holder(dtype).wrap(values))
 
     def shared(self) -> np.ndarray:
         """The elements as a numpy array of the same memory: writing to one changes the other."""
