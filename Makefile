@@ -1,10 +1,8 @@
 # Each target sets up what it needs: a virtual environment in .venv and the compiled extension.
 PYTHON ?= python3
 PORT ?= 8000
-# Instruction sets of the extension: native is this processor's, local also the one below it, which tests compare with, all
-# what a wheel holds. What was built once stays: serving after testing compiles nothing. VARIANTS=... asks for more.
-WIDTH = $(or $(VARIANTS),$(NEEDED),native)
-check fuzz: NEEDED = local
+# Instruction sets of the extension: native is this processor's, all what a wheel holds. What was built once stays.
+WIDTH = $(or $(VARIANTS),native)
 # make test leaves out the tests that are marked `thorough`; TESTS=all runs them too.
 THOROUGH = $(if $(filter all,$(TESTS)),,-m "not thorough")
 VENV := .venv
@@ -41,7 +39,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.test
 	@touch $@
 
 $(VENV)/.width: $(VENV)/.ready FORCE
-	@case "$$(cat $@ 2>/dev/null):$(WIDTH)" in all:*|local:native|$(WIDTH):*) ;; *) echo $(WIDTH) > $@ ;; esac
+	@case "$$(cat $@ 2>/dev/null):$(WIDTH)" in all:*|$(WIDTH):*) ;; *) echo $(WIDTH) > $@ ;; esac
 
 $(VENV)/.built: $(VENV)/.ready $(VENV)/.width $(SOURCES)
 	@echo "compiling needle's extension: a minute or two, once"
@@ -56,7 +54,7 @@ serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 	$(BIN)/needle-serve --port $(PORT)
 
 test: $(VENV)/.ready  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
-	$(MAKE) --no-print-directory --jobs=2 NEEDED=local build $(VENV)/$(if $(THOROUGH),.test,.dev)
+	$(MAKE) --no-print-directory --jobs=2 build $(VENV)/$(if $(THOROUGH),.test,.dev)
 	$(BIN)/python -m pytest -n auto --dist worksteal $(THOROUGH)
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test

@@ -1,4 +1,4 @@
-// Run by CMake to learn which instruction sets a local build compiles: prints "v2", "v3" or "v4".
+// Run by CMake to learn which instruction sets a build for this machine alone compiles: prints "v2", "v3" or "v4".
 #include "../processor.h"
 #include <cstdio>
 
