@@ -21,11 +21,12 @@ from pathlib import Path
 from needle.environment import cache_folder, home, unwritable
 from needle.errors import SettingError
 
-from .emit.emit import Program, emit
-from .emit.main import main_program
 from .errors import BuildError
+from .generate import Generated, generate
 from .ir import Graph
+from .lower import lower
 from .passes import optimize
+from .print_main import main_program
 
 Compiling = Callable[[str], AbstractContextManager[object]]
 FLAGS = (
@@ -107,9 +108,9 @@ def find(graph: Graph, *, name: str = "model") -> Path | None:
     return None
 
 
-def _program(graph: Graph, name: str) -> tuple[Program, dict[str, bytes]]:
+def _program(graph: Graph, name: str) -> tuple[Generated, dict[str, bytes]]:
     """What is compiled: the program of the optimised graph, and its files with that of the command."""
-    program = emit(optimize(graph), name)
+    program = generate(lower(optimize(graph)), name)
     return program, {**program.files, f"{name}_main.cpp": main_program(graph, name)}
 
 
@@ -140,7 +141,7 @@ def _key(files: dict[str, bytes]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:32]
 
 
-def _cached(files: dict[str, bytes], program: Program, compiling: Compiling) -> tuple[Path, float]:
+def _cached(files: dict[str, bytes], program: Generated, compiling: Compiling) -> tuple[Path, float]:
     """The folder in the cache, and the seconds it took to compile it now. SettingError if it cannot be written."""
     folder = cache_folder("compiled") / _key(files)
     if (folder / "built.json").is_file():
@@ -182,7 +183,7 @@ def _temporary(parent: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _compile(work: Path, files: dict[str, bytes], program: Program) -> None:
+def _compile(work: Path, files: dict[str, bytes], program: Generated) -> None:
     """Objects side by side, then the library and the command; what they were made of stays beside them."""
     name = program.name
     for file, data in files.items():
@@ -217,7 +218,7 @@ def _run(work: Path, *arguments: str) -> None:
         raise BuildError(f"[build] the C++ compiler '{compiler()[0]}' failed: {first}{detail}")
 
 
-def _built(folder: Path, program: Program, seconds: float) -> Built:
+def _built(folder: Path, program: Generated, seconds: float) -> Built:
     name, totals = program.name, program.plan.totals
     return Built(
         name, folder / f"lib{name}.so", folder / name, folder / f"{name}.h", folder / f"{name}.cpp",

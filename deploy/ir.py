@@ -202,6 +202,19 @@ def with_sizes(value: Any, sizes: Mapping[str, int]) -> Any:
     return value
 
 
+def interface(graph: Graph) -> dict[str, list[dict[str, Any]]]:
+    """The inputs and outputs as plain data: "name", "dtype", and "shape", where -1 is the batch."""
+
+    def tensor(name: str, node: Node) -> dict[str, Any]:
+        shape = [-1 if isinstance(size, Dim) else size for size in node.shape]
+        return {"name": name, "dtype": node.type.dtype, "shape": shape}
+
+    return {
+        "inputs": [tensor(x.op.name, x) for x in graph.inputs],
+        "outputs": [tensor(name, x) for name, x in graph.outputs],
+    }
+
+
 def dims(graph: Graph) -> set[str]:
     """The names of the dims in the graph's inputs."""
     return {size.name for x in graph.inputs for size in x.shape if isinstance(size, Dim)}

@@ -1,4 +1,4 @@
-"""A compiled model in Python: arrays in, arrays out, through the library's C functions."""
+"""A model in Python that answers: arrays in, arrays out. Compiled runs the library that a program was built to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,57 +18,34 @@ import numpy
 from .errors import DeployError, RunError
 
 
-class Compiled:
-    """The model in `libNAME.so`: `compiled(x)`, or `compiled.run(name=x, ...)` -> {name: array}. Threads may share it.
+class Runtime(ABC):
+    """`model(x)`, or `model.run(name=x, ...)` -> {name: array}. Threads may share it: calls run one after the other.
 
-    Calls run one after the other; open the library again for a second one at the same time (the weights are shared).
-    Batches larger than `max_batch` are run in pieces. A forked child may use its parent's models, and starts threads of
-    its own for them. Raises DeployError if the library cannot be used.
+    Batches larger than `max_batch` are run in pieces. `inputs` and `outputs` are plain data: name, dtype, shape with -1
+    for the batch.
     """
 
-    def __init__(self, path: str | PathLike[str], *, max_batch: int = 64, threads: int = 1) -> None:
-        library = Path(path).resolve()
-        self.name = library.name.removeprefix("lib").partition(".")[0]
-        self.max_batch = max_batch
-        self._model: Any = None
+    name: str
+    max_batch: int
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._open = False  # whether it can run
         _models.add(self)
-        try:
-            functions = ctypes.CDLL(str(library))
-            self._functions = {name: getattr(functions, f"{self.name}_{name}") for name in SIGNATURES}
-        except (OSError, AttributeError) as error:
-            raise DeployError(f"[Compiled] '{path}' is not a library that needle-deploy built: {error}") from error
-        for name, (result, *arguments) in SIGNATURES.items():
-            self._functions[name].restype, self._functions[name].argtypes = result, arguments
-        description = json.loads(self._functions["describe"]())
-        self.graph: str = description["graph"]
-        self.inputs: list[dict[str, Any]] = description["inputs"]
-        self.outputs: list[dict[str, Any]] = description["outputs"]
-        self._shapes = {x["name"]: tuple(x["shape"]) for x in self.inputs}
-        self._given = (ctypes.c_void_p * len(self.inputs))()  # the addresses of one call, guarded by the lock
-        self._found = (ctypes.c_void_p * len(self.outputs))()
-        reason = ctypes.create_string_buffer(256)
-        self._model = self._functions["create"](None, max_batch, threads, reason, len(reason))
-        if not self._model:
-            raise DeployError(reason.value.decode())
 
     def __repr__(self) -> str:
         ports = [f"{x['name']} float32({', '.join('batch' if n == -1 else str(n) for n in x['shape'])})"
                  for side in ("inputs", "outputs") for x in getattr(self, side, ())]  # fmt: skip
-        return f"Compiled({', '.join([getattr(self, 'name', '?'), *ports])})"
-
-    @property
-    def isa(self) -> str:
-        """The instruction set in use: v2, v3, v4 or native."""
-        return str(self._functions["isa"](self._model).decode())
+        return f"{type(self).__name__}({', '.join([getattr(self, 'name', '?'), *ports])})"
 
     def __call__(self, *arrays: numpy.ndarray) -> Any:
         """The output for the inputs in order; a tuple if the model has several."""
-        if len(arrays) != len(self._shapes):
-            raise RunError(
-                f"[{self.name}] needs the {len(self._shapes)} inputs {list(self._shapes)}, got {len(arrays)}"
-            )
-        results = self.run(**dict(zip(self._shapes, arrays, strict=True)))
+        names = [x["name"] for x in self.inputs]
+        if len(arrays) != len(names):
+            raise RunError(f"[{self.name}] needs the {len(names)} inputs {names}, got {len(arrays)}")
+        results = self.run(**dict(zip(names, arrays, strict=True)))
         return results[self.outputs[0]["name"]] if len(results) == 1 else tuple(results.values())
 
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
@@ -78,7 +57,7 @@ class Compiled:
         }
         results = list(outputs.values())
         with self._lock:
-            if not self._model:
+            if not self._open:
                 raise RunError(f"[{self.name}] the model was closed")
             if batch <= self.max_batch:
                 self._run(batch, arrays, results)
@@ -92,27 +71,36 @@ class Compiled:
     def close(self) -> None:
         """Free the model's memory and threads; it cannot run afterwards."""
         with self._lock:
-            model, self._model = self._model, None
-            if model:
-                self._functions["destroy"](model)
+            if self._open:
+                self._open = False
+                self._free()
 
-    def __enter__(self) -> Compiled:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_model", None):
+        if getattr(self, "_open", False):
             self.close()
+
+    @abstractmethod
+    def _run(self, batch: int, inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
+        """Compute at most `max_batch` rows; the arrays fit."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Give back what it holds."""
 
     def _check(self, inputs: dict[str, Any]) -> tuple[list[numpy.ndarray], int]:
         """The inputs in order and contiguous, and the size of the batch."""
-        if inputs.keys() != self._shapes.keys():
-            raise RunError(f"[{self.name}] needs the inputs {list(self._shapes)}, got {sorted(inputs)}")
+        shapes = {x["name"]: x["shape"] for x in self.inputs}
+        if inputs.keys() != shapes.keys():
+            raise RunError(f"[{self.name}] needs the inputs {list(shapes)}, got {sorted(inputs)}")
         batch = 0
         arrays = []
-        for name, shape in self._shapes.items():
+        for name, shape in shapes.items():
             array = numpy.ascontiguousarray(inputs[name]) if shape else numpy.asarray(inputs[name])
             if array.dtype != numpy.float32:
                 raise RunError(f"[{self.name}] input '{name}' must be float32, got {array.dtype}")
@@ -120,16 +108,56 @@ class Compiled:
                 batch = array.shape[shape.index(-1)] if array.ndim == len(shape) else 0
             wanted = tuple([batch if n == -1 else n for n in shape])
             if array.shape != wanted or 0 in wanted:
-                raise RunError(f"[{self.name}] input '{name}' must have shape {list(shape)}, got {array.shape}")
+                raise RunError(f"[{self.name}] input '{name}' must have shape {shape}, got {array.shape}")
             arrays.append(array)
         return arrays, batch or 1
 
-    def _run(self, batch: int, inputs: list[numpy.ndarray], outputs: list[numpy.ndarray]) -> None:
+
+class Compiled(Runtime):
+    """The model in `libNAME.so`, through its C functions.
+
+    Open the library again for a second call at the same time (the weights are shared). A forked child may use its
+    parent's models, and starts threads of its own for them. Raises DeployError if the library cannot be used.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, max_batch: int = 64, threads: int = 1) -> None:
+        super().__init__()
+        library = Path(path).resolve()
+        self.name = library.name.removeprefix("lib").partition(".")[0]
+        self.max_batch = max_batch
+        try:
+            functions = ctypes.CDLL(str(library))
+            self._functions = {name: getattr(functions, f"{self.name}_{name}") for name in SIGNATURES}
+        except (OSError, AttributeError) as error:
+            raise DeployError(f"[Compiled] '{path}' is not a library that needle-deploy built: {error}") from error
+        for name, (result, *arguments) in SIGNATURES.items():
+            self._functions[name].restype, self._functions[name].argtypes = result, arguments
+        description = json.loads(self._functions["describe"]())
+        self.graph: str = description["graph"]
+        self.inputs, self.outputs = description["inputs"], description["outputs"]
+        self._given = (ctypes.c_void_p * len(self.inputs))()  # the addresses of one call, guarded by the lock
+        self._found = (ctypes.c_void_p * len(self.outputs))()
+        reason = ctypes.create_string_buffer(256)
+        self._model: Any = self._functions["create"](None, max_batch, threads, reason, len(reason))
+        if not self._model:
+            raise DeployError(reason.value.decode())
+        self._open = True
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use: v2, v3, v4 or native."""
+        return str(self._functions["isa"](self._model).decode())
+
+    def _run(self, batch: int, inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
         for addresses, arrays in ((self._given, inputs), (self._found, outputs)):
             for i, array in enumerate(arrays):
                 addresses[i] = _address(array)
         if self._functions["run"](self._model, batch, self._given, self._found):
             raise RunError(self._functions["error"](self._model).decode())
+
+    def _free(self) -> None:
+        model, self._model = self._model, None
+        self._functions["destroy"](model)
 
 
 def _address(array: numpy.ndarray) -> int:
@@ -137,7 +165,7 @@ def _address(array: numpy.ndarray) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(array)) if array.flags.writeable else array.ctypes.data  # type: ignore[arg-type]
 
 
-_models: weakref.WeakSet[Compiled] = weakref.WeakSet()
+_models: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 def _forked() -> None:

@@ -18,7 +18,8 @@ import numpy as np
 
 import zoo
 from deploy import EmitError, freeze
-from deploy.emit.emit import emit
+from deploy.generate import generate
+from deploy.lower import lower
 from deploy.passes import optimize
 from zoo.train import train
 
@@ -84,7 +85,7 @@ def program(name: str) -> str | None:
     model = zoo.load(name)
     model.eval()
     try:
-        files = emit(optimize(freeze(model, model.example())), "model").files
+        files = generate(lower(optimize(freeze(model, model.example()))), "model").files
     except EmitError:
         return None
     return hashlib.sha256(own_text(files["model.cpp"].decode()).encode()).hexdigest()

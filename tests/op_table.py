@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from deploy.emit.calls import CALLS
-from deploy.emit.lower import Refused
+from deploy.lower import CALLS, Refused
 from needle import ops
 from needle.errors import NeedleError
 from needle.types import Type

@@ -2,7 +2,7 @@
 
 A rule maps a node to an equal one, or to None where it does not apply; rewrite.py applies it until nothing changes. Its
 docstring says what becomes of what. relu(x @ w + b) becomes FusedMatMul(("bias", "relu"))(x, w, b), which then is
-printed by emit/products.py as one call: linear(on, rows, depth, columns, x, w, y, then(Bias{b}, Apply<Relu>{})).
+printed by print_cpp.py as one call: linear(on, rows, depth, columns, x, w, y, then(Bias{b}, Apply<Relu>{})).
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ import pytest
 
 from deploy import FreezeError, Graph, GraphError, freeze, interpreter
 from deploy.compare import relative_error
-from deploy.emit.emit import emit
+from deploy.generate import generate
 from deploy.ir import Constant, Node, apply
+from deploy.lower import lower
 from deploy.passes import optimize
 from deploy.verify import verify
 from needle import Tensor, autograd, nn, ops
@@ -50,7 +51,7 @@ def test_operators_with_numbers_and_arrays_are_recorded() -> None:
         return (y @ w[2]).reshape(-1, 1) + y.reshape(*y.shape).sum(axis=1, keepdims=True)
 
     graph = freeze(Function(function), np.ones((2, 3), dtype="float32"))
-    emit(optimize(graph), "operators")
+    generate(lower(optimize(graph)), "operators")
     for batch in (1, 4):
         x = np.linspace(-1, 1, 3 * batch, dtype="float32").reshape(batch, 3)
         found = interpreter.run(graph, {graph.inputs[0].op.name: x})[graph.outputs[0][0]]

@@ -18,10 +18,9 @@ import pytest
 from deploy import Built, Compiled, DeployError, EmitError, Graph, build, interpreter
 from deploy.build import FLAGS
 from deploy.compare import eager, errors, relative_error
-from deploy.emit.calls import CALLS
-from deploy.emit.emit import emit
-from deploy.emit.lower import Refused
+from deploy.generate import generate
 from deploy.ir import Input, Node, apply, constant
+from deploy.lower import CALLS, Refused, lower
 from deploy.passes import optimize
 from deploy.registry import OPS
 from needle import ops
@@ -222,9 +221,9 @@ def test_the_table_of_calls_is_total_and_its_refusals_are_words() -> None:
     x = Node(Input("x"), (), Type((2, 3)))
     y = Node(Input("y"), (), Type((3, 2)))
     with pytest.raises(EmitError, match="must be a constant matrix"):
-        emit(Graph((x, y), (("z", apply(ops.MatMul(), x, y)),)), "refused")
+        lower(Graph((x, y), (("z", apply(ops.MatMul(), x, y)),)))
     with pytest.raises(EmitError, match="C identifier"):
-        emit(Graph((x,), (("z", apply(ops.ReLU(), x)),)), "not-a-name")
+        generate(lower(Graph((x,), (("z", apply(ops.ReLU(), x)),))), "not-a-name")
     assert all(len(row.reason) > 10 for row in CALLS.values() if isinstance(row, Refused))
 
 
@@ -234,7 +233,7 @@ def test_a_program_is_calls_and_constants(graph: Graph, compiled: Compiled, buil
     assert "direct_conv(on, batch, Const<" in forward and "linear(on, batch, Const<" in forward
     assert not re.search(r"\b(for|while|new|malloc|static)\b", forward)
     assert compiled._functions["arena_bytes"](3, 2) == built.arena_bytes(3, 2)
-    optimized = emit(optimize(graph), "small")
+    optimized = generate(lower(optimize(graph)), "small")
     assert optimized.files["small.cpp"] == built.source.read_bytes()  # the same graph gives the same text
 
 

@@ -21,7 +21,11 @@ def test_threads_do_not_change_the_trained_weights(threads: str) -> None:
 def test_register_width_does_not_change_the_trained_weights() -> None:
     asked = os.environ | {"NEEDLE_ISA": "v3"}
     program = "from needle.backend_ndarray.ndarray_backend_cpu import __isa__; print(__isa__)"
-    chosen = subprocess.run([sys.executable, "-c", program], env=asked, capture_output=True, text=True, check=True).stdout
+    chosen = subprocess.run(
+        [sys.executable, "-c", program], env=asked, capture_output=True, text=True, check=True
+    ).stdout
     if (ndarray_backend_cpu.__isa__, chosen.strip()) != ("x86-64-v4", "x86-64-v3"):
-        pytest.skip("needs a processor with AVX-512 and an extension with the kernels of AVX2 as well (make test VARIANTS=all)")
+        pytest.skip(
+            "needs a processor with AVX-512 and an extension with the kernels of AVX2 as well (make test VARIANTS=all)"
+        )
     assert goldens.trained_in_a_process(NEEDLE_ISA="v3") == THREE

@@ -14,9 +14,8 @@ from PIL import Image
 import needle as ndl
 import zoo
 from deploy import EmitError, freeze, interpreter
-from deploy.emit.calls import CALLS
-from deploy.emit.emit import emit
-from deploy.emit.lower import Refused
+from deploy.generate import generate
+from deploy.lower import CALLS, Refused, lower
 from deploy.passes import optimize
 from needle.weights import load_safetensors
 from tests import goldens
@@ -190,6 +189,6 @@ def test_it_freezes_and_the_graph_means_what_the_model_computes(model: zoo.Model
 
 def test_it_compiles_or_says_why_not(entry: Entry, model: zoo.Model) -> None:
     try:
-        emit(optimize(freeze(model, model.example())), "tiny")
+        generate(lower(optimize(freeze(model, model.example()))), "tiny")
     except EmitError as refusal:
         assert not isinstance(model, ImageClassifier) and str(refusal).endswith(REASONS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from needle import ops
 from needle.ops.ops_compare import Truth
@@ -11,18 +10,14 @@ from needle.ops.pointwise import Pointwise, PointwiseGradient
 
 from ..fused_ops import FusedConv, FusedMatMul
 from ..ir import Node
+from ..program import product
 from ..registry import OPS
-from .lower import Lowering, Refused, Value, nest
+from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
 from .products import conv, matmul
 from .reductions import batch_norm, group_norm, layer_norm, log_sum_exp, rms_norm, rows, summation
-from .views import constant, literal, product
 
 Row = Callable[[Lowering, Node], Value]
-
-def functor(op: Any) -> str:
-    """The functor of csrc/nd/scalar.h that a pointwise op is, with its numbers."""
-    return f"{op.functor}{{{', '.join(map(literal, op.numbers))}}}"
 
 
 def pointwise(low: Lowering, node: Node) -> Value:
@@ -30,9 +25,10 @@ def pointwise(low: Lowering, node: Node) -> Value:
     given = [low.view(x) for x in node.inputs]
     out = low.new(node, reuse=given)
     views = [view.broadcast(out.shape) for view in given]
-    pointers = ", ".join(x.pointer for x in (out, *views))
-    shape = constant(product(out.shape)) if all(x.dense for x in views) else nest(out, *views)
-    low.call(f"map(on, {shape}, {functor(node.op)}, {pointers})", out, *views, comment=repr(node))
+    dense = all(x.dense for x in views)
+    kernel, sizes = ("map", [product(out.shape)]) if dense else ("map_strided", [])
+    op = node.op
+    low.call(kernel, sizes, reads=views, writes=[out], numbers=op.numbers, functor=op.functor, note=repr(node))
     return out
 
 

@@ -1,45 +1,43 @@
-"""Values as the generated program holds them: a buffer, and strides into it; what grows with the batch stays a Dim."""
+"""What a graph is lowered to: calls of kernels on views of buffers. Records alone: kernels.py says what a call holds,
+print_cpp.py words it, instant.py runs it at once.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-import numpy
 
 from needle.types import Dim
 
-from ..errors import EmitError
+from .errors import EmitError
+from .ir import Graph, dim_key
+from .plan import Lifetime, Plan, plan
 
 
 @dataclass(eq=False)
 class Buffer:
-    """`floats` per unit of `region` (see plan.py), or memory that is given: an input, an output, the weights."""
+    """Memory: `floats` per unit of a region of the arena (see plan.py), from call `first` to call `last`; or `region`
+    says what it is: an "input", an "output" (`index` counts them), the "weights".
+    """
 
-    name: str  # of the C++ variable
+    region: str
     floats: int = 0
-    region: str = "given"
     first: int = -1
     last: int = -1
     note: str = ""
-    readers: set[Any] = field(default_factory=set)  # nodes whose value lies in this buffer
+    index: int = 0
 
 
 @dataclass(frozen=True)
 class View:
-    """Element (i, j, ...) is `buffer[offset + i strides[0] + j strides[1] + ...]`."""
+    """Element (i, j, ...) is `buffer[offset + i strides[0] + j strides[1] + ...]`; what grows with the batch: a Dim."""
 
     buffer: Buffer
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int = 0
-
-    @property
-    def pointer(self) -> str:
-        """The address of the first element, as C++ text."""
-        return self.buffer.name if same(self.offset, 0) else f"{self.buffer.name} + {number(self.offset)}"
 
     @property
     def dense(self) -> bool:
@@ -83,6 +81,46 @@ class View:
         return View(self.buffer, shape, dense_strides(shape), self.offset)
 
 
+def whole(buffer: Buffer, shape: tuple[int, ...], offset: int = 0) -> View:
+    """Row-major memory of this shape."""
+    return View(buffer, shape, dense_strides(shape), offset)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a kernel, whose row in kernels.py names what is in it."""
+
+    kernel: str
+    sizes: tuple[int, ...]
+    reads: tuple[View, ...]
+    writes: tuple[View, ...]
+    numbers: tuple[float, ...] = ()
+    functor: str = ""  # of csrc/nd/scalar.h, or a fold of csrc/nd/reduce.h
+    epilogue: tuple[str, ...] = ()  # the steps after a product: "relu", "bias", "add"
+    windows: tuple[Any, ...] = ()  # the Bands of rows and columns
+    scratch: Buffer | None = None
+    note: str = ""  # what it computes, for people
+
+    @property
+    def operands(self) -> tuple[View, ...]:
+        """What it writes, then what it reads: the order of a loop nest."""
+        return (*self.writes, *self.reads)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The calls that compute a graph, in order; `arena` is their memory, `weights` the block of constants they read."""
+
+    graph: Graph
+    calls: tuple[Call, ...]
+    arena: tuple[Buffer, ...]
+    weights: bytes
+
+    def plan(self) -> Plan:
+        """Where in the arena each buffer is."""
+        return plan([Lifetime(x.floats, x.region, x.first, x.last) for x in self.arena])
+
+
 def added(a: int, b: int) -> int:
     """a + b, where a Dim can only meet a Dim of its name, or 0."""
     if isinstance(a, Dim) and isinstance(b, Dim):
@@ -96,7 +134,7 @@ def added(a: int, b: int) -> int:
 
 def same(a: int, b: int) -> bool:
     """Equal whatever the batch size is."""
-    return number(a) == number(b)
+    return bool(dim_key(a) == dim_key(b))
 
 
 def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
@@ -119,31 +157,3 @@ def floats_of(shape: Sequence[int]) -> tuple[int, str]:
     """(floats per unit, region) of a value of this shape."""
     count = product(shape)
     return (count.scale, "item") if isinstance(count, Dim) else (count, "fixed")
-
-
-def number(size: int) -> str:
-    """A size as C++ text: `128`, `batch`, `4 * batch`."""
-    if isinstance(size, Dim):
-        return "batch" if size.scale == 1 else f"{size.scale} * batch"
-    return str(int(size))
-
-
-def constant(size: int) -> str:
-    """A size as a template argument where it is known: `Const<128>{}`."""
-    return number(size) if isinstance(size, Dim) else f"Const<{int(size)}>{{}}"
-
-
-def braces(sizes: Sequence[int]) -> str:
-    """`{batch, 3, 32}`."""
-    return "{" + ", ".join(map(number, sizes)) + "}"
-
-
-def literal(value: float) -> str:
-    """A float as C++ text that reads back as the same float."""
-    single = float(numpy.float32(value))
-    if math.isinf(single):
-        return "__builtin_inff()" if single > 0 else "-__builtin_inff()"
-    if math.isnan(single):
-        return '__builtin_nanf("")'
-    text = f"{single:.9g}"
-    return text + ("f" if any(c in text for c in ".e") else ".0f")

@@ -7,11 +7,12 @@ from string import Template
 
 from needle.types import Dim
 
-from ..card import image_of, labels_of
-from ..errors import EmitError
-from ..ir import Graph, Node
-from .emit import TEMPLATES
-from .views import literal, product
+from .card import image_of, labels_of
+from .errors import EmitError
+from .generate import TEMPLATES
+from .ir import Graph, Node
+from .print_cpp import literal
+from .program import product
 
 
 def main_program(graph: Graph, name: str) -> bytes:

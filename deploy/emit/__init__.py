@@ -1,1 +1,0 @@
-"""From a graph to a standalone C++ program: calls of the kernels with constant sizes, never loops."""

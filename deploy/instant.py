@@ -1,0 +1,152 @@
+"""A program that runs at once, call by call, with the kernels of needle's extension: nothing is compiled.
+
+The extension's executor takes the calls as plain numbers. All sizes, strides and offsets are entries of one table of
+integer expressions, which it evaluates once per run for the batch at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from needle.backend_ndarray import ndarray_backend_cpu
+from needle.types import Dim
+
+from .ir import Graph, interface
+from .lower import lower
+from .passes import optimize
+from .plan import REGIONS
+from .program import Buffer, Call, Program, View
+from .runtime import Runtime
+
+BATCH, THREADS = 0, 1  # what a run is given
+ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs and outputs
+STEPS = ("relu", "bias", "add")
+FLOAT = 4  # bytes
+
+
+class Instant(Runtime):
+    """The graph, optimised and lowered now. It answers as `Compiled` does, with the same bits.
+
+    Raises EmitError, naming the node, for what no program can hold.
+    """
+
+    def __init__(self, graph: Graph, *, name: str = "model", max_batch: int = 64, threads: int = 1) -> None:
+        super().__init__()
+        self.name, self.max_batch, self.threads = name, max_batch, threads
+        ports = interface(graph)
+        self.inputs, self.outputs = ports["inputs"], ports["outputs"]
+        program = lower(optimize(graph))
+        self._program, self._arena_floats = executable(program)
+        self._weights = numpy.frombuffer(program.weights, dtype=numpy.float32)
+        self._arena = numpy.empty(0, dtype=numpy.float32)
+        self._open = True
+
+    def _run(self, batch: int, inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
+        floats = self._arena_floats(batch, self.threads)
+        if self._arena.size < floats:
+            self._arena = aligned(floats)
+        self._program.run([batch, self.threads], [self._arena, self._weights, *inputs, *outputs], self.threads)
+
+    def _free(self) -> None:
+        self._arena = self._weights = numpy.empty(0, dtype=numpy.float32)
+
+
+def aligned(floats: int) -> numpy.ndarray:
+    """Memory that begins at a cache line."""
+    memory = numpy.empty(FLOAT * floats + 64, dtype=numpy.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + FLOAT * floats].view(numpy.float32)
+
+
+def executable(program: Program) -> tuple[Any, Any]:
+    """The extension's executor of a program, and how many floats its arena has for (batch, threads)."""
+    plan = program.plan()
+    sizes = Sizes()
+    batch, threads = sizes.add("dim", BATCH), sizes.add("dim", THREADS)
+    units = dict(zip(REGIONS, (batch, sizes.of(1), threads), strict=True))
+    starts: dict[Buffer, tuple[int, int]] = {}
+    begin = sizes.of(0)
+    for region in REGIONS:
+        for buffer, offset in zip(program.arena, plan.offsets, strict=True):
+            if buffer.region == region:
+                place = sizes.add("mul", sizes.of(offset), units[region])
+                starts[buffer] = ARENA, sizes.add("add", begin, place)
+        begin = sizes.add("add", begin, sizes.add("mul", sizes.of(plan.totals[region]), units[region]))
+
+    def operand(view: View | Buffer) -> tuple[int, int]:
+        buffer, offset = (view.buffer, view.offset) if isinstance(view, View) else (view, 0)
+        base, start = starts.get(buffer) or (given(buffer), sizes.of(0))
+        return base, sizes.add("mul", sizes.of(FLOAT), sizes.add("add", start, sizes.of(offset)))
+
+    def given(buffer: Buffer) -> int:
+        first = {"weights": WEIGHTS, "input": GIVEN, "output": GIVEN + len(program.graph.inputs)}[buffer.region]
+        return first + buffer.index
+
+    calls = []
+    for call in program.calls:
+        integers = [sizes.of(size) for size in integers_of(call)]
+        numbers = [float(x) for x in (*call.numbers, *(w for bands in call.windows for w in bands.arrays[3]))]
+        operands = [operand(x) for x in operands_of(call)]
+        calls.append((call.kernel, call.functor, integers, numbers, operands))
+    return ndarray_backend_cpu.Program(2, sizes.table, calls), plan.floats
+
+
+def integers_of(call: Call) -> list[int]:
+    """The sizes of a call, then what else its kernel is told: a loop nest, strides, steps, windows."""
+    sizes = list(call.sizes)
+    match call.kernel:
+        case "map_strided" | "copy_strided":
+            shape = call.writes[0].shape
+            return [len(shape), *shape, *(step for view in call.operands for step in view.strides)]
+        case "reduce":
+            return [*sizes, 1]
+        case "conv":
+            return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
+        case "linear":
+            return [*sizes, *map(STEPS.index, call.epilogue)]
+        case "max_pool" | "resample":
+            tables = [x for bands in call.windows for x in _table(bands)]
+            return [*sizes, *call.reads[0].strides[:3], *tables]
+    return sizes
+
+
+def operands_of(call: Call) -> list[View | Buffer]:
+    """The views of a call in the order in which its kernel is given them."""
+    scratch = [call.scratch] if call.scratch is not None else []
+    if call.kernel in ("map", "map_strided", "copy_strided"):
+        return list(call.operands)
+    if call.kernel in ("conv", "linear"):
+        return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
+    return [*call.reads, *call.writes, *scratch]
+
+
+def _table(bands: Any) -> list[int]:
+    """Outputs, size, and what each output reads."""
+    size, first, start, _ = bands.arrays
+    return [bands.outputs, size, *first.tolist(), *start.tolist()]
+
+
+class Sizes:
+    """The table of integer expressions; equal ones are one entry."""
+
+    def __init__(self) -> None:
+        self.table: list[tuple[str, int, int]] = []
+        self._index: dict[tuple[str, int, int], int] = {}
+
+    def add(self, kind: str, a: int, b: int = 0) -> int:
+        """The index of an entry."""
+        entry = (kind, a, b)
+        if entry not in self._index:
+            self._index[entry] = len(self.table)
+            self.table.append(entry)
+        return self._index[entry]
+
+    def of(self, size: int) -> int:
+        """The index of a number, or of a multiple of the batch."""
+        if isinstance(size, Dim):
+            batch = self.add("dim", BATCH)
+            return batch if size.scale == 1 else self.add("mul", self.of(size.scale), batch)
+        return self.add("const", int(size))

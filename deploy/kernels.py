@@ -1,0 +1,110 @@
+"""The kernels that programs call, each a row: what a call holds, and how much scratch memory it needs.
+
+The same table is asked by lowering (scratch), by the verifier of programs, by the printer and by the executor, whose
+kernels in the compiled extension have the same names (csrc/bind/program_kernels.cpp).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from needle.types import Dim
+
+Scratch = tuple[int, str]  # floats per unit of a region
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The names of a call's sizes and numbers, and its operands: `x(rows cols)` has rows * cols elements.
+
+    Operands lie dense, except those of a `strided` kernel. A trailing `*` stands for any number.
+    """
+
+    sizes: str
+    reads: str
+    writes: str
+    numbers: str = ""
+    strided: bool = False
+    scratch: Callable[..., Scratch | None] = field(default=lambda *sizes: None)
+
+    def counts(self, operands: str) -> list[tuple[str, ...] | None]:
+        """For each operand the names of the sizes whose product is its number of elements; None where not said."""
+        found = re.findall(r"(\w+)(?:\(([\w ]*)\))?", operands)
+        return [tuple(names.split()) if names else None for _, names in found]
+
+
+def per_item(size: int, factor: int) -> Scratch:
+    """size * factor floats, as a size per unit of a region."""
+    return (size.scale * factor, "item") if isinstance(size, Dim) else (size * factor, "fixed")
+
+
+def reduce_scratch(outer: int, count: int) -> Scratch | None:
+    """A partial result for every 4,096 elements (csrc/nd/reduce.h)."""
+    blocks = -(-count // 4096)
+    return per_item(outer, blocks) if blocks > 1 else None
+
+
+def group_norm_scratch(images: int, pixels: int, channels: int, groups: int) -> Scratch:
+    """As csrc/nd/group_norm.h asks."""
+    return per_item(images, 6 * channels)
+
+
+def conv_scratch(
+    images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int
+) -> Scratch:
+    """Floats per thread for copies of images (H, W, C): the most that conv_scratch asks for, whatever the batch.
+
+    csrc/nd/conv_tiles.h copies fewer than 8 images with the zeros around them, or about 16,384 floats of more.
+    """
+    rows, columns = (extent(n, kernel, stride, padding) for n in (height, width))
+    plain = height * width * depth
+    return max(7 * rows * columns * depth, (max(1, 16384 // plain) + 7) * plain), "thread"
+
+
+def used_taps(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """(first, count) of the taps that meet the map; csrc/nd/direct_conv.h expects only those."""
+    outputs = (size + 2 * padding - kernel) // stride + 1
+    first = max(0, padding - (outputs - 1) * stride)
+    return first, min(kernel, size + padding) - first
+
+
+def extent(size: int, kernel: int, stride: int, padding: int) -> int:
+    """The size of one axis with the zeros that the used taps read."""
+    outputs = (size + 2 * padding - kernel) // stride + 1
+    first, taps = used_taps(size, kernel, stride, padding)
+    before = max(0, padding - first)
+    return before + size + max(0, (outputs - 1) * stride + first - padding + taps - size)
+
+
+KERNELS: dict[str, Kernel] = {
+    "map": Kernel("n", reads="x*", writes="y(n)", numbers="*"),
+    "map_strided": Kernel("", reads="x*", writes="y", numbers="*", strided=True),
+    "copy_strided": Kernel("", reads="x", writes="y", strided=True),
+    "reduce": Kernel("outer count", reads="x(outer count)", writes="y(outer)", scratch=reduce_scratch),
+    "softmax": Kernel("rows cols", reads="x(rows cols)", writes="y(rows cols)"),
+    "logsoftmax": Kernel("rows cols", reads="x(rows cols)", writes="y(rows cols)"),
+    "logsumexp": Kernel("rows cols", reads="x(rows cols)", writes="y(rows)"),
+    "layer_norm": Kernel(
+        "rows cols", numbers="eps",
+        reads="x(rows cols) weight(cols) bias(cols)", writes="y(rows cols) mean(rows) rstd(rows)",
+    ),
+    "rms_norm": Kernel("rows cols", numbers="eps", reads="x(rows cols) weight(cols)", writes="y(rows cols) rstd(rows)"),
+    "group_norm": Kernel(
+        "images pixels channels groups", numbers="eps", scratch=group_norm_scratch,
+        reads="x(images pixels channels) weight(channels) bias(channels)",
+        writes="y(images pixels channels) mean(images groups) rstd(images groups)",
+    ),
+    "batch_norm_inference": Kernel(
+        "rows cols", numbers="eps", scratch=lambda rows, cols: (cols, "fixed"),
+        reads="x(rows cols) weight(cols) bias(cols) mean(cols) var(cols)", writes="y(rows cols)",
+    ),
+    "max_pool": Kernel("images channels", reads="x", writes="y", strided=True),
+    "resample": Kernel("images channels", reads="x", writes="y", strided=True),
+    "conv": Kernel(
+        "images height width depth out kernel stride padding", scratch=conv_scratch, strided=True,
+        reads="x(images height width depth) packed more*", writes="y",
+    ),
+    "linear": Kernel("rows depth out", reads="x(rows depth) packed more*", writes="y(rows out)"),
+}  # fmt: skip

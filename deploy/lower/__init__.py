@@ -1,0 +1,55 @@
+"""From a graph to a program: a list of kernel calls, each value in a buffer; table.py says which call an op is."""
+
+from __future__ import annotations
+
+from needle import ops
+
+from ..errors import EmitError
+from ..ir import Constant, Graph, Input, Node, dims
+from ..program import Buffer, Program, whole
+from ..verify_program import verify_program
+from .lowering import Lowering, Refused, Value
+from .table import CALLS
+
+__all__ = ["CALLS", "Refused", "lower"]
+
+
+def lower(graph: Graph) -> Program:
+    """The kernel calls that compute the graph. Raises EmitError naming the node for what cannot be a program."""
+    if len(dims(graph)) > 1:
+        raise EmitError(f"[emit] programs have one named dim, the batch; this graph has {sorted(dims(graph))}")
+    low = Lowering(graph, uses_left=dict(graph.uses()))
+    for i, node in enumerate(graph.inputs):
+        low.views[node] = whole(Buffer("input", index=i), node.type.shape)
+    outputs = [Buffer("output", index=i) for i in range(len(graph.outputs))]
+    for output, (_, node) in zip(outputs, graph.outputs, strict=True):
+        _aim(low, node, output)
+    for node in graph.order():
+        if isinstance(node.op, Input | Constant):
+            continue
+        for x in node.inputs:
+            low.uses_left[x] -= 1
+        low.views[node] = _value(low, node)
+        for part in low.parts(node):
+            low.held[part.buffer].add(node)
+    for output, (_, node) in zip(outputs, graph.outputs, strict=True):
+        view = low.view(node)
+        if view.buffer is not output:
+            low.copy(whole(output, node.type.shape), view)
+    return verify_program(low.program())
+
+
+def _value(low: Lowering, node: Node) -> Value:
+    """Add the calls that compute one node."""
+    row = CALLS.get(type(node.op), Refused("no kernel is known for it"))
+    if isinstance(row, Refused):
+        raise EmitError(f"[emit] {node!r}: {row.reason}")
+    value: Value = row(low, node)
+    return value
+
+
+def _aim(low: Lowering, node: Node, output: Buffer) -> None:
+    """Let the op that makes an output write there; through reshapes, which move nothing."""
+    while isinstance(node.op, ops.Reshape) and low.uses_left[node] == 1 and low.uses_left[node.inputs[0]] == 1:
+        node = node.inputs[0]
+    low.targets.setdefault(node, output)

@@ -1,0 +1,59 @@
+"""Rows for convolutions and matrix products: weights packed now, the steps after them in registers.
+
+Like every row of the table in table.py these are functions (low, node) -> View: where the node's value will be in the
+program's memory. `low.view(x)` is where the value of x is, `low.new(node)` makes room, `low.call(...)` adds a call.
+"""
+
+from __future__ import annotations
+
+import numpy
+
+from ..ir import Node
+from ..kernels import used_taps
+from ..program import View
+from .lowering import Lowering
+
+
+def conv(low: Lowering, node: Node) -> View:
+    """x, with any strides, and the taps that meet the map."""
+    op, (x, w, *rest) = node.op, node.inputs
+    view = low.view(x)
+    images, height, width, depth = x.shape
+    kernel, _, _, channels = w.shape
+    (first, taps), (left, across) = (used_taps(n, kernel, op.stride, op.padding) for n in (height, width))
+    matrix = w.op.array[first : first + taps, left : left + across].reshape(-1, channels)
+    packed = low.weight((w, "conv", first, taps, left, across), pack(matrix))
+    out = low.new(node)
+    more = epilogue(low, op.epilogue, rest)
+    sizes = (images, height, width, depth, channels, kernel, op.stride, op.padding)
+    low.call("conv", sizes, reads=[view, packed, *more], writes=[out], epilogue=op.epilogue, note=repr(node))
+    return out
+
+
+def matmul(low: Lowering, node: Node) -> View:
+    """x (M, K) times packed weights (K, N)."""
+    x, w, *rest = node.inputs
+    view = low.dense(x)
+    packed = low.weight((w, "linear"), pack(w.op.array))
+    out = low.new(node)
+    more = epilogue(low, node.op.epilogue, rest)
+    sizes = (x.shape[0], *w.shape)
+    low.call("linear", sizes, reads=[view, packed, *more], writes=[out], epilogue=node.op.epilogue, note=repr(node))
+    return out
+
+
+def epilogue(low: Lowering, steps: tuple[str, ...], inputs: list[Node]) -> list[View]:
+    """What the steps read: a bias with zeros behind it, a tensor to add."""
+    given = zip([step for step in steps if step != "relu"], inputs, strict=True)
+    return [_padded(low, node) if step == "bias" else low.dense(node) for step, node in given]
+
+
+def _padded(low: Lowering, node: Node) -> View:
+    bias = node.op.array
+    return low.weight((node, "bias"), numpy.pad(bias, (0, -len(bias) % 16)))
+
+
+def pack(matrix: numpy.ndarray) -> numpy.ndarray:
+    """(K, N) as [ceil(N / 16)][K][16], zeros behind column N: the layout of csrc/nd/direct_conv.h."""
+    padded = numpy.pad(matrix, ((0, 0), (0, -matrix.shape[1] % 16)))
+    return padded.reshape(len(matrix), -1, 16).transpose(1, 0, 2)

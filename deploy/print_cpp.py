@@ -1,0 +1,184 @@
+"""The calls of a program as the statements of a C++ function; no other part of this package words them.
+
+A call is worded from its record: `softmax(on, batch, Const<10>{}, x0, y0)`, sizes that are known as constants. Kernels
+whose arguments are not simply sizes, reads, numbers, writes and scratch memory, in this order, have a function below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy
+
+from needle.types import Dim
+
+from .plan import REGIONS, Plan
+from .program import Buffer, Call, Program, View, same
+
+# The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
+STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
+
+
+class Body:
+    """The statements of `forward`: a pointer for every buffer, then the calls."""
+
+    def __init__(self, program: Program, plan: Plan) -> None:
+        self.program, self.plan = program, plan
+        self.names = {buffer: f"t{i}" for i, buffer in enumerate(program.arena)}
+        self.lines: list[str] = []  # of the calls
+
+    def text(self) -> str:
+        """All of it, indented."""
+        for call in self.program.calls:
+            word = WORDS.get(call.kernel)
+            self.say(word(self, call) if word else self.plain(call, map(constant, call.sizes)), call)
+        return "\n".join("    " + line for line in [*self._pointers(), "", *self.lines])
+
+    def _pointers(self) -> Iterator[str]:
+        graph = self.program.graph
+        for i, x in enumerate(graph.inputs):
+            yield f"const float* const x{i} = inputs[{i}];  // {x!r}"
+        for i, (name, _) in enumerate(graph.outputs):
+            yield f"float* const y{i} = outputs[{i}];  // {name}"
+        units = dict(zip(REGIONS, (" * batch", "", " * threads"), strict=True))
+        for (buffer, name), offset in zip(self.names.items(), self.plan.offsets, strict=True):
+            yield f"float* const {name} = {buffer.region} + {offset}{units[buffer.region]};  // {buffer.note}"
+
+    def say(self, statement: str, call: Call | None = None) -> None:
+        """Add a statement, with what the call computes as a comment."""
+        note = f"// {call.note}\n    " if call and call.note and not call.windows else ""
+        self.lines.append(f"{note}{statement};")
+
+    def plain(self, call: Call, sizes: Any, name: str = "", scratch: str = "") -> str:
+        """The name, then sizes, reads, numbers, writes and scratch memory."""
+        pointers = [*map(self.pointer, call.reads), *map(literal, call.numbers), *map(self.pointer, call.writes)]
+        memory = [self.names[call.scratch]] if call.scratch else [scratch] if scratch else []
+        return f"{name or call.kernel}({', '.join(['on', *sizes, *pointers, *memory])})"
+
+    def pointer(self, view: View) -> str:
+        """The address of the first element."""
+        start = self.base(view.buffer)
+        return start if same(view.offset, 0) and view.buffer.region != "weights" else f"{start} + {number(view.offset)}"
+
+    def base(self, buffer: Buffer) -> str:
+        """Where a buffer begins."""
+        given = {"input": f"x{buffer.index}", "output": f"y{buffer.index}", "weights": "weights"}
+        return given.get(buffer.region) or self.names[buffer]
+
+    def map(self, call: Call) -> str:
+        """y = f(x...) in one sweep, or over a loop nest."""
+        functor = f"{call.functor}{{{', '.join(map(literal, call.numbers))}}}"
+        shape = constant(call.sizes[0]) if call.sizes else nest(call.operands)
+        return f"map(on, {shape}, {functor}, {', '.join(map(self.pointer, call.operands))})"
+
+    def copy(self, call: Call) -> str:
+        """y = x."""
+        return f"copy_strided(on, {nest(call.operands)}, {', '.join(map(self.pointer, call.operands))})"
+
+    def reduce(self, call: Call) -> str:
+        """Rows of `count` elements, which lie side by side."""
+        outer, count = call.sizes
+        return self.plain(call, (constant(outer), number(count), "1"), f"reduce<{call.functor}>", "nullptr")
+
+    def group_norm(self, call: Call) -> str:
+        """Its sizes are one argument."""
+        return self.plain(call, [f"GroupShape{{{', '.join(map(number, call.sizes))}}}"])
+
+    def conv(self, call: Call) -> str:
+        """Sizes as constants, and a check that the scratch memory is enough."""
+        images, *sizes = call.sizes
+        view, packed = call.reads[:2]
+        constants = [f"Const<{n}>" for n in sizes]
+        shape = f"ConvShape<{', '.join(constants)}>"
+        assert call.scratch is not None
+        floats = call.scratch.floats
+        fits = " && ".join(f"conv_scratch({shape}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
+        if view.dense:
+            start = (
+                f"direct_conv(on, {number(images)}, {', '.join(f'{n}{{}}' for n in constants)}, {self.pointer(view)}, "
+            )
+        else:
+            start = f"conv(on, {shape}{{}}, {number(images)}, {self.pointer(view)}, {braces(view.strides)}, "
+        memory = f"{self.pointer(packed)}, {self.pointer(call.writes[0])}, {self.names[call.scratch]}"
+        return f"static_assert({fits});\n    {start}{memory}, {self.epilogue(call)})"
+
+    def linear(self, call: Call) -> str:
+        """The rows are what may grow."""
+        rows, depth, columns = call.sizes
+        sizes = f"{number(rows)}, {constant(depth)}, {constant(columns)}"
+        pointers = ", ".join(map(self.pointer, (*call.reads[:2], *call.writes)))
+        return f"linear(on, {sizes}, {pointers}, {self.epilogue(call)})"
+
+    def epilogue(self, call: Call) -> str:
+        """What finishes each value before it is stored."""
+        more = iter(call.reads[2:])
+        parts = [STEPS[x].format("" if x == "relu" else self.pointer(next(more))) for x in call.epilogue]
+        return f"then({', '.join(parts)})" if parts else "Keep{}"
+
+    def over_windows(self, call: Call) -> str:
+        """Tables of what rows and columns read, declared before the call."""
+        rows, columns = (self.table(bands, call) for bands in call.windows)
+        (view,), (out,) = call.reads, call.writes
+        pixels = f"Pixels{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
+        maps = f"{pixels}, {pixels}" if call.kernel == "max_pool" else pixels
+        images, channels = call.sizes
+        return f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}, {maps}, {self.pointer(out)})"
+
+    def table(self, bands: Any, call: Call) -> str:
+        """A nd::Bands."""
+        size, first, start, weights = bands.arrays
+        name = f"w{len(self.lines)}"
+        tables = f"{name}_first[] = {braces(first.tolist())}, {name}_start[] = {braces(start.tolist())}"
+        self.say(f"// {call.note}\n    const int64_t {tables}")
+        self.say(f"const float {name}_weight[] = {{{', '.join(map(literal, weights))}}}")
+        return f"Bands{{{bands.outputs}, {size}, {name}_first, {name}_start, {name}_weight}}"
+
+
+WORDS: dict[str, Callable[[Body, Call], str]] = {
+    "map": Body.map,
+    "map_strided": Body.map,
+    "copy_strided": Body.copy,
+    "reduce": Body.reduce,
+    "group_norm": Body.group_norm,
+    "conv": Body.conv,
+    "linear": Body.linear,
+    "max_pool": Body.over_windows,
+    "resample": Body.over_windows,
+}
+
+
+def number(size: int) -> str:
+    """A size: `128`, `batch`, `4 * batch`."""
+    if isinstance(size, Dim):
+        return "batch" if size.scale == 1 else f"{size.scale} * batch"
+    return str(int(size))
+
+
+def constant(size: int) -> str:
+    """A size as a template argument where it is known: `Const<128>{}`."""
+    return number(size) if isinstance(size, Dim) else f"Const<{int(size)}>{{}}"
+
+
+def braces(sizes: Sequence[int]) -> str:
+    """`{batch, 3, 32}`."""
+    return "{" + ", ".join(map(number, sizes)) + "}"
+
+
+def nest(views: Sequence[View]) -> str:
+    """A loop nest over views of one shape, the one that is written first."""
+    shape = views[0].shape
+    strides = ", ".join(braces(view.strides) for view in views)
+    return f"Nest<{len(views)}>{{{len(shape)}, {braces(shape)}, {{{strides}}}}}"
+
+
+def literal(value: float) -> str:
+    """A float that reads back as the same float."""
+    single = float(numpy.float32(value))
+    if math.isinf(single):
+        return "__builtin_inff()" if single > 0 else "-__builtin_inff()"
+    if math.isnan(single):
+        return '__builtin_nanf("")'
+    text = f"{single:.9g}"
+    return text + ("f" if any(c in text for c in ".e") else ".0f")
