@@ -3,12 +3,13 @@
 graph = deploy.freeze(model, example)      # the graph, batch size still open
 graph.save("model.nd")                     # data only: graph, weights, card
 built = deploy.build(graph)                # shared library, command, header
-deploy.Compiled(built.library)(x)          # run it
+deploy.Compiled(built.library, built.weights)(x)   # run it; or, without a compiler: deploy.Instant(graph)(x)
 """
 
 from .build import Built, build
 from .errors import BuildError, DeployError, EmitError, FreezeError, GraphError, NdFormatError, RunError
 from .freeze import freeze
+from .instant import Instant
 from .ir import Graph
 from .runtime import Compiled
 
@@ -16,5 +17,5 @@ load = Graph.load
 
 __all__ = [
     "BuildError", "Built", "Compiled", "DeployError", "EmitError", "FreezeError", "Graph", "GraphError",
-    "NdFormatError", "RunError", "build", "freeze", "load",
+    "Instant", "NdFormatError", "RunError", "build", "freeze", "load",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from .card import image_of, labels_of
 from .errors import DeployError
 from .freeze import freeze
 from .image import load_image
-from .ir import Constant, Graph, describe, listing
+from .ir import Graph, describe, listing
 from .passes import optimize
 from .runtime import Compiled
 
@@ -73,7 +73,7 @@ def inspect_command(path: Path, optimized: bool) -> Answer:
     graph = optimize(graph) if optimized else graph
     order = graph.order()
     numbers = {node: i for i, node in enumerate(order)}
-    weights = sum(x.op.array.nbytes for x in order if isinstance(x.op, Constant))
+    weights = sum(array.nbytes for array in graph.weights().values())
     nodes = [{"op": str(x.op), "inputs": [numbers[y] for y in x.inputs], "type": describe(x.type)} for x in order]
     outputs = {name: numbers[node] for name, node in graph.outputs}
     kinds = Counter(type(x.op).__name__ for x in order)
@@ -87,11 +87,13 @@ def inspect_command(path: Path, optimized: bool) -> Answer:
 def build_command(path: Path, out: Path | None) -> Answer:
     """Compile a `.nd` file; what came out."""
     built = build(path, out or path.with_suffix(""), name=program_name(path), compiling=compiling)
-    files = (built.library, built.executable, built.header, built.source, built.weights)
-    lines = [f"{file}  {file.stat().st_size} bytes" for file in files]
-    lines.append(f"arena: {built.arena_item} bytes per item + {built.arena_fixed} + {built.arena_thread} per thread")
+    names = ("library", "executable", "header", "source", "weights")
+    files = {name: getattr(built, name) for name in names}
+    lines = [f"{file}  {file.stat().st_size} bytes" for file in files.values()]
+    arena = {f"arena_{region}": size for region, size in built.arena.items()}
+    lines.append("arena: {item} bytes per item + {fixed} + {thread} per thread".format(**built.arena))
     lines.append(f"compiled in {built.seconds:.1f} s" if built.seconds else "compiled before; taken from the cache")
-    facts = {key: str(value) if isinstance(value, Path) else value for key, value in vars(built).items()}
+    facts = {"name": built.name, **{name: str(file) for name, file in files.items()}, "seconds": built.seconds, **arena}
     return Answer(facts, "\n".join(lines))
 
 
@@ -103,7 +105,7 @@ def compiling(name: str) -> Any:
 def run_command(path: Path, source: Path, top: int) -> Answer:
     """The answer of a `.nd` file to one image or `.npy` array: labels with probabilities, or the numbers."""
     graph, built = built_of(path)
-    compiled = Compiled(built.library)
+    compiled = Compiled(built.library, built.weights)
     x = read_input(source, graph.card)
     labels = labels_of(graph.card)
     rows: list[Any] = []
@@ -137,7 +139,7 @@ def verify_command(path: Path, source: str | None, weights: Path | None) -> Answ
     if weights is not None and source is None:
         raise DeployError("[verify] --weights are those of the eager module: name it with --model package:name")
     graph, built = built_of(path)
-    compiled = Compiled(built.library)
+    compiled = Compiled(built.library, built.weights)
     model = load_module(source, weights) if source else None
     if model is not None:
         model.eval()
@@ -152,7 +154,7 @@ def verify_command(path: Path, source: str | None, weights: Path | None) -> Answ
 def bench_command(path: Path, batch: int, threads: int, seconds: float) -> Answer:
     """The median time of one run."""
     graph, built = built_of(path)
-    compiled = Compiled(built.library, max_batch=batch, threads=threads)
+    compiled = Compiled(built.library, built.weights, max_batch=batch, threads=threads)
     inputs = compare.random_inputs(graph, batch)
     times: list[float] = []
     end = time.perf_counter() + seconds

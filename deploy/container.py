@@ -53,6 +53,11 @@ def _layout(members: Mapping[str, Any]) -> tuple[list[tuple[int, Any]], dict[str
     return [*pieces, (at, central), (at + len(central), end)], data_at
 
 
+def count(file: bytes) -> int:
+    """How many members the end of a file promises; 0 where there is no end."""
+    return int(END.unpack_from(file, len(file) - END.size)[4]) if len(file) >= END.size else 0
+
+
 def unpack(file: bytes, names: tuple[str, ...]) -> dict[str, memoryview]:
     """The members of a file, which must be exactly `names` in this order. Raises NdFormatError naming the place."""
     view = memoryview(file)

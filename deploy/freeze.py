@@ -17,7 +17,7 @@ from needle.nn.module_state import named_tensors
 from needle.types import Dim, Type
 
 from .errors import FreezeError, GraphError
-from .ir import STAND_INS, Graph, Input, Node, apply, constant
+from .ir import STAND_INS, Graph, Input, Node, apply, constant, weight
 from .sizes import compare, comparison_near, sizes_to_trace, watched_sizes
 from .verify import verify
 
@@ -151,4 +151,5 @@ def _node(value: Value, inputs: list[Node], name: str) -> Node:
     array = value.numpy()
     if not isinstance(array, numpy.ndarray):
         raise FreezeError("[freeze] a tuple of tensors that was computed before recording cannot be in a graph")
-    return constant(array.astype(numpy.float32), name)
+    array = array.astype(numpy.float32)
+    return weight(array, name) if name else constant(array)

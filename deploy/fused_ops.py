@@ -1,4 +1,5 @@
-"""Ops that only the compiler's passes make: a convolution or matmul together with the pointwise steps that follow it.
+"""Ops that only the compiler makes: a convolution or matmul together with the pointwise steps that follow it, and what
+becomes of weights: functions of them, so that they run again on other weights.
 
 They have `infer` and `compute` like every op, so the interpreter checks what the passes do; being made after training,
 they have no gradient.
@@ -60,6 +61,65 @@ class FusedMatMul(TensorOp):
 
     def compute(self, x: Any, w: Any, *more: Any) -> Any:
         return _epilogue(kernels(x).matmul(x, w), self.epilogue, more)
+
+
+@dataclass(frozen=True)
+class NormedWeight(TensorOp):
+    """w s over the last axis, s = g / sqrt(v + eps): the weight of a product that a batch normalisation follows"""
+
+    eps: float
+
+    def infer(self, w: Type, g: Type, v: Type) -> Type:
+        """Shaped like w."""
+        if not g.shape == v.shape == w.shape[-1:]:
+            raise ShapeError(f"[normed weight] needs w (..., C), g and v (C,), got {w.shape}, {g.shape}, {v.shape}")
+        return w
+
+    def compute(self, w: Any, g: Any, v: Any) -> Any:
+        return _like(w, _double(w) * (_double(g) / numpy.sqrt(_double(v) + self.eps)))
+
+
+@dataclass(frozen=True)
+class NormedBias(TensorOp):
+    """(b - m) s + c, s = g / sqrt(v + eps): the bias of a product that a batch normalisation follows; b may be 0"""
+
+    eps: float
+
+    def infer(self, g: Type, c: Type, m: Type, v: Type, *b: Type) -> Type:
+        """(C,)."""
+        if len(g.shape) != 1 or not all(x.shape == g.shape for x in (c, m, v, *b)):
+            raise ShapeError(f"[normed bias] needs vectors of one size, got {[x.shape for x in (g, c, m, v, *b)]}")
+        return g
+
+    def compute(self, g: Any, c: Any, m: Any, v: Any, *b: Any) -> Any:
+        scale = _double(g) / numpy.sqrt(_double(v) + self.eps)
+        return _like(g, ((_double(b[0]) if b else 0.0) - _double(m)) * scale + _double(c))
+
+
+@dataclass(frozen=True)
+class Pack(TensorOp):
+    """(K, N) as [ceil(N / 16)][K][16], zeros behind column N: the layout of weights in csrc/nd/direct_conv.h"""
+
+    def infer(self, x: Type) -> Type:
+        """(ceil(N / 16), K, 16)."""
+        if len(x.shape) != 2:
+            raise ShapeError(f"[pack] needs a matrix, got {x.shape}")
+        return Type((-(-x.shape[1] // 16), x.shape[0], 16), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        padded = numpy.pad(_double(x), ((0, 0), (0, -x.shape[1] % 16)))
+        return _like(x, padded.reshape(x.shape[0], -1, 16).transpose(1, 0, 2))
+
+
+def _like(x: Any, array: numpy.ndarray) -> Any:
+    """The array in the dtype and of the kind of x."""
+    result = numpy.ascontiguousarray(array, dtype=x.dtype)
+    return result if isinstance(x, numpy.ndarray) else type(x)(result, device=x.device)
+
+
+def _double(x: Any) -> numpy.ndarray:
+    """In float64: what is computed once may be computed well."""
+    return numpy.asarray(x.numpy() if hasattr(x, "numpy") else x, dtype=numpy.float64)
 
 
 def _check_epilogue(out: Type, epilogue: tuple[str, ...], more: tuple[Type, ...]) -> Type:

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy
+
 from .errors import EmitError
 from .headers import inline, system_headers
 from .ir import interface
-from .nd import dumps
+from .nd import structure
 from .plan import Plan
 from .print_cpp import Body
 from .program import Program
 
 TEMPLATES = Path(__file__).parent / "templates"
 KERNELS = ("direct_conv.h", "map.h", "strided.h", "reduce.h", "softmax.h", "group_norm.h", "rms_norm.h", "pooling.h")
+
+
 @dataclass(frozen=True)
 class Generated:
     """The files of a program, and what its memory plan promises."""
 
     name: str
-    hash: str  # of the graph: 32 hexadecimal digits that tie program and weights file together
+    hash: str  # of the structure: 32 hexadecimal digits that tie program and weights file together
     files: dict[str, bytes]
     plan: Plan
-    weight_bytes: int
 
 
 def generate(program: Program, name: str) -> Generated:
-    """`name.cpp`, `name.h`, `name_weights.S` and `name.weights`.
+    """`name.cpp`, `name.h` and `name_weights.S`: none of them depends on the weights' values.
 
     Raises EmitError for a name that is no C identifier.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise EmitError(f"[emit] a program's name must be a lower-case C identifier, got {name!r}")
-    graph, plan = program.graph, program.plan()
-    digest = hashlib.sha256(dumps(graph)).hexdigest()[:32]
+    graph, plan, digest = program.graph, program.plan(), structure(program.graph)
     words: dict[str, Any] = {
         "name": name,
         "NAME": name.upper(),
         "hash": digest,
-        "weight_bytes": len(program.weights),
+        "weight_bytes": 4 * program.block_floats,
         "inputs": len(graph.inputs),
         "outputs": len(graph.outputs),
         **plan.totals,
@@ -62,9 +64,13 @@ def generate(program: Program, name: str) -> Generated:
         f"{name}.cpp": _fill("program.cpp", words).encode(),
         f"{name}.h": _fill("program.h", words).encode(),
         f"{name}_weights.S": _fill("weights.S", words).encode(),
-        f"{name}.weights": (b"needle-w" + digest.encode()).ljust(64, b"\0") + program.weights,
     }
-    return Generated(name, digest, files, plan, len(program.weights))
+    return Generated(name, digest, files, plan)
+
+
+def weights_file(program: Program, arrays: Mapping[str, numpy.ndarray] | None = None) -> bytes:
+    """`NAME.weights`: 64 bytes that name the structure, then the block of the graph's weights, or of `arrays`."""
+    return (b"needle-w" + structure(program.graph).encode()).ljust(64, b"\0") + program.block(arrays).tobytes()
 
 
 def _fill(template: str, words: dict[str, Any]) -> str:

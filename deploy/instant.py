@@ -18,7 +18,7 @@ from .ir import Graph, interface
 from .lower import lower
 from .passes import optimize
 from .plan import REGIONS
-from .program import Buffer, Call, Program, View
+from .program import Buffer, Call, Program, View, aligned
 from .runtime import Runtime
 
 BATCH, THREADS = 0, 1  # what a run is given
@@ -40,7 +40,7 @@ class Instant(Runtime):
         self.inputs, self.outputs = ports["inputs"], ports["outputs"]
         program = lower(optimize(graph))
         self._program, self._arena_floats = executable(program)
-        self._weights = numpy.frombuffer(program.weights, dtype=numpy.float32)
+        self._weights = program.block()
         self._arena = numpy.empty(0, dtype=numpy.float32)
         self._open = True
 
@@ -52,13 +52,6 @@ class Instant(Runtime):
 
     def _free(self) -> None:
         self._arena = self._weights = numpy.empty(0, dtype=numpy.float32)
-
-
-def aligned(floats: int) -> numpy.ndarray:
-    """Memory that begins at a cache line."""
-    memory = numpy.empty(FLOAT * floats + 64, dtype=numpy.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + FLOAT * floats].view(numpy.float32)
 
 
 def executable(program: Program) -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -10,13 +10,16 @@ import numpy
 from needle.types import Dim
 
 from .errors import RunError
-from .ir import Constant, Graph, Input, Node, describe, with_sizes
+from .ir import Constant, Graph, Input, Node, Weight, describe, with_sizes
 
 
 def run(
-    graph: Graph, inputs: Mapping[str, numpy.ndarray], array: Callable[[numpy.ndarray], Any] = numpy.asarray
-) -> dict[str, numpy.ndarray]:
+    graph: Graph, inputs: Mapping[str, numpy.ndarray], array: Callable[[numpy.ndarray], Any] = numpy.asarray,
+    weights: Mapping[str, numpy.ndarray] | None = None,
+) -> dict[str, numpy.ndarray]:  # fmt: skip
     """The outputs by name for `inputs` by name. `array` chooses the kernels: numpy's by default, `NDArray` for C++.
+
+    `weights` may take the place of the graph's.
 
     Raises RunError if the inputs do not fit.
     """
@@ -28,9 +31,17 @@ def run(
                 values[node] = array(numpy.asarray(inputs[name]))
             case Constant(data):
                 values[node] = array(data)
+            case Weight(data, name):
+                values[node] = array(data if weights is None else numpy.asarray(weights[name]))
             case op:
                 values[node] = with_sizes(op, sizes).compute(*[values[x] for x in node.inputs])
     return {name: _numpy(values[node]).reshape(with_sizes(node.shape, sizes)) for name, node in graph.outputs}
+
+
+def values_of(nodes: Sequence[Node], weights: Mapping[str, numpy.ndarray] | None = None) -> list[numpy.ndarray]:
+    """The arrays of nodes that are known: functions of weights and constants."""
+    graph = Graph((), tuple((str(i), node) for i, node in enumerate(nodes)))
+    return list(run(graph, {}, weights=weights).values())
 
 
 def _numpy(value: Any) -> numpy.ndarray:

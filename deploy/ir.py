@@ -1,6 +1,9 @@
 """The graph that all tools of this package read and write: immutable nodes `(op, inputs, type)` over needle's own ops.
 
 Shapes are ints or `Dim`s, so `batch` stays symbolic. A graph holds its outputs; what they do not need does not exist.
+
+Its structure and its weights are two things. Weights are named arrays whose values decide nothing: any others of the
+same shapes may take their place (`with_weights`), and no pass looks at them. Constants belong to the structure.
 """
 
 from __future__ import annotations
@@ -30,19 +33,37 @@ class Input:
 
 
 @dataclass(frozen=True, eq=False)
-class Constant:
-    """An array known now, never written again. `name` is where it came from, for people."""
+class Weight:
+    """A named array, a parameter or a buffer of the model. Its values are no part of the structure."""
 
     array: numpy.ndarray
-    name: str = ""
+    name: str
 
     def __post_init__(self) -> None:
-        array = numpy.array(self.array, order="C")  # a copy: a graph shares no memory with a model
-        array.setflags(write=False)
-        object.__setattr__(self, "array", array)
+        object.__setattr__(self, "array", frozen_copy(self.array))
 
     def __repr__(self) -> str:
-        return f"Constant({self.name or self.array.shape})"
+        return f"Weight({self.name})"
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array that belongs to the structure: a number, a mask, indices."""
+
+    array: numpy.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "array", frozen_copy(self.array))
+
+    def __repr__(self) -> str:
+        return f"Constant({self.array.shape})"
+
+
+def frozen_copy(array: numpy.ndarray) -> numpy.ndarray:
+    """A copy that nobody can write to: a graph shares no memory with a model."""
+    copy = numpy.array(array, order="C")
+    copy.setflags(write=False)
+    return copy
 
 
 @dataclass(frozen=True, eq=False, match_args=False, repr=False)
@@ -54,6 +75,11 @@ class Node:
     op: Any
     inputs: tuple[Node, ...]
     type: Any
+    known: bool = field(init=False)  # whether its value follows from weights and constants alone
+
+    def __post_init__(self) -> None:
+        known = all(x.known for x in self.inputs) if self.inputs else isinstance(self.op, Weight | Constant)
+        object.__setattr__(self, "known", known and not named_sizes(self.type))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,15 +100,16 @@ def apply(op: Any, *inputs: Node) -> Node:
     return Node(op, inputs, op.infer(*[x.type for x in inputs]))
 
 
-def constant(array: numpy.ndarray, name: str = "") -> Node:
-    """A node that holds a copy of `array`."""
-    op = Constant(array, name)
+def constant(array: numpy.ndarray) -> Node:
+    """A node that holds a copy of `array`, as part of the structure."""
+    op = Constant(array)
     return Node(op, (), Type(op.array.shape, str(op.array.dtype)))
 
 
-def array_of(node: Node) -> numpy.ndarray | None:
-    """The array of a constant node; None for any other."""
-    return node.op.array if isinstance(node.op, Constant) else None
+def weight(array: numpy.ndarray, name: str) -> Node:
+    """A node that holds a copy of `array`, as the weight `name`."""
+    op = Weight(array, name)
+    return Node(op, (), Type(op.array.shape, str(op.array.dtype)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +151,30 @@ class Graph:
             counts.update(node.inputs)
         return counts
 
+    def weights(self) -> dict[str, numpy.ndarray]:
+        """The arrays of the weights, by name."""
+        return {node.op.name: node.op.array for node in self.order() if isinstance(node.op, Weight)}
+
+    def check_weights(self, arrays: Mapping[str, numpy.ndarray]) -> None:
+        """Raises GraphError unless the arrays have the names, shapes and dtypes of the graph's weights."""
+        mine = self.weights()
+        if arrays.keys() != mine.keys():
+            missing, unknown = sorted(mine.keys() - arrays.keys()), sorted(arrays.keys() - mine.keys())
+            raise GraphError(f"[weights] the graph's weights are others: missing {missing[:5]}, unknown {unknown[:5]}")
+        for name, array in mine.items():
+            needed, given = (describe(Type(x.shape, str(x.dtype))) for x in (array, numpy.asarray(arrays[name])))
+            if given != needed:
+                raise GraphError(f"[weights] '{name}' must be {needed}, got {given}")
+
+    def with_weights(self, arrays: Mapping[str, numpy.ndarray]) -> Graph:
+        """The same structure with these weights, by name. Raises GraphError as `check_weights`."""
+        self.check_weights(arrays)
+        new: dict[Node, Node] = {}
+        for node in self.order():
+            op = Weight(arrays[node.op.name], node.op.name) if isinstance(node.op, Weight) else node.op
+            new[node] = node if isinstance(op, Input) else Node(op, tuple(new[x] for x in node.inputs), node.type)
+        return Graph(self.inputs, tuple((name, new[node]) for name, node in self.outputs), self.card)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the graph as a `.nd` file, at once or not at all."""
         from .nd import save
@@ -159,12 +210,17 @@ def graph_text(graph: Graph) -> str:
     """How many nodes and weights the graph has, and its listing."""
     try:
         nodes = graph.order()
-        weights = sum(node.op.array.size for node in nodes if isinstance(node.op, Constant))
+        weights = sum(node.op.array.size for node in nodes if isinstance(node.op, Weight))
         return "\n".join([f"Graph of {count(len(nodes), 'node')}, {count(weights, 'weight')}", *listing(graph, SHOWN)])
     except AttributeError:
         return "Graph(<no nodes yet>)"  # its __init__ has not ended
     except GraphError as error:
         return f"Graph(<{error}>)"
+
+
+def named_sizes(type: Any) -> bool:
+    """Whether a size in the type, or in one of a tuple of types, is a `Dim`."""
+    return any(isinstance(n, Dim) for n in type.shape) if isinstance(type, Type) else any(map(named_sizes, type))
 
 
 def dim_key(size: int) -> Any:
@@ -196,7 +252,7 @@ def with_sizes(value: Any, sizes: Mapping[str, int]) -> Any:
         return Type(with_sizes(value.shape, sizes), value.dtype)
     if isinstance(value, tuple):
         return tuple(with_sizes(x, sizes) for x in value)
-    if hasattr(value, "__dataclass_fields__") and not isinstance(value, Constant):
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, Weight | Constant):
         changed = {f.name: with_sizes(getattr(value, f.name), sizes) for f in fields(value)}
         return replace(value, **changed) if changed else value
     return value

@@ -1,17 +1,21 @@
 """The `.nd` file: a graph, its weights and its card in one zip. Data only: nothing in it can execute.
 
-    graph.json           {"format": "nd", "version": 1, "inputs", "nodes", "outputs"}; a node names its op, its inputs
-                         (indices of earlier nodes) and its attributes, types follow by the ops' own rules
-    weights.safetensors  the constants
-    card.json            {"model", "inputs", "outputs", "provenance", "sha256"}
+    graph.json             {"format": "nd", "version": 2, "inputs", "nodes", "outputs"}; a node names its op, its inputs
+                           (indices of earlier nodes) and its attributes, types follow by the ops' own rules
+    constants.safetensors  the constants, which belong to the structure
+    weights.safetensors    the weights, by their names in the model
+    card.json              {"model", "inputs", "outputs", "provenance", "sha256"}
 
-The reader refuses everything that the writer would not write, and names the place.
+The first two are the structure, whose hash is `structure(graph)`: models that differ in weights alone share it. The
+reader refuses everything that the writer would not write, and names the place. It also takes version 1, which had
+constants among the weights.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -25,15 +29,16 @@ from needle.weights import atomic_write, dump_safetensors, parse_safetensors
 
 from . import attributes
 from .card import check_card
-from .container import pack, unpack
+from .container import count, pack, unpack
 from .errors import GraphError, NdFormatError
-from .ir import STAND_INS, Constant, Graph, Input, Node, apply, constant, dims, same_type
+from .ir import STAND_INS, Constant, Graph, Input, Node, Weight, apply, constant, describe, dims, same_type, weight
 from .registry import OPS
 from .strict import earlier, fields, items, parse, refuse
 from .verify import check_type, verify
 
-VERSION = 1
-MEMBERS = ("graph.json", "weights.safetensors", "card.json")
+VERSION = 2
+MEMBERS = ("graph.json", "constants.safetensors", "weights.safetensors", "card.json")
+MEMBERS_1 = ("graph.json", "weights.safetensors", "card.json")
 MAX_NODES = 100_000
 MAX_PARTS = 4096
 
@@ -48,8 +53,12 @@ def save(graph: Graph, path: str | PathLike[str]) -> None:
 def dumps(graph: Graph) -> bytes:
     """The bytes of the `.nd` file; equal graphs give equal bytes."""
     verify(graph)
-    record, arrays = _encode(graph)
-    members = {"graph.json": _json(record), "weights.safetensors": dump_safetensors(arrays)}
+    record, constants, weights = _encode(graph)
+    members = {
+        "graph.json": _json(record),
+        "constants.safetensors": dump_safetensors(constants),
+        "weights.safetensors": dump_safetensors(weights),
+    }
     card = {
         "model": dict(graph.card),
         "inputs": [_interface(x.op.name, x.type) for x in graph.inputs],
@@ -60,6 +69,12 @@ def dumps(graph: Graph) -> bytes:
     return pack({**members, "card.json": _json(card)})
 
 
+def structure(graph: Graph) -> str:
+    """The hash of everything about a graph but its weights' values and its card: 32 hexadecimal digits."""
+    record, constants, _ = _encode(graph)
+    return hashlib.sha256(_json(record) + dump_safetensors(constants)).hexdigest()[:32]
+
+
 def load(path: str | PathLike[str]) -> Graph:
     """The graph in the file at `path`. Raises NdFormatError naming the place, or OSError if it cannot be read."""
     return loads(Path(path).read_bytes())
@@ -67,10 +82,11 @@ def load(path: str | PathLike[str]) -> Graph:
 
 def loads(data: bytes) -> Graph:
     """The graph in the bytes of a `.nd` file. Raises NdFormatError naming the place."""
-    members = unpack(data, MEMBERS)
+    names = MEMBERS_1 if count(data) == len(MEMBERS_1) else MEMBERS
+    members = unpack(data, names)
     card = parse("card.json", members["card.json"])
     fields("card.json", card, {"model", "inputs", "outputs", "provenance", "sha256"})
-    for name in MEMBERS[:2]:
+    for name in names[:-1]:
         if (
             not isinstance(card["sha256"], dict)
             or card["sha256"].get(name) != hashlib.sha256(members[name]).hexdigest()
@@ -79,10 +95,13 @@ def loads(data: bytes) -> Graph:
     model = check_card(card["model"])
     record = parse("graph.json", members["graph.json"])
     try:
-        arrays, _ = parse_safetensors(members["weights.safetensors"], "nd weights.safetensors")
+        arrays = {name: parse_safetensors(members[name], f"nd {name}")[0] for name in names[1:-1]}
     except DataError as error:
         raise NdFormatError(str(error)) from error
-    first, second = (_decode(record, arrays, size, model) for size in STAND_INS)
+    weights, constants = arrays["weights.safetensors"], arrays.get("constants.safetensors", {})
+    if names is MEMBERS_1:
+        _upgrade(record, constants, weights)
+    first, second = (_decode(record, constants, weights, size, model) for size in STAND_INS)
     _check_sizes(first, second)
     if [_interface(x.op.name, x.type) for x in first.inputs] != card["inputs"]:
         refuse("card.json: its inputs differ from those of graph.json")
@@ -103,37 +122,64 @@ def _interface(name: str, type: Type) -> dict[str, Any]:
     return {"name": name, "dtype": type.dtype, "shape": attributes.encode(type.shape)}
 
 
-def _encode(graph: Graph) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(graph.json, weights by name)."""
+def _encode(graph: Graph) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """(graph.json, constants by name, weights by name)."""
     index: dict[Node, int] = {}
     nodes: list[dict[str, Any]] = []
-    arrays: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for node in [*graph.inputs, *(x for x in graph.order() if x not in graph.inputs)]:
         index[node] = len(nodes)
         match node.op:
             case Input(name):
                 entry: dict[str, Any] = {"op": "Input", "name": name}
-            case Constant(array, name):
-                key = name or "constant"
-                while key in arrays:
-                    key += f"_{len(arrays)}"
-                arrays[key] = array
-                entry = {"op": "Constant", "weight": key}
+            case Constant(array):
+                entry = {"op": "Constant", "array": f"c{len(constants)}"}
+                constants[entry["array"]] = array
+            case Weight(array, name):
+                weights[name] = array
+                entry = {"op": "Weight", **_interface(name, node.type)}
             case op:
                 inputs = [index[x] for x in node.inputs]
                 entry = {"op": type(op).__name__, "inputs": inputs, "attributes": attributes.encode_op(op)}
         nodes.append(entry)
-    return {
-        "format": "nd",
-        "version": VERSION,
-        "dims": sorted(dims(graph)),
-        "inputs": [_interface(x.op.name, x.type) for x in graph.inputs],
-        "nodes": nodes,
-        "outputs": [{"name": name, "node": index[node]} for name, node in graph.outputs],
-    }, arrays
+    return (
+        {
+            "format": "nd",
+            "version": VERSION,
+            "dims": sorted(dims(graph)),
+            "inputs": [_interface(x.op.name, x.type) for x in graph.inputs],
+            "nodes": nodes,
+            "outputs": [{"name": name, "node": index[node]} for name, node in graph.outputs],
+        },
+        constants,
+        weights,
+    )
 
 
-def _decode(record: Any, arrays: Mapping[str, Any], size: int, card: dict[str, Any]) -> Graph:
+def _upgrade(record: Any, constants: dict[str, Any], weights: dict[str, Any]) -> None:
+    """A record of version 1 as one of version 2, in place: constants without a name of the model leave the weights."""
+    if not isinstance(record.get("nodes"), list) or record.get("version") != 1 or isinstance(record["version"], bool):
+        refuse(f"graph.json: a file of three members has version 1, got {record.get('version')!r}")
+    for i, entry in enumerate(record["nodes"]):
+        if isinstance(entry, dict) and entry.get("op") == "Constant":
+            where = f"graph.json node {i}"
+            fields(where, entry, {"op", "weight"})
+            key, name = entry["weight"], f"c{len(constants)}"
+            if isinstance(key, str) and re.fullmatch(r"constant(_\d+)*", key):
+                constants[name] = _take(where, weights, key)
+                record["nodes"][i] = {"op": "Constant", "array": name}
+            elif isinstance(key, str) and key in weights:
+                array = weights[key]
+                record["nodes"][i] = {"op": "Weight", **_interface(key, Type(array.shape, str(array.dtype)))}
+            else:
+                refuse(f"{where}: unknown weight {key!r}")
+    record["version"] = VERSION
+
+
+def _decode(
+    record: Any, constants: Mapping[str, Any], weights: Mapping[str, Any], size: int, card: dict[str, Any]
+) -> Graph:
     """The graph, with `size` standing in for every named dim."""
     fields("graph.json", record, {"format", "version", "dims", "inputs", "nodes", "outputs"})
     if record["format"] != "nd" or record["version"] != VERSION or isinstance(record["version"], bool):
@@ -145,11 +191,11 @@ def _decode(record: Any, arrays: Mapping[str, Any], size: int, card: dict[str, A
     types = _input_types(items("graph.json inputs", record["inputs"], 64), sizes)
     entries = items("graph.json nodes", record["nodes"], MAX_NODES)
     nodes: list[Node] = []
-    unused = dict(arrays)
+    unused = dict(constants), dict(weights)
     for entry in entries:
         nodes.append(_node(f"graph.json node {len(nodes)}", entry, nodes, types, unused, sizes))
-    if types or unused:
-        refuse(f"graph.json: no node uses {sorted([*types, *unused])[:5]}")
+    if types or any(unused):
+        refuse(f"graph.json: no node uses {sorted([*types, *unused[0], *unused[1]])[:5]}")
     outputs = []
     for entry in items("graph.json outputs", record["outputs"], 64):
         fields("graph.json output", entry, {"name", "node"})
@@ -170,27 +216,32 @@ def _input_types(entries: list[Any], sizes: Mapping[str, int]) -> dict[str, Type
         fields("graph.json input", entry, {"name", "dtype", "shape"})
         where = f"[nd] graph.json input {entry['name']!r}"
         shape = attributes.decode(items(where, entry["shape"], attributes.MAX_LIST), sizes, where)
-        if (
-            not fits(shape, tuple[int, ...])
-            or entry["dtype"] != "float32"
-            or not isinstance(entry["name"], str)
-        ):
+        if not fits(shape, tuple[int, ...]) or entry["dtype"] != "float32" or not isinstance(entry["name"], str):
             raise NdFormatError(f"{where}: needs a name, a shape of integers and float32, got {entry!r}")
         types[entry["name"]] = Type(shape, "float32")
     return types
 
 
+Arrays = tuple[dict[str, Any], dict[str, Any]]  # constants, weights
+
+
 def _node(
-    where: str, entry: Any, nodes: list[Node], types: dict[str, Type], arrays: dict[str, Any], sizes: Mapping[str, int]
+    where: str, entry: Any, nodes: list[Node], types: dict[str, Type], arrays: Arrays, sizes: Mapping[str, int]
 ) -> Node:
-    """One node; inputs and weights are taken out of `types` and `arrays`, since each belongs to one node."""
+    """One node; inputs, constants and weights are taken out of `types` and `arrays`, since each belongs to one node."""
     kind = entry.get("op") if isinstance(entry, dict) else None
     if kind == "Input":
         fields(where, entry, {"op", "name"})
         return Node(Input(entry["name"]), (), _take(where, types, entry["name"]))
     if kind == "Constant":
-        fields(where, entry, {"op", "weight"})
-        return constant(_take(where, arrays, entry["weight"]), entry["weight"])
+        fields(where, entry, {"op", "array"})
+        return constant(_take(where, arrays[0], entry["array"]))
+    if kind == "Weight":
+        fields(where, entry, {"op", "name", "dtype", "shape"})
+        node = weight(_take(where, arrays[1], entry["name"]), entry["name"])
+        if _interface(entry["name"], node.type) != {key: entry[key] for key in ("name", "dtype", "shape")}:
+            refuse(f"{where}: the weight '{entry['name']}' is {describe(node.type)}, not as the node says")
+        return node
     fields(where, entry, {"op", "inputs", "attributes"})
     if not isinstance(kind, str) or kind not in OPS:
         refuse(f"{where}: unknown op {kind!r}")

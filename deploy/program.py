@@ -5,15 +5,18 @@ print_cpp.py words it, instant.py runs it at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy
 
 from needle.types import Dim
 
 from .errors import EmitError
-from .ir import Graph, dim_key
-from .plan import Lifetime, Plan, plan
+from .interpreter import values_of
+from .ir import Graph, Node, dim_key
+from .plan import Lifetime, Plan, plan, rounded
 
 
 @dataclass(eq=False)
@@ -109,16 +112,43 @@ class Call:
 
 @dataclass(frozen=True)
 class Program:
-    """The calls that compute a graph, in order; `arena` is their memory, `weights` the block of constants they read."""
+    """The calls that compute a graph, in order, and their memory: `arena`, and one block of `weights`.
+
+    In the block is what each known node gives, from the float beside it on: functions of the model's weights, which
+    are computed for those at hand (`block`). Nothing else of a program depends on their values.
+    """
 
     graph: Graph
     calls: tuple[Call, ...]
     arena: tuple[Buffer, ...]
-    weights: bytes
+    weights: tuple[tuple[Node, int], ...]
+
+    @property
+    def block_floats(self) -> int:
+        """The size of the block; each array begins at a cache line."""
+        return max((offset + rounded(math.prod(node.shape)) for node, offset in self.weights), default=0)
+
+    def block(self, arrays: Mapping[str, numpy.ndarray] | None = None) -> numpy.ndarray:
+        """The block for the weights of the graph, or for others by name. Raises GraphError if they do not fit."""
+        if arrays is not None:
+            self.graph.check_weights(arrays)
+        block = aligned(self.block_floats)
+        block[:] = 0
+        values = values_of([node for node, _ in self.weights], arrays)
+        for (_, offset), array in zip(self.weights, values, strict=True):
+            block[offset : offset + array.size] = array.reshape(-1)
+        return block
 
     def plan(self) -> Plan:
         """Where in the arena each buffer is."""
         return plan([Lifetime(x.floats, x.region, x.first, x.last) for x in self.arena])
+
+
+def aligned(floats: int) -> numpy.ndarray:
+    """Memory for floats that begins at a cache line, uninitialised."""
+    memory = numpy.empty(4 * floats + 64, dtype=numpy.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + 4 * floats].view(numpy.float32)
 
 
 def added(a: int, b: int) -> int:

@@ -114,22 +114,25 @@ class Runtime(ABC):
 
 
 class Compiled(Runtime):
-    """The model in `libNAME.so`, through its C functions.
+    """The model in `libNAME.so` with the weights in a `NAME.weights` file, or with those linked into it.
 
     Open the library again for a second call at the same time (the weights are shared). A forked child may use its
     parent's models, and starts threads of its own for them. Raises DeployError if the library cannot be used.
     """
 
-    def __init__(self, path: str | PathLike[str], *, max_batch: int = 64, threads: int = 1) -> None:
+    def __init__(
+        self, library: str | PathLike[str], weights: str | PathLike[str] | None = None, *, max_batch: int = 64,
+        threads: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
-        library = Path(path).resolve()
+        library = Path(library).resolve()
         self.name = library.name.removeprefix("lib").partition(".")[0]
         self.max_batch = max_batch
         try:
             functions = ctypes.CDLL(str(library))
             self._functions = {name: getattr(functions, f"{self.name}_{name}") for name in SIGNATURES}
         except (OSError, AttributeError) as error:
-            raise DeployError(f"[Compiled] '{path}' is not a library that needle-deploy built: {error}") from error
+            raise DeployError(f"[Compiled] '{library}' is not a library that needle-deploy built: {error}") from error
         for name, (result, *arguments) in SIGNATURES.items():
             self._functions[name].restype, self._functions[name].argtypes = result, arguments
         description = json.loads(self._functions["describe"]())
@@ -138,7 +141,8 @@ class Compiled(Runtime):
         self._given = (ctypes.c_void_p * len(self.inputs))()  # the addresses of one call, guarded by the lock
         self._found = (ctypes.c_void_p * len(self.outputs))()
         reason = ctypes.create_string_buffer(256)
-        self._model: Any = self._functions["create"](None, max_batch, threads, reason, len(reason))
+        file = None if weights is None else os.fsencode(weights)
+        self._model: Any = self._functions["create"](file, max_batch, threads, reason, len(reason))
         if not self._model:
             raise DeployError(reason.value.decode())
         self._open = True

@@ -16,7 +16,7 @@ import numpy
 from needle.types import Dim
 
 from .errors import FreezeError
-from .ir import STAND_INS, Constant, Graph, describe, dim_key, same_type
+from .ir import STAND_INS, Constant, Graph, Weight, describe, dim_key, same_type
 
 SMALLEST = (1, 2)  # one image, which code may take for none; an even number beside the odd ones
 MOST, LARGEST = 32, 2**20  # traces, and the size of the batch at them
@@ -92,6 +92,8 @@ def _same_op(a: Any, b: Any) -> bool:
     """The same op with the same attributes, where a named dim equals only itself."""
     if type(a) is not type(b):
         return False
+    if isinstance(a, Weight):
+        return bool(a.name == b.name)
     if isinstance(a, Constant):
         return numpy.array_equal(a.array, b.array, equal_nan=True)
     return all(_same_value(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__)

@@ -9,7 +9,7 @@ from needle.errors import NeedleError
 from needle.types import Type
 
 from .errors import GraphError
-from .ir import Constant, Graph, Input, Node, describe, same_type
+from .ir import Constant, Graph, Input, Node, Weight, describe, same_type
 from .registry import OPS
 
 MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
@@ -49,7 +49,7 @@ def _check_node(node: Node, graph: Graph) -> None:
             if node not in graph.inputs:
                 raise GraphError(f"[verify] {node!r} is used but is not among the graph's inputs")
             expected: Any = node.type
-        case Constant(array):
+        case Constant(array) | Weight(array):
             expected = Type(array.shape, str(array.dtype))
         case _:
             expected = _inferred(node.op, node)

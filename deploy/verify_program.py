@@ -66,7 +66,7 @@ def _capacity(buffer: Buffer, program: Program, room: dict[Buffer, int]) -> tupl
         case "output":
             return floats_of(graph.outputs[buffer.index][1].shape)
         case "weights":
-            return len(program.weights) // 4, "fixed"
+            return program.block_floats, "fixed"
     return room[buffer], buffer.region
 
 

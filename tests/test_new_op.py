@@ -19,7 +19,8 @@ import needle as ndl
 from deploy import Compiled, build, freeze
 x = np.linspace(-6, 6, 25, dtype="float32").reshape(5, 5)
 model = ndl.nn.Hardswish()
-with Compiled(build(freeze(model, x[:1], input_names=["x"])).library, max_batch=5) as compiled:
+built = build(freeze(model, x[:1], input_names=["x"]))
+with Compiled(built.library, built.weights, max_batch=5) as compiled:
     found = compiled(x)
 np.testing.assert_allclose(found, model(ndl.Tensor(x)).numpy(), atol=1e-6)
 np.testing.assert_allclose(found, x * np.clip(x + 3, 0, 6) / 6, atol=1e-6)

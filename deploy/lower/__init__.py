@@ -5,7 +5,7 @@ from __future__ import annotations
 from needle import ops
 
 from ..errors import EmitError
-from ..ir import Constant, Graph, Input, Node, dims
+from ..ir import Graph, Input, Node, dims
 from ..program import Buffer, Program, whole
 from ..verify_program import verify_program
 from .lowering import Lowering, Refused, Value
@@ -25,7 +25,7 @@ def lower(graph: Graph) -> Program:
     for output, (_, node) in zip(outputs, graph.outputs, strict=True):
         _aim(low, node, output)
     for node in graph.order():
-        if isinstance(node.op, Input | Constant):
+        if node.known or isinstance(node.op, Input):
             continue
         for x in node.inputs:
             low.uses_left[x] -= 1

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy
-
+from needle import ops
 from needle.types import Type
 
-from ..ir import Constant, Graph, Node, describe
+from ..ir import Graph, Node, apply, describe
 from ..kernels import KERNELS
+from ..plan import rounded
 from ..program import Buffer, Call, Program, View, floats_of, same, whole
 
 Value = View | tuple[View, ...]
-LINE = 16  # floats of a cache line, at which each array of weights begins
 
 
 @dataclass(frozen=True)
@@ -27,34 +27,11 @@ class Refused:
 
 
 @dataclass
-class Weights:
-    """The constants as one block of floats, each array on a cache line of its own."""
-
-    arrays: list[numpy.ndarray] = field(default_factory=list)
-    offsets: dict[Hashable, int] = field(default_factory=dict)
-    floats: int = 0
-
-    def offset_of(self, key: Hashable, array: numpy.ndarray) -> int:
-        """Where the array is, in floats; the same key is stored once."""
-        if key not in self.offsets:
-            flat = numpy.ascontiguousarray(array, dtype="<f4").reshape(-1)
-            padding = numpy.zeros(-len(flat) % LINE, dtype="<f4")
-            self.offsets[key] = self.floats
-            self.arrays += [flat, padding]
-            self.floats += len(flat) + len(padding)
-        return self.offsets[key]
-
-    def bytes(self) -> bytes:
-        """The block, little-endian."""
-        return b"".join(x.tobytes() for x in self.arrays)
-
-
-@dataclass
 class Lowering:
     """Rows of the table (table.py) call `view`, `dense`, `new`, `weight` and `call`."""
 
     graph: Graph
-    weights: Weights = field(default_factory=Weights)
+    weights: dict[Hashable, tuple[Node, int]] = field(default_factory=dict)  # what is stored, and at which float
     block: Buffer = field(default_factory=lambda: Buffer("weights"))
     arena: list[Buffer] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -64,15 +41,22 @@ class Lowering:
     held: dict[Buffer, set[Node]] = field(default_factory=lambda: defaultdict(set))  # whose values lie in a buffer
 
     def view(self, node: Node) -> View:
-        """The value of a node, with whatever strides it has. A constant is stored when it is first asked for."""
-        if isinstance(node.op, Constant) and node not in self.views:
-            self.views[node] = self.weight(node, node.op.array)
+        """The value of a node, with whatever strides it has."""
         return self.parts(node)[0]
 
     def parts(self, node: Node) -> tuple[View, ...]:
-        """The values of a node that is a tuple."""
+        """The values of a node that is a tuple. What is known is stored when it is first asked for."""
+        if node.known and node not in self.views:
+            self.views[node] = self._stored(node)
         views = self.views[node]
         return views if isinstance(views, tuple) else (views,)
+
+    def _stored(self, node: Node) -> Value:
+        if not isinstance(node.type, Type):
+            return tuple(self.weight(node, apply(ops.TupleGetItem(k), node), k) for k in range(len(node.type)))
+        if isinstance(node.op, ops.BroadcastTo):  # cheaper read with stride 0
+            return self.view(node.inputs[0]).broadcast(node.shape)
+        return self.weight(node, node)
 
     def dense(self, node: Node) -> View:
         """The value of a node with its elements in order: copied if they are not."""
@@ -111,9 +95,15 @@ class Lowering:
         self.arena.append(buffer)
         return buffer
 
-    def weight(self, key: Hashable, array: numpy.ndarray) -> View:
-        """A constant in the block of weights; the same key is stored once."""
-        return whole(self.block, array.shape, self.weights.offset_of(key, array))
+    def weight(self, of: Node, stored: Node, *how: Hashable) -> View:
+        """Memory that holds `stored`, a known node made of the node `of`; made of the same in the same way: once."""
+        key = (of, *how)
+        if key not in self.weights:
+            last, offset = next(reversed(self.weights.values()), (None, 0))
+            begin = offset + (rounded(math.prod(last.shape)) if last else 0)
+            self.weights[key] = stored, begin
+        stored, offset = self.weights[key]
+        return whole(self.block, stored.shape, offset)
 
     def call(
         self, kernel: str, sizes: Sequence[int] = (), *, reads: Sequence[View], writes: Sequence[View], **more: Any
@@ -127,4 +117,4 @@ class Lowering:
 
     def program(self) -> Program:
         """What has been lowered."""
-        return Program(self.graph, tuple(self.calls), tuple(self.arena), self.weights.bytes())
+        return Program(self.graph, tuple(self.calls), tuple(self.arena), tuple(self.weights.values()))

@@ -6,9 +6,10 @@ program's memory. `low.view(x)` is where the value of x is, `low.new(node)` make
 
 from __future__ import annotations
 
-import numpy
+from needle import ops
 
-from ..ir import Node
+from ..fused_ops import Pack
+from ..ir import Node, apply
 from ..kernels import used_taps
 from ..program import View
 from .lowering import Lowering
@@ -21,8 +22,9 @@ def conv(low: Lowering, node: Node) -> View:
     images, height, width, depth = x.shape
     kernel, _, _, channels = w.shape
     (first, taps), (left, across) = (used_taps(n, kernel, op.stride, op.padding) for n in (height, width))
-    matrix = w.op.array[first : first + taps, left : left + across].reshape(-1, channels)
-    packed = low.weight((w, "conv", first, taps, left, across), pack(matrix))
+    kept = apply(ops.GetItem(((first, first + taps, 1), (left, left + across, 1))), w)
+    matrix = apply(ops.Reshape((taps * across * depth, channels)), kept)
+    packed = low.weight(w, apply(Pack(), matrix), first, taps, left, across)
     out = low.new(node)
     more = epilogue(low, op.epilogue, rest)
     sizes = (images, height, width, depth, channels, kernel, op.stride, op.padding)
@@ -34,7 +36,7 @@ def matmul(low: Lowering, node: Node) -> View:
     """x (M, K) times packed weights (K, N)."""
     x, w, *rest = node.inputs
     view = low.dense(x)
-    packed = low.weight((w, "linear"), pack(w.op.array))
+    packed = low.weight(w, apply(Pack(), w), "linear")
     out = low.new(node)
     more = epilogue(low, node.op.epilogue, rest)
     sizes = (x.shape[0], *w.shape)
@@ -49,11 +51,5 @@ def epilogue(low: Lowering, steps: tuple[str, ...], inputs: list[Node]) -> list[
 
 
 def _padded(low: Lowering, node: Node) -> View:
-    bias = node.op.array
-    return low.weight((node, "bias"), numpy.pad(bias, (0, -len(bias) % 16)))
-
-
-def pack(matrix: numpy.ndarray) -> numpy.ndarray:
-    """(K, N) as [ceil(N / 16)][K][16], zeros behind column N: the layout of csrc/nd/direct_conv.h."""
-    padded = numpy.pad(matrix, ((0, 0), (0, -matrix.shape[1] % 16)))
-    return padded.reshape(len(matrix), -1, 16).transpose(1, 0, 2)
+    row = apply(ops.Reshape((1, *node.shape)), node)
+    return low.weight(node, apply(Pack(), row), "bias")

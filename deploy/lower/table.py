@@ -8,7 +8,7 @@ from needle import ops
 from needle.ops.ops_compare import Truth
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 
-from ..fused_ops import FusedConv, FusedMatMul
+from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
 from ..ir import Node
 from ..program import product
 from ..registry import OPS
@@ -96,6 +96,7 @@ POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGr
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
 NO_BOOL = Refused("programs hold float32 only")
 NOT_YET = Refused("programs cannot hold this op yet")
+OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are loaded")
 
 CALLS: dict[type, Row | Refused] = {
     ops.Cast: Refused("programs compute in float32 throughout"),
@@ -119,6 +120,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
     FusedMatMul: matmul,
+    **dict.fromkeys((NormedWeight, NormedBias, Pack), OF_WEIGHTS),
     ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
     ops.MatMul: Refused("the right operand of a matrix product must be a constant matrix"),
     ops.Attention: NOT_YET,

@@ -8,7 +8,6 @@ from ..ir import Graph
 from ..verify import verify
 from .cancel_tuples import cancel_tuples
 from .convolution import conv_as_matmul, cut_padding_taps
-from .fold_constants import fold_constants
 from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
 from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
 from .rewrite import Rule, rewrite
@@ -18,10 +17,8 @@ LAYOUT: tuple[Rule, ...] = (transpose_as_permute, compose_permutes, sink_permute
 
 PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     cancel_tuples,
-    fold_constants,
     *LAYOUT,
     permute_rows,
-    fold_constants,
     open_epilogues,
     fuse_bias,
     fold_batch_norm,
@@ -33,7 +30,6 @@ PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     *LAYOUT,
     fuse_relu,
     fuse_add,
-    fold_constants,
     share_common,
 )
 

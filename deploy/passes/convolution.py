@@ -8,22 +8,22 @@ from needle import ops
 from needle.types import Dim
 
 from ..fused_ops import FusedConv, FusedMatMul
-from ..ir import Node, apply, array_of, constant, same_type
+from ..ir import Node, apply, same_type
 
 
 def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | None:
     """sum over taps  =>  the sum over those taps that meet the map at some output; the others multiply zeros"""
     match node:
         case Node(FusedConv(stride, padding, epilogue), (x, w, *rest)):
-            weight = array_of(w)
-            if weight is None or any(isinstance(size, Dim) for size in x.shape[1:3]):
+            if not w.known or any(isinstance(size, Dim) for size in x.shape[1:3]):
                 return None
             sizes = list(zip(x.shape[1:3], node.shape[1:3], strict=True))
-            used = [t for t in range(len(weight)) if any(_meets(t, *size, stride, padding) for size in sizes)]
+            taps = w.shape[0]
+            used = [t for t in range(taps) if any(_meets(t, *size, stride, padding) for size in sizes)]
             low, high = used[0], used[-1]
-            if high - low + 1 == len(weight):
+            if high - low + 1 == taps:
                 return None
-            used_taps = constant(weight[low : high + 1, low : high + 1], w.op.name)
+            used_taps = apply(ops.GetItem(((low, high + 1, 1), (low, high + 1, 1))), w)
             smaller = apply(FusedConv(stride, padding - low, epilogue), x, used_taps, *rest)
             return smaller if same_type(smaller.type, node.type) else None
     return None
@@ -38,10 +38,9 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
     """conv(x, w)  =>  rows(x) @ rows(w), where the kernel covers the whole map once, or is 1x1 with stride 1"""
     match node:
         case Node(FusedConv(stride, 0, epilogue), (x, w, *rest)):
-            weight = array_of(w)
-            if weight is None:
+            if not w.known:
                 return None
-            kernel, _, depth, channels = weight.shape
+            kernel, _, depth, channels = w.shape
             images, height, width, _ = x.shape
             if kernel == 1 and stride == 1 and not isinstance(height * width, Dim):
                 rows = images * (height * width)
@@ -50,7 +49,7 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
             else:
                 return None
             flat = apply(ops.Reshape((rows, kernel * kernel * depth)), x)
-            matrix = constant(weight.reshape(-1, channels), w.op.name)
+            matrix = apply(ops.Reshape((kernel * kernel * depth, channels)), w)
             more = [
                 n if step == "bias" else apply(ops.Reshape((rows, channels)), n) for step, n in _steps(epilogue, rest)
             ]

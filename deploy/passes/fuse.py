@@ -10,21 +10,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-import numpy
-
 from needle import ops
 from needle.types import Dim
 
-from ..fused_ops import FusedConv, FusedMatMul
-from ..ir import Node, apply, array_of, constant
+from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight
+from ..ir import Node, apply
 
 
 def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
-    """conv(x, w), x @ w  =>  the same with an empty epilogue, where w is constant; leading axes of x become one"""
+    """conv(x, w), x @ w  =>  the same with an empty epilogue, where w is known; leading axes of x become one"""
     match node:
-        case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if array_of(w) is not None:
+        case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if w.known:
             return apply(FusedConv(stride, padding), x, w)
-        case Node(ops.MatMul(), (x, w)) if array_of(w) is not None and len(w.shape) == 2:
+        case Node(ops.MatMul(), (x, w)) if w.known and len(w.shape) == 2:
             if len(x.shape) == 2:
                 return apply(FusedMatMul(), x, w)
             if sum(isinstance(size, Dim) for size in x.shape[:-1]) <= 1:
@@ -34,7 +32,7 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
 
 
 def fuse_bias(node: Node, uses: Counter[Node]) -> Node | None:
-    """product(x, w) + b  =>  product with a bias epilogue, for a constant b (Co,) repeated over the rest"""
+    """product(x, w) + b  =>  product with a bias epilogue, for a known b (Co,) repeated over the rest"""
     match node:
         case Node(ops.EWiseAdd(), (Node(FusedConv() | FusedMatMul() as op, inputs) as product, b)) | Node(
             ops.EWiseAdd(), (b, Node(FusedConv() | FusedMatMul() as op, inputs) as product)
@@ -51,19 +49,12 @@ def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | None:
         case Node(
             ops.BatchNormInference(eps), (Node(FusedConv() | FusedMatMul() as op, (x, w, *rest)) as product, *norm)
         ):
-            if uses[product] > 1 or op.epilogue not in ((), ("bias",)):
+            if uses[product] > 1 or op.epilogue not in ((), ("bias",)) or not all(n.known for n in (w, *rest, *norm)):
                 return None
-            arrays = [array_of(n) for n in (w, *rest, *norm)]
-            if any(a is None for a in arrays):
-                return None
-            weight, *others = [a.astype(numpy.float64) for a in arrays if a is not None]
-            bias = others.pop(0) if rest else 0.0
-            g, c, m, v = others
-            scale = g / numpy.sqrt(v + eps)
-            names = w.op.name, (rest[0] if rest else norm[1]).op.name
-            folded = [(weight * scale).astype("float32"), ((bias - m) * scale + c).astype("float32")]
-            new = [constant(array, name) for array, name in zip(folded, names, strict=True)]
-            return apply(with_step(type(op)(**{**vars(op), "epilogue": ()}), "bias"), x, *new)
+            scale, shift, mean, var = norm
+            folded = apply(NormedWeight(eps), w, scale, var)
+            bias = apply(NormedBias(eps), scale, shift, mean, var, *rest)
+            return apply(with_step(type(op)(**{**vars(op), "epilogue": ()}), "bias"), x, folded, bias)
     return None
 
 
@@ -98,16 +89,10 @@ def with_step(op: FusedConv | FusedMatMul, step: str) -> FusedConv | FusedMatMul
 
 
 def channel_constant(b: Node, product: Node) -> Node | None:
-    """The constant (Co,) that `b` repeats over all but the last axis of `product`; None if it is something else."""
+    """The known (Co,) that `b` repeats over all but the last axis of `product`; None if it is something else."""
     while isinstance(b.op, ops.BroadcastTo | ops.Reshape):
         b = b.inputs[0]
-    array = array_of(b)
     channels = product.shape[-1]
-    if (
-        array is None
-        or isinstance(channels, Dim)
-        or array.size != channels
-        or (array.ndim and array.shape[-1] != channels)
-    ):
+    if not b.known or math.prod(b.shape) != channels or b.shape[-1:] not in ((), (channels,)):
         return None
-    return constant(array.reshape(channels), b.op.name)
+    return b if b.shape == (channels,) else apply(ops.Reshape((channels,)), b)

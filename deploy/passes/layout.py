@@ -12,7 +12,7 @@ from needle import ops
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.types import Dim
 
-from ..ir import Node, apply, array_of, constant, same_type
+from ..ir import Node, apply, same_type
 
 POINTWISE = (Pointwise, PointwiseGradient)
 
@@ -70,15 +70,14 @@ def permute_rows(node: Node, uses: Counter[Node]) -> Node | None:
     """reshape(permute(x, p), (N, K)) @ w  =>  reshape(x, (N, K)) @ (the rows of w in the order of x)"""
     match node:
         case Node(ops.MatMul(), (Node(ops.Reshape(), (Node(ops.Permute(axes), (x,)) as moved,)) as flat, w)):
-            weight = array_of(w)
-            if weight is None or axes[0] != 0 or len(flat.shape) != 2 or len(w.shape) != 2 or uses[moved] > 1:
+            if not w.known or axes[0] != 0 or len(flat.shape) != 2 or len(w.shape) != 2 or uses[moved] > 1:
                 return None
             if any(isinstance(size, Dim) for size in x.shape[1:]) or flat.shape[1] != w.shape[0]:
                 return None
-            rows = weight.reshape(*moved.shape[1:], -1)
+            rows = apply(ops.Reshape((*moved.shape[1:], w.shape[1])), w)
             back = [axes.index(axis) - 1 for axis in range(1, len(axes))]
-            ordered = rows.transpose(*back, len(axes) - 1).reshape(weight.shape)
-            return apply(ops.MatMul(), apply(ops.Reshape(flat.shape), x), constant(ordered, w.op.name))
+            ordered = apply(ops.Reshape(w.shape), apply(ops.Permute((*back, len(axes) - 1)), rows))
+            return apply(ops.MatMul(), apply(ops.Reshape(flat.shape), x), ordered)
     return None
 
 
@@ -108,7 +107,7 @@ def _undo_is_free(y: Node, axes: tuple[int, ...], uses: Counter[Node]) -> bool:
             return tuple(inner) == tuple(axes)
         case Node(ops.BroadcastTo(), _):
             return True
-    return array_of(y) is not None
+    return y.known
 
 
 def _keeps_order(shape: tuple[Any, ...], axes: tuple[int, ...]) -> bool:

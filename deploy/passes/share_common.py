@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from ..attributes import encode_op
-from ..ir import Constant, Graph, Input, Node
+from ..ir import Constant, Graph, Input, Node, Weight
 
 
 def share_common(graph: Graph) -> Graph:
-    """f(x) ... f(x)  =>  one node, read twice; equal constants likewise"""
+    """f(x) ... f(x)  =>  one node, read twice; equal constants and the same weights likewise"""
     first: dict[Hashable, Node] = {}
     new: dict[Node, Node] = {}
     for node in graph.order():
@@ -24,7 +24,9 @@ def _key(node: Node) -> Hashable:
     match node.op:
         case Input():
             return node
+        case Weight(_, name):
+            return ("weight", name)
         case Constant(array):
-            return (array.shape, array.tobytes())
+            return (array.shape, str(array.dtype), array.tobytes())
         case op:
             return (type(op), repr(encode_op(op)), node.inputs)

@@ -1,17 +1,10 @@
 """From a graph to a model that answers: compiled, interpreted, or interpreted until it is compiled."""
 
-import atexit
-import fcntl
 import logging
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +12,10 @@ import numpy as np
 
 import deploy
 from deploy import interpreter
-from deploy.build import compiler, find, program_name
+from deploy.build import find, program_name
 from deploy.passes import optimize
 from needle.backend_selection import array_api
-from needle.environment import cache_folder, unwritable
-from needle.errors import DataError, NeedleError, SettingError
+from needle.errors import NeedleError
 from needle.types import Dim, Type
 from serving.engine.errors import Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
@@ -76,72 +68,34 @@ def prepare(files: Sources) -> None:
 
 def compiled(name: str, graph: deploy.Graph) -> Run:
     """The graph as a compiled program, from the cache if it was compiled before. Raises DeployError if it cannot be."""
-    program = deploy.Compiled(compiled_library(name, graph), max_batch=MAX_BATCH)
+    built = compiled_library(name, graph)
+    program = deploy.Compiled(built.library, built.weights, max_batch=MAX_BATCH)
     log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
     return lambda batch: program.run(**batch)
 
 
-def compiled_library(name: str, graph: deploy.Graph) -> Path:
+def compiled_library(name: str, graph: deploy.Graph) -> deploy.Built:
     """The library of a graph, from the cache or compiled now. Raises NeedleError if it cannot be."""
     found = find(graph, name=program_name(name))
-    if found is not None:
-        return found
-    compiler()  # says what is missing
-    cache = cache_folder("compiled")
-    try:
-        with open(cache / f".{program_name(name)}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one compiles, the others wait and find what it made
-            with tempfile.TemporaryDirectory(dir=cache, prefix=".graph-") as folder:
-                graph.save(f"{folder}/model.nd")
-                return _compile(name, Path(folder, "model.nd"))
-    except OSError as problem:
-        raise unwritable(cache, problem) from None
-    except DataError as problem:  # of the graph's file
-        raise SettingError(f"{problem}; set NEEDLE_HOME to a folder that can be written to") from None
+    return found or deploy.build(graph, name=program_name(name), compiling=lambda _: compiling(name), nice=NICE)
 
 
-COMPILE = """
-import sys, deploy
-from needle.errors import NeedleError
-try:
-    print(deploy.build(sys.argv[1], name=sys.argv[2]).library)
-except NeedleError as error:
-    sys.exit(str(error))
-"""
+@contextmanager
+def compiling(name: str) -> Iterator[None]:
+    """A line in the log every now and then while the compiler works."""
+    began, done = time.monotonic(), threading.Event()
 
-
-def _compile(name: str, file: Path) -> Path:
-    """Compile in a niced process group of its own, which ends with this process: nobody waits for it at shutdown."""
-    began = time.monotonic()
-    log.info("[%s] compiling ...", name)
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMPILE, str(file), program_name(name)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    end = partial(os.killpg, process.pid, signal.SIGKILL)
-    atexit.register(end)
-    try:
-        os.setpriority(os.PRIO_PGRP, process.pid, NICE)
-        output, errors = _wait(process, name, began)
-    except BaseException:  # Ctrl-C
-        end()
-        process.wait()
-        raise
-    finally:
-        atexit.unregister(end)
-    if process.returncode != 0:
-        raise deploy.BuildError(errors.strip().partition("\n")[0] or f"[{name}] the compiling process was killed")
-    log.info("[%s] compiled in %.0f s", name, time.monotonic() - began)
-    return Path(output.strip())
-
-
-def _wait(process: subprocess.Popen[str], name: str, began: float) -> tuple[str, str]:
-    """What the process wrote, with a line in the log every now and then while it works."""
-    while True:
-        try:
-            return process.communicate(timeout=REPORT_EVERY)
-        except subprocess.TimeoutExpired:
+    def report() -> None:
+        while not done.wait(REPORT_EVERY):
             log.info("[%s] compiling ... %.0f s", name, time.monotonic() - began)
+
+    log.info("[%s] compiling ...", name)
+    threading.Thread(target=report, name=f"report {name}", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+    log.info("[%s] compiled in %.0f s", name, time.monotonic() - began)
 
 
 def interpreted(graph: deploy.Graph) -> Run:

@@ -30,7 +30,7 @@ def with_json(member: str, change: Callable[[Any], Any]) -> Callable[[bytes], by
 def with_weights(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def attack(data: bytes) -> bytes:
         members = {name: bytes(x) for name, x in unpack(data, MEMBERS).items()}
-        return sealed({**members, MEMBERS[1]: change(members[MEMBERS[1]])})
+        return sealed({**members, MEMBERS[2]: change(members[MEMBERS[2]])})
 
     return attack
 
@@ -38,7 +38,7 @@ def with_weights(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
 def sealed(members: dict[str, bytes], card: bool = True) -> bytes:
     if card:
         value = json.loads(members["card.json"])
-        value["sha256"] = {name: hashlib.sha256(members[name]).hexdigest() for name in MEMBERS[:2]}
+        value["sha256"] = {name: hashlib.sha256(members[name]).hexdigest() for name in MEMBERS[:-1]}
         members["card.json"] = json.dumps(value).encode()
     return pack(members)
 
@@ -126,6 +126,7 @@ def split(record: Any) -> None:
 
 
 BATCH = {"dim": "batch", "scale": 1}
+CONSTANT = {"op": "Constant", "array": "c0"}
 TIME, NONE = {"dim": "time", "scale": 1}, {"dim": "batch", "scale": 0}
 
 ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -136,19 +137,19 @@ ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "bytes behind the end": (lambda data: data + b"\0", "end of file"),
     "bytes before the start": (lambda data: b"\0" + data, "end of file|directory"),
     "a zip comment": (patched(lambda data: len(data) - 2, b"\1\0"), "end of file"),
-    "more members": (patched(lambda data: len(data) - 12, b"\4\0"), "members"),
+    "more members": (patched(lambda data: len(data) - 12, b"\5\0"), "members"),
     "compressed": (rezipped(compression=zipfile.ZIP_DEFLATED), "stored"),
     "not aligned": (rezipped(), "aligned|differ"),
-    "method says deflated": (patched(central(1, 10), b"\10\0"), "weights.safetensors: must be stored"),
+    "method says deflated": (patched(central(2, 10), b"\10\0"), "weights.safetensors: must be stored"),
     "encrypted": (patched(central(0, 8), b"\1\0"), "graph.json: must be stored"),
     "another name": (patched(central(0, 46), b"evil"), "graph.json: the member in its place"),
-    "overlapping members": (patched(central(1, 42), b"\0\0\0\0"), "weights.safetensors"),
-    "an offset behind the end": (patched(central(2, 42), b"\0\0\0\x7f"), "card.json: starts at"),
-    "a size behind the end": (patched(central(1, 20), b"\xf0\xff\xff\x7f\xf0\xff\xff\x7f"), "reach behind"),
+    "overlapping members": (patched(central(2, 42), b"\0\0\0\0"), "weights.safetensors"),
+    "an offset behind the end": (patched(central(3, 42), b"\0\0\0\x7f"), "card.json: starts at"),
+    "a size behind the end": (patched(central(2, 20), b"\xf0\xff\xff\x7f\xf0\xff\xff\x7f"), "reach behind"),
     "a wrong checksum": (patched(central(0, 16), b"\0\0\0\0"), "graph.json: the checksum"),
-    "a flipped weight": (lambda data: flip_in(data, 1), "checksum"),
+    "a flipped weight": (lambda data: flip_in(data, 2), "checksum"),
     "an unknown format": (in_graph(lambda r: r.update(format="onnx")), "format"),
-    "an unknown version": (in_graph(lambda r: r.update(version=2)), "version"),
+    "an unknown version": (in_graph(lambda r: r.update(version=3)), "version"),
     "a boolean version": (in_graph(lambda r: r.update(version=True)), "version"),
     "an unknown field": (in_graph(lambda r: r.update(more=1)), "exactly the fields"),
     "a field less": (in_graph(lambda r: r.pop("dims") and None), "exactly the fields"),
@@ -190,9 +191,14 @@ ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "an input of negative size": (in_graph(lambda r: r["inputs"][0].update(shape=[-1, 3])), "axes|size|node"),
     "an input of another dtype": (in_graph(lambda r: r["inputs"][0].update(dtype="object")), "float32"),
     "an input that is not used": (in_graph(lambda r: r["inputs"].append(dict(r["inputs"][0], name="b"))), "uses"),
-    "a weight that is not there": (in_graph(node("Constant", weight="../x")), "unknown"),
+    "a weight that is not there": (in_graph(node("Weight", name="../x")), "unknown"),
+    "a weight of another shape": (in_graph(node("Weight", shape=[1])), "not as the node says"),
+    "a weight of another dtype": (in_graph(node("Weight", dtype="int64")), "not as the node says"),
+    "a weight twice": (in_graph(lambda r: r["nodes"].append(r["nodes"][place(r, "Weight")])), "already used"),
+    "a constant that is not there": (in_graph(lambda r: r["nodes"].append(CONSTANT)), "unknown"),
+    "an old version with new members": (in_graph(lambda r: r.update(version=1)), "version"),
     "unused nodes": (in_graph(lambda r: r["nodes"].append({**r["nodes"][-1]})), "unused"),
-    "a weight that is not used": (in_graph(lambda r: r["nodes"].pop(place(r, "Constant")) and None), "node"),
+    "a weight that is not used": (in_graph(lambda r: r["nodes"].pop(place(r, "Weight")) and None), "node"),
     "another graph's weights": (with_weights(lambda w: w[:-4] + b"\1\2\3\4" + b"\0\0\0\0"), "weights.safetensors"),
     "a huge weights header": (with_weights(huge_header), "weights.safetensors"),
     "a huge tensor": (with_weights(huge_tensor), "weights.safetensors"),

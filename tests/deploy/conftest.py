@@ -77,8 +77,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def built(graph: Graph, cache: Path) -> Built:
-    return build(graph, name="small")
+def built(graph: Graph, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(graph, tmp_path_factory.mktemp("built"), name="small")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deploy import Graph, freeze
-from deploy.ir import Input, Node, apply, constant, listing
+from deploy.ir import Input, Node, apply, listing, weight
 from needle import nn, ops
 from needle.types import Dim, Type
 
@@ -22,14 +22,14 @@ def chain(length: int) -> Graph:
 
 def test_a_small_graph_is_listed_in_full() -> None:
     x = Node(Input("x"), (), Type((Dim("batch", 7), 3)))
-    w = constant(np.ones((3, 2), dtype="float32"), "weight")
+    w = weight(np.ones((3, 2), dtype="float32"), "w")
     graph = Graph((x,), (("y", apply(ops.ReLU(), apply(ops.MatMul(), x, w))),), {"name": "small"})
     assert repr(graph).splitlines() == [
         "Graph of 4 nodes, 6 weights",
-        "%0  Input(name='x')          float32(batch, 3)",
-        "%1  Constant(weight)         float32(3, 2)",
-        "%2  MatMul()          %0 %1  float32(batch, 2)",
-        "%3  ReLU()            %2     float32(batch, 2)",
+        "%0  Input(name='x')         float32(batch, 3)",
+        "%1  Weight(w)               float32(3, 2)",
+        "%2  MatMul()         %0 %1  float32(batch, 2)",
+        "%3  ReLU()           %2     float32(batch, 2)",
         "output y = %3",
     ]
 
@@ -52,4 +52,4 @@ def test_no_graph_fails_to_show_itself() -> None:
 
 def test_a_frozen_model() -> None:
     text = repr(freeze(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), np.ones((1, 3), dtype="float32")))
-    assert "Constant(modules.0.weight)" in text and "0x" not in text and "output output" in text
+    assert "Weight(modules.0.weight)" in text and "0x" not in text and "output output" in text

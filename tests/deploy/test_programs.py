@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from deploy import Built, Compiled, DeployError, EmitError, Graph, build, interpreter
-from deploy.build import FLAGS
 from deploy.compare import eager, errors, relative_error
+from deploy.compiler import FLAGS
 from deploy.generate import generate
 from deploy.ir import Input, Node, apply, constant
 from deploy.lower import CALLS, Refused, lower
@@ -207,7 +207,8 @@ def test_every_op_that_programs_hold_computes_its_meaning(cache: Path) -> None:
     values["x"] = np.random.default_rng(0).standard_normal((4, 4)).astype("float32")
     values = {x.op.name: values[x.op.name] for x in graph.inputs}
     expected |= {name: y for name, y in interpreter.run(graph, values).items() if name in in_place()}
-    with Compiled(build(graph, name="every_op").library) as compiled:
+    built = build(graph, name="every_op")
+    with Compiled(built.library, built.weights) as compiled:
         found = compiled.run(**values)
     assert set(found) == set(expected) and len(cases) > 100
     for name, y in expected.items():

@@ -74,8 +74,8 @@ def done(command: str, capsys: Capture) -> str:
 def test_own_models_are_at_home_in_every_command(
     own: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    builder = sys.modules["deploy.build"]  # one instruction set, hardly optimised: compiled in seconds
-    monkeypatch.setattr(builder, "variants", dict)
+    builder = sys.modules["deploy.compiler"]  # one instruction set, hardly optimised: compiled in seconds
+    monkeypatch.setattr(builder, "VARIANTS", {})
     monkeypatch.setattr(builder, "FLAGS", tuple(flag.replace("-O2", "-O0") for flag in builder.FLAGS))
     told = done(f"needle-zoo train stripes --plugin {own} --seeds 2", capsys).split("Next:")[1].splitlines()
     evaluate, predict, freeze, _, serve = (line.strip() for line in told if line)

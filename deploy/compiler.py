@@ -1,0 +1,126 @@
+"""The C++ compiler: which one, with which flags, and its processes, which end with this one."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from .errors import BuildError
+
+FLAGS = (
+    "-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+    "-fPIC", "-fvisibility=hidden", "-pthread",
+)  # fmt: skip
+VARIANTS = {
+    "v2": ("-march=x86-64-v2",),
+    "v3": ("-march=x86-64-v3",),
+    "v4": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+}
+
+
+Process = subprocess.Popen[str]
+_processes: set[Process] = set()  # that must not outlive this process
+
+
+def compiler() -> list[str]:
+    """The C++ compiler's command. Raises BuildError saying how to get or name one."""
+    command = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    if shutil.which(command[0]) is None:
+        raise BuildError(f"[build] no C++ compiler: '{command[0]}' was not found; install g++ or clang++, or set CXX")
+    return command
+
+
+def version() -> bytes:
+    """What the compiler says it is."""
+    return subprocess.run([*compiler(), "--version"], capture_output=True, check=False).stdout
+
+
+def variants() -> dict[str, Sequence[str]]:
+    """The instruction sets to compile for, each with its flags; empty where one compilation does."""
+    return dict(VARIANTS) if platform.machine().lower() in ("x86_64", "amd64") else {}
+
+
+def compile_objects(folder: Path, objects: Mapping[str, Sequence[str]], nice: int = 0) -> None:
+    """`name.o` from arguments of the compiler, in the order given, as many at once as there are processors.
+
+    Raises BuildError with what the compiler said, OSError where the disk is full.
+    """
+    waiting = [_start(folder, [*FLAGS, "-c", *how, "-o", name], nice) for name, how in objects.items()]
+    running: list[Process] = []
+    with _ending(running):
+        for start in waiting:
+            if len(running) == (os.cpu_count() or 1):
+                _finish(folder, running.pop(0))
+            running.append(next(start))
+        while running:
+            _finish(folder, running.pop(0))
+
+
+def link(folder: Path, *arguments: str, nice: int = 0) -> None:
+    """One call of the compiler as linker."""
+    _finish(folder, next(_start(folder, [*arguments, "-pthread"], nice)))
+
+
+def _start(folder: Path, arguments: Sequence[str], nice: int) -> Iterator[Process]:
+    """The compiler in a process group of its own, whose temporary files go to `folder` too, once it is asked for."""
+    command = [*compiler(), *arguments]
+    process = subprocess.Popen(
+        command, cwd=folder, env=os.environ | {"TMPDIR": str(folder)}, text=True, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    _processes.add(process)
+    with contextlib.suppress(OSError):  # it has ended, or may not be made nicer
+        os.setpriority(os.PRIO_PGRP, process.pid, nice)
+    yield process
+
+
+def _finish(folder: Path, process: Process) -> None:
+    """Wait for a compiler; BuildError or OSError unless it did what it was asked."""
+    try:
+        _, errors = process.communicate()
+    finally:
+        _end(process)
+    if process.returncode == 0:
+        return
+    if os.strerror(errno.ENOSPC) in errors:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    lines = errors.splitlines()[:20]
+    first = next((line for line in lines if "error" in line), "it did not say why")
+    command = " ".join(map(str, process.args)) if isinstance(process.args, list) else ""
+    detail = "".join(f"\n{line}" for line in (command, *lines)) if lines else ""
+    raise BuildError(f"[build] the C++ compiler '{compiler()[0]}' failed: {first}{detail}")
+
+
+@contextlib.contextmanager
+def _ending(running: list[Process]) -> Iterator[None]:
+    """No process in `running` is left behind the block: not by an error, not by Ctrl-C."""
+    try:
+        yield
+    finally:
+        for process in running:
+            _end(process)
+
+
+def _end(process: Process) -> None:
+    _processes.discard(process)
+    if process.poll() is None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+@atexit.register
+def _end_all() -> None:
+    for process in list(_processes):
+        _end(process)
