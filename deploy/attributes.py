@@ -1,6 +1,6 @@
 """An op's attributes as plain JSON values and back, generic over the fields of its dataclass.
 
-None, bool, int, float, str stay as they are, a tuple becomes a list, a named dim becomes {"dim": name, "scale": n}, a
+None, bool, int, float, str stay as they are, a tuple becomes a list, a named size {"dim": name} or {"sum": ...}, a
 pointwise op, of which another is the gradient, {"op": name, "attributes": its own}.
 """
 
@@ -10,23 +10,25 @@ import dataclasses
 import math
 import typing
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from needle.explain import fits
 from needle.ops.pointwise import Pointwise
-from needle.types import Dim
+from needle.sizes import Dim, Factor, Quotient, Size, Terms, larger, smaller
 
 from .errors import NdFormatError
 from .registry import OPS
 
 MAX_INT = 2**53  # what every JSON reader keeps exactly
 MAX_LIST = 64
+MAX_DEPTH = 8
 
 
 def encode(value: Any) -> Any:
     """A value of an attribute or a shape as JSON. Raises NdFormatError for what a `.nd` file cannot hold."""
-    if isinstance(value, Dim):
-        return {"dim": value.name, "scale": value.scale}
+    if isinstance(value, Size):
+        return encode_size(value.terms)
     if isinstance(value, Pointwise):
         return {"op": type(value).__name__, "attributes": encode_op(value)}
     if isinstance(value, tuple | list):
@@ -40,27 +42,64 @@ def encode(value: Any) -> Any:
     raise NdFormatError(f"[nd] an attribute must be finite plain data, got {value!r}")
 
 
-def decode(value: Any, sizes: Mapping[str, int], where: str) -> Any:
+def decode(value: Any, sizes: Mapping[str, Size], where: str) -> Any:
     """The inverse of `encode`; a named dim gets its stand-in from `sizes`."""
     if isinstance(value, list):
         if len(value) > MAX_LIST:
             raise NdFormatError(f"{where}: a list of at most {MAX_LIST} items is allowed, got {len(value)}")
         return tuple(decode(x, sizes, where) for x in value)
     if isinstance(value, dict):
-        return _op(value, where) if "op" in value else _dim(value, sizes, where)
+        return _op(value, where) if "op" in value else _size(value, sizes, where)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_INT:
         raise NdFormatError(f"{where}: the integer {value} is too large")
     return value
 
 
-def _dim(value: dict[str, Any], sizes: Mapping[str, int], where: str) -> Dim:
-    """{"dim": name, "scale": n} as a Dim of the graph."""
-    name, scale = value.get("dim"), value.get("scale")
-    if set(value) != {"dim", "scale"} or name not in sizes:
-        raise NdFormatError(f"{where}: unknown dim {value!r}")
-    if not isinstance(scale, int) or isinstance(scale, bool) or not 1 <= scale <= MAX_INT:
-        raise NdFormatError(f"{where}: a dim's scale must be a positive integer, got {scale!r}")
-    return Dim(str(name), sizes[str(name)], scale)
+def encode_size(terms: Terms) -> Any:
+    """{"dim": name} for a dim, else {"sum": [[n, factor, ...], ...]} of products."""
+    match terms:
+        case (((Dim(name),), 1),):
+            return {"dim": name}
+    return {"sum": [[n, *map(_encode_factor, monomial)] for monomial, n in terms]}
+
+
+def _encode_factor(factor: Factor) -> Any:
+    match factor:
+        case Dim(name):
+            return {"dim": name}
+        case Quotient(terms, by):
+            return {"floor": [encode_size(terms), by]}
+    return {factor.kind: [encode_size(factor.a), encode_size(factor.b)]}
+
+
+def _size(value: dict[str, Any], sizes: Mapping[str, Size], where: str, depth: int = 0) -> int:
+    """The inverse of `encode_size`; that a file has the canonical form is found out by writing it again."""
+    if depth > MAX_DEPTH or len(value) != 1:
+        raise NdFormatError(f"{where}: unknown size {value!r:.200}")
+    match value:
+        case {"dim": str(name)} if name in sizes:
+            return sizes[name]
+        case {"sum": list(parts)} if 1 <= len(parts) <= MAX_LIST:
+            return sum((_product(part, sizes, where, depth + 1) for part in parts), 0)
+        case {"floor": [inner, int(by)]} if by > 1:
+            return _size(_object(inner, where), sizes, where, depth + 1) // by
+        case {"min": [a, b]} | {"max": [a, b]}:
+            pick = smaller if "min" in value else larger
+            return pick(*(_size(_object(x, where), sizes, where, depth + 1) for x in (a, b)))
+    raise NdFormatError(f"{where}: unknown size {value!r:.200}")
+
+
+def _product(part: Any, sizes: Mapping[str, Size], where: str, depth: int) -> int:
+    match part:
+        case [int(n), *factors] if n and abs(n) <= MAX_INT and len(factors) <= MAX_DEPTH:
+            return prod((_size(_object(x, where), sizes, where, depth) for x in factors), start=n)
+    raise NdFormatError(f"{where}: a product is [number, factor, ...], got {part!r:.200}")
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NdFormatError(f"{where}: needs a size, got {value!r:.200}")
+    return value
 
 
 def _op(value: dict[str, Any], where: str) -> Pointwise:
@@ -78,7 +117,7 @@ def encode_op(op: Any) -> dict[str, Any]:
     return {f.name: encode(getattr(op, f.name)) for f in dataclasses.fields(op)}
 
 
-def decode_op(cls: type, attributes: Any, sizes: Mapping[str, int], where: str) -> Any:
+def decode_op(cls: type, attributes: Any, sizes: Mapping[str, Size], where: str) -> Any:
     """An op of class `cls`; fields that a file leaves out, as one from before their time does, have their defaults.
 
     Raises NdFormatError for unknown fields, for missing ones without a default and for values of the wrong type.

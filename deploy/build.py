@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy
 
 from needle.errors import SettingError
+from needle.sizes import size_at, unit
 
 from . import cache
 from .compiler import compile_objects, link, variants
@@ -48,18 +49,19 @@ class Built:
     def weights_of(self, arrays: Mapping[str, numpy.ndarray]) -> Path:
         """The file of other weights, beside the library; arrays by their names, as `graph.weights()` gives them.
 
-        Raises GraphError unless names, shapes and dtypes are the graph's, SettingError if it cannot be written.
+        GraphError unless names, shapes and dtypes are the graph's, SettingError if it cannot be written.
         """
         return cache.kept(self.library.parent, weights_file(self.program, arrays))
 
     @property
     def arena(self) -> dict[str, int]:
         """Bytes of scratch memory: for each `item` of a batch, `fixed`, and for each `thread`."""
-        return {region: 4 * floats for region, floats in self.program.plan().totals.items()}
+        floats = [unit(n)[0] for n in self.program.plan().totals]
+        return {name: 4 * n for name, n in zip(("item", "fixed", "thread"), floats, strict=False)}
 
     def arena_bytes(self, batch: int, threads: int) -> int:
         """The scratch memory of one instance."""
-        return 4 * self.program.plan().floats(batch, threads)
+        return 4 * size_at(self.program.plan().floats, {"batch": batch, "threads": threads})
 
 
 def build(

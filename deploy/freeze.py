@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,11 +14,11 @@ from needle.autograd import Tensor, TensorTuple, Value, find_topo_sort
 from needle.errors import NeedleError
 from needle.nn import Module
 from needle.nn.module_state import named_tensors
-from needle.types import Dim, Type
+from needle.types import Type
 
 from .errors import FreezeError, GraphError
-from .ir import STAND_INS, Graph, Input, Node, apply, constant, weight
-from .sizes import compare, comparison_near, sizes_to_trace, watched_sizes
+from .ir import Graph, Input, Node, apply, constant, weight
+from .sizes import STAND_INS, compare, questions_refused, stand_ins
 from .verify import verify
 
 _tracing = threading.Lock()  # LAZY_MODE belongs to the whole process
@@ -31,38 +31,46 @@ def freeze(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     batch: str | None = "batch",
+    dims: Mapping[str, tuple[int, int | None]] | None = None,
 ) -> Graph:
-    """The graph of `model` in eval mode, for every size of axis 0 of its inputs; it shares no memory with the model.
+    """The graph of `model` in eval mode, for every value of the named sizes; it shares no memory with the model.
 
-    `example` is one input (an array, a Tensor or a Type; only its shape counts), or a tuple of them. Axis 0 becomes the
-    named dim `batch`; with None every size stays as in the example. Names default to `input`, `output` (numbered when
-    there are several). Not while other threads compute with needle: recording is a mode of the whole process.
+    `example` is one input (an array, a Tensor or a Type; only its shape counts), or a tuple of them. Axis 0 becomes
+    the named size `batch`; with None it stays as in the example. In a Type any size may be a name:
+    `Type(("batch", "time"))`. `dims` gives the least and the largest value of named sizes, `{"time": (1, 256)}`;
+    without, a size is at least 1. Names default to `input`, `output` (numbered when there are several).
+    Not while other threads compute with needle: recording is a mode of the whole process.
 
-    Raises FreezeError if the module cannot be recorded, or if its graph depends on the size of the batch: it is traced
-    at several sizes, 1 among them and both sides of every number with which the module's own code compares the size.
+    Raises FreezeError if the module cannot be recorded, or if what it computes depends on a named size: naming the line
+    that asks about one what its bounds do not decide, or the step that differs between two sizes.
     """
     several = isinstance(example, tuple) and not isinstance(example, Type)
-    types = [_type_of(x) for x in (example if several else (example,))]
+    types = [_named(_type_of(x), batch) for x in (example if several else (example,))]
     names = _names("input", input_names, len(types))
+    named = _bounds(types, dims or {})
     with _tracing, _eval_mode(model):
         parameters = {id(tensor): name for name, tensor in named_tensors(model)}
-        if batch is None:
-            return _record(model, types, names, output_names, parameters)
 
-        def traced(size: int) -> Graph:
-            return _record(model, [_with_batch(x, batch, size) for x in types], names, output_names, parameters)
+        def traced(trace: int) -> Graph:
+            sizes = stand_ins(named, trace)
+            placed = [Type(tuple(sizes[n] if isinstance(n, str) else n for n in x.shape), x.dtype) for x in types]
+            return _record(model, placed, names, output_names, parameters)
 
-        with watched_sizes() as thresholds:
-            first = traced(STAND_INS[0])
-            for size in sizes_to_trace(thresholds):
+        if not named:
+            return traced(0)
+        with questions_refused():
+            first = traced(0)
+            for trace in range(1, len(STAND_INS)):
                 try:
-                    compare(first, traced(size))
-                except FreezeError as error:
-                    raise FreezeError(f"{error}{comparison_near(thresholds, size)}") from error
+                    again = traced(trace)
+                except FreezeError:
+                    raise
                 except Exception as error:  # the module's own code does not take this size
-                    kind = type(error).__name__
-                    message = f"[freeze] the module takes no batch of {size}, where it raises {kind}: {error}"
-                    raise FreezeError(f"{message}{comparison_near(thresholds, size)}") from error
+                    sizes = ", ".join(f"{name} {size:d}" for name, size in stand_ins(named, trace).items())
+                    raise FreezeError(
+                        f"[freeze] the module does not take {sizes}, where it raises {type(error).__name__}: {error}"
+                    ) from error
+                compare(first, again)
     return first
 
 
@@ -74,10 +82,31 @@ def _type_of(example: Any) -> Type:
     return Type(tuple(int(size) for size in shape), "float32")
 
 
-def _with_batch(type: Type, name: str, size: int) -> Type:
+def _named(type: Type, batch: str | None) -> Type:
+    """The type with axis 0 named, unless a size has a name already or none is to have one."""
+    if batch is None or any(isinstance(size, str) for size in type.shape):
+        return type
     if not type.shape:
         raise FreezeError("[freeze] an input needs an axis 0 to be the batch; pass batch=None to keep every size")
-    return Type((Dim(name, size), *type.shape[1:]), type.dtype)
+    return Type((batch, *type.shape[1:]), type.dtype)  # type: ignore[arg-type]
+
+
+def _bounds(types: Sequence[Type], given: Mapping[str, tuple[int, int | None]]) -> dict[str, tuple[int, int | None]]:
+    """The named sizes of the inputs with their bounds. FreezeError for what is no name or no bounds."""
+    sizes: list[Any] = [size for x in types for size in x.shape]
+    names: dict[str, None] = dict.fromkeys(size for size in sizes if isinstance(size, str))
+    unknown = sorted(given.keys() - names.keys())
+    if unknown:
+        raise FreezeError(f"[freeze] dims: no input has a size called {unknown}; the named ones are {list(names)}")
+    found = {}
+    for name in names:
+        low, high = given.get(name, (1, None))
+        if not name.isidentifier() or low < 1 or (high is not None and high < low):
+            raise FreezeError(
+                f"[freeze] a size needs an identifier and bounds 1 <= low <= high, got {name!r}, {(low, high)}"
+            )
+        found[name] = (low, high)
+    return found
 
 
 def _names(kind: str, names: Sequence[str] | None, count: int) -> list[str]:

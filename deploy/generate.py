@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy
 
+from needle.sizes import unit
+
 from .errors import EmitError
 from .headers import inline, system_headers
-from .ir import interface
+from .ir import dims, interface
 from .nd import structure
 from .plan import Plan
-from .print_cpp import Body
+from .print_cpp import Body, number
 from .program import Program
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,6 +44,9 @@ def generate(program: Program, name: str) -> Generated:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise EmitError(f"[emit] a program's name must be a lower-case C identifier, got {name!r}")
     graph, plan, digest = program.graph, program.plan(), structure(program.graph)
+    if dims(graph).keys() - {"batch"}:
+        names = ", ".join(dims(graph))
+        raise EmitError(f"[emit] a C++ program has one named size, batch; the graph has {names}: run it by Instant")
     words: dict[str, Any] = {
         "name": name,
         "NAME": name.upper(),
@@ -49,7 +54,8 @@ def generate(program: Program, name: str) -> Generated:
         "weight_bytes": 4 * program.block_floats,
         "inputs": len(graph.inputs),
         "outputs": len(graph.outputs),
-        **plan.totals,
+        "item": unit(plan.totals[0])[0],
+        "arena": number(plan.floats),
         "describe": _text(json.dumps({"name": name, "graph": digest, **interface(graph)})),
         "body": Body(program, plan).text(),
     }

@@ -1,27 +1,26 @@
 """A program that runs at once, call by call, with the kernels of needle's extension: nothing is compiled.
 
 The extension's executor takes the calls as plain numbers. All sizes, strides and offsets are entries of one table of
-integer expressions, which it evaluates once per run for the batch at hand.
+integer expressions, which it evaluates once per run for the sizes at hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any
 
 import numpy
 
 from needle.backend_ndarray import ndarray_backend_cpu
-from needle.types import Dim
+from needle.sizes import Dim, Factor, Monomial, Quotient, Terms, size_at, terms_of
 
-from .ir import Graph, interface
+from .ir import Graph, dims, interface
 from .lower import lower
 from .passes import optimize
-from .plan import REGIONS
 from .program import Buffer, Call, Program, View, aligned
 from .runtime import Runtime
 
-BATCH, THREADS = 0, 1  # what a run is given
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs and outputs
 STEPS = ("relu", "bias", "add")
 FLOAT = 4  # bytes
@@ -38,45 +37,40 @@ class Instant(Runtime):
         self.name, self.max_batch, self.threads = name, max_batch, threads
         ports = interface(graph)
         self.inputs, self.outputs = ports["inputs"], ports["outputs"]
+        self.shapes = {x.op.name: x.shape for x in graph.inputs}
+        self.results = {key: x.shape for key, x in graph.outputs}
         program = lower(optimize(graph))
-        self._program, self._arena_floats = executable(program)
+        self._program, self._arena_floats = executable(program), program.plan().floats
         self._weights = program.block()
         self._arena = numpy.empty(0, dtype=numpy.float32)
         self._open = True
 
-    def _run(self, batch: int, inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
-        floats = self._arena_floats(batch, self.threads)
+    def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
+        floats = size_at(self._arena_floats, {**sizes, "threads": self.threads})
         if self._arena.size < floats:
             self._arena = aligned(floats)
-        self._program.run([batch, self.threads], [self._arena, self._weights, *inputs, *outputs], self.threads)
+        given = [*sizes.values(), self.threads]
+        self._program.run(given, [self._arena, self._weights, *inputs, *outputs], self.threads)
 
     def _free(self) -> None:
         self._arena = self._weights = numpy.empty(0, dtype=numpy.float32)
 
 
-def executable(program: Program) -> tuple[Any, Any]:
-    """The extension's executor of a program, and how many floats its arena has for (batch, threads)."""
+def executable(program: Program) -> Any:
+    """The extension's executor of a program, which is given the values of the dims, and last the number of threads."""
     plan = program.plan()
-    sizes = Sizes()
-    batch, threads = sizes.add("dim", BATCH), sizes.add("dim", THREADS)
-    units = dict(zip(REGIONS, (batch, sizes.of(1), threads), strict=True))
-    starts: dict[Buffer, tuple[int, int]] = {}
-    begin = sizes.of(0)
-    for region in REGIONS:
-        for buffer, offset in zip(program.arena, plan.offsets, strict=True):
-            if buffer.region == region:
-                place = sizes.add("mul", sizes.of(offset), units[region])
-                starts[buffer] = ARENA, sizes.add("add", begin, place)
-        begin = sizes.add("add", begin, sizes.add("mul", sizes.of(plan.totals[region]), units[region]))
+    sizes = Sizes([*dims(program.graph), "threads"])
+    starts: dict[Buffer, int] = {}
+    for buffer, region, offset in zip(program.arena, plan.regions, plan.offsets, strict=True):
+        starts[buffer] = sum(plan.totals[:region]) + offset
 
     def operand(view: View | Buffer) -> tuple[int, int]:
         buffer, offset = (view.buffer, view.offset) if isinstance(view, View) else (view, 0)
-        base, start = starts.get(buffer) or (given(buffer), sizes.of(0))
-        return base, sizes.add("mul", sizes.of(FLOAT), sizes.add("add", start, sizes.of(offset)))
+        return base(buffer), sizes.of(FLOAT * (starts.get(buffer, 0) + offset))
 
-    def given(buffer: Buffer) -> int:
-        first = {"weights": WEIGHTS, "input": GIVEN, "output": GIVEN + len(program.graph.inputs)}[buffer.region]
-        return first + buffer.index
+    def base(buffer: Buffer) -> int:
+        first = {"arena": ARENA, "weights": WEIGHTS, "input": GIVEN, "output": GIVEN + len(program.graph.inputs)}
+        return first[buffer.kind] + buffer.index
 
     calls = []
     for call in program.calls:
@@ -84,7 +78,7 @@ def executable(program: Program) -> tuple[Any, Any]:
         numbers = [float(x) for x in (*call.numbers, *(w for bands in call.windows for w in bands.arrays[3]))]
         operands = [operand(x) for x in operands_of(call)]
         calls.append((call.kernel, call.functor, integers, numbers, operands))
-    return ndarray_backend_cpu.Program(2, sizes.table, calls), plan.floats
+    return ndarray_backend_cpu.Program(len(sizes.dims), sizes.table, calls)
 
 
 def integers_of(call: Call) -> list[int]:
@@ -123,9 +117,10 @@ def _table(bands: Any) -> list[int]:
 
 
 class Sizes:
-    """The table of integer expressions; equal ones are one entry."""
+    """The table of integer expressions over dims; equal ones are one entry."""
 
-    def __init__(self) -> None:
+    def __init__(self, dims: Sequence[str]) -> None:
+        self.dims = list(dims)
         self.table: list[tuple[str, int, int]] = []
         self._index: dict[tuple[str, int, int], int] = {}
 
@@ -138,8 +133,22 @@ class Sizes:
         return self._index[entry]
 
     def of(self, size: int) -> int:
-        """The index of a number, or of a multiple of the batch."""
-        if isinstance(size, Dim):
-            batch = self.add("dim", BATCH)
-            return batch if size.scale == 1 else self.add("mul", self.of(size.scale), batch)
-        return self.add("const", int(size))
+        """The index of a size or a number."""
+        return self._sum(terms_of(size))
+
+    def _sum(self, terms: Terms) -> int:
+        parts = [self._product(monomial, coefficient) for monomial, coefficient in terms]
+        return reduce(partial(self.add, "add"), parts) if parts else self.add("const", 0)
+
+    def _product(self, monomial: Monomial, coefficient: int) -> int:
+        factors = [self._factor(x) for x in monomial]
+        number = [self.add("const", coefficient)] if coefficient != 1 or not factors else []
+        return reduce(partial(self.add, "mul"), [*number, *factors])
+
+    def _factor(self, factor: Factor) -> int:
+        match factor:
+            case Dim(name):
+                return self.add("dim", self.dims.index(name))
+            case Quotient(terms, by):
+                return self.add("floordiv", self._sum(terms), self.add("const", by))
+        return self.add(factor.kind, self._sum(factor.a), self._sum(factor.b))

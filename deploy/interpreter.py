@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy
 
-from needle.types import Dim
-
-from .errors import RunError
-from .ir import Constant, Graph, Input, Node, Weight, describe, with_sizes
+from .binding import sizes_of
+from .ir import Constant, Graph, Input, Node, Weight, with_sizes
 
 
 def run(
@@ -23,7 +21,7 @@ def run(
 
     Raises RunError if the inputs do not fit.
     """
-    sizes = sizes_of(graph, inputs)
+    sizes = sizes_of("run", {x.op.name: x.shape for x in graph.inputs}, inputs)
     values: dict[Node, Any] = {}
     for node in graph.order():
         match node.op:
@@ -47,23 +45,3 @@ def values_of(nodes: Sequence[Node], weights: Mapping[str, numpy.ndarray] | None
 def _numpy(value: Any) -> numpy.ndarray:
     """An array or NDArray as numpy array; numpy's reductions give numbers, not arrays."""
     return numpy.asarray(value.numpy() if hasattr(value, "numpy") else value)
-
-
-def sizes_of(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> dict[str, int]:
-    """The number that each named dim has in these inputs. Raises RunError if they do not fit the graph."""
-    names = [x.op.name for x in graph.inputs]
-    if sorted(inputs) != sorted(names):
-        raise RunError(f"[run] needs the inputs {names}, got {sorted(inputs)}")
-    sizes: dict[str, int] = {}
-    for node in graph.inputs:
-        shape = numpy.shape(inputs[node.op.name])
-        fits = len(shape) == len(node.shape)
-        for given, wanted in zip(shape, node.shape, strict=False):
-            if isinstance(wanted, Dim):
-                fits = fits and given > 0 and given % wanted.scale == 0
-                fits = fits and sizes.setdefault(wanted.name, given // wanted.scale) == given // wanted.scale
-            else:
-                fits = fits and given == wanted
-        if not fits:
-            raise RunError(f"[run] input '{node.op.name}' must be {describe(node.type)}, got shape {shape}")
-    return sizes

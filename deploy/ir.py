@@ -1,6 +1,6 @@
 """The graph that all tools of this package read and write: immutable nodes `(op, inputs, type)` over needle's own ops.
 
-Shapes are ints or `Dim`s, so `batch` stays symbolic. A graph holds its outputs; what they do not need does not exist.
+Shapes are ints or `Size`s, so `batch` stays symbolic. A graph holds its outputs; what they do not need does not exist.
 
 Its structure and its weights are two things. Weights are named arrays whose values decide nothing: any others of the
 same shapes may take their place (`with_weights`), and no pass looks at them. Constants belong to the structure.
@@ -17,12 +17,12 @@ from typing import Any
 import numpy
 
 from needle.reprs import count, shortened, table
-from needle.types import Dim, Type
+from needle.sizes import Dim, Size, dims_of, size_at
+from needle.types import Type
 
 from .errors import GraphError
 
 SHOWN = 40  # nodes in the text of a graph
-STAND_INS = (7, 11)  # two sizes for a named dim: what holds at both does not depend on the size
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Node:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The size of each axis; a `Dim` where it is named."""
+        """The size of each axis; a `Size` where it is named."""
         return tuple(self.type.shape)
 
     def __repr__(self) -> str:
@@ -219,13 +219,13 @@ def graph_text(graph: Graph) -> str:
 
 
 def named_sizes(type: Any) -> bool:
-    """Whether a size in the type, or in one of a tuple of types, is a `Dim`."""
-    return any(isinstance(n, Dim) for n in type.shape) if isinstance(type, Type) else any(map(named_sizes, type))
+    """Whether a size in the type, or in one of a tuple of types, is a `Size`."""
+    return any(isinstance(n, Size) for n in type.shape) if isinstance(type, Type) else any(map(named_sizes, type))
 
 
 def dim_key(size: int) -> Any:
-    """What makes two sizes the same: name and scale of a `Dim`, else the number."""
-    return (size.name, size.scale) if isinstance(size, Dim) else int(size)
+    """What makes two sizes the same: the expression, or the number."""
+    return size.terms if isinstance(size, Size) else int(size)
 
 
 def same_type(a: Any, b: Any) -> bool:
@@ -246,8 +246,8 @@ def describe(type: Any) -> str:
 
 def with_sizes(value: Any, sizes: Mapping[str, int]) -> Any:
     """`value` (an op, a Type, a shape, an attribute) with every named dim replaced by its number in `sizes`."""
-    if isinstance(value, Dim):
-        return value.scale * sizes[value.name] if value.name in sizes else value
+    if isinstance(value, Size):
+        return size_at(value, sizes) if dims_of(value).keys() <= sizes.keys() else value
     if isinstance(value, Type):
         return Type(with_sizes(value.shape, sizes), value.dtype)
     if isinstance(value, tuple):
@@ -262,7 +262,7 @@ def interface(graph: Graph) -> dict[str, list[dict[str, Any]]]:
     """The inputs and outputs as plain data: "name", "dtype", and "shape", where -1 is the batch."""
 
     def tensor(name: str, node: Node) -> dict[str, Any]:
-        shape = [-1 if isinstance(size, Dim) else size for size in node.shape]
+        shape = [-1 if isinstance(size, Size) else size for size in node.shape]
         return {"name": name, "dtype": node.type.dtype, "shape": shape}
 
     return {
@@ -271,6 +271,6 @@ def interface(graph: Graph) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def dims(graph: Graph) -> set[str]:
-    """The names of the dims in the graph's inputs."""
-    return {size.name for x in graph.inputs for size in x.shape if isinstance(size, Dim)}
+def dims(graph: Graph) -> dict[str, Dim]:
+    """The dims that the graph's inputs name, in their order."""
+    return {name: dim for x in graph.inputs for size in x.shape for name, dim in dims_of(size).items()}

@@ -10,9 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from needle.types import Dim
-
-Scratch = tuple[int, str]  # floats per unit of a region
+from .plan import THREADS
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Kernel:
     writes: str
     numbers: str = ""
     strided: bool = False
-    scratch: Callable[..., Scratch | None] = field(default=lambda *sizes: None)
+    scratch: Callable[..., int] = field(default=lambda *sizes: 0)  # floats, of the sizes
 
     def counts(self, operands: str) -> list[tuple[str, ...] | None]:
         """For each operand the names of the sizes whose product is its number of elements; None where not said."""
@@ -35,32 +33,27 @@ class Kernel:
         return [tuple(names.split()) if names else None for _, names in found]
 
 
-def per_item(size: int, factor: int) -> Scratch:
-    """size * factor floats, as a size per unit of a region."""
-    return (size.scale * factor, "item") if isinstance(size, Dim) else (size * factor, "fixed")
-
-
-def reduce_scratch(outer: int, count: int) -> Scratch | None:
+def reduce_scratch(outer: int, count: int) -> int:
     """A partial result for every 4,096 elements (csrc/nd/reduce.h)."""
     blocks = -(-count // 4096)
-    return per_item(outer, blocks) if blocks > 1 else None
+    return outer * blocks if blocks > 1 else 0
 
 
-def group_norm_scratch(images: int, pixels: int, channels: int, groups: int) -> Scratch:
+def group_norm_scratch(images: int, pixels: int, channels: int, groups: int) -> int:
     """As csrc/nd/group_norm.h asks."""
-    return per_item(images, 6 * channels)
+    return images * 6 * channels
 
 
 def conv_scratch(
     images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int
-) -> Scratch:
+) -> int:
     """Floats per thread for copies of images (H, W, C): the most that conv_scratch asks for, whatever the batch.
 
     csrc/nd/conv_tiles.h copies fewer than 8 images with the zeros around them, or about 16,384 floats of more.
     """
     rows, columns = (extent(n, kernel, stride, padding) for n in (height, width))
     plain = height * width * depth
-    return max(7 * rows * columns * depth, (max(1, 16384 // plain) + 7) * plain), "thread"
+    return THREADS * max(7 * rows * columns * depth, (max(1, 16384 // plain) + 7) * plain)
 
 
 def used_taps(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
@@ -97,7 +90,7 @@ KERNELS: dict[str, Kernel] = {
         writes="y(images pixels channels) mean(images groups) rstd(images groups)",
     ),
     "batch_norm_inference": Kernel(
-        "rows cols", numbers="eps", scratch=lambda rows, cols: (cols, "fixed"),
+        "rows cols", numbers="eps", scratch=lambda rows, cols: cols,
         reads="x(rows cols) weight(cols) bias(cols) mean(cols) var(cols)", writes="y(rows cols)",
     ),
     "max_pool": Kernel("images channels", reads="x", writes="y", strided=True),

@@ -24,6 +24,7 @@ from typing import Any
 from needle import ops
 from needle.errors import DataError, NeedleError
 from needle.explain import fits
+from needle.sizes import Size
 from needle.types import Type
 from needle.weights import atomic_write, dump_safetensors, parse_safetensors
 
@@ -31,8 +32,9 @@ from . import attributes
 from .card import check_card
 from .container import count, pack, unpack
 from .errors import GraphError, NdFormatError
-from .ir import STAND_INS, Constant, Graph, Input, Node, Weight, apply, constant, describe, dims, same_type, weight
+from .ir import Constant, Graph, Input, Node, Weight, apply, constant, describe, dims, same_type, weight
 from .registry import OPS
+from .sizes import stand_ins
 from .strict import earlier, fields, items, parse, refuse
 from .verify import check_type, verify
 
@@ -100,8 +102,9 @@ def loads(data: bytes) -> Graph:
         raise NdFormatError(str(error)) from error
     weights, constants = arrays["weights.safetensors"], arrays.get("constants.safetensors", {})
     if names is MEMBERS_1:
+        record, card = _upgraded_sizes(record), {**card, **{x: _upgraded_sizes(card[x]) for x in ("inputs", "outputs")}}
         _upgrade(record, constants, weights)
-    first, second = (_decode(record, constants, weights, size, model) for size in STAND_INS)
+    first, second = (_decode(record, constants, weights, trace, model) for trace in range(2))
     _check_sizes(first, second)
     if [_interface(x.op.name, x.type) for x in first.inputs] != card["inputs"]:
         refuse("card.json: its inputs differ from those of graph.json")
@@ -147,7 +150,7 @@ def _encode(graph: Graph) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
         {
             "format": "nd",
             "version": VERSION,
-            "dims": sorted(dims(graph)),
+            "dims": [{"name": name, "low": x.low, "high": x.high} for name, x in dims(graph).items()],
             "inputs": [_interface(x.op.name, x.type) for x in graph.inputs],
             "nodes": nodes,
             "outputs": [{"name": name, "node": index[node]} for name, node in graph.outputs],
@@ -174,20 +177,31 @@ def _upgrade(record: Any, constants: dict[str, Any], weights: dict[str, Any]) ->
                 record["nodes"][i] = {"op": "Weight", **_interface(key, Type(array.shape, str(array.dtype)))}
             else:
                 refuse(f"{where}: unknown weight {key!r}")
+    if isinstance(record.get("dims"), list):
+        record["dims"] = [{"name": name, "low": 1, "high": None} for name in record["dims"]]
     record["version"] = VERSION
 
 
+def _upgraded_sizes(value: Any) -> Any:
+    """{"dim": name, "scale": n} of version 1, anywhere in plain data, as version 2 writes it."""
+    match value:
+        case {"dim": name, "scale": int(n)} if len(value) == 2:
+            return {"dim": name} if n == 1 else {"sum": [[n, {"dim": name}]]}
+        case dict():
+            return {key: _upgraded_sizes(x) for key, x in value.items()}
+        case list():
+            return [_upgraded_sizes(x) for x in value]
+    return value
+
+
 def _decode(
-    record: Any, constants: Mapping[str, Any], weights: Mapping[str, Any], size: int, card: dict[str, Any]
+    record: Any, constants: Mapping[str, Any], weights: Mapping[str, Any], trace: int, card: dict[str, Any]
 ) -> Graph:
-    """The graph, with `size` standing in for every named dim."""
+    """The graph, with the stand-ins of this trace for the named dims."""
     fields("graph.json", record, {"format", "version", "dims", "inputs", "nodes", "outputs"})
     if record["format"] != "nd" or record["version"] != VERSION or isinstance(record["version"], bool):
         refuse(f"graph.json: needs format 'nd' version {VERSION}, got {record['format']!r} {record['version']!r}")
-    names = items("graph.json dims", record["dims"], 8)
-    if not all(isinstance(x, str) and x.isidentifier() for x in names) or len(set(names)) < len(names):
-        refuse(f"graph.json dims: needs distinct identifiers, got {names!r}")
-    sizes = dict.fromkeys(names, size)
+    sizes = stand_ins(_dims(items("graph.json dims", record["dims"], 8)), trace)
     types = _input_types(items("graph.json inputs", record["inputs"], 64), sizes)
     entries = items("graph.json nodes", record["nodes"], MAX_NODES)
     nodes: list[Node] = []
@@ -210,7 +224,21 @@ def _decode(
     return graph
 
 
-def _input_types(entries: list[Any], sizes: Mapping[str, int]) -> dict[str, Type]:
+def _dims(entries: list[Any]) -> dict[str, tuple[int, int | None]]:
+    """The named dims and their bounds."""
+    found: dict[str, tuple[int, int | None]] = {}
+    for entry in entries:
+        fields("graph.json dims", entry, {"name", "low", "high"})
+        name, low, high = entry["name"], entry["low"], entry["high"]
+        if not isinstance(name, str) or not name.isidentifier() or name in found:
+            refuse(f"graph.json dims: needs distinct identifiers, got {name!r}")
+        if not fits(low, int) or not fits(high, int | None) or not 1 <= low <= (high or low) <= attributes.MAX_INT:
+            refuse(f"graph.json dims: needs bounds 1 <= low <= high, got {low!r}, {high!r}")
+        found[name] = (low, high)
+    return found
+
+
+def _input_types(entries: list[Any], sizes: Mapping[str, Size]) -> dict[str, Type]:
     types: dict[str, Type] = {}
     for entry in entries:
         fields("graph.json input", entry, {"name", "dtype", "shape"})
@@ -226,7 +254,7 @@ Arrays = tuple[dict[str, Any], dict[str, Any]]  # constants, weights
 
 
 def _node(
-    where: str, entry: Any, nodes: list[Node], types: dict[str, Type], arrays: Arrays, sizes: Mapping[str, int]
+    where: str, entry: Any, nodes: list[Node], types: dict[str, Type], arrays: Arrays, sizes: Mapping[str, Size]
 ) -> Node:
     """One node; inputs, constants and weights are taken out of `types` and `arrays`, since each belongs to one node."""
     kind = entry.get("op") if isinstance(entry, dict) else None

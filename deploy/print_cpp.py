@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy
 
-from needle.types import Dim
+from needle.sizes import Dim, Extreme, Factor, Size, Terms, unit
 
-from .plan import REGIONS, Plan
+from .plan import Plan
 from .program import Buffer, Call, Program, View, same
 
 # The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
@@ -34,7 +34,15 @@ class Body:
         for call in self.program.calls:
             word = WORDS.get(call.kernel)
             self.say(word(self, call) if word else self.plain(call, map(constant, call.sizes)), call)
-        return "\n".join("    " + line for line in [*self._pointers(), "", *self.lines])
+        return "\n".join("    " + line for line in [*self._regions(), *self._pointers(), "", *self.lines])
+
+    def _regions(self) -> Iterator[str]:
+        """Where each region of the arena begins."""
+        names = [region_name(k) for k in range(len(self.plan.totals))]
+        yield f"float* const {names[0]} = arena;"
+        for name, before, total in zip(names[1:], names, self.plan.totals, strict=False):
+            yield f"float* const {name} = {before} + {number(total)};"
+        yield "".join(f"(void){x}, " for x in ("weights", *names))[:-2] + ", (void)threads;"
 
     def _pointers(self) -> Iterator[str]:
         graph = self.program.graph
@@ -42,9 +50,12 @@ class Body:
             yield f"const float* const x{i} = inputs[{i}];  // {x!r}"
         for i, (name, _) in enumerate(graph.outputs):
             yield f"float* const y{i} = outputs[{i}];  // {name}"
-        units = dict(zip(REGIONS, (" * batch", "", " * threads"), strict=True))
-        for (buffer, name), offset in zip(self.names.items(), self.plan.offsets, strict=True):
-            yield f"float* const {name} = {buffer.region} + {offset}{units[buffer.region]};  // {buffer.note}"
+        for (buffer, name), region, offset in zip(
+            self.names.items(), self.plan.regions, self.plan.offsets, strict=True
+        ):
+            scale = unit(buffer.floats)[1]
+            place = f"{unit(offset)[0]} * {number(scale)}" if isinstance(scale, Size) else number(offset)
+            yield f"float* const {name} = {region_name(region)} + {place};  // {buffer.note}"
 
     def say(self, statement: str, call: Call | None = None) -> None:
         """Add a statement, with what the call computes as a comment."""
@@ -60,12 +71,12 @@ class Body:
     def pointer(self, view: View) -> str:
         """The address of the first element."""
         start = self.base(view.buffer)
-        return start if same(view.offset, 0) and view.buffer.region != "weights" else f"{start} + {number(view.offset)}"
+        return start if same(view.offset, 0) and view.buffer.kind != "weights" else f"{start} + {number(view.offset)}"
 
     def base(self, buffer: Buffer) -> str:
         """Where a buffer begins."""
         given = {"input": f"x{buffer.index}", "output": f"y{buffer.index}", "weights": "weights"}
-        return given.get(buffer.region) or self.names[buffer]
+        return given.get(buffer.kind) or self.names[buffer]
 
     def map(self, call: Call) -> str:
         """y = f(x...) in one sweep, or over a loop nest."""
@@ -93,7 +104,7 @@ class Body:
         constants = [f"Const<{n}>" for n in sizes]
         shape = f"ConvShape<{', '.join(constants)}>"
         assert call.scratch is not None
-        floats = call.scratch.floats
+        floats, _ = unit(call.scratch.floats)  # for each thread
         fits = " && ".join(f"conv_scratch({shape}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
         if view.dense:
             start = (
@@ -149,16 +160,34 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
 }
 
 
+def region_name(k: int) -> str:
+    """The pointer to region k of the arena."""
+    return ("item", "fixed", "thread")[k] if k < 3 else f"region{k}"
+
+
 def number(size: int) -> str:
     """A size: `128`, `batch`, `4 * batch`."""
-    if isinstance(size, Dim):
-        return "batch" if size.scale == 1 else f"{size.scale} * batch"
-    return str(int(size))
+    return _sum(size.terms) if isinstance(size, Size) else str(int(size))
+
+
+def _sum(terms: Terms) -> str:
+    """`4 * batch + 1`; quotients of sizes, which are not negative, round down in C++ too."""
+    parts = [" * ".join([str(c)] * (c != 1 or not m) + [_factor(x) for x in m]) for m, c in terms]
+    return " + ".join(parts).replace("+ -", "- ")
+
+
+def _factor(factor: Factor) -> str:
+    match factor:
+        case Dim(name):
+            return name
+        case Extreme(kind, a, b):
+            return f"{kind}<int64_t>({_sum(a)}, {_sum(b)})"
+    return f"(({_sum(factor.terms)}) / {factor.by})"
 
 
 def constant(size: int) -> str:
     """A size as a template argument where it is known: `Const<128>{}`."""
-    return number(size) if isinstance(size, Dim) else f"Const<{int(size)}>{{}}"
+    return number(size) if isinstance(size, Size) else f"Const<{int(size)}>{{}}"
 
 
 def braces(sizes: Sequence[int]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from string import Template
 
-from needle.types import Dim
+from needle.sizes import unit
 
 from .card import image_of, labels_of
 from .errors import EmitError
 from .generate import TEMPLATES
 from .ir import Graph, Node
 from .print_cpp import literal
-from .program import product
 
 
 def main_program(graph: Graph, name: str) -> bytes:
@@ -36,8 +36,7 @@ def main_program(graph: Graph, name: str) -> bytes:
 
 def _floats(node: Node) -> int:
     """Floats for each item of the batch."""
-    count = product(node.shape)
-    return count.scale if isinstance(count, Dim) else count
+    return unit(math.prod(node.shape))[0]
 
 
 def _c_string(text: str) -> str:

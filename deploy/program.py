@@ -11,9 +11,6 @@ from typing import Any
 
 import numpy
 
-from needle.types import Dim
-
-from .errors import EmitError
 from .interpreter import values_of
 from .ir import Graph, Node, dim_key
 from .plan import Lifetime, Plan, plan, rounded
@@ -21,11 +18,11 @@ from .plan import Lifetime, Plan, plan, rounded
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory: `floats` per unit of a region of the arena (see plan.py), from call `first` to call `last`; or `region`
-    says what it is: an "input", an "output" (`index` counts them), the "weights".
+    """Memory of `floats`: in the arena, from call `first` to call `last`, or `kind` says what it is: an "input", an
+    "output" (`index` counts them), the "weights".
     """
 
-    region: str
+    kind: str
     floats: int = 0
     first: int = -1
     last: int = -1
@@ -35,7 +32,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class View:
-    """Element (i, j, ...) is `buffer[offset + i strides[0] + j strides[1] + ...]`; what grows with the batch: a Dim."""
+    """Element (i, j, ...) is `buffer[offset + i strides[0] + j strides[1] + ...]`; all numbers may be `Size`s."""
 
     buffer: Buffer
     shape: tuple[int, ...]
@@ -49,7 +46,7 @@ class View:
         return all(
             same(a, b)
             for a, b, size in zip(self.strides, wanted, self.shape, strict=True)
-            if isinstance(size, Dim) or size != 1
+            if not same(size, 1)
         )
 
     def permute(self, axes: Sequence[int]) -> View:
@@ -69,15 +66,13 @@ class View:
         """The slice at `index` of `axis`, which goes away."""
         shape = self.shape[:axis] + self.shape[axis + 1 :]
         strides = self.strides[:axis] + self.strides[axis + 1 :]
-        return View(self.buffer, shape, strides, added(self.offset, product([index, self.strides[axis]])))
+        return View(self.buffer, shape, strides, self.offset + index * self.strides[axis])
 
     def flip(self, axis: int) -> View:
         """`axis` walked from its end."""
-        size, step = self.shape[axis], self.strides[axis]
-        if isinstance(size, Dim) or isinstance(step, Dim):
-            raise EmitError("[emit] an axis can be flipped only if its place does not depend on the batch")
+        step = self.strides[axis]
         strides = (*self.strides[:axis], -step, *self.strides[axis + 1 :])
-        return View(self.buffer, self.shape, strides, added(self.offset, (size - 1) * step))
+        return View(self.buffer, self.shape, strides, self.offset + (self.shape[axis] - 1) * step)
 
     def reshape(self, shape: tuple[int, ...]) -> View:
         """Other sizes for the same elements; only for dense views."""
@@ -141,7 +136,7 @@ class Program:
 
     def plan(self) -> Plan:
         """Where in the arena each buffer is."""
-        return plan([Lifetime(x.floats, x.region, x.first, x.last) for x in self.arena])
+        return plan([Lifetime(x.floats, x.first, x.last) for x in self.arena])
 
 
 def aligned(floats: int) -> numpy.ndarray:
@@ -151,19 +146,8 @@ def aligned(floats: int) -> numpy.ndarray:
     return memory[start : start + 4 * floats].view(numpy.float32)
 
 
-def added(a: int, b: int) -> int:
-    """a + b, where a Dim can only meet a Dim of its name, or 0."""
-    if isinstance(a, Dim) and isinstance(b, Dim):
-        return Dim(a.name, int(a) // a.scale, a.scale + b.scale)
-    if isinstance(a, Dim) != isinstance(b, Dim) and a != 0 and b != 0:
-        raise EmitError(f"[emit] a place may grow with the batch or not, but {a} + {b} does both")
-    if isinstance(a, Dim) or isinstance(b, Dim):
-        return a if same(b, 0) else b
-    return a + b
-
-
 def same(a: int, b: int) -> bool:
-    """Equal whatever the batch size is."""
+    """Equal whatever the named dims are."""
     return bool(dim_key(a) == dim_key(b))
 
 
@@ -172,18 +156,5 @@ def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)
-        step = product([size, step])
+        step = size * step
     return tuple(reversed(strides))
-
-
-def product(sizes: Sequence[int]) -> int:
-    """The product; a Dim if one of the sizes is. Raises EmitError for two named dims in one shape."""
-    if sum(isinstance(size, Dim) for size in sizes) > 1:
-        raise EmitError(f"[emit] at most one size of a value may be named, got {tuple(sizes)}")
-    return math.prod(sizes)
-
-
-def floats_of(shape: Sequence[int]) -> tuple[int, str]:
-    """(floats per unit, region) of a value of this shape."""
-    count = product(shape)
-    return (count.scale, "item") if isinstance(count, Dim) else (count, "fixed")

@@ -15,20 +15,26 @@ from typing import Any
 
 import numpy
 
+from needle.sizes import size_at
+
+from .binding import sizes_of
 from .errors import DeployError, RunError
+from .plan import BATCH
 
 
 class Runtime(ABC):
     """`model(x)`, or `model.run(name=x, ...)` -> {name: array}. Threads may share it: calls run one after the other.
 
     Batches larger than `max_batch` are run in pieces. `inputs` and `outputs` are plain data: name, dtype, shape with -1
-    for the batch.
+    for a size that is open; `shapes` and `results` are the same by name, with named sizes.
     """
 
     name: str
     max_batch: int
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
+    shapes: dict[str, tuple[int, ...]]
+    results: dict[str, tuple[int, ...]]
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,8 +42,8 @@ class Runtime(ABC):
         _models.add(self)
 
     def __repr__(self) -> str:
-        ports = [f"{x['name']} float32({', '.join('batch' if n == -1 else str(n) for n in x['shape'])})"
-                 for side in ("inputs", "outputs") for x in getattr(self, side, ())]  # fmt: skip
+        ports = [f"{name} float32({', '.join(map(str, shape))})"
+                 for side in ("shapes", "results") for name, shape in getattr(self, side, {}).items()]  # fmt: skip
         return f"{type(self).__name__}({', '.join([getattr(self, 'name', '?'), *ports])})"
 
     def __call__(self, *arrays: numpy.ndarray) -> Any:
@@ -50,22 +56,24 @@ class Runtime(ABC):
 
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
         """The outputs by name, for float32 inputs by name. Raises RunError naming the input that does not fit."""
-        arrays, batch = self._check(inputs)
+        sizes = sizes_of(self.name, self.shapes, inputs)
+        arrays = [self._contiguous(name, inputs[name]) for name in self.shapes]
         outputs = {
-            x["name"]: numpy.empty([batch if n == -1 else n for n in x["shape"]], dtype=numpy.float32)
-            for x in self.outputs
+            name: numpy.empty([size_at(n, sizes) for n in shape], dtype=numpy.float32)
+            for name, shape in self.results.items()
         }
         results = list(outputs.values())
         with self._lock:
             if not self._open:
                 raise RunError(f"[{self.name}] the model was closed")
-            if batch <= self.max_batch:
-                self._run(batch, arrays, results)
-                return outputs
+            batch = sizes.get("batch", 1)
             for first in range(0, batch, self.max_batch):
+                if batch <= self.max_batch:
+                    self._run(sizes, arrays, results)
+                    break
                 piece = slice(first, first + self.max_batch)
                 count = min(self.max_batch, batch - first)
-                self._run(count, [x[piece] for x in arrays], [y[piece] for y in results])
+                self._run({**sizes, "batch": count}, [x[piece] for x in arrays], [y[piece] for y in results])
         return outputs
 
     def close(self) -> None:
@@ -86,31 +94,19 @@ class Runtime(ABC):
             self.close()
 
     @abstractmethod
-    def _run(self, batch: int, inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
+    def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
         """Compute at most `max_batch` rows; the arrays fit."""
 
     @abstractmethod
     def _free(self) -> None:
         """Give back what it holds."""
 
-    def _check(self, inputs: dict[str, Any]) -> tuple[list[numpy.ndarray], int]:
-        """The inputs in order and contiguous, and the size of the batch."""
-        shapes = {x["name"]: x["shape"] for x in self.inputs}
-        if inputs.keys() != shapes.keys():
-            raise RunError(f"[{self.name}] needs the inputs {list(shapes)}, got {sorted(inputs)}")
-        batch = 0
-        arrays = []
-        for name, shape in shapes.items():
-            array = numpy.ascontiguousarray(inputs[name]) if shape else numpy.asarray(inputs[name])
-            if array.dtype != numpy.float32:
-                raise RunError(f"[{self.name}] input '{name}' must be float32, got {array.dtype}")
-            if -1 in shape and not batch:
-                batch = array.shape[shape.index(-1)] if array.ndim == len(shape) else 0
-            wanted = tuple([batch if n == -1 else n for n in shape])
-            if array.shape != wanted or 0 in wanted:
-                raise RunError(f"[{self.name}] input '{name}' must have shape {shape}, got {array.shape}")
-            arrays.append(array)
-        return arrays, batch or 1
+    def _contiguous(self, name: str, value: Any) -> numpy.ndarray:
+        """An input in one piece."""
+        array = numpy.asarray(value)
+        if array.dtype != numpy.float32:
+            raise RunError(f"[{self.name}] input '{name}' must be float32, got {array.dtype}")
+        return array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
 
 
 class Compiled(Runtime):
@@ -138,6 +134,10 @@ class Compiled(Runtime):
         description = json.loads(self._functions["describe"]())
         self.graph: str = description["graph"]
         self.inputs, self.outputs = description["inputs"], description["outputs"]
+        self.shapes, self.results = (
+            {x["name"]: tuple(BATCH if n == -1 else n for n in x["shape"]) for x in ports}
+            for ports in (self.inputs, self.outputs)
+        )
         self._given = (ctypes.c_void_p * len(self.inputs))()  # the addresses of one call, guarded by the lock
         self._found = (ctypes.c_void_p * len(self.outputs))()
         reason = ctypes.create_string_buffer(256)
@@ -152,11 +152,11 @@ class Compiled(Runtime):
         """The instruction set in use: v2, v3, v4 or native."""
         return str(self._functions["isa"](self._model).decode())
 
-    def _run(self, batch: int, inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
+    def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
         for addresses, arrays in ((self._given, inputs), (self._found, outputs)):
             for i, array in enumerate(arrays):
                 addresses[i] = _address(array)
-        if self._functions["run"](self._model, batch, self._given, self._found):
+        if self._functions["run"](self._model, sizes.get("batch", 1), self._given, self._found):
             raise RunError(self._functions["error"](self._model).decode())
 
     def _free(self) -> None:

@@ -1,7 +1,8 @@
-"""Whether what was recorded at one size of the batch is the graph for every size.
+"""Whether what was recorded at stand-ins for the named dims is the graph for every size.
 
-A graph is recorded at several sizes, and the recordings compared. Which sizes: the smallest ones, where code often has
-a case of its own, and both sides of every number with which the module's own code compares the size of the batch.
+Sizes trace as expressions. A question about a size that the dims' bounds do not decide has an answer only for the
+stand-in, so the code that asks is refused by its line. Tracing again at other stand-ins is a test of what cannot be
+asked in Python: a size that reached C code, such as the length of a range or of an array.
 """
 
 from __future__ import annotations
@@ -13,52 +14,45 @@ from typing import Any
 
 import numpy
 
-from needle.types import Dim
+from needle.sizes import Size, dim
 
 from .errors import FreezeError
-from .ir import STAND_INS, Constant, Graph, Weight, describe, dim_key, same_type
+from .ir import Constant, Graph, Weight, describe, dim_key, dims, named_sizes, same_type
 
-SMALLEST = (1, 2)  # one image, which code may take for none; an even number beside the odd ones
-MOST, LARGEST = 32, 2**20  # traces, and the size of the batch at them
+STAND_INS = (7, 11, 1, 2)  # for the first dim; the smallest ones, where code often has a case of its own, among them
+APART = 6  # between the stand-ins of two dims, so that no two sizes agree by accident
+OURS = ("needle", "deploy")
 
-Thresholds = dict[int, str]  # what the size of the batch is compared with, and the line that compares
+
+def stand_ins(named: Mapping[str, tuple[int, int | None]], trace: int) -> dict[str, Size]:
+    """The dims with their bounds, each with its stand-in for the trace of this number."""
+    found = {}
+    for i, (name, (low, high)) in enumerate(named.items()):
+        wanted = max(low, STAND_INS[trace] + (APART * i if trace < 2 else 0))
+        found[name] = dim(name, wanted if high is None else min(wanted, high), low, high)
+    return found
 
 
 @contextmanager
-def watched_sizes() -> Iterator[Thresholds]:
-    """What code outside needle compares the size of the batch with, inside the block."""
-    thresholds: Thresholds = {}
+def questions_refused() -> Iterator[None]:
+    """Inside the block, FreezeError for code outside this project that asks what the bounds of a size do not decide."""
 
-    def watch(dim: Dim, other: object) -> None:
+    def refuse(what: str) -> None:
         caller = sys._getframe(2)
-        name = str(caller.f_globals.get("__name__", ""))
-        if isinstance(other, int) and not isinstance(other, Dim) and not name.startswith("needle."):
-            thresholds.setdefault(other // dim.scale, f"{caller.f_code.co_filename}:{caller.f_lineno}")
+        while caller.f_globals.get("__name__") == "needle.sizes" and caller.f_back is not None:
+            caller = caller.f_back
+        if str(caller.f_globals.get("__name__", "")).split(".")[0] not in OURS:
+            place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+            raise FreezeError(
+                f"[freeze] the answer to '{what}' depends on a size that stays open, asked at {place}: compute alike "
+                "for all sizes, give bounds that decide it (dims=...), or freeze with batch=None"
+            )
 
-    Dim.watch = watch
+    Size.watch = refuse
     try:
-        yield thresholds
+        yield
     finally:
-        Dim.watch = None
-
-
-def sizes_to_trace(thresholds: Thresholds) -> Iterator[int]:
-    """The sizes beside the first stand-in at which to trace; traces that have been made may add to `thresholds`."""
-    seen, waiting, traces = {STAND_INS[0]}, [*STAND_INS[1:], *SMALLEST], 0
-    while waiting and traces < MOST:
-        size = waiting.pop(0)
-        if size not in seen and 1 <= size <= LARGEST:
-            traces += 1
-            yield size
-        seen.add(size)
-        beside = {n for threshold in thresholds for n in (threshold - 1, threshold, threshold + 1)}
-        waiting += sorted(beside - seen - set(waiting))
-
-
-def comparison_near(thresholds: Mapping[int, str], size: int) -> str:
-    """The line that compares the size of the batch with a number next to this one, for the end of a message."""
-    near = sorted((abs(number - size), line) for number, line in thresholds.items() if abs(number - size) <= 1)
-    return f"; it is compared at {near[0][1]}" if near else ""
+        Size.watch = None
 
 
 def compare(first: Graph, second: Graph) -> None:
@@ -70,26 +64,30 @@ def compare(first: Graph, second: Graph) -> None:
         same_inputs = [index[x] for x in a.inputs] == [other[x] for x in b.inputs]
         if not (same_inputs and same_type(a.type, b.type) and _same_op(a.op, b.op)):
             raise FreezeError(
-                f"[freeze] the graph depends on the batch size, which must stay symbolic: at sizes {_size(first)} and "
-                f"{_size(second)} the same step is {a!r} and {b!r}; use x.shape[0] in shapes, or freeze with batch=None"
+                f"[freeze] the graph depends on {_names(first)}, which must stay open: at sizes {_sizes(first)} and "
+                f"{_sizes(second)} the same step is {a!r} and {b!r}; use x.shape in shapes, or freeze with batch=None"
             )
     if len(ours) != len(theirs) or [name for name, _ in first.outputs] != [name for name, _ in second.outputs]:
         raise FreezeError(
-            f"[freeze] the graph depends on the batch size, which must stay symbolic: at sizes {_size(first)} and "
-            f"{_size(second)} it has {len(ours)} steps and {len(theirs)}; freeze with batch=None, or compute alike"
+            f"[freeze] the graph depends on {_names(first)}, which must stay open: at sizes {_sizes(first)} and "
+            f"{_sizes(second)} it has {len(ours)} steps and {len(theirs)}; freeze with batch=None, or compute alike"
         )
     for name, node in first.outputs:
-        if not any(hasattr(size, "name") for size in node.shape):
-            raise FreezeError(f"[freeze] output '{name}', {describe(node.type)}, does not depend on the batch")
+        if not named_sizes(node.type):
+            raise FreezeError(f"[freeze] output '{name}', {describe(node.type)}, does not depend on {_names(first)}")
 
 
-def _size(graph: Graph) -> int:
-    """The size of the batch at which a graph was recorded."""
-    return next(int(size) // size.scale for x in graph.inputs for size in x.shape if isinstance(size, Dim))
+def _names(graph: Graph) -> str:
+    return " and ".join(f"the size '{name}'" for name in dims(graph))
+
+
+def _sizes(graph: Graph) -> str:
+    """The stand-ins at which a graph was recorded."""
+    return ", ".join(str(x.standin) for x in dims(graph).values())
 
 
 def _same_op(a: Any, b: Any) -> bool:
-    """The same op with the same attributes, where a named dim equals only itself."""
+    """The same op with the same attributes, where a named size equals only itself."""
     if type(a) is not type(b):
         return False
     if isinstance(a, Weight):
@@ -103,5 +101,6 @@ def _same_value(a: object, b: object) -> bool:
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(_same_value, a, b))
     if isinstance(a, int) and isinstance(b, int):
-        return type(a) is type(b) and dim_key(a) == dim_key(b)
+        return type(a) is type(b) and bool(dim_key(a) == dim_key(b))
     return a == b
+

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
-from needle.types import Dim
+from needle.sizes import size_at
 
 from .errors import EmitError
+from .ir import dims
 from .kernels import KERNELS, Kernel
-from .program import Buffer, Call, Program, View, floats_of, product, same
+from .program import Buffer, Call, Program, View, same
 
-UNITS = (1, 2**20)  # what is linear in the batch holds for every size if it holds for these
+CORNERS = (1, 2**10)  # what is linear in each dim holds everywhere if it holds where each is one of these
 
 
 def verify_program(program: Program) -> Program:
@@ -18,19 +20,20 @@ def verify_program(program: Program) -> Program:
 
     Raises EmitError naming the call and the rule: a fault of lowering, never of the user's.
     """
-    room = {buffer: buffer.floats for buffer in program.arena}
+    arena = set(program.arena)
+    corners = _corners(program)
     written: set[Buffer] = set()
     for call in program.calls:
         try:
             _check_call(call)
             for view in call.operands:
-                _check_inside(view, _capacity(view.buffer, program, room))
+                _check_inside(view, _capacity(view.buffer, program), corners)
             for view in call.reads:
-                if view.buffer in room and view.buffer not in written:
+                if view.buffer in arena and view.buffer not in written:
                     raise ValueError("it reads memory that nothing was written to")
             for view in call.writes:
-                if view.buffer.region in ("input", "weights"):
-                    raise ValueError(f"it writes to the {view.buffer.region}")
+                if view.buffer.kind in ("input", "weights"):
+                    raise ValueError(f"it writes to the {view.buffer.kind}")
                 written.add(view.buffer)
         except ValueError as error:
             raise EmitError(f"[program] {call.kernel}, {call.note or 'a copy'}: {error}") from error
@@ -51,38 +54,39 @@ def _check_call(call: Call) -> None:
         if not (len(views) == len(wanted) or (words.endswith("*") and len(views) >= len(wanted) - 1)):
             raise ValueError(f"needs the operands '{words}', got {len(views)}")
         for view, count in zip(views, wanted, strict=False):
-            if count is not None and not same(product(view.shape), product([sizes[name] for name in count])):
+            if count is not None and not same(math.prod(view.shape), math.prod(sizes[name] for name in count)):
                 raise ValueError(f"an operand of shape {view.shape} must have {' * '.join(count)} elements, {sizes}")
     if not row.strided and not all(view.dense for view in call.operands):
         raise ValueError("its operands must lie dense")
 
 
-def _capacity(buffer: Buffer, program: Program, room: dict[Buffer, int]) -> tuple[int, str]:
-    """How many floats a buffer has, per unit of a region."""
+def _corners(program: Program) -> list[dict[str, int]]:
+    """Values of all dims at which views are checked."""
+    names = {name: max(1, x.low) for name, x in dims(program.graph).items()}
+    values = [[(name, low), (name, low * CORNERS[1])] for name, low in names.items()]
+    return [dict(corner) for corner in itertools.product(*values)]
+
+
+def _capacity(buffer: Buffer, program: Program) -> int:
+    """How many floats a buffer has."""
     graph = program.graph
-    match buffer.region:
+    match buffer.kind:
         case "input":
-            return floats_of(graph.inputs[buffer.index].shape)
+            return math.prod(graph.inputs[buffer.index].shape)
         case "output":
-            return floats_of(graph.outputs[buffer.index][1].shape)
+            return math.prod(graph.outputs[buffer.index][1].shape)
         case "weights":
-            return program.block_floats, "fixed"
-    return room[buffer], buffer.region
+            return program.block_floats
+    return buffer.floats
 
 
-def _check_inside(view: View, capacity: tuple[int, str]) -> None:
-    """The first and the last element that a view reaches lie in its buffer, for every size of the batch."""
-    floats, region = capacity
-    for units in UNITS:
-        shape, strides, (offset,) = (
-            [_at(n, units) for n in part] for part in (view.shape, view.strides, (view.offset,))
-        )
+def _check_inside(view: View, capacity: int, corners: list[dict[str, int]]) -> None:
+    """The first and the last element that a view reaches lie in its buffer."""
+    for sizes in corners:
+        shape, strides = ([size_at(n, sizes) for n in part] for part in (view.shape, view.strides))
         steps = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
+        offset = size_at(view.offset, sizes)
         first, last = offset + sum(min(0, x) for x in steps), offset + sum(max(0, x) for x in steps)
-        end = floats * (units if region == "item" else 1)
+        end = size_at(capacity, {**sizes, "threads": 1})
         if math.prod(shape) > 0 and not 0 <= first <= last < end:
             raise ValueError(f"a view of shape {shape} with strides {strides} at {offset} leaves its {end} floats")
-
-
-def _at(size: int, units: int) -> int:
-    return size.scale * units if isinstance(size, Dim) else size

@@ -14,7 +14,8 @@ import pytest
 
 from needle import BACKEND, Tensor, TensorTuple, array_api, autograd, ops
 from needle.errors import NeedleError
-from needle.types import Dim, Type
+from needle.sizes import dim
+from needle.types import Type
 from tests.case import Case
 from tests.cases import CASES, MEANING, REFUSALS, meaning
 from tests.op_table import PAGE, markdown
@@ -139,7 +140,7 @@ def test_type_rule_takes_sizes_with_names(case: Case) -> None:
 
         return [tuple(map(of, x)) if isinstance(x, tuple) else of(x) for x in case.all_inputs(case.inputs)]
 
-    assert case.op.infer(*types(lambda n: Dim("n", n))) == case.op.infer(*types(int))
+    assert case.op.infer(*types(lambda n: dim(f"n{n}", n, low=0))) == case.op.infer(*types(int))
 
 
 def type_of(array: Any) -> Type:

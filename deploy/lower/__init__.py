@@ -5,7 +5,7 @@ from __future__ import annotations
 from needle import ops
 
 from ..errors import EmitError
-from ..ir import Graph, Input, Node, dims
+from ..ir import Graph, Input, Node
 from ..program import Buffer, Program, whole
 from ..verify_program import verify_program
 from .lowering import Lowering, Refused, Value
@@ -16,8 +16,6 @@ __all__ = ["CALLS", "Refused", "lower"]
 
 def lower(graph: Graph) -> Program:
     """The kernel calls that compute the graph. Raises EmitError naming the node for what cannot be a program."""
-    if len(dims(graph)) > 1:
-        raise EmitError(f"[emit] programs have one named dim, the batch; this graph has {sorted(dims(graph))}")
     low = Lowering(graph, uses_left=dict(graph.uses()))
     for i, node in enumerate(graph.inputs):
         low.views[node] = whole(Buffer("input", index=i), node.type.shape)

@@ -14,7 +14,7 @@ from needle.types import Type
 from ..ir import Graph, Node, apply, describe
 from ..kernels import KERNELS
 from ..plan import rounded
-from ..program import Buffer, Call, Program, View, floats_of, same, whole
+from ..program import Buffer, Call, Program, View, same, whole
 
 Value = View | tuple[View, ...]
 
@@ -80,18 +80,19 @@ class Lowering:
             return whole(self.targets[node], node.type.shape)
         for view in reuse:
             buffer = view.buffer
-            spare = buffer.floats > 0 and all(self.uses_left[x] == 0 for x in self.held[buffer])
+            spare = buffer.kind == "arena" and all(self.uses_left[x] == 0 for x in self.held[buffer])
             alone = all(x.dense and same(x.offset, 0) for x in reuse if x.buffer is buffer)
-            if spare and alone and (buffer.floats, buffer.region) == floats_of(view.shape) == floats_of(node.shape):
+            fits = all(same(buffer.floats, math.prod(shape)) for shape in (view.shape, node.shape))
+            if spare and alone and fits:
                 return whole(buffer, node.type.shape)
         return self.temporary(node.type, describe(node.type))
 
     def temporary(self, type: Type, note: str = "") -> View:
         """Dense memory for a value of this type."""
-        return whole(self._buffer(*floats_of(type.shape), note), type.shape)
+        return whole(self._buffer(math.prod(type.shape), note), type.shape)
 
-    def _buffer(self, floats: int, region: str, note: str) -> Buffer:
-        buffer = Buffer(region, floats, len(self.calls), len(self.calls), note)
+    def _buffer(self, floats: int, note: str) -> Buffer:
+        buffer = Buffer("arena", floats, len(self.calls), len(self.calls), note)
         self.arena.append(buffer)
         return buffer
 
@@ -110,7 +111,7 @@ class Lowering:
     ) -> None:
         """Add a `Call`, of which `more` are further fields; its scratch memory is what the kernel's row says."""
         wanted = KERNELS[kernel].scratch(*sizes)
-        scratch = self._buffer(*wanted, "scratch") if wanted is not None else None
+        scratch = self._buffer(wanted, "scratch") if wanted else None
         for buffer in [x.buffer for x in (*reads, *writes)] + ([scratch] if scratch else []):
             buffer.last = len(self.calls)
         self.calls.append(Call(kernel, tuple(sizes), tuple(reads), tuple(writes), scratch=scratch, **more))

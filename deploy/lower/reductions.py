@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from needle.types import Dim
+from needle.sizes import Size
 
 from ..errors import EmitError
 from ..ir import Node
-from ..program import View, product
+from ..program import View
 from .lowering import Lowering, Value
 
 
@@ -29,7 +30,7 @@ def summation(low: Lowering, node: Node) -> Value:
     """The summed axes moved behind the others, then summed as one."""
     view, count = _to_the_end(low, node)
     out = low.new(node)
-    low.call("reduce", (product(out.shape), count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
+    low.call("reduce", (math.prod(out.shape), count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
     return out
 
 
@@ -37,7 +38,7 @@ def log_sum_exp(low: Lowering, node: Node) -> Value:
     """The axes moved behind the others, then one row for each result."""
     view, count = _to_the_end(low, node)
     out = low.new(node)
-    low.call("logsumexp", (product(out.shape), count), reads=[view], writes=[out], note=repr(node))
+    low.call("logsumexp", (math.prod(out.shape), count), reads=[view], writes=[out], note=repr(node))
     return out
 
 
@@ -48,9 +49,9 @@ def _to_the_end(low: Lowering, node: Node) -> tuple[View, int]:
     axes: Any = range(rank) if node.op.axes is None else node.op.axes
     axes = [a % rank for a in ([axes] if isinstance(axes, int) else axes)]
     order = [a for a in range(rank) if a not in axes] + axes
-    count = product([x.shape[a] for a in axes])
-    if isinstance(count, Dim):
-        raise EmitError(f"[emit] {node!r}: a reduction over the batch cannot be compiled")
+    count = math.prod([x.shape[a] for a in axes])
+    if isinstance(count, Size):
+        raise EmitError(f"[emit] {node!r}: a reduction over a named size cannot be compiled yet")
     view = low.view(x).permute(order)
     return low.in_order(view), count
 
@@ -76,7 +77,7 @@ def group_norm(low: Lowering, node: Node) -> Value:
     given = [low.dense(n) for n in node.inputs]
     results = tuple(low.temporary(t, "group norm") for t in node.type)
     images, *pixels, channels = given[0].shape
-    sizes = (images, product(pixels), channels, node.op.groups)
+    sizes = (images, math.prod(pixels), channels, node.op.groups)
     low.call("group_norm", sizes, reads=given, writes=results, numbers=(node.op.eps,), note=repr(node))
     return results
 
@@ -93,4 +94,4 @@ def batch_norm(low: Lowering, node: Node) -> Value:
 
 def _matrix(view: View) -> tuple[int, int]:
     """(rows, columns)."""
-    return product(view.shape[:-1]), view.shape[-1]
+    return math.prod(view.shape[:-1]), view.shape[-1]

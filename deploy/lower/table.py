@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from needle import ops
@@ -10,7 +11,6 @@ from needle.ops.pointwise import Pointwise, PointwiseGradient
 
 from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
 from ..ir import Node
-from ..program import product
 from ..registry import OPS
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
@@ -26,7 +26,7 @@ def pointwise(low: Lowering, node: Node) -> Value:
     out = low.new(node, reuse=given)
     views = [view.broadcast(out.shape) for view in given]
     dense = all(x.dense for x in views)
-    kernel, sizes = ("map", [product(out.shape)]) if dense else ("map_strided", [])
+    kernel, sizes = ("map", [math.prod(out.shape)]) if dense else ("map_strided", [])
     op = node.op
     low.call(kernel, sizes, reads=views, writes=[out], numbers=op.numbers, functor=op.functor, note=repr(node))
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from needle import ops
-from needle.types import Dim
+from needle.sizes import Size
 
 from ..fused_ops import FusedConv, FusedMatMul
 from ..ir import Node, apply, same_type
@@ -15,7 +15,7 @@ def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | None:
     """sum over taps  =>  the sum over those taps that meet the map at some output; the others multiply zeros"""
     match node:
         case Node(FusedConv(stride, padding, epilogue), (x, w, *rest)):
-            if not w.known or any(isinstance(size, Dim) for size in x.shape[1:3]):
+            if not w.known or any(isinstance(size, Size) for size in x.shape[1:3]):
                 return None
             sizes = list(zip(x.shape[1:3], node.shape[1:3], strict=True))
             taps = w.shape[0]
@@ -42,7 +42,7 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
                 return None
             kernel, _, depth, channels = w.shape
             images, height, width, _ = x.shape
-            if kernel == 1 and stride == 1 and not isinstance(height * width, Dim):
+            if kernel == 1 and stride == 1 and not isinstance(height * width, Size):
                 rows = images * (height * width)
             elif kernel == height == width and node.shape[1:3] == (1, 1):
                 rows = images

@@ -11,7 +11,6 @@ import math
 from collections import Counter
 
 from needle import ops
-from needle.types import Dim
 
 from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight
 from ..ir import Node, apply
@@ -25,9 +24,8 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
         case Node(ops.MatMul(), (x, w)) if w.known and len(w.shape) == 2:
             if len(x.shape) == 2:
                 return apply(FusedMatMul(), x, w)
-            if sum(isinstance(size, Dim) for size in x.shape[:-1]) <= 1:
-                rows = apply(ops.Reshape((math.prod(x.shape[:-1]), x.shape[-1])), x)
-                return apply(ops.Reshape(node.shape), apply(FusedMatMul(), rows, w))
+            rows = apply(ops.Reshape((math.prod(x.shape[:-1]), x.shape[-1])), x)
+            return apply(ops.Reshape(node.shape), apply(FusedMatMul(), rows, w))
     return None
 
 

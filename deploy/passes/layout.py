@@ -10,7 +10,7 @@ from typing import Any
 
 from needle import ops
 from needle.ops.pointwise import Pointwise, PointwiseGradient
-from needle.types import Dim
+from needle.sizes import Size
 
 from ..ir import Node, apply, same_type
 
@@ -72,7 +72,7 @@ def permute_rows(node: Node, uses: Counter[Node]) -> Node | None:
         case Node(ops.MatMul(), (Node(ops.Reshape(), (Node(ops.Permute(axes), (x,)) as moved,)) as flat, w)):
             if not w.known or axes[0] != 0 or len(flat.shape) != 2 or len(w.shape) != 2 or uses[moved] > 1:
                 return None
-            if any(isinstance(size, Dim) for size in x.shape[1:]) or flat.shape[1] != w.shape[0]:
+            if any(isinstance(size, Size) for size in x.shape[1:]) or flat.shape[1] != w.shape[0]:
                 return None
             rows = apply(ops.Reshape((*moved.shape[1:], w.shape[1])), w)
             back = [axes.index(axis) - 1 for axis in range(1, len(axes))]
@@ -112,5 +112,5 @@ def _undo_is_free(y: Node, axes: tuple[int, ...], uses: Counter[Node]) -> bool:
 
 def _keeps_order(shape: tuple[Any, ...], axes: tuple[int, ...]) -> bool:
     """Whether the axes longer than 1 stay in their order, so that memory does not change."""
-    moved = [axis for axis in axes if isinstance(shape[axis], Dim) or shape[axis] != 1]
+    moved = [axis for axis in axes if isinstance(shape[axis], Size) or shape[axis] != 1]
     return moved == sorted(moved)

@@ -26,7 +26,7 @@ namespace v4 { void forward(const Executor&, int64_t, const float*, const float*
 namespace {
 
 constexpr int64_t kHeader = 64, kWeightBytes = $weight_bytes;
-constexpr int64_t kItem = $item, kFixed = $fixed, kThread = $thread;
+constexpr int64_t kItem = $item;  // floats of scratch memory for each item of a batch
 constexpr int kInputs = $inputs, kOutputs = $outputs, kMaxThreads = 1024;
 constexpr char kMagic[] = "needle-w";  // then the graph's hash in hexadecimal
 
@@ -116,8 +116,8 @@ bool find_weights(${name}_model* model, const char* path, char* error, std::size
 
 extern "C" {
 
-int64_t ${name}_arena_bytes(int64_t max_batch, int threads) {
-    return 4 * (nd::kItem * max_batch + nd::kFixed + nd::kThread * threads);
+int64_t ${name}_arena_bytes(int64_t batch, int threads) {
+    return 4 * ($arena);
 }
 
 ${name}_model* ${name}_create(const char* weights, int64_t max_batch, int threads, char* error, size_t error_size) {

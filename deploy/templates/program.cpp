@@ -21,10 +21,6 @@ namespace nd { namespace ND_ISA {
 void forward(const Executor& on, int64_t batch, const float* weights, const float* const* inputs, float* const* outputs,
              float* arena) {
     const int64_t threads = on.threads;
-    float* const item = arena;
-    float* const fixed = item + $item * batch;
-    float* const thread = fixed + $fixed;
-    (void)weights, (void)item, (void)fixed, (void)thread, (void)threads;
 $body
 }
 

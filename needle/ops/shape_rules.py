@@ -1,4 +1,4 @@
-"""The shapes of results: what ops do to the sizes of axes, which are ints or `Dim`s. No data is touched here."""
+"""The shapes of results: what ops do to the sizes of axes, which are ints or `Size`s. No data is touched here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..backend_selection import BACKEND
 from ..errors import BroadcastError, ShapeError
-from ..types import Dim
+from ..sizes import Size
 
 NUMBER: tuple[int, ...] = (1,) if BACKEND == "nd" else ()  # the shape of a sum over everything, as each backend has it
 
@@ -40,7 +40,7 @@ def broadcast_shape(where: str, a: Sequence[int], b: Sequence[int]) -> tuple[int
 
 def _wider(m: int, n: int) -> int:
     """The size that two, of which one is 1 or which are equal, broadcast to; a size with a name keeps it."""
-    return m if n == 1 and not isinstance(n, Dim) else n if m == 1 else m
+    return m if n == 1 and not isinstance(n, Size) else n if m == 1 else m
 
 
 def check_broadcast_to(where: str, shape: Sequence[int], target: Sequence[int]) -> None:

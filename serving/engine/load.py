@@ -16,7 +16,8 @@ from deploy.build import find, program_name
 from deploy.passes import optimize
 from needle.backend_selection import array_api
 from needle.errors import NeedleError
-from needle.types import Dim, Type
+from needle.sizes import Size
+from needle.types import Type
 from serving.engine.errors import Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
 from serving.engine.sources import Sources, graph_of, labels_for
@@ -129,7 +130,7 @@ def compiled_soon(name: str, graph: deploy.Graph, canary: Canary) -> Run:
 
 
 def _spec(name: str, type: Type, labels: Any = ()) -> TensorSpec:
-    shape = tuple(-1 if isinstance(size, Dim) else size for size in type.shape)
+    shape = tuple(-1 if isinstance(size, Size) else size for size in type.shape)
     return TensorSpec(name, DATATYPES[type.dtype], shape, tuple(labels))
 
 

@@ -125,9 +125,14 @@ def split(record: Any) -> None:
     record["outputs"][0]["node"] = 2
 
 
-BATCH = {"dim": "batch", "scale": 1}
+BATCH: dict[str, Any] = {"dim": "batch"}
 CONSTANT = {"op": "Constant", "array": "c0"}
-TIME, NONE = {"dim": "time", "scale": 1}, {"dim": "batch", "scale": 0}
+TIME, NONE = {"dim": "time"}, {"sum": [[0, BATCH]]}
+ONCE, OLD, HALF = {"sum": [[1, BATCH]]}, {"dim": "batch", "scale": 1}, {"floor": [BATCH, 0]}
+DEEP: Any = BATCH
+for _ in range(20):
+    DEEP = {"floor": [DEEP, 2]}
+DIM = {"name": "batch", "low": 1, "high": None}
 
 ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", "too few"),
@@ -176,8 +181,16 @@ ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a huge shape": (in_graph(attribute("BroadcastTo", shape=[2**50, 4, 4, 8])), "elements|type|shapes"),
     "billions of parts": (in_graph(split), "parts"),
     "a list of many": (in_graph(attribute("BroadcastTo", shape=[1] * 100)), "at most 64"),
-    "an unknown dim": (in_graph(attribute("Reshape", shape=[TIME, 16])), "unknown dim"),
-    "a dim's scale of zero": (in_graph(attribute("Reshape", shape=[NONE, 16])), "scale"),
+    "an unknown dim": (in_graph(attribute("Reshape", shape=[TIME, 16])), "unknown size"),
+    "a size in another form": (in_graph(attribute("Reshape", shape=[ONCE, 16])), "not written as this format"),
+    "a size of version 1": (in_graph(attribute("Reshape", shape=[OLD, 16])), "unknown size"),
+    "a quotient by zero": (in_graph(attribute("Reshape", shape=[HALF, 16])), "unknown size"),
+    "a deep size": (in_graph(attribute("Reshape", shape=[DEEP, 16])), "unknown size"),
+    "a dim twice": (in_graph(lambda r: r.update(dims=[DIM, DIM])), "distinct identifiers"),
+    "a dim of no bounds": (in_graph(lambda r: r.update(dims=[{**DIM, "low": 3, "high": 2}])), "1 <= low <= high"),
+    "a dim of low 0": (in_graph(lambda r: r.update(dims=[{**DIM, "low": 0}])), "1 <= low <= high"),
+    "a dim that no input has": (in_graph(lambda r: r.update(dims=[DIM, {**DIM, "name": "b"}])), "not written"),
+    "a size of no terms": (in_graph(attribute("Reshape", shape=[NONE, 16])), "product"),
     "the stand-in for the batch": (in_graph(attribute("Reshape", shape=[7, 16])), "node"),
     "a node of the future": (in_graph(node("ReLU", inputs=[10**6])), "before it"),
     "itself as input": (in_graph(lambda r: node("ReLU", inputs=[place(r, "ReLU")])(r)), "before it"),

@@ -9,19 +9,20 @@ import numpy as np
 from deploy import Graph, freeze
 from deploy.ir import Input, Node, apply, listing, weight
 from needle import nn, ops
-from needle.types import Dim, Type
+from needle.sizes import dim
+from needle.types import Type
 
 
 def chain(length: int) -> Graph:
     """x + 1 + 1 + ..."""
-    x = node = Node(Input("x"), (), Type((Dim("batch", 7), 3)))
+    x = node = Node(Input("x"), (), Type((dim("batch", 7), 3)))
     for _ in range(length):
         node = apply(ops.AddScalar(1.0), node)
     return Graph((x,), (("y", node),))
 
 
 def test_a_small_graph_is_listed_in_full() -> None:
-    x = Node(Input("x"), (), Type((Dim("batch", 7), 3)))
+    x = Node(Input("x"), (), Type((dim("batch", 7), 3)))
     w = weight(np.ones((3, 2), dtype="float32"), "w")
     graph = Graph((x,), (("y", apply(ops.ReLU(), apply(ops.MatMul(), x, w))),), {"name": "small"})
     assert repr(graph).splitlines() == [

@@ -30,11 +30,12 @@ from deploy.passes.layout import (
 from deploy.passes.rewrite import rewrite
 from deploy.passes.share_common import share_common
 from needle import ops
-from needle.types import Dim, Type
+from needle.sizes import dim
+from needle.types import Type
 
 draw = np.random.default_rng(0)
 count = itertools.count()
-BATCH = Dim("batch", 7)
+BATCH = dim("batch", 7)
 
 
 def x(*shape: int) -> Node:

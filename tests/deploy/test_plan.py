@@ -5,42 +5,48 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploy.plan import ALIGNMENT, REGIONS, Lifetime, plan, rounded
+from deploy.plan import ALIGNMENT, BATCH, THREADS, UNITS, Lifetime, plan, rounded
+from needle.sizes import dim, size_at, unit
+
+TIME = dim("time", 13)
+REGIONS = (*UNITS, BATCH * TIME, TIME // 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_live_buffers_never_overlap(seed: int) -> None:
     draw = np.random.default_rng(seed)
-    buffers = []
-    for _ in range(60):
+    buffers, regions = [], []
+    for _ in range(100):
         first = int(draw.integers(0, 40))
-        size, region = int(draw.integers(0, 500)), REGIONS[int(draw.integers(3))]
-        buffers.append(Lifetime(size, region, first, first + int(draw.integers(0, 8))))
+        regions.append(REGIONS[int(draw.integers(len(REGIONS)))])
+        buffers.append(Lifetime(int(draw.integers(1, 500)) * regions[-1], first, first + int(draw.integers(0, 8))))
     found = plan(buffers)
-    for i, a in enumerate(buffers):
-        assert found.offsets[i] % ALIGNMENT == 0
-        assert found.offsets[i] + a.floats <= found.totals[a.region]
-        for j, b in enumerate(buffers[:i]):
-            if a.region == b.region and a.first <= b.last and b.first <= a.last and a.floats and b.floats:
-                assert (
-                    found.offsets[i] + a.floats <= found.offsets[j] or found.offsets[j] + b.floats <= found.offsets[i]
-                )
-    peak = {region: max(_alive(buffers, region, step) for step in range(48)) for region in REGIONS}
-    assert all(peak[r] <= found.totals[r] <= 1.5 * peak[r] for r in REGIONS)
-
-
-def _alive(buffers: list[Lifetime], region: str, step: int) -> int:
-    return sum(rounded(b.floats) for b in buffers if b.region == region and b.first <= step <= b.last)
+    for sizes in ({"batch": 1, "time": 2, "threads": 1}, {"batch": 9, "time": 31, "threads": 3}):
+        starts = [size_at(sum(found.totals[:k]), sizes) for k in range(len(found.totals))]
+        spans = [
+            (starts[k] + size_at(offset, sizes), starts[k] + size_at(offset + x.floats, sizes))
+            for k, offset, x in zip(found.regions, found.offsets, buffers, strict=True)
+        ]
+        for i, (begin, end) in enumerate(spans):
+            assert begin % ALIGNMENT == 0 and end <= size_at(found.floats, sizes)
+            for j, (other, stop) in enumerate(spans[:i]):
+                if buffers[i].first <= buffers[j].last and buffers[j].first <= buffers[i].last:
+                    assert end <= other or stop <= begin
+    for region in REGIONS:
+        mine = [(x, unit(x.floats)[0]) for x, r in zip(buffers, regions, strict=True) if repr(r) == repr(region)]
+        peak = max(sum(rounded(n) for x, n in mine if x.first <= step <= x.last) for step in range(48))
+        (total,) = (unit(n)[0] for n in found.totals if repr(unit(n)[1]) == repr(region))
+        assert peak <= total <= 1.5 * peak
 
 
 def test_a_chain_needs_two_places() -> None:
-    chain = [Lifetime(100, "item", step, step + 1) for step in range(10)]
-    found = plan(chain)
-    assert found.totals["item"] == 2 * rounded(100)
-    assert found.floats(batch=5, threads=3) == 5 * 2 * rounded(100)
+    found = plan([Lifetime(100 * BATCH, step, step + 1) for step in range(10)])
+    assert repr(found.floats) == f"{2 * rounded(100)}*batch" and len(found.totals) == len(UNITS)
+    assert plan([]).floats == 0
 
 
 def test_the_tightest_gap_is_taken() -> None:
     sizes = [(96, 0, 0), (80, 0, 9), (64, 0, 0), (48, 0, 9), (32, 1, 1)]  # the first and third leave gaps of 96 and 64
-    found = plan([Lifetime(floats, "fixed", first, last) for floats, first, last in sizes])
-    assert found.offsets == (0, 96, 176, 240, 176) and found.totals["fixed"] == 288
+    found = plan([Lifetime(*x) for x in sizes])
+    assert found.offsets == (0, 96, 176, 240, 176) and found.totals == (0, 288, 0)
+    assert repr(plan([Lifetime(3 * THREADS, 0, 0)]).floats) == "16*threads"

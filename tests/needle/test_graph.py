@@ -12,7 +12,8 @@ import pytest
 import needle as ndl
 from needle import Tensor, TensorTuple, autograd, ops
 from needle.errors import NeedleError, ShapeError
-from needle.types import Dim, Type
+from needle.sizes import dim
+from needle.types import Type
 
 pytestmark = pytest.mark.both_modes
 DEEP = 20_000  # nodes in a chain, far beyond Python's recursion limit
@@ -95,7 +96,7 @@ def test_lazy_mode_computes_when_asked() -> None:
 
 @pytest.mark.usefixtures("lazy")
 def test_a_traced_graph_keeps_named_sizes() -> None:
-    batch = Dim("batch", 7)
+    batch = dim("batch", 7)
     x = Tensor.make_placeholder(Type((batch, 4), "float32"))
     weight, bias = ndl.init.rand(4, 3), ndl.init.rand(3)
     y = ops.relu(ops.matmul(x, weight) + ops.broadcast_to(bias, (x.shape[0], 3)))
