@@ -42,6 +42,7 @@ constexpr int64_t kMostBases = 1 << 16;
 }  // namespace
 
 SizeTable::SizeTable(int64_t dims, const std::vector<SizeEntry>& entries) {
+    if (dims < 0) refuse("Program", "the number of dims must not be negative, got " + std::to_string(dims));
     for (const auto& [name, a, b] : entries) {
         const std::size_t k = entries_.size();
         const auto found = std::find(std::begin(kOperations), std::end(kOperations), name);
@@ -106,7 +107,6 @@ int64_t Draft::known(std::size_t i, const char* name, int64_t least, int64_t mos
 
 Program::Program(int64_t dims, const std::vector<SizeEntry>& sizes, const std::vector<CallEntry>& calls)
     : dims_(dims), sizes_(dims, sizes), bases_(0), widest_(0) {
-    if (dims < 0) refuse("Program", "the number of dims must not be negative, got " + std::to_string(dims));
     for (const CallEntry& call : calls) add(call);
 }
 
