@@ -117,13 +117,13 @@ Array::Array(int64_t count) : ptr(nullptr), size(count), owned(true) {
     ptr = static_cast<float*>(allocate(sizeof(float) * static_cast<std::size_t>(count)));
 }
 
-void* Array::operator new(std::size_t bytes) {
+void* Zeroed::operator new(std::size_t bytes) {
     void* block = std::calloc(1, bytes);
     if (block == nullptr) throw std::bad_alloc();
     return block;
 }
 
-void Array::operator delete(void* block) noexcept { std::free(block); }
+void Zeroed::operator delete(void* block) noexcept { std::free(block); }
 
 Array::~Array() {
     if (owned) release(ptr, sizeof(float) * static_cast<std::size_t>(size));

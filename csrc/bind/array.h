@@ -15,16 +15,18 @@ void* allocate(std::size_t bytes);
 void release(void* block, std::size_t bytes) noexcept;
 void empty_cache() noexcept;
 
-struct Array {
+// Memory of zeros, because Python can make an object whose __init__ never runs: an empty array, a program without calls.
+struct Zeroed {
+    static void* operator new(std::size_t bytes);
+    static void operator delete(void* block) noexcept;
+};
+
+struct Array : Zeroed {
     explicit Array(int64_t count);
     Array(float* memory, int64_t count) : ptr(memory), size(count), owned(false) {}  // whose owner outlives it
     ~Array();
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;
-
-    // Zeroed, because Python can make an object whose __init__ never runs: it is an empty array then.
-    static void* operator new(std::size_t bytes);
-    static void operator delete(void* block) noexcept;
 
     float* ptr;
     int64_t size;

@@ -23,14 +23,9 @@ struct Axis {
         if (size < 0 || size > kLongestAxis || outputs > kLongestAxis) refuse(where, "an axis is too long");
         if (first.ndim() != 1 || start.ndim() != 1 || weight.ndim() != 1 || start.size() != outputs + 1)
             refuse(where, "needs a first position and a start of the weights for every output");
-        const int64_t *at = first.data(), *begin = start.data();
-        if (begin[0] != 0 || begin[outputs] != weight.size()) refuse(where, "the starts must cover the weights");
-        for (int64_t i = 0; i < outputs; ++i) {
-            const int64_t count = begin[i + 1] - begin[i];
-            if (count < (full ? 1 : 0) || count > size || at[i] < 0 || at[i] > size - count)
-                refuse(where, "output " + std::to_string(i) + " reads outside the axis of " + std::to_string(size));
-        }
-        reads = {outputs, size, at, begin, weight.data()};
+        reads = {outputs, size, first.data(), start.data(), weight.data()};
+        const std::string fault = fault_of(reads, weight.size(), full);
+        if (!fault.empty()) refuse(where, fault);
     }
     py::object kept;
     Bands reads;
@@ -76,6 +71,16 @@ py::object max_pool_gradient_of(const Columns& g, const Columns& x, const py::ob
 }
 
 }  // namespace
+
+std::string fault_of(const Bands& bands, int64_t weights, bool full) {
+    if (bands.start[0] != 0 || bands.start[bands.outputs] != weights) return "the starts must cover the weights";
+    for (int64_t i = 0; i < bands.outputs; ++i) {
+        const int64_t count = bands.count(i), first = bands.first[i];
+        if (count < (full ? 1 : 0) || count > bands.size || first < 0 || first > bands.size - count)
+            return "output " + std::to_string(i) + " reads outside the axis of " + std::to_string(bands.size);
+    }
+    return "";
+}
 
 void bind_pooling(py::module_& m) {
     m.def("resample", &resample_of);

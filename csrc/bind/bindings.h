@@ -13,6 +13,9 @@ namespace nd {
 
 // The process-wide pool: NEEDLE_NUM_THREADS threads (default: the processors this process may use), started lazily.
 Executor threads();
+Executor threads(int count);  // 1..kMaxThreads, whatever was chosen for the process
+constexpr int kMaxThreads = 256;
+void check_threads(const char* where, int64_t count);
 void set_num_threads(int count);
 int num_threads();
 
@@ -29,6 +32,7 @@ void bind_gather(py::module_& m);     // slices, rows and elements by number
 void bind_course(py::module_& m);     // softmax regression of the course's first homework
 void bind_depthwise(py::module_& m);  // convolution with a kernel for each channel, and its two gradients
 void bind_pooling(py::module_& m);    // maxima over windows, resampling
+void bind_program(py::module_& m);    // a whole program of kernel calls
 void bind_images(py::module_& m);     // training batches out of a data set of images
 
 }  // namespace nd

@@ -1,6 +1,6 @@
 // Convolution and its two gradients, as a table of plain functions.
 #pragma once
-#include "../nd/conv.h"
+#include "../nd/direct_conv.h"
 #include "select.h"
 
 namespace nd {
@@ -18,6 +18,9 @@ struct Map {
 struct ConvTable {
     int64_t (*scratch)(const ConvSizes&, int threads);
     void (*run)(const Executor&, const ConvSizes&, const Map& x, const float* w, float* y, float* scratch);
+    // As programs of the compiler call it: weights packed beforehand, an epilogue, bits that do not depend on the batch.
+    void (*direct)(const Executor&, const ConvSizes&, const Map& x, const float* packed, float* y, float* scratch,
+                   const Steps& steps);
     int64_t (*input_gradient_scratch)(const ConvSizes&, int threads);
     void (*input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);
     int64_t (*weight_gradient_scratch)(const ConvSizes&, int threads);

@@ -7,8 +7,6 @@
 namespace nd {
 namespace {
 
-constexpr int kMaxThreads = 256;
-
 int default_threads() {
     if (const char* asked = std::getenv("NEEDLE_NUM_THREADS")) {
         const long count = std::strtol(asked, nullptr, 10);
@@ -47,14 +45,19 @@ int num_threads() {
     return chosen.load();
 }
 
-void set_num_threads(int count) {
+void check_threads(const char* where, int64_t count) {
     if (count < 1 || count > kMaxThreads)
-        refuse("set_num_threads", "the number must be 1.." + std::to_string(kMaxThreads) + ", got " + std::to_string(count));
+        refuse(where, "the number of threads must be 1.." + std::to_string(kMaxThreads) + ", got " + std::to_string(count));
+}
+
+void set_num_threads(int count) {
+    check_threads("set_num_threads", count);
     chosen.store(count);
 }
 
-Executor threads() {
-    const int count = num_threads();
+Executor threads() { return threads(num_threads()); }
+
+Executor threads(int count) {
     if (count == 1) return Executor{};
     Pool* pool = pools[count].load(std::memory_order_acquire);
     return pool_executor(pool != nullptr ? pool : create(count));

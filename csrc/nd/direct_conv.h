@@ -1,5 +1,5 @@
-// What programs written by the compiler call: convolution and linear layers with weights packed beforehand, sizes that may
-// be Const<>, and an epilogue that finishes each value before it is stored.
+// What programs of the compiler call: convolution and linear layers with weights packed beforehand, sizes that may be
+// Const<>, and an epilogue that finishes each value before it is stored.
 //
 // Layouts (float32, the same on every instruction set; `blocks` is ceil(Co / 16), columns behind Co are zeros):
 //   linear weights (I, O)            -> [ceil(O / 16)][I][16]
@@ -13,7 +13,20 @@
 #include "conv.h"
 #include "scalar.h"
 
-namespace nd { namespace ND_ISA {
+namespace nd {
+
+// An epilogue that is known at run time only: its steps, in order. Plain data, the same for every instruction set.
+struct Step {
+    enum Kind : int64_t { relu, bias, add, kinds };
+    Kind kind;
+    const float* with;  // the bias, zero-padded to whole blocks of 16, or what is added, laid out like the output
+};
+struct Steps {
+    const Step* step = nullptr;
+    int64_t count = 0;
+};
+
+namespace ND_ISA {
 
 // Epilogues: a bias (zero-padded to whole blocks of 16), another tensor laid out like the output, a function of scalar.h.
 struct Bias {
@@ -47,6 +60,34 @@ ND_INLINE First then(First first) { return first; }
 template <class First, class Second, class... Rest>
 ND_INLINE auto then(First first, Second second, Rest... rest) {
     return then(Then<First, Second>{first, second}, rest...);
+}
+
+// Stores a tile behind steps. What a step is, is asked once for a tile and not for each of its vectors; they are computed by
+// the epilogues above, so the bits are those of then(...).
+template <int R, int V, class Row>
+ND_INLINE void store_tile(const Vec (&acc)[R][V], float* y, const Row& row, const Extent& e, const Steps& steps) {
+    Vec value[R][V];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+        for (int j = 0; j < V; ++j) value[i][j] = acc[i][j];
+    const bool full = e.columns >= V * kLanes;
+    const auto finish = [&](const auto& epilogue) {
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+            for (int j = 0; j < V; ++j) {
+                const int64_t count = full ? kLanes : lanes_of(e, j);
+                if (count > 0) value[i][j] = epilogue(value[i][j], row(i) + j * kLanes, e.column + j * kLanes, count);
+            }
+    };
+    for (int64_t s = 0; e.last && s < steps.count; ++s) {
+        const Step& step = steps.step[s];
+        if (step.kind == Step::relu) finish(Apply<Relu>{});
+        else if (step.kind == Step::bias) finish(Bias{step.with});
+        else finish(Residual{step.with});
+    }
+    store_tile(value, y, row, e, Keep{});
 }
 
 // Floats of scratch memory for direct_conv with this batch and number of threads.

@@ -160,10 +160,47 @@ void constant_sizes() {
     }
 }
 
+// An epilogue known at run time gives what the same one gives as a type, and constant sizes what integers give. Operands end
+// where the output does, the bias at the end of its block.
+template <int O, class Epilogue>
+void one_epilogue(int64_t images, const std::vector<nd::Step>& step, const Floats& x, const Floats& w, const Epilogue& epilogue) {
+    const nd::ConvShape<> s{5, 4, 7, O, 3, 2, 1};
+    Floats packed(nd::conv_packed_size(s)), y(images * 3 * 2 * O), z(y.size());
+    nd::conv_pack(nd::Executor{}, s, w.data(), packed.data());
+    for (const nd::Executor& on : {nd::Executor{}, three_threads()}) {
+        Floats scratch(nd::conv_scratch(s, images, on.threads));
+        const nd::Steps steps{step.data(), static_cast<int64_t>(step.size())};
+        nd::conv(on, s, images, x.data(), {5 * 4 * 7, 4 * 7, 7, 1}, packed.data(), y.data(), scratch.data(), steps);
+        nd::direct_conv(on, images, nd::Const<5>{}, nd::Const<4>{}, nd::Const<7>{}, nd::Const<O>{}, nd::Const<3>{}, nd::Const<2>{},
+                        nd::Const<1>{}, x.data(), packed.data(), z.data(), scratch.data(), epilogue);
+        CHECK(y == z, "%d steps, %d images, %d channels", int(step.size()), int(images), O);
+    }
+}
+
+template <int O>
+void epilogues(int64_t images) {
+    const Floats x = random_floats(images * 5 * 4 * 7), w = random_floats(9 * 7 * O), r = random_floats(images * 3 * 2 * O);
+    const Floats b = random_floats(nd::round_up(O, nd::kBlock));
+    const nd::Step bias{nd::Step::bias, b.data()}, add{nd::Step::add, r.data()}, relu{nd::Step::relu, nullptr};
+    one_epilogue<O>(images, {}, x, w, nd::Keep{});
+    one_epilogue<O>(images, {relu}, x, w, nd::Apply<nd::Relu>{});
+    one_epilogue<O>(images, {bias}, x, w, nd::Bias{b.data()});
+    one_epilogue<O>(images, {add}, x, w, nd::Residual{r.data()});
+    one_epilogue<O>(images, {add, relu, bias}, x, w,
+                    nd::then(nd::Residual{r.data()}, nd::Apply<nd::Relu>{}, nd::Bias{b.data()}));
+    one_epilogue<O>(images, {bias, relu, add, relu}, x, w,
+                    nd::then(nd::Bias{b.data()}, nd::Apply<nd::Relu>{}, nd::Residual{r.data()}, nd::Apply<nd::Relu>{}));
+}
+
 }  // namespace
 
 int main() {
     constant_sizes();
+    for (int64_t images : {1, 9}) {
+        epilogues<3>(images);
+        epilogues<16>(images);
+        epilogues<37>(images);
+    }
     for (int64_t images : {1, 3, 9})
         for (int64_t kernel : {1, 2, 3, 5})
             for (int64_t stride : {1, 2, 3})

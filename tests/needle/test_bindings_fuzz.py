@@ -227,6 +227,14 @@ def use_everything(nd, numpy, ones):
     k.sgd_step([ones(3)], [ones(3)], [ones(3)], 0.1, 0.9, 0.01), k.sgd_step([ones(3)], [ones(3)], [], 0.1, 0.0, 0.0)
     k.momentum_step([ones(3)], [ones(3)], [ones(3)], 0.1, 0.9, 0.01, True), k.squared_norm([ones(3), ones(2, 2)])
     k.adam_step([ones(3)], [ones(3)], [ones(3)], [ones(3)], 1, 0.1, 0.9, 0.999, 1e-8, 0.01, True)
+    numbers, places = [("const", n, 0) for n in range(4)], [(0, 0), (1, 0), (2, 0), (3, 0)]
+    for call in (("map", "Relu", [1], [], places[:2]), ("map_strided", "Add", [1] * 5, [], places[:3]),
+                 ("reduce", "SumFold", [1, 3, 1], [], places[:2]),
+                 ("group_norm", "", [1, 1, 2, 1], [0.1], places[:1] * 7),
+                 ("max_pool", "", [1] * 7 + [0, 0, 1, 1, 1, 0, 0, 1], [], places[:2]),
+                 ("resample", "", [1] * 7 + [0, 0, 1, 1, 1, 0, 0, 1], [0.5, 0.5], places[:2]),
+                 ("conv", "", [1] * 12 + [0], [], places), ("linear", "", [1, 1, 1, 1], [], places)):  # fmt: skip
+        nd.cpu().Program(1, [*numbers, ("dim", 0, 0), ("mul", 3, 4)], [call])
 
 
 def described(value):

@@ -15,11 +15,16 @@ int64_t scratch_size(const ConvSizes& s, int threads) {
     return conv_packed_size(shape_of(s)) + conv_scratch(shape_of(s), s.images, threads);
 }
 
+void direct(const Executor& executor, const ConvSizes& s, const Map& x, const float* packed, float* y, float* scratch,
+            const Steps& steps) {
+    conv(executor, shape_of(s), s.images, x.p, x.strides, packed, y, scratch, steps);
+}
+
 void run(const Executor& executor, const ConvSizes& s, const Map& x, const float* w, float* y, float* scratch) {
     const ConvShape<> shape = shape_of(s);
     if (fast(s)) return winograd(executor, shape, s.images, x.p, x.strides, w, y, scratch);
     conv_pack(executor, shape, w, scratch);
-    conv(executor, shape, s.images, x.p, x.strides, scratch, y, scratch + conv_packed_size(shape));
+    direct(executor, s, x, scratch, y, scratch + conv_packed_size(shape), {});
 }
 
 int64_t input_gradient_scratch(const ConvSizes& s, int threads) {
@@ -47,7 +52,7 @@ void weight_gradient(const Executor& executor, const ConvSizes& s, const Map& x,
 
 }  // namespace
 
-extern const ConvTable conv_table = {scratch_size,           run,
+extern const ConvTable conv_table = {scratch_size,           run, direct,
                                      input_gradient_scratch, input_gradient,
                                      weight_gradient_scratch, weight_gradient};
 

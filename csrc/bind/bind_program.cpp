@@ -1,0 +1,68 @@
+#include "bindings.h"
+#include "program.h"
+
+namespace nd {
+namespace {
+
+// C-contiguous memory of Python objects, held for the length of a run.
+class Buffers {
+public:
+    explicit Buffers(const std::vector<py::object>& objects) : held_(objects.size()) {
+        for (const py::object& object : objects) {
+            const std::size_t place = bases.size();
+            Py_buffer& buffer = held_[place];
+            if (PyObject_GetBuffer(object.ptr(), &buffer, PyBUF_SIMPLE) != 0) {
+                PyErr_Clear();
+                release();
+                refuse("Program", "base " + std::to_string(place) + " must be a C-contiguous buffer, got " +
+                                      std::string(py::str(py::type::of(object).attr("__name__"))));
+            }
+            bases.push_back({static_cast<char*>(buffer.buf), buffer.len, buffer.readonly != 0});
+        }
+    }
+    ~Buffers() { release(); }
+    Buffers(const Buffers&) = delete;
+    Buffers& operator=(const Buffers&) = delete;
+    std::vector<Program::Base> bases;
+
+private:
+    void release() {
+        for (std::size_t i = 0; i < bases.size(); ++i) PyBuffer_Release(&held_[i]);
+        bases.clear();
+    }
+    std::vector<Py_buffer> held_;
+};
+
+void run_program(const Program& program, const Sizes& dims, const std::vector<py::object>& bases, int64_t count) {
+    check_threads("Program", count);
+    const Buffers buffers(bases);
+    py::gil_scoped_release unlocked;
+    program.run(dims, buffers.bases, threads(static_cast<int>(count)));
+}
+
+}  // namespace
+
+void bind_program(py::module_& m) {
+    py::class_<Program> program(m, "Program", R"(Calls of kernels, checked once and run in one call from Python.
+
+dims: how many numbers a run is given first.
+sizes: integer expressions in static single assignment: entry k is ("const", value, 0), ("dim", index, 0), or
+    ("add" | "sub" | "mul" | "floordiv" | "ceildiv" | "min" | "max", i, j) of entries i, j < k.
+calls: (kernel, functor or "", integers, numbers, operands): integers are indices into sizes, an operand is (base, offset), an
+    index into the bases of a run and an index into sizes, in bytes.
+
+Raises ValueError for a program that could not run.)");
+    program.def(py::init<int64_t, const std::vector<SizeEntry>&, const std::vector<CallEntry>&>(), py::arg("dims"), py::arg("sizes"),
+                py::arg("calls"))
+        .def("run", run_program, py::arg("dims"), py::arg("bases"), py::arg("threads"),
+             R"(Run all calls, in order, on that many threads, without Python's lock.
+
+bases: C-contiguous buffers of bytes, read-only where nothing is written. Several threads may run a program at once, each with
+its own. Raises ValueError before anything is written for dims, bases or threads that do not fit.)");
+    py::dict kernels;
+    for (const Kernel& kernel : program_kernels())
+        kernels[kernel.name] = py::make_tuple(kernel.integers, kernel.numbers, kernel.operands);
+    program.attr("kernels") = kernels;  // (integers, numbers, operands) of each, -1 where the number varies
+}
+
+}  // namespace nd

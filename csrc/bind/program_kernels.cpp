@@ -1,0 +1,222 @@
+// What programs call: one adapter for each kernel, through the tables of its family.
+#include "program.h"
+#include <algorithm>
+#include "conv.h"
+#include "fused.h"
+#include "pointwise.h"
+#include "pooling.h"
+
+namespace nd {
+namespace {
+
+struct Functor {
+    const char* name;
+    int operands, numbers;
+};
+#define ND_FUNCTOR(name, functor, operands, numbers) {#functor, operands, numbers},
+constexpr Functor kPointwise[] = {ND_POINTWISE(ND_FUNCTOR)};
+#undef ND_FUNCTOR
+
+constexpr struct {
+    const char* name;
+    Reduction PointwiseTable::* kernel;
+} kFolds[] = {{"SumFold", &PointwiseTable::sum}, {"MaxFold", &PointwiseTable::max}, {"MinFold", &PointwiseTable::min}};
+
+template <class Named, std::size_t N>
+int number_of(const Named (&all)[N], const std::string& name) {
+    const auto found = std::find_if(all, all + N, [&](const Named& one) { return one.name == name; });
+    return found == all + N ? -1 : static_cast<int>(found - all);
+}
+int pointwise_functor(const std::string& name) { return number_of(kPointwise, name); }
+int fold_functor(const std::string& name) { return number_of(kFolds, name); }
+
+const PointwiseKernel& pointwise_kernel(const Arguments& a) { return pointwise().maps[a.functor]; }
+const Reduction& fold_kernel(int functor) { return pointwise().*kFolds[functor].kernel; }
+
+// Integers: rank, shape, strides of one operand after the other.
+Loops loops_of(const Arguments& a) {
+    const int64_t rank = a.integers[0], *shape = a.integers + 1;
+    Loops loops{static_cast<int>(rank), shape, {}};
+    for (int64_t k = 0; k < a.operand_count; ++k) loops.stride[k] = shape + (k + 1) * rank;
+    return loops;
+}
+
+void check_loops(const Draft& draft, int64_t numbers, int64_t operands) {
+    draft.need(1 + draft.known(0, "the rank", 0, kMaxAxes) * (1 + operands), numbers, operands);
+}
+
+void check_map(const Draft& draft) {
+    const Functor& f = kPointwise[draft.functor];
+    draft.need(1, f.numbers, 1 + f.operands);
+}
+
+void check_map_strided(const Draft& draft) {
+    const Functor& f = kPointwise[draft.functor];
+    check_loops(draft, f.numbers, 1 + f.operands);
+}
+
+void check_copy(const Draft& draft) { check_loops(draft, 0, 2); }
+
+void check_reduce(const Draft& draft) {
+    if (draft.operands() == 3) return;
+    draft.need(3, 0, 2);
+    const int64_t count = draft.known(1, "the count, without scratch,", 0), inner = draft.known(2, "inner, without scratch,", 0);
+    if (fold_kernel(draft.functor).scratch(1, count, inner) > 0)
+        draft.refuse("needs scratch to reduce " + std::to_string(count) + " elements");
+}
+
+void check_group_norm(const Draft& draft) {
+    const int64_t channels = draft.known(2, "the number of channels", 1), groups = draft.known(3, "the number of groups", 1);
+    if (channels % groups != 0)
+        draft.refuse("groups must divide " + std::to_string(channels) + " channels, got " + std::to_string(groups));
+}
+
+// Integers of an axis: outputs, size, first[outputs], start[outputs + 1].
+Bands bands_of(const int64_t* integers, const float* weights) {
+    return {integers[0], integers[1], integers + 2, integers + 2 + integers[0], weights};
+}
+
+struct PoolOf {  // images, channels, strides of x, then the rows and the columns
+    explicit PoolOf(const Arguments& a) {
+        const int64_t* n = a.integers;
+        x = {a.operands[0], n[2], n[3], n[4]};
+        rows = bands_of(n + 5, a.numbers);
+        columns = bands_of(rows.start + rows.outputs + 1, a.numbers);
+    }
+    Pixels x;
+    Bands rows, columns;
+};
+
+// How many weights the axis has whose integers begin at `from`, which is moved behind them.
+int64_t check_bands(const Draft& draft, std::size_t& from, bool full) {
+    Sizes integers{draft.known(from, "the number of outputs", 0), draft.known(from + 1, "the size of an axis", 0)};
+    const auto outputs = static_cast<std::size_t>(integers[0]), count = 2 * outputs + 3;
+    for (std::size_t i = 2; i < count; ++i) integers.push_back(draft.known(from + i, "a place in a window", 0));
+    from += count;
+    const Bands bands = bands_of(integers.data(), nullptr);
+    const std::string fault = fault_of(bands, bands.start[outputs], full);
+    if (!fault.empty()) draft.refuse(fault);
+    return bands.start[outputs];
+}
+
+void check_pool(const Draft& draft, bool full) {
+    std::size_t from = 5;
+    const int64_t rows = check_bands(draft, from, full), columns = check_bands(draft, from, full);
+    draft.need(static_cast<int64_t>(from), full ? 0 : rows + columns, 2);
+}
+
+void check_max_pool(const Draft& draft) { check_pool(draft, true); }
+void check_resample(const Draft& draft) { check_pool(draft, false); }
+
+// The integers from `first` on are an epilogue's steps; those with a pointer have operands, in order, from `other` on.
+constexpr int64_t kMostSteps = 16;
+struct Epilogue {
+    Epilogue(const Arguments& a, int64_t first, int64_t other) {
+        for (int64_t i = first; i < a.integer_count; ++i) {
+            const auto kind = static_cast<Step::Kind>(a.integers[i]);
+            step[i - first] = {kind, kind == Step::relu ? nullptr : a.operands[other++]};
+        }
+        steps = {step, a.integer_count - first};
+    }
+    Step step[kMostSteps];
+    Steps steps;
+};
+
+void check_epilogue(const Draft& draft, std::size_t first, int64_t other) {
+    if (draft.integers() < first)
+        draft.refuse("needs at least " + std::to_string(first) + " integers, got " + std::to_string(draft.integers()));
+    if (draft.integers() - first > kMostSteps)
+        draft.refuse("an epilogue has at most " + std::to_string(kMostSteps) + " steps");
+    for (std::size_t i = first; i < draft.integers(); ++i) other += draft.known(i, "a step", 0, Step::kinds - 1) != Step::relu;
+    draft.need(-1, 0, other);
+}
+
+void check_conv(const Draft& draft) {
+    draft.known(5, "the kernel size", 1);
+    draft.known(6, "the stride", 1);
+    draft.known(7, "the padding", 0);
+    check_epilogue(draft, 12, 4);
+}
+
+void run_conv(const Arguments& a) {
+    const int64_t* n = a.integers;
+    const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
+    conv().direct(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, x, a.operands[1], a.operands[2], a.operands[3],
+                  Epilogue(a, 12, 4).steps);
+}
+
+void check_linear(const Draft& draft) { check_epilogue(draft, 3, 3); }
+
+void run_linear(const Arguments& a) {  // a convolution of maps of one pixel, which needs no scratch
+    const int64_t rows = a.integers[0], depth = a.integers[1], columns = a.integers[2];
+    const Map x{a.operands[0], {depth, depth, depth, 1}};
+    conv().direct(a.on, {rows, 1, 1, depth, columns, 1, 1, 0}, x, a.operands[1], a.operands[2], nullptr, Epilogue(a, 3, 3).steps);
+}
+
+template <SoftmaxTable::Map SoftmaxTable::* kernel>
+void run_rows(const Arguments& a) { (softmax_kernels().*kernel)(a.on, a.integers[0], a.integers[1], a.operands[0], a.operands[1]); }
+
+constexpr uint32_t writes(std::initializer_list<int> operands) {
+    uint32_t bits = 0;
+    for (const int operand : operands) bits |= uint32_t{1} << operand;
+    return bits;
+}
+
+}  // namespace
+
+const std::vector<Kernel>& program_kernels() {
+    static const std::vector<Kernel> kernels = {
+        // n; the functor's numbers; y, x0[, x1[, x2]], all dense
+        {"map", 1, -1, -1, writes({0}), pointwise_functor, check_map, [](const Arguments& a) {
+            pointwise_kernel(a).flat(a.on, a.integers[0], a.numbers, a.operands[0], a.operands + 1); }},
+        // rank, shape, strides of y, of x0, ... in elements; the functor's numbers; y, x0[, x1[, x2]]
+        {"map_strided", -1, -1, -1, writes({0}), pointwise_functor, check_map_strided, [](const Arguments& a) {
+            pointwise_kernel(a).strided(a.on, loops_of(a), a.numbers, a.operands[0], a.operands + 1); }},
+        // rank, shape, strides of y, of x; y, x
+        {"copy_strided", -1, 0, 2, writes({0}), nullptr, check_copy, [](const Arguments& a) {
+            pointwise().copy(a.on, loops_of(a), a.operands[0], a.operands[1]); }},
+        // outer, count, inner; x, y[, scratch]
+        {"reduce", 3, 0, -1, writes({1, 2}), fold_functor, check_reduce, [](const Arguments& a) {
+            float* scratch = a.operand_count == 3 ? a.operands[2] : nullptr;
+            fold_kernel(a.functor).run(a.on, a.integers[0], a.integers[1], a.integers[2], a.operands[0], a.operands[1], scratch); }},
+        // rows, cols; x, y
+        {"softmax", 2, 0, 2, writes({1}), nullptr, nullptr, run_rows<&SoftmaxTable::softmax>},
+        {"logsoftmax", 2, 0, 2, writes({1}), nullptr, nullptr, run_rows<&SoftmaxTable::logsoftmax>},
+        {"logsumexp", 2, 0, 2, writes({1}), nullptr, nullptr, run_rows<&SoftmaxTable::logsumexp>},
+        // rows, cols; eps; x, weight, bias, y, mean, rstd
+        {"layer_norm", 2, 1, 6, writes({3, 4, 5}), nullptr, nullptr, [](const Arguments& a) {
+            float* const* p = a.operands;
+            norm_kernels().layer_norm(a.on, a.integers[0], a.integers[1], p[0], p[1], p[2], a.numbers[0], p[3], p[4], p[5]); }},
+        // rows, cols; eps; x, weight, y, rstd
+        {"rms_norm", 2, 1, 4, writes({2, 3}), nullptr, nullptr, [](const Arguments& a) {
+            float* const* p = a.operands;
+            group_norm_kernels().rms_norm(a.on, a.integers[0], a.integers[1], p[0], p[1], a.numbers[0], p[2], p[3]); }},
+        // images, pixels, channels, groups; eps; x, weight, bias, y, mean, rstd, scratch
+        {"group_norm", 4, 1, 7, writes({3, 4, 5, 6}), nullptr, check_group_norm, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            float* const* p = a.operands;
+            group_norm_kernels().group_norm(a.on, {n[0], n[1], n[2], n[3]}, p[0], p[1], p[2], a.numbers[0], p[3], p[4], p[5], p[6]); }},
+        // rows, cols; eps; x, weight, bias, mean, var, y, scratch
+        {"batch_norm_inference", 2, 1, 7, writes({5, 6}), nullptr, nullptr, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            float* const* p = a.operands;
+            norm_kernels().batch_norm_inference(a.on, n[0], n[1], p[0], p[1], p[2], p[3], p[4], a.numbers[0], p[5], p[6]); }},
+        // images, channels, strides of x (image, row, pixel), the bands of rows and of columns; x, y
+        {"max_pool", -1, 0, 2, writes({1}), nullptr, check_max_pool, [](const Arguments& a) {
+            const PoolOf pool(a);
+            pooling().max_pool(a.on, a.integers[0], a.integers[1], pool.rows, pool.columns, pool.x, pool.x, a.operands[1]); }},
+        // the same integers; the weights of the rows, then of the columns; x, y
+        {"resample", -1, -1, 2, writes({1}), nullptr, check_resample, [](const Arguments& a) {
+            PoolOf pool(a);
+            pool.columns.weight += pool.rows.start[pool.rows.outputs];
+            pooling().resample(a.on, a.integers[0], a.integers[1], pool.rows, pool.columns, pool.x, a.operands[1]); }},
+        // images, height, width, in, out, kernel, stride, padding, strides of x, steps; x, packed weights, y, scratch, one for
+        // each bias and add
+        {"conv", -1, 0, -1, writes({2, 3}), nullptr, check_conv, run_conv},
+        // rows, depth, columns, steps; x, packed weights, y, one for each bias and add
+        {"linear", -1, 0, -1, writes({2}), nullptr, check_linear, run_linear},
+    };
+    return kernels;
+}
+
+}  // namespace nd

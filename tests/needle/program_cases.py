@@ -1,0 +1,234 @@
+"""The calls of tests/needle/test_program.py: every kernel of a program, with what numpy makes of its operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from needle.backend_ndarray import bands, ndarray_backend_cpu
+from needle.backend_ndarray.kernels import kernels
+
+Program = ndarray_backend_cpu.Program
+plain = kernels(np.zeros(1))
+Arrays = list[np.ndarray]
+
+
+class Times(NamedTuple):
+    """A size that is so many times the first dim."""
+
+    factor: int
+
+
+N = Times(1)
+
+
+class Case(NamedTuple):
+    """A call, and for a value of the dim its operands and what is expected in those that it writes."""
+
+    kernel: str
+    functor: str
+    integers: Sequence[int | Times]
+    numbers: Sequence[float]
+    given: Callable[[int], tuple[Arrays, dict[int, Any]]]
+
+
+def program(*cases: Case) -> Any:
+    """The calls one after the other, each operand in a base of its own."""
+    sizes: list[tuple[str, int, int]] = [("dim", 0, 0), ("const", 0, 0)]
+
+    def place(size: int | Times) -> int:
+        sizes.append(("const", size.factor if isinstance(size, Times) else size, 0))
+        if isinstance(size, Times):
+            sizes.append(("mul", 0, len(sizes) - 1))
+        return len(sizes) - 1
+
+    calls, bases = [], 0
+    for case in cases:
+        count = len(case.given(1)[0])
+        operands = [(bases + i, 1) for i in range(count)]
+        calls.append((case.kernel, case.functor, [place(n) for n in case.integers], list(case.numbers), operands))
+        bases += count
+    return Program(1, sizes, calls)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape) + 7 * len(shape)).standard_normal(shape).astype("float32")
+
+
+def empty(*shape: int) -> np.ndarray:
+    return np.full(shape, np.nan, dtype="float32")
+
+
+def pointwise(functor: str, numbers: Sequence[float], meaning: Callable[..., Any], operands: int) -> Case:
+    """Long enough for several threads."""
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        x = [normal(n, 20011 + k)[:, :20011].copy() for k in range(operands)]
+        return [empty(n, 20011), *x], {0: meaning(*x)}
+
+    return Case("map", functor, [Times(20011)], numbers, given)
+
+
+def repeated(n: int) -> tuple[Arrays, dict[int, Any]]:
+    """y (n, 7, 5), its axes in another order, = a (n, 1, 5) - b (7, 1)."""
+    a, b = normal(n, 5), normal(7)
+    return [empty(7, n, 5), a, b], {0: (a[:, None] - b[:, None]).transpose(1, 0, 2)}
+
+
+def transposed(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x = normal(n, 130, 150)
+    return [empty(n, 150, 130), x], {0: x.transpose(0, 2, 1)}
+
+
+def reduction(fold: str, count: int, inner: int, scratch: bool) -> Case:
+    meaning = {"SumFold": np.sum, "MaxFold": np.max, "MinFold": np.min}[fold]
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        x = normal(n, 3, count, inner)
+        blocks = [empty(n * 3 * inner * (count // 256 + 1))] if scratch else []
+        return [x, empty(n, 3, inner), *blocks], {1: meaning(x, axis=2)}
+
+    return Case("reduce", fold, [Times(3), count, inner], [], given)
+
+
+def softmax(kernel: str, meaning: Callable[[np.ndarray], Any]) -> Case:
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        x = normal(n, 301)
+        y = meaning(x.astype("float64"))
+        return [x, empty(*y.shape)], {1: y}
+
+    return Case(kernel, "", [N, 301], [], given)
+
+
+def log_sum(x: np.ndarray) -> np.ndarray:
+    return np.log(np.exp(x).sum(1))
+
+
+def layer_norm(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x, w, b = normal(n, 300), normal(300), normal(300)
+    y, mean, rstd = plain.layer_norm(x, w, b, 1e-2)
+    return [x, w, b, empty(n, 300), empty(n), empty(n)], {3: y, 4: mean, 5: rstd}
+
+
+def rms_norm(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x, w = normal(n, 300), normal(300)
+    y, rstd = plain.rms_norm(x, w, 1e-2)
+    return [x, w, empty(n, 300), empty(n)], {2: y, 3: rstd}
+
+
+def group_norm(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x, w, b = normal(n, 50, 24), normal(24), normal(24)
+    y, mean, rstd = plain.group_norm(x, w, b, 4, 1e-2)
+    out = [empty(n, 50, 24), empty(n, 4), empty(n, 4), empty(6 * n * 24)]
+    return [x, w, b, *out], {3: y, 4: mean, 5: rstd}
+
+
+def batch_norm(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x, w, b, mean, var = normal(n, 1200, 24), normal(24), normal(24), normal(24) + 1, abs(normal(24))
+    y = (x - mean) * w / np.sqrt(var + np.float32(1e-2)) + b
+    return [x, w, b, mean, var, empty(n, 1200, 24), empty(24)], {5: y}
+
+
+ROWS, COLUMNS = bands.sliding(11, 3, 2, 1), bands.adaptive(9, 4)
+POOL = [N, 6, 11 * 9 * 6, 9 * 6, 6]
+for _axis in (ROWS, COLUMNS):
+    _size, _first, _start, _ = _axis.arrays
+    POOL += [_axis.outputs, _size, *_first.tolist(), *_start.tolist()]
+WEIGHTS = [*ROWS.arrays[3].tolist(), *COLUMNS.arrays[3].tolist()]
+
+
+def max_pool(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x = normal(n, 11, 9, 6)
+    y = plain.max_pool(x, x, ROWS, COLUMNS)
+    return [x, empty(*y.shape)], {1: y}
+
+
+def resample(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x = normal(n, 11, 9, 6)
+    y = plain.resample(x, ROWS, COLUMNS)
+    return [x, empty(*y.shape)], {1: y}
+
+
+RELU, BIAS, ADD = 0, 1, 2
+EPILOGUES = [[], [RELU], [BIAS], [ADD], [BIAS, RELU], [ADD, BIAS], [RELU, ADD, RELU], [BIAS, RELU, ADD, RELU]]
+
+
+def packed(w: np.ndarray) -> np.ndarray:
+    """(K, O) as [ceil(O / 16)][K][16], zeros behind column O."""
+    padded = np.pad(w, ((0, 0), (0, -w.shape[1] % 16)))
+    return np.ascontiguousarray(padded.reshape(len(w), -1, 16).transpose(1, 0, 2))
+
+
+def finished(y: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, Arrays]:
+    """y behind the steps, and their operands."""
+    operands: Arrays = []
+    for step in steps:
+        if step == RELU:
+            y = np.maximum(y, 0)
+            continue
+        other = normal(y.shape[-1]) if step == BIAS else normal(*y.shape)
+        operands.append(np.pad(other, (0, -len(other) % 16)) if step == BIAS else other)
+        y = y + other
+    return y, operands
+
+
+def conv(sizes: tuple[int, int, int, int, int, int, int], steps: Sequence[int], planes: bool = False) -> Case:
+    """Sizes: height, width, in, out, kernel, stride, padding; every tap meets something, or maps are of one pixel."""
+    height, width, inputs, outputs, kernel, stride, padding = sizes
+    w = normal(kernel, kernel, inputs, outputs)
+    kept = w[padding : padding + 1, padding : padding + 1] if height == 1 else w
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        x = normal(n, height, width, inputs)
+        y, operands = finished(plain.conv(x, w, stride, padding), steps)
+        memory = np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if planes else x
+        arrays = [memory, packed(kept.reshape(-1, outputs)), empty(*y.shape), empty(1 << 16), *operands]
+        return arrays, {2: y}
+
+    pixels = height * width
+    strides = [inputs * pixels, width, 1, pixels] if planes else [inputs * pixels, width * inputs, inputs, 1]
+    return Case("conv", "", [N, *sizes, *strides, *steps], [], given)
+
+
+def linear(depth: int, columns: int, steps: Sequence[int]) -> Case:
+    w = normal(depth, columns)
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        x = normal(n, depth)
+        y, operands = finished(x @ w, steps)
+        return [x, packed(w), empty(*y.shape), *operands], {2: y}
+
+    return Case("linear", "", [N, depth, columns, *steps], [], given)
+
+
+CASES = [
+    pointwise("Relu", [], lambda x: np.maximum(x, 0), 1),
+    pointwise("AddScalar", [2.5], lambda x: x + np.float32(2.5), 1),
+    pointwise("Clip", [-0.5, 1.0], lambda x: np.clip(x, -0.5, 1), 1),
+    pointwise("Divide", [], np.divide, 2),
+    pointwise("Gradient<Tanh>", [], lambda g, y: g * (1 - y * y), 2),
+    pointwise("Where", [], lambda m, a, b: np.where(m != 0, a, b), 3),
+    Case("map_strided", "Subtract", [3, N, 7, 5, 5, Times(5), 1, 5, 0, 1, 0, 1, 0], [], repeated),
+    Case("map_strided", "MulScalar", [0], [2.0], lambda n: ([empty(1), normal(1)], {0: 2 * normal(1)})),
+    Case("copy_strided", "", [3, N, 150, 130, 150 * 130, 130, 1, 150 * 130, 1, 150], [], transposed),
+    reduction("SumFold", 9000, 1, scratch=True),
+    reduction("SumFold", 300, 70, scratch=True),
+    reduction("SumFold", 4096, 1, scratch=False),
+    reduction("MaxFold", 500, 1, scratch=False),
+    reduction("MinFold", 256, 33, scratch=False),
+    softmax("softmax", lambda x: np.exp(x - log_sum(x)[:, None])),
+    softmax("logsoftmax", lambda x: x - log_sum(x)[:, None]),
+    softmax("logsumexp", log_sum),
+    Case("layer_norm", "", [N, 300], [1e-2], layer_norm),
+    Case("rms_norm", "", [N, 300], [1e-2], rms_norm),
+    Case("group_norm", "", [N, 50, 24, 4], [1e-2], group_norm),
+    Case("batch_norm_inference", "", [Times(1200), 24], [1e-2], batch_norm),
+    Case("max_pool", "", POOL, [], max_pool),
+    Case("resample", "", POOL, WEIGHTS, resample),
+    *[conv((9, 8, 5, 37, 3, 2, 1), steps) for steps in EPILOGUES],
+    conv((32, 32, 3, 16, 3, 1, 1), [BIAS, RELU], planes=True),
+    conv((1, 1, 20, 30, 3, 1, 1), [BIAS]),
+    *[linear(70, 45, steps) for steps in EPILOGUES],
+]
