@@ -50,7 +50,7 @@ $(VENV)/.built: $(VENV)/.ready $(VENV)/.width $(SOURCES)
 build: $(VENV)/.built  ## compile the extension (does nothing when nothing changed)
 
 serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
-	@echo "starting the server; its first start compiles the model, a minute or so, and serves it interpreted meanwhile"
+	@echo "starting the server; its first start compiles the model, a minute or so, and answers meanwhile"
 	$(BIN)/needle-serve --port $(PORT)
 
 test: $(VENV)/.ready  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does

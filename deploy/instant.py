@@ -75,9 +75,9 @@ def executable(program: Program) -> Any:
     calls = []
     for call in program.calls:
         integers = [sizes.of(size) for size in integers_of(call)]
-        numbers = [float(x) for x in (*call.numbers, *(w for bands in call.windows for w in bands.arrays[3]))]
+        numbers = [*call.numbers, *(w for bands in call.windows for w in bands.arrays[3] if call.kernel == "resample")]
         operands = [operand(x) for x in operands_of(call)]
-        calls.append((call.kernel, call.functor, integers, numbers, operands))
+        calls.append((call.kernel, call.functor, integers, [float(x) for x in numbers], operands))
     return ndarray_backend_cpu.Program(len(sizes.dims), sizes.table, calls)
 
 

@@ -16,17 +16,21 @@ MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an 
 MAX_RANK = 8
 
 
-def verify(graph: Graph) -> Graph:
+def verify(graph: Graph, checked: set[Node] | None = None) -> Graph:
     """The same graph, which keeps every rule: acyclic, known ops, types as inferred, sane sizes, unique names.
 
-    Raises GraphError naming the node and the rule.
+    Nodes in `checked`, which never change, are not checked again; those of this graph join it. Raises GraphError naming
+    the node and the rule.
     """
+    checked = set() if checked is None else checked
     _check_names("inputs", [x.op.name for x in graph.inputs])
     _check_names("outputs", [name for name, _ in graph.outputs])
     if not graph.outputs:
         raise GraphError("[verify] a graph needs at least one output")
     for node in graph.order():
-        _check_node(node, graph)
+        if node not in checked:
+            _check_node(node, graph)
+            checked.add(node)
     for name, node in graph.outputs:
         if not isinstance(node.type, Type):
             raise GraphError(f"[verify] output '{name}' must be one tensor, got {node!r}")

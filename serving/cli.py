@@ -41,8 +41,8 @@ def parser() -> CommandParser:
     what = "processes; one is enough for one machine's cores"
     parser.add_argument("--workers", type=whole(1), default=1, help=what)
     parser.add_argument("--threads", type=whole(2), default=64, help="requests that a process works on at once")
-    engine = "auto interprets a model's graph until it is compiled, and where there is no C++ compiler"
-    parser.add_argument("--engine", choices=("auto", "compiled", "interpreted"), default="auto", help=engine)
+    engine = "auto is instant until the model is compiled, and where there is no C++ compiler"
+    parser.add_argument("--engine", choices=load.ENGINES, default="auto", help=engine)
     for field, (flag, unit, _, text) in FLAGS.items():
         default = getattr(Limits(), field) / unit
         parser.add_argument(flag, dest=field, type=number(0, above=True), default=f"{default:g}", help=text)

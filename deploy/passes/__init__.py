@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..ir import Graph
+from ..ir import Graph, Node
 from ..verify import verify
 from .cancel_tuples import cancel_tuples
 from .convolution import conv_as_matmul, cut_padding_taps
@@ -36,9 +36,10 @@ PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
 
 def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
     """(name, graph) after every pass of the pipeline, verified."""
+    checked: set[Node] = set()
     for rule in PIPELINE:
         graph = rule(graph) if rule is share_common else rewrite(graph, rule)  # type: ignore[arg-type]
-        yield rule.__name__, verify(graph)
+        yield rule.__name__, verify(graph, checked)
 
 
 def optimize(graph: Graph) -> Graph:

@@ -1,4 +1,4 @@
-"""From a graph to a model that answers: compiled, interpreted, or interpreted until it is compiled."""
+"""From a graph to a model that answers: compiled, by the instant engine, or by that until it is compiled."""
 
 import logging
 import threading
@@ -25,15 +25,15 @@ from serving.engine.sources import Sources, graph_of, labels_for
 MAX_BATCH = 32
 NICE = 10
 REPORT_EVERY = 10.0  # seconds between two lines about a compiler that works
-PATIENCE = 3.0  # seconds to wait for a program from the cache before the graph is interpreted for the time being
+PATIENCE = 3.0  # seconds to wait for a program from the cache before the instant engine answers for the time being
 DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
-ENGINES = ("auto", "compiled", "interpreted")
+ENGINES = ("auto", "compiled", "instant")
 
 log = logging.getLogger("serving")
 
 
 def loader(engine: str, files: Sources) -> Callable[[str], Model]:
-    """What turns a name of `files` into a Model: compiled, interpreted, or interpreted until compiled (`auto`)."""
+    """What turns a name of `files` into a Model: compiled, instant, or instant until compiled (`auto`)."""
     return lambda name: load(name, engine, files[name])
 
 
@@ -54,8 +54,8 @@ def _load(name: str, engine: str, graph: deploy.Graph) -> Model:
     match engine:
         case "compiled":
             run = compiled(name, graph)
-        case "interpreted":
-            run = interpreted(graph)
+        case "instant":
+            run = instant(name, graph)
         case _:
             run = compiled_soon(name, graph, canary)
     return Model(name, inputs, outputs, run, graph.card, max_batch=MAX_BATCH, canary=canary)
@@ -99,25 +99,33 @@ def compiling(name: str) -> Iterator[None]:
     log.info("[%s] compiled in %.0f s", name, time.monotonic() - began)
 
 
-def interpreted(graph: deploy.Graph) -> Run:
-    """The optimised graph, run node by node with needle's kernels."""
-    optimized = optimize(graph)
-    return lambda batch: interpreter.run(optimized, batch, array_api.array)
+def instant(name: str, graph: deploy.Graph) -> Run:
+    """The graph as a program that runs at once, with the kernels of needle's extension.
+
+    What no program can hold yet is run node by node: correct, but slower.
+    """
+    try:
+        program = deploy.Instant(graph, name=name, max_batch=MAX_BATCH)
+    except deploy.EmitError as problem:
+        log.info("[%s] runs node by node: %s", name, problem)
+        optimized = optimize(graph)
+        return lambda batch: interpreter.run(optimized, batch, array_api.array)
+    return lambda batch: program.run(**batch)
 
 
 def compiled_soon(name: str, graph: deploy.Graph, canary: Canary) -> Run:
-    """The compiled program as soon as there is one that gives the known answer, and the interpreted graph until then.
+    """The compiled program as soon as there is one that gives the known answer, and the instant engine until then.
 
     So the first start answers at once while the compiler works, and a machine without a compiler is served too.
     """
-    engine: list[Run] = [interpreted(graph)]
+    engine: list[Run] = [instant(name, graph)]
 
     def upgrade() -> None:
         try:
             better = compiled(name, graph)
             check_canary(name, better, canary)
         except (NeedleError, OSError) as problem:
-            log.warning("%s\n[%s] is interpreted instead: correct, but slower", problem, name)
+            log.warning("%s\n[%s] runs in the instant engine instead: the same answers, somewhat slower", problem, name)
         else:
             engine[0] = better
 
@@ -125,7 +133,7 @@ def compiled_soon(name: str, graph: deploy.Graph, canary: Canary) -> Run:
     thread.start()
     thread.join(PATIENCE)
     if thread.is_alive():
-        log.info("[%s] is being compiled, once; until then it is interpreted: correct, but slower", name)
+        log.info("[%s] is being compiled, once; until then the instant engine answers, somewhat slower", name)
     return lambda batch: engine[0](batch)
 
 

@@ -1,4 +1,4 @@
-"""From a model to what runs it: compiled, found again without a compiler, or interpreted."""
+"""From a model to what runs it: compiled, found again without a compiler, or by the instant engine."""
 
 import logging
 import shutil
@@ -47,12 +47,12 @@ def test_a_compiled_model_is_found_again_where_there_is_no_compiler(home, graph,
         load.compiled("tiny", other)
 
 
-def test_without_a_compiler_the_graph_is_interpreted_and_the_log_says_so(home, graph, monkeypatch, caplog):
+def test_without_a_compiler_the_instant_engine_answers_and_the_log_says_so(home, graph, monkeypatch, caplog):
     monkeypatch.setenv("CXX", "no-such-compiler")
     caplog.set_level(logging.INFO)
     run = load.compiled_soon("tiny", graph, known(graph))
     check_canary("tiny", run, known(graph))
-    assert "no-such-compiler" in caplog.text and "interpreted" in caplog.text
+    assert "no-such-compiler" in caplog.text and "instant engine" in caplog.text
 
 
 def test_a_program_that_answers_wrongly_is_not_taken(home, graph, monkeypatch, caplog):
@@ -64,7 +64,7 @@ def test_a_program_that_answers_wrongly_is_not_taken(home, graph, monkeypatch, c
 
 @pytest.mark.skipif(not zoo.entry("resnet9").runs, reason="resnet9 is not trained yet")
 def test_the_served_resnet9_says_what_predict_says(make_client):
-    client = make_client(load.loader("interpreted", {"resnet9": None}))
+    client = make_client(load.loader("instant", {"resnet9": None}))
     photo = load_photo()
     answer = client.post("/v2/models/resnet9/classify", data=photo).json["predictions"]
     expected = zoo.load("resnet9", pretrained=True).predict(photo)

@@ -1,0 +1,124 @@
+"""Programs that run at once: the bits of the compiled ones, for every size, from the kernels of the extension."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from deploy import Built, Compiled, EmitError, Graph, Instant, RunError, freeze, interpreter
+from deploy.compare import random_inputs, relative_error
+from deploy.instant import integers_of, operands_of
+from deploy.ir import Input, Node, apply
+from deploy.kernels import KERNELS
+from deploy.lower import lower
+from deploy.passes import optimize
+from deploy.program import Call, Program, View, whole
+from deploy.verify_program import verify_program
+from needle import nn, ops
+from needle.backend_ndarray import ndarray_backend_cpu
+from needle.types import Type
+from tests.deploy.conftest import images
+
+
+def test_it_computes_the_graph_with_the_bits_of_the_compiled_program(graph: Graph, built: Built) -> None:
+    instant, x = Instant(graph, max_batch=64), images(33)
+    found = instant(x)
+    assert relative_error(found, interpreter.run(graph, {"image": x})["logits"]) < 1e-5
+    with Compiled(built.library, max_batch=64) as compiled:
+        if compiled.isa in ndarray_backend_cpu.__isa__:
+            assert np.array_equal(found, compiled(x))
+
+
+def test_a_row_has_the_bits_it_has_alone(graph: Graph, built: Built) -> None:
+    x = images(33)
+    for model in (Instant(graph), Instant(graph, max_batch=5, threads=2), Compiled(built.library)):
+        with model:
+            alone = np.concatenate([model(x[i : i + 1]) for i in range(33)])
+            for batch in range(1, 34):
+                assert np.array_equal(model(x[:batch]), alone[:batch])
+
+
+@pytest.mark.parametrize("name", ["resnet9", "resnet20", "resnet9-dawn", "airnet"])
+def test_convolutional_models_of_the_zoo(name: str) -> None:
+    np.random.seed(0)
+    model = zoo.load(name)
+    model.eval()
+    graph = freeze(model, model.example())
+    with Instant(graph) as instant:
+        for batch in (1, 3):
+            inputs = random_inputs(graph, batch)
+            expected = interpreter.run(graph, inputs)
+            assert all(relative_error(y, expected[key]) < 1e-5 for key, y in instant.run(**inputs).items())
+
+
+def test_sizes_of_several_dims_are_evaluated_for_each_call() -> None:
+    def forward(x: Any) -> Any:
+        batch, time, width = x.shape
+        y = ops.softmax(x + 1)
+        return ops.relu(ops.transpose(y, (0, 1))) * 2, ops.reshape(y, (batch * time, width))
+
+    graph = freeze(forward, Type(("batch", "time", 6)), output_names=["turned", "rows"])
+    with Instant(graph, max_batch=4) as instant:
+        for batch, time in ((1, 1), (3, 5), (4, 2)):
+            x = np.random.default_rng(time).standard_normal((batch, time, 6)).astype("float32")
+            expected = interpreter.run(graph, {"input": x})
+            for key, y in instant.run(input=x).items():
+                assert y.shape == expected[key].shape and relative_error(y, expected[key]) < 1e-6
+
+
+def test_threads_may_share_one_and_closing_ends_it(graph: Graph) -> None:
+    with Instant(graph, max_batch=4, threads=2) as instant, ThreadPoolExecutor(4) as pool:
+        inputs = [images(1 + i % 7, seed=i) for i in range(24)]
+        expected = [instant(x) for x in inputs]
+        assert all(np.array_equal(a, b) for a, b in zip(pool.map(instant, inputs), expected, strict=True))
+    with pytest.raises(RunError, match="closed"):
+        instant(images(1))
+    with pytest.raises(RunError, match=r"\[small\] input 'image' must have shape \(batch, 3, 8, 8\), 1 <= batch"):
+        Instant(graph, name="small")(images(1)[:, :2])
+
+
+def test_what_no_program_holds_is_refused_with_the_reason() -> None:
+    x = Node(Input("x"), (), Type((2, 3)))
+    with pytest.raises(EmitError, match="the right operand of a matrix product must be a constant matrix"):
+        Instant(Graph((x,), (("y", apply(ops.MatMul(), x, apply(ops.Transpose(), x))),)))
+
+
+def test_the_table_of_kernels_is_that_of_the_extension() -> None:
+    assert set(KERNELS) == set(ndarray_backend_cpu.Program.kernels)
+    layers = nn.Linear(6, 4), nn.LayerNorm1d(4), nn.GELU(), nn.Linear(4, 2)
+    graph = freeze(nn.Sequential(*layers), np.zeros((1, 6)))
+    for call in lower(optimize(graph)).calls:
+        integers, numbers, operands = ndarray_backend_cpu.Program.kernels[call.kernel]
+        assert integers in (-1, len(integers_of(call))) and numbers in (-1, len(call.numbers))
+        assert operands in (-1, len(operands_of(call)))
+
+
+def broken(graph: Graph, **changes: Any) -> Program:
+    """The program of a graph whose last call is changed."""
+    program = lower(optimize(graph))
+    *others, last = program.calls
+    call = Call(**{**vars(last), **changes})
+    return Program(program.graph, (*others, call), program.arena, program.weights)
+
+
+def test_the_verifier_of_programs_refuses_calls_that_break_their_row() -> None:
+    x = Node(Input("x"), (), Type((4, 6)))
+    graph = Graph((x,), (("y", apply(ops.Softmax(), x)),))
+    (call,) = lower(optimize(graph)).calls
+    (read,) = call.reads
+    late = View(read.buffer, read.shape, read.strides, 1)
+    for changes, message in (
+        ({"sizes": (4,)}, "needs the sizes"),
+        ({"sizes": (4, 5)}, "must have rows \\* cols elements"),
+        ({"numbers": (1.0,)}, "needs the numbers"),
+        ({"reads": ()}, "needs the operands"),
+        ({"reads": (read.permute((1, 0)),)}, "must lie dense"),
+        ({"reads": (late,)}, "leaves its 24 floats"),
+        ({"writes": (whole(read.buffer, (4, 6)),)}, "it writes to the input"),
+    ):
+        with pytest.raises(EmitError, match=message):
+            verify_program(broken(graph, **changes))
