@@ -9,7 +9,7 @@ from .. import init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
 from ..ops.attributes import Pair, pair
-from .nn_basic import Module, Parameter, check_features
+from .module import Module, Parameter, check_features
 
 __all__ = ["Conv", "Conv2d", "ConvTranspose2d"]
 
