@@ -11,6 +11,7 @@ from .. import reprs
 from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
+from ..ops import array_compat
 from .gradients import clip_grad_norm
 from .settings import fraction, parameters, positive
 from .stateful import State, Stateful, like
@@ -47,7 +48,7 @@ class Optimizer(Stateful):
 
     def _arrays(self) -> State:
         return {
-            f"{name}.{i}": numpy.array(_as_numpy(getattr(self, name)[param]))
+            f"{name}.{i}": numpy.array(getattr(self, name)[param])
             for name in self.buffers
             for i, param in enumerate(self.params)
             if param in getattr(self, name)
@@ -205,20 +206,10 @@ def _states(states: dict[Tensor, Any], params: list[Tensor], arrays: list[Any]) 
     """What `states` keeps for each parameter: zeros at first."""
     for param, array in zip(params, arrays, strict=True):
         if param not in states:
-            states[param] = _zeros(array)
+            states[param] = array_compat.filled(array, array.shape)
     return [states[param] for param in params]
 
 
 def _assign(params: list[Tensor], arrays: list[Any]) -> None:
     for param, array in zip(params, arrays, strict=True):
         param.data = Tensor.make_const(array)
-
-
-def _as_numpy(array: Any) -> numpy.ndarray:
-    return array if isinstance(array, numpy.ndarray) else array.numpy()
-
-
-def _zeros(array: Any) -> Any:
-    if isinstance(array, numpy.ndarray):
-        return numpy.zeros_like(array)
-    return array.device.full(array.shape, 0.0, array.dtype)
