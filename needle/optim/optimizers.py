@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy
@@ -12,7 +13,7 @@ from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 from ..ops import array_compat
-from .gradients import clip_grad_norm
+from .gradients import by_kind, clip_grad_norm
 from .settings import fraction, parameters, positive
 from .stateful import State, Stateful, like
 
@@ -88,11 +89,7 @@ class Optimizer(Stateful):
 
     def _groups(self) -> Iterator[tuple[list[Tensor], list[Any], list[Any]]]:
         """`_pairs` as lists of parameters, arrays and gradients, one group for each kind: a kernel takes all."""
-        pairs = self._pairs()
-        groups: dict[tuple[str, str], list[Any]] = {}
-        for pair in pairs:
-            groups.setdefault((repr(pair[0].device), str(pair[0].dtype)), []).append(pair)
-        for group in groups.values():
+        for group in by_kind(self._pairs(), itemgetter(0)):
             yield tuple(map(list, zip(*group, strict=True)))  # type: ignore[misc]
 
 
