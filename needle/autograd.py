@@ -8,7 +8,9 @@ Reference: Baydin et al., "Automatic differentiation in machine learning: a surv
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from math import prod
+from operator import add
 from typing import Any, Self
 
 import numpy
@@ -51,11 +53,7 @@ class Op:
     def gradient_as_tuple(self, out_grad: Value, node: Value) -> tuple[Any, ...]:
         """`gradient`, always as a tuple with one entry for each input."""
         result = self.gradient(out_grad, node)
-        if isinstance(result, tuple):
-            return result
-        if isinstance(result, list):
-            return tuple(result)
-        return (result,)
+        return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 
 class TensorOp(Op):
@@ -285,10 +283,7 @@ def topo_sort_dfs(node: Value, visited: set[Value], topo_order: list[Value]) -> 
 
 def sum_node_list(node_list: Sequence[Any]) -> Any:
     """The sum of the values, without a zero that would add a node."""
-    total = node_list[0]
-    for node in node_list[1:]:
-        total = total + node
-    return total
+    return reduce(add, node_list)
 
 
 def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterator[tuple[Value, Any]]:

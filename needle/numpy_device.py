@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import IndexRangeError, ShapeError
+from .backend_ndarray.plain.gather import one_hot
 
 
 class Device:
@@ -35,15 +35,7 @@ class Device:
 
     def one_hot(self, n: int, i: Any, dtype: Any = "float32") -> np.ndarray:
         """Rows of the n by n identity: shape i.shape + (n,). An index outside -n..n-1 is an IndexError."""
-        ids = np.asarray(i).astype(np.int64)
-        if n < 0:
-            raise ShapeError(f"[one_hot] needs a count of 0 or more, got {n}")
-        wrong = (ids < -n) | (ids >= n)
-        if wrong.any():
-            raise IndexRangeError(f"[one_hot] indices must lie in 0..{n - 1}, got {ids[wrong].flat[0]}")
-        rows = np.zeros((*ids.shape, n), dtype=dtype)
-        np.put_along_axis(rows, (ids % n)[..., None], 1, axis=-1)
-        return rows
+        return one_hot(n, i, dtype)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = "float32") -> np.ndarray:
         """An array whose elements are whatever the memory holds."""

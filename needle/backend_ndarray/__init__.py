@@ -30,25 +30,6 @@ from .ndarray import (  # noqa: E402
 )
 
 __all__ = [
-    "BackendDevice",
-    "NDArray",
-    "all_devices",
-    "array",
-    "broadcast_to",
-    "cpu",
-    "cpu_numpy",
-    "cuda",
-    "default_device",
-    "empty",
-    "exp",
-    "flip",
-    "full",
-    "kernels",
-    "log",
-    "max",
-    "maximum",
-    "ndarray",
-    "reshape",
-    "sum",
-    "tanh",
-]
+    "BackendDevice", "NDArray", "all_devices", "array", "broadcast_to", "cpu", "cpu_numpy", "cuda", "default_device",
+    "empty", "exp", "flip", "full", "kernels", "log", "max", "maximum", "ndarray", "reshape", "sum", "tanh",
+]  # fmt: skip

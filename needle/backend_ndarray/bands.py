@@ -1,4 +1,4 @@
-"""Pooling and resampling as banded matrices: which positions of one axis each output reads, and with what weights."""
+"""Pooling and resampling as sparse matrices, of one axis each: which positions an output reads, with what weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ LONGEST = 1 << 20  # positions along an axis of an image: what is longer is a mi
 
 @dataclass(frozen=True, repr=False)
 class Bands:
-    """A banded matrix (outputs, size): row i is zero but for `weights[i]`, from column `first[i]` on.
+    """A sparse matrix (outputs, size): row i is zero but for `weights[i]`, from column `first[i]` on.
 
-    A maximum over windows reads only where they lie. Resampling an image is y = V x H^T with one such matrix for its
-    rows and one for its columns.
+    The non-zeros of a row are neighbours, so this is a banded matrix, kept as compressed sparse rows (CSR) that know
+    their first column alone. Resampling an image is y = V x H^T with one such matrix for its rows and one for its
+    columns; a maximum over windows reads only where they lie.
     """
 
     size: int

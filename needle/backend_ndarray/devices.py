@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from needle.errors import DeviceError, IndexRangeError, ShapeError
+from needle.errors import DeviceError
 from needle.types import dtype_of
 
 from . import ndarray_backend_cpu, ndarray_backend_numpy
+from .plain.gather import one_hot
 
 if TYPE_CHECKING:
     from .ndarray import NDArray
@@ -66,15 +67,7 @@ class BackendDevice:
 
     def one_hot(self, n: int, i: Any, dtype: Any = "float32") -> NDArray:
         """Rows of the n by n identity: shape i.shape + (n,). An index outside -n..n-1 is an IndexError."""
-        ids = numpy.asarray(i).astype(numpy.int64)
-        if n < 0:
-            raise ShapeError(f"[one_hot] needs a count of 0 or more, got {n}")
-        wrong = (ids < -n) | (ids >= n)
-        if wrong.any():
-            raise IndexRangeError(f"[one_hot] indices must lie in 0..{n - 1}, got {ids[wrong].flat[0]}")
-        rows = numpy.zeros((*ids.shape, n), dtype=dtype_of("one_hot", dtype))
-        numpy.put_along_axis(rows, (ids % n)[..., None], 1, axis=-1)
-        return self._array(rows, dtype)
+        return self._array(one_hot(n, i, dtype_of("one_hot", dtype)), dtype)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = "float32") -> NDArray:
         """An array whose elements are whatever the memory holds."""

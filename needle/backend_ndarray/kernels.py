@@ -18,10 +18,12 @@ EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds 
 KERNELS = {
     "attention": "attention attention_gradient",
     "gather": "embedding embedding_gradient gather gather_gradient take take_gradient",
-    "group_norm": "group_norm group_norm_gradient rms_norm rms_norm_gradient",
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",
-    "norm": "batch_norm batch_norm_gradient batch_norm_inference layer_norm layer_norm_gradient",
+    "norm": (
+        "batch_norm batch_norm_gradient batch_norm_inference group_norm group_norm_gradient "
+        "layer_norm layer_norm_gradient rms_norm rms_norm_gradient"
+    ),
     "optim": "adam_step momentum_step sgd_step squared_norm",
     "pooling": "max_pool max_pool_gradient resample",
     "recurrent": "gru gru_gradient lstm lstm_gradient rnn rnn_gradient",

@@ -71,8 +71,7 @@ class StridedArray:
             new._handle = handle
             new._compact = None
             return new
-        if not isinstance(device, BackendDevice):
-            raise DeviceError(f"[NDArray] device must be one such as needle.cpu(), got {device!r}")
+        known_device(device)
         if dtype == "float32" and device.mod is not None:
             new._handle = device.mod.Array(prod(shape))
         else:

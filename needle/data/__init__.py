@@ -18,24 +18,7 @@ from .text import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
 from .transforms.per_image import RandomCrop, RandomFlipHorizontal, Transform
 
 __all__ = [
-    "BPETokenizer",
-    "CIFAR10Dataset",
-    "CharTokenizer",
-    "Corpus",
-    "DataLoader",
-    "Dataset",
-    "Dictionary",
-    "ImageFolder",
-    "MNISTDataset",
-    "NDArrayDataset",
-    "RandomCrop",
-    "RandomFlipHorizontal",
-    "TextColumns",
-    "TextDataset",
-    "Tokenizer",
-    "Transform",
-    "WordTokenizer",
-    "batched",
-    "batchify",
-    "get_batch",
-]
+    "BPETokenizer", "CIFAR10Dataset", "CharTokenizer", "Corpus", "DataLoader", "Dataset", "Dictionary", "ImageFolder",
+    "MNISTDataset", "NDArrayDataset", "RandomCrop", "RandomFlipHorizontal", "TextColumns", "TextDataset", "Tokenizer",
+    "Transform", "WordTokenizer", "batched", "batchify", "get_batch",
+]  # fmt: skip

@@ -59,3 +59,11 @@ class Dataset:
         for transform in self.transforms or ():
             x = transform(x)
         return x
+
+
+def each_image(transform: Callable[[Any], Any], images: numpy.ndarray) -> numpy.ndarray:
+    """The transform of one image, which has three axes, or of each in a batch (n, ...)."""
+    if images.ndim == 3:
+        one: numpy.ndarray = transform(images)
+        return one
+    return numpy.stack([transform(image) for image in images]) if len(images) else images

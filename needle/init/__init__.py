@@ -13,22 +13,7 @@ from .initializers import (
 )
 
 __all__ = [
-    "constant",
-    "dirac",
-    "kaiming_normal",
-    "kaiming_uniform",
-    "manual_seed",
-    "one_hot",
-    "ones",
-    "ones_like",
-    "orthogonal",
-    "rand",
-    "randb",
-    "randn",
-    "truncated_normal",
-    "variance_scaling",
-    "xavier_normal",
-    "xavier_uniform",
-    "zeros",
-    "zeros_like",
-]
+    "constant", "dirac", "kaiming_normal", "kaiming_uniform", "manual_seed", "one_hot", "ones", "ones_like",
+    "orthogonal", "rand", "randb", "randn", "truncated_normal", "variance_scaling", "xavier_normal", "xavier_uniform",
+    "zeros", "zeros_like",
+]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..autograd import Tensor
 from ..ops import ops_activation
 from ..ops.pointwise import Pointwise
-from .nn_basic import Module
+from .module import Module
 
 OPS = [op for op in vars(ops_activation).values() if isinstance(op, type) and op.__module__ == ops_activation.__name__]
 __all__ = [op.__name__ for op in OPS]

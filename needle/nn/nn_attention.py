@@ -10,7 +10,8 @@ from .. import init, ops, reprs
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
 from ..types import INTEGERS, plain_number
-from .nn_basic import Dropout, Linear, Module, check_features
+from .module import Module, check_features
+from .nn_basic import Dropout, Linear
 from .nn_norm import LayerNorm1d
 from .nn_transformer import MultiHeadAttention
 

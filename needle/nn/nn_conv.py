@@ -9,7 +9,7 @@ from .. import init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
 from ..ops.attributes import Pair, pair
-from .nn_basic import Module, Parameter, check_features
+from .module import Module, Parameter, check_features
 
 __all__ = ["Conv", "Conv2d", "ConvTranspose2d"]
 
@@ -27,16 +27,14 @@ class Conv(Module):
         device: Any = None, dtype: Any = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
-        kernel_size = _one_size("kernel_size", kernel_size)
-        stride = _one_size("stride", stride)
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = kernel_size // 2
+        self.kernel_size = _one_size("kernel_size", kernel_size, "Conv")
+        self.stride = _one_size("stride", stride, "Conv")
+        self.padding = self.kernel_size // 2
         options = {"device": device, "dtype": dtype}
-        self.weight = _weight(kernel_size, in_channels, out_channels, options)
-        self.bias = _bias(kernel_size, in_channels, out_channels, options) if bias else None
+        self.weight = _weight(self.kernel_size, in_channels, out_channels, options)
+        self.bias = _bias(self.kernel_size, in_channels, out_channels, options) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         check_features("Conv", x, self.in_channels, axis=1, ndim=4)
@@ -139,7 +137,7 @@ def _with_bias(y: Tensor, bias: Tensor | None) -> Tensor:
     return ops.permute(y, (0, 3, 1, 2))
 
 
-def _one_size(what: str, value: int | tuple[int, ...], where: str = "Conv") -> int:
+def _one_size(what: str, value: int | tuple[int, ...], where: str) -> int:
     """The one number of an int or of equal numbers in a tuple."""
     sizes = set(value) if isinstance(value, tuple) else {value}
     if len(sizes) != 1 or min(sizes) < 1:

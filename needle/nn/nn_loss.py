@@ -13,7 +13,7 @@ from .. import ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
 from ..types import FLOATS, NUMBERS, plain_number
-from .nn_basic import Module
+from .module import Module
 
 __all__ = [
     "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss",

@@ -8,7 +8,7 @@ from .. import autograd, init, ops
 from ..autograd import Tensor
 from ..errors import ShapeError
 from ..types import INTEGERS, plain_number
-from .nn_basic import Module, Parameter, check_features
+from .module import Module, Parameter, check_features
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm", "LayerNorm1d", "RMSNorm"]
 

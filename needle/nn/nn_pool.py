@@ -11,7 +11,7 @@ from .. import ops
 from ..autograd import Tensor
 from ..errors import ShapeError
 from ..ops.attributes import Pair
-from .nn_basic import Module
+from .module import Module
 
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d", "Upsample"]
 

@@ -17,7 +17,7 @@ from ..errors import NeedleError
 from ..grad_mode import switch
 from ..ops.composite import pullback
 from ..ops.ops_reshape import permute
-from .nn_basic import Module
+from .module import Module
 
 __all__ = ["Recompute"]  # the function is needle.recompute
 

@@ -1,10 +1,10 @@
-"""Recurrent networks and embeddings; sequences are (time, batch, features)."""
+"""Recurrent networks; sequences are (time, batch, features)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 
@@ -12,9 +12,11 @@ from .. import init, ops
 from ..autograd import Tensor
 from ..errors import DTypeError, NeedleError, ShapeError
 from ..types import INTEGERS, NUMBERS, plain_number
-from .nn_basic import Dropout, Module, Parameter, check_features
+from .module import Module, Parameter, check_features
+from .nn_basic import Dropout
+from .nn_basic import Embedding as Embedding  # which the course imports from here
 
-__all__ = ["GRU", "LSTM", "RNN", "Embedding", "GRUCell", "LSTMCell", "RNNCell"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
 
 NONLINEARITIES = {"tanh": ops.Tanh(), "relu": ops.ReLU()}
 
@@ -25,7 +27,11 @@ class _Cell(Module):
     Drawn in the order W_ih (input_size, gates hidden_size), W_hh (hidden_size, gates hidden_size), bias_ih, bias_hh.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, gates: int, bias: bool, device: Any, dtype: Any) -> None:
+    gates: ClassVar[int]  # blocks of hidden_size columns in the weights
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = "float32"
+    ) -> None:
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -34,7 +40,7 @@ class _Cell(Module):
         if not isinstance(hidden_size, INTEGERS) or hidden_size < 1:
             raise ShapeError(f"[{type(self).__name__}] hidden_size must be 1 or more, got {hidden_size!r}")
         bound = 1 / math.sqrt(hidden_size)
-        width = gates * hidden_size
+        width = self.gates * hidden_size
 
         def draw(*shape: int) -> Parameter:
             return Parameter(init.rand(*shape, low=-bound, high=bound, device=device, dtype=dtype))
@@ -69,13 +75,15 @@ class RNNCell(_Cell):
     Raises NeedleError for another nonlinearity, ShapeError for sizes that do not fit.
     """
 
+    gates = 1
+
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh",
         device: Any = None, dtype: Any = "float32",
     ) -> None:  # fmt: skip
         if nonlinearity not in NONLINEARITIES:
             raise NeedleError(f"[RNNCell] nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
-        super().__init__(input_size, hidden_size, 1, bias, device, dtype)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
 
     def forward(self, X: Tensor, h: Tensor | None = None) -> Tensor:
@@ -97,10 +105,7 @@ class LSTMCell(_Cell):
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997.
     """
 
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = "float32"
-    ) -> None:
-        super().__init__(input_size, hidden_size, 4, bias, device, dtype)
+    gates = 4
 
     def forward(self, X: Tensor, h: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         check_features(type(self).__name__, X, self.input_size, ndim=2)
@@ -126,10 +131,7 @@ class GRUCell(_Cell):
     encoder-decoder", 2014, with r applied after the product as in PyTorch.
     """
 
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = "float32"
-    ) -> None:
-        super().__init__(input_size, hidden_size, 3, bias, device, dtype)
+    gates = 3
 
     def forward(self, X: Tensor, h: Tensor | None = None) -> Tensor:
         gates = self.project(X)
@@ -166,7 +168,10 @@ class _Layers(Module):
     def _through(self, cells: Sequence[Any], X: Tensor, *states: Tensor | None) -> tuple[Tensor, ...]:
         """The last layer's h of every step, and every layer's last states, stacked: one tensor for each of `states`."""
         where = type(self).__name__
-        _, batch, _ = _sequence(where, X, self.input_size)
+        check_features(where, X, self.input_size, ndim=3)
+        steps, batch, _ = X.shape
+        if steps == 0:
+            raise ShapeError(f"[{where}] needs at least one time step, got shape {tuple(X.shape)}")
         layers = [_layers(where, state, self.num_layers) for state in states]
         ended = []
         for number, cell in enumerate(cells):
@@ -233,31 +238,6 @@ class LSTM(_Layers):
     def forward(self, X: Tensor, h: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         out, h_n, c_n = self._through(self.lstm_cells, X, *_pair("LSTM", h))
         return out, (h_n, c_n)
-
-
-class Embedding(Module):
-    """y[..., :] = weight[ids[...]]: one learned row for each id; ids (T, B) whole numbers, y (T, B, embedding_dim).
-
-    weight (num_embeddings, embedding_dim) is drawn from N(0, 1). Raises an error for an id outside 0..num_embeddings-1.
-    """
-
-    def __init__(self, num_embeddings: int, embedding_dim: int, device: Any = None, dtype: Any = "float32") -> None:
-        super().__init__()
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.weight = Parameter(init.randn(num_embeddings, embedding_dim, device=device, dtype=dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.embed(x, self.weight)
-
-
-def _sequence(where: str, X: Tensor, features: int) -> tuple[int, int, int]:
-    """The three sizes of a (T, B, features) tensor with at least one time step."""
-    check_features(where, X, features, ndim=3)
-    if X.shape[0] == 0:
-        raise ShapeError(f"[{where}] needs at least one time step, got shape {tuple(X.shape)}")
-    steps, batch, width = X.shape
-    return steps, batch, width
 
 
 def _with_last(out: Tensor) -> tuple[Tensor, Tensor]:

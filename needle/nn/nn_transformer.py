@@ -11,10 +11,10 @@ from .. import init, ops
 from ..autograd import Tensor
 from ..backend_selection import default_device
 from ..errors import ShapeError
+from .module import Module, check_features
 from .nn_activation import ReLU
-from .nn_basic import Dropout, Linear, Module, Residual, Sequential, check_features
+from .nn_basic import Dropout, Embedding, Linear, Residual, Sequential
 from .nn_norm import LayerNorm1d
-from .nn_sequence import Embedding
 
 __all__ = ["AttentionLayer", "MultiHeadAttention", "Transformer", "TransformerLayer"]
 

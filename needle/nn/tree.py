@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from ..reprs import count, elements
-from . import nn_basic
+from .module import Module, Parameter
 
 INDENT = "  "
 
@@ -53,7 +53,7 @@ def _inside(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _parameters(value: Any, outer: tuple[Any, ...]) -> Iterator[Any]:
     """The parameters in a value, as `Module.parameters` finds them, where a module may even hold itself."""
     for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, nn_basic.Parameter):
+        if isinstance(item, Parameter):
             yield item
         elif isinstance(item, dict | list | tuple):
             yield from _parameters(item, outer)
@@ -68,7 +68,7 @@ def _numbered(key: str) -> str:
 
 
 def _is_module(value: object) -> bool:
-    return isinstance(value, nn_basic.Module)
+    return isinstance(value, Module)
 
 
 def _name(function: Any) -> str:

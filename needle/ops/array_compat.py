@@ -63,12 +63,7 @@ def stack(parts: Sequence[Any], axis: int) -> Any:
     first = parts[0]
     if isinstance(first, numpy.ndarray):
         return numpy.stack(parts, axis)
-    shape = (*first.shape[:axis], len(parts), *first.shape[axis:])
-    out = NDArray.make(shape, device=first.device, dtype=reduce(promote, [part.dtype for part in parts]))
-    everything = [slice(None)] * len(shape)
-    for i, part in enumerate(parts):
-        out[(*everything[:axis], slice(i, i + 1), *everything[axis + 1 :])] = part
-    return out
+    return _joined(parts, (*first.shape[:axis], len(parts), *first.shape[axis:]), axis, [1] * len(parts))
 
 
 def truth(x: Any) -> Any:
@@ -88,12 +83,17 @@ def concat(parts: Sequence[Any], axis: int) -> Any:
     first = parts[0]
     if isinstance(first, numpy.ndarray):
         return numpy.concatenate(parts, axis)
-    shape = replaced(first.shape, axis, sum(part.shape[axis] for part in parts))
-    out = NDArray.make(shape, device=first.device, dtype=reduce(promote, [part.dtype for part in parts]))
-    start, everything = 0, [slice(None)] * len(first.shape)
-    for part in parts:
-        out[(*everything[:axis], slice(start, start + part.shape[axis]), *everything[axis + 1 :])] = part
-        start += part.shape[axis]
+    sizes = [part.shape[axis] for part in parts]
+    return _joined(parts, replaced(first.shape, axis, sum(sizes)), axis, sizes)
+
+
+def _joined(parts: Sequence[NDArray], shape: Sequence[int], axis: int, sizes: Sequence[int]) -> NDArray:
+    """A new array of `shape` that holds the parts one after the other along `axis`, where they have these sizes."""
+    out = NDArray.make(shape, device=parts[0].device, dtype=reduce(promote, [part.dtype for part in parts]))
+    index, end = [slice(None)] * len(shape), 0
+    for part, size in zip(parts, sizes, strict=True):
+        index[axis], end = slice(end, end + size), end + size
+        out[tuple(index)] = part
     return out
 
 

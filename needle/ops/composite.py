@@ -41,6 +41,17 @@ def gradient_of(formula: Formula, out_grad: Any, node: Any) -> tuple[Any, ...]:
     return tuple(pullback(formula, inputs, list(out_grad) if isinstance(out_grad, TensorTuple) else [out_grad]))
 
 
+def gradient_of_pullback(formula: Formula, out_grad: Any, node: Any, adjoints: int = 1) -> tuple[Any, ...]:
+    """`gradient_of` a node that holds the adjoints of the inputs of `formula`: its inputs are those of its outputs, as
+    many as `adjoints`, then the inputs of `formula`, then what was saved and counts as a constant.
+    """
+
+    def adjoints_of_inputs(*inputs: Tensor) -> list[Any]:
+        return pullback(formula, inputs[adjoints : adjoints + len(node)], inputs[:adjoints])
+
+    return gradient_of(adjoints_of_inputs, out_grad, node)
+
+
 def like_outputs(where: str, outputs: Sequence[Type], *given: Type) -> None:
     """ShapeError unless adjoints and saved values have the shapes of the outputs that they belong to."""
     needed, found = [tuple(x.shape) for x in outputs], [tuple(x.shape) for x in given]

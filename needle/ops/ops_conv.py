@@ -48,13 +48,8 @@ class Conv(PlainFields, TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, w = node.inputs
-        dx = dw = None
-        if x.requires_grad:
-            size = x.shape[1], x.shape[2]
-            dx = ConvInputGradient(self.stride, self.padding, *size, self.groups, self.dilation)(out_grad, w)
-        if w.requires_grad:
-            dw = ConvWeightGradient(self.stride, self.padding, w.shape[0], self.groups, self.dilation)(x, out_grad)
-        return dx, dw
+        dx = _input_gradient(self, x)(out_grad, w) if x.requires_grad else None
+        return dx, _weight_gradient(self, w)(x, out_grad) if w.requires_grad else None
 
 
 @dataclass(frozen=True)
@@ -88,12 +83,8 @@ class ConvInputGradient(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         g, w = node.inputs
-        dg = dw = None
-        if g.requires_grad:
-            dg = Conv(self.stride, self.padding, self.groups, self.dilation)(out_grad, w)
-        if w.requires_grad:
-            dw = ConvWeightGradient(self.stride, self.padding, w.shape[0], self.groups, self.dilation)(out_grad, g)
-        return dg, dw
+        dg = _conv(self)(out_grad, w) if g.requires_grad else None
+        return dg, _weight_gradient(self, w)(out_grad, g) if w.requires_grad else None
 
 
 @dataclass(frozen=True)
@@ -128,13 +119,21 @@ class ConvWeightGradient(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, g = node.inputs
-        dx = dg = None
-        if x.requires_grad:
-            size = x.shape[1], x.shape[2]
-            dx = ConvInputGradient(self.stride, self.padding, *size, self.groups, self.dilation)(g, out_grad)
-        if g.requires_grad:
-            dg = Conv(self.stride, self.padding, self.groups, self.dilation)(x, out_grad)
-        return dx, dg
+        dx = _input_gradient(self, x)(g, out_grad) if x.requires_grad else None
+        return dx, _conv(self)(x, out_grad) if g.requires_grad else None
+
+
+def _conv(op: Any) -> Conv:
+    """The convolution with the settings of `op`, one of the three."""
+    return Conv(op.stride, op.padding, op.groups, op.dilation)
+
+
+def _input_gradient(op: Any, x: Tensor) -> ConvInputGradient:
+    return ConvInputGradient(op.stride, op.padding, x.shape[1], x.shape[2], op.groups, op.dilation)
+
+
+def _weight_gradient(op: Any, w: Tensor) -> ConvWeightGradient:
+    return ConvWeightGradient(op.stride, op.padding, w.shape[0], op.groups, op.dilation)
 
 
 def _dense(op: Any) -> bool:

@@ -10,13 +10,12 @@ from ..autograd import Tensor, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from . import array_compat
 from .attributes import PlainFields
-from .composite import gradient_of, like_outputs, pullback, saved, wanted
+from .composite import gradient_of_pullback, like_outputs
 from .dtype_rules import one_float
-from .ops_broadcast import broadcast_to, summation
+from .ops_broadcast import broadcast_to
+from .ops_norm import backward, mean_over, standardized, twice
 from .ops_reshape import reshape
-from .shape_rules import keepdims_shape
 
 __all__ = ["GroupNorm", "GroupNormGradient", "RMSNorm", "RMSNormGradient", "group_norm", "rms_norm"]
 
@@ -45,9 +44,7 @@ class GroupNorm(PlainFields, TensorTupleOp):
         return kernels(x).group_norm(x, weight, bias, self.groups, self.eps)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        x, weight, _ = node.inputs
-        grads = GroupNormGradient(self.groups, self.eps)(out_grad[0], x, weight, saved(node, 1), saved(node, 2))
-        return wanted(grads, node.inputs)
+        return backward(GroupNormGradient(self.groups, self.eps), out_grad, node)
 
 
 @dataclass(frozen=True)
@@ -66,11 +63,12 @@ class GroupNormGradient(TensorTupleOp):
         return kernels(x).group_norm_gradient(g, x, weight, mean, rstd, self.groups)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        def formula(g: Tensor, x: Tensor, weight: Tensor, *_: Tensor) -> Any:
-            bias = Tensor.make_const(array_compat.zeros(g.realize_cached_data(), weight.shape), requires_grad=True)
-            return pullback(lambda x, w, b: group_norm_in_ops(x, w, b, self.groups, self.eps), [x, weight, bias], [g])
+        def standard(x: Tensor) -> Tensor:
+            width = x.shape[-1] // self.groups
+            parts = reshape(x, (x.shape[0], prod(x.shape[1:-1]), self.groups, width))
+            return reshape(standardized(parts, (1, 3), self.eps), x.shape)
 
-        return gradient_of(formula, out_grad, node)
+        return twice(standard, out_grad, node)
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,7 @@ class RMSNorm(PlainFields, TensorTupleOp):
         return kernels(x).rms_norm(x, weight, self.eps)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        x, weight = node.inputs
-        return wanted(RMSNormGradient(self.eps)(out_grad[0], x, weight, saved(node, 1)), node.inputs)
+        return backward(RMSNormGradient(self.eps), out_grad, node)
 
 
 @dataclass(frozen=True)
@@ -111,30 +108,11 @@ class RMSNormGradient(TensorTupleOp):
         return kernels(x).rms_norm_gradient(g, x, weight, rstd)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        def formula(g: Tensor, x: Tensor, weight: Tensor, *_: Tensor) -> Any:
-            return pullback(lambda x, weight: rms_norm_in_ops(x, weight, self.eps), [x, weight], [g])
+        def formula(x: Tensor, weight: Tensor) -> Tensor:
+            rstd = (mean_over(x * x, (len(x.shape) - 1,)) + self.eps) ** -0.5
+            return x * rstd * broadcast_to(weight, x.shape)
 
-        return gradient_of(formula, out_grad, node)
-
-
-def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The mean over `axes`, in the shape of x."""
-    total = reshape(summation(x, axes), keepdims_shape(x.shape, axes))
-    return broadcast_to(total / prod(x.shape[i] for i in axes), x.shape)
-
-
-def group_norm_in_ops(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
-    """The value of `GroupNorm`, made of simpler ops."""
-    channels = x.shape[-1]
-    parts = reshape(x, (x.shape[0], prod(x.shape[1:-1]), groups, channels // groups))
-    centred = parts - _mean(parts, (1, 3))
-    standard = reshape(centred * (_mean(centred * centred, (1, 3)) + eps) ** -0.5, x.shape)
-    return standard * broadcast_to(weight, x.shape) + broadcast_to(bias, x.shape)
-
-
-def rms_norm_in_ops(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """The value of `RMSNorm`, made of simpler ops."""
-    return x * (_mean(x * x, (len(x.shape) - 1,)) + eps) ** -0.5 * broadcast_to(weight, x.shape)
+        return gradient_of_pullback(formula, out_grad, node)
 
 
 def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float = 1e-5) -> TensorTuple:

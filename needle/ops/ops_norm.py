@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -10,12 +11,10 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from . import array_compat
 from .attributes import PlainFields
 from .composite import gradient_of, like_outputs, pullback, saved, wanted
 from .dtype_rules import one_float
-from .ops_broadcast import broadcast_to, summation
-from .ops_reshape import reshape
+from .ops_broadcast import broadcast_to, spread, summation
 
 __all__ = [
     "BatchNorm", "BatchNormGradient", "BatchNormInference", "LayerNorm", "LayerNormGradient", "batch_norm",
@@ -40,9 +39,7 @@ class BatchNorm(PlainFields, TensorTupleOp):
         return kernels(x).batch_norm(x, weight, bias, self.eps)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        x, weight, _ = node.inputs
-        grads = BatchNormGradient(self.eps)(out_grad[0], x, weight, saved(node, 1), saved(node, 2))
-        return wanted(grads, node.inputs)
+        return backward(BatchNormGradient(self.eps), out_grad, node)
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ class BatchNormGradient(TensorTupleOp):
         return kernels(x).batch_norm_gradient(g, x, weight, mean, var, self.eps)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        axes = tuple(range(len(node.inputs[1].shape) - 1))
-        return gradient_of(lambda g, x, weight, *_: _normalized_gradient(g, x, weight, axes, self.eps), out_grad, node)
+        rows = tuple(range(len(node.inputs[1].shape) - 1))
+        return twice(lambda x: standardized(x, rows, self.eps), out_grad, node)
 
 
 @dataclass(frozen=True)
@@ -108,9 +105,7 @@ class LayerNorm(PlainFields, TensorTupleOp):
         return kernels(x).layer_norm(x, weight, bias, self.eps)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        x, weight, _ = node.inputs
-        grads = LayerNormGradient(self.eps)(out_grad[0], x, weight, saved(node, 1), saved(node, 2))
-        return wanted(grads, node.inputs)
+        return backward(LayerNormGradient(self.eps), out_grad, node)
 
 
 @dataclass(frozen=True)
@@ -127,24 +122,35 @@ class LayerNormGradient(TensorTupleOp):
         return kernels(x).layer_norm_gradient(g, x, weight, mean, rstd)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        axes = (len(node.inputs[1].shape) - 1,)
-        return gradient_of(lambda g, x, weight, *_: _normalized_gradient(g, x, weight, axes, self.eps), out_grad, node)
+        return twice(lambda x: standardized(x, (len(x.shape) - 1,), self.eps), out_grad, node)
 
 
-def _normalized_gradient(g: Tensor, x: Tensor, weight: Tensor, axes: tuple[int, ...], eps: float) -> list[Any]:
-    """(dx, dweight, dbias), by differentiating a normalisation over `axes` that is made of simpler ops."""
+def backward(op: TensorTupleOp, out_grad: TensorTuple, node: Any) -> tuple[Any, ...]:
+    """The adjoints of x, weight and bias: what `op` computes of them and of the statistics that the node keeps."""
+    x, weight = node.inputs[:2]
+    statistics = [saved(node, i) for i in range(1, len(node))]
+    return wanted(op(out_grad[0], x, weight, *statistics), node.inputs)
 
-    def mean(a: Tensor) -> Tensor:
-        shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
-        return broadcast_to(reshape(summation(a, axes), shape) / prod(a.shape[i] for i in axes), a.shape)
 
-    def normalized(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        centred = x - mean(x)
-        standard = centred * (mean(centred * centred) + eps) ** -0.5
-        return standard * broadcast_to(weight, x.shape) + broadcast_to(bias, x.shape)
+def twice(standard: Callable[[Tensor], Tensor], out_grad: TensorTuple, node: Any) -> tuple[Any, ...]:
+    """The adjoints of the inputs of a gradient's op, of y = standard(x) weight + bias in simpler ops."""
 
-    bias = Tensor.make_const(array_compat.zeros(g.realize_cached_data(), weight.shape), requires_grad=True)
-    return pullback(normalized, [x, weight, bias], [g])
+    def formula(g: Tensor, x: Tensor, weight: Tensor, *_: Tensor) -> Any:
+        scaled = pullback(lambda x, weight: standard(x) * broadcast_to(weight, x.shape), [x, weight], [g])
+        return *scaled, summation(g, tuple(range(len(g.shape) - 1)))
+
+    return gradient_of(formula, out_grad, node)
+
+
+def standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """x with mean 0 and variance 1 over `axes`."""
+    centred = x - mean_over(x, axes)
+    return centred * (mean_over(centred * centred, axes) + eps) ** -0.5
+
+
+def mean_over(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The mean over `axes`, in the shape of x."""
+    return spread(summation(x, axes) / prod(x.shape[i] for i in axes), x.shape, axes)
 
 
 def _channels(where: str, x: Type, *others: Type) -> tuple[int, ...]:

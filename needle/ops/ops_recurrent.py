@@ -10,7 +10,7 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError, ShapeError
 from ..types import Type
 from . import array_compat
-from .composite import gradient_of, like_outputs, pullback, saved, wanted
+from .composite import gradient_of_pullback, like_outputs, saved, wanted
 from .dtype_rules import one_float
 from .ops_activation import relu, sigmoid, tanh
 from .ops_broadcast import broadcast_to
@@ -61,10 +61,7 @@ class LSTMGradient(TensorTupleOp):
         return kernels(g).lstm_gradient(g, d_cell, out, cells, act, h0, c0, W)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        def formula(g: Tensor, d_cell: Tensor, *inputs: Tensor) -> Any:
-            return pullback(lstm_in_ops, inputs[:4], [g, d_cell])
-
-        return gradient_of(formula, out_grad, node)
+        return gradient_of_pullback(lstm_in_ops, out_grad, node, adjoints=2)
 
 
 def lstm_in_ops(gates: Tensor, h: Tensor, c: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,10 +115,7 @@ class GRUGradient(TensorTupleOp):
         return kernels(g).gru_gradient(g, out, act, h0, W)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        def formula(g: Tensor, *inputs: Tensor) -> Any:
-            return pullback(gru_in_ops, inputs[:4], [g])
-
-        return gradient_of(formula, out_grad, node)
+        return gradient_of_pullback(gru_in_ops, out_grad, node)
 
 
 def gru_in_ops(gates: Tensor, h: Tensor, W: Tensor, bias: Tensor) -> Tensor:
@@ -176,10 +170,7 @@ class RNNGradient(TensorTupleOp):
         return kernels(g).rnn_gradient(g, out, h0, W, self.nonlinearity == "relu")
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        def formula(g: Tensor, *inputs: Tensor) -> Any:
-            return pullback(lambda x, h, W: rnn_in_ops(x, h, W, self.nonlinearity), inputs[:3], [g])
-
-        return gradient_of(formula, out_grad, node)
+        return gradient_of_pullback(lambda x, h, W: rnn_in_ops(x, h, W, self.nonlinearity), out_grad, node)
 
 
 def rnn_in_ops(gates: Tensor, h: Tensor, W: Tensor, nonlinearity: str) -> Tensor:

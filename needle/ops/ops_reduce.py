@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 
@@ -24,80 +24,95 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Mean(PlainFields, TensorOp):
-    """y = sum of x over `axes` (all by default) / how many there are; NaN over none"""
+class _Reduction(PlainFields, TensorOp):
+    """A number for the elements over `axes` (all by default), which go away or, with `keepdims`, have size 1."""
 
+    name: ClassVar[str]  # of the kernel and in messages
     axes: Axes = None
     keepdims: bool = False
 
     def infer(self, x: Type) -> Type:
-        return Type(_reduced("mean", self, x.shape), real(x).dtype)
+        return Type(self._shape(x.shape), real(x).dtype)
 
     def compute(self, x: Any) -> Any:
-        return _computed("mean", self, x)
+        wide, axes = _with_axis(x, self._axes(x.shape))
+        y = getattr(kernels(x), self.name)(wide, axes, True, *self._options())
+        return array_compat.shaped(y, self._shape(x.shape))
 
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        shape, axes = _over("mean", self, node)
-        return spread(out_grad / float(_count(shape, axes) or 1), shape, axes)
+    def _axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return axes_of(self.name, self.axes, len(shape))
+
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the result."""
+        axes = self._axes(shape)
+        if self.keepdims:
+            return keepdims_shape(shape, axes)
+        return NUMBER if self.axes is None else without(shape, axes)
+
+    def _count(self, shape: tuple[int, ...]) -> int:
+        """How many elements become one."""
+        return prod(int(shape[axis]) for axis in self._axes(shape))
+
+    def _options(self) -> tuple[float, ...]:
+        """What the kernel takes besides."""
+        return ()
 
 
 @dataclass(frozen=True)
-class Var(PlainFields, TensorOp):
+class Mean(_Reduction):
+    """y = sum of x over `axes` (all by default) / how many there are; NaN over none"""
+
+    name = "mean"
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        shape = node.inputs[0].shape
+        return spread(out_grad / float(self._count(shape) or 1), shape, self._axes(shape))
+
+
+@dataclass(frozen=True)
+class Var(_Reduction):
     """y = sum over `axes` (all by default) of (x - mean(x))^2 / (n - correction), of n elements each
 
     `correction` 0 is the variance of what is there, 1 the unbiased estimate from a sample. NaN where n <= correction.
     """
 
-    axes: Axes = None
-    keepdims: bool = False
+    name = "var"
     correction: float = 0
-
-    def infer(self, x: Type) -> Type:
-        return Type(_reduced("var", self, x.shape), real(x).dtype)
-
-    def compute(self, x: Any) -> Any:
-        return _computed("var", self, x, self.correction)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         (x,) = node.inputs
-        shape, axes = _over("var", self, node)
-        left = float(_count(shape, axes) - self.correction)
+        axes, left = self._axes(x.shape), float(self._count(x.shape) - self.correction)
         scaled = out_grad * (2 / left if left > 0 else numpy.nan)
-        return spread(scaled, shape, axes) * (x + spread(-Mean(axes)(x), shape, axes))
+        return spread(scaled, x.shape, axes) * (x + spread(-Mean(axes)(x), x.shape, axes))
+
+    def _options(self) -> tuple[float, ...]:
+        return (self.correction,)
+
+
+class _Extremum(_Reduction):
+    """A reduction that chooses one of the elements, of which there must be one."""
+
+    def infer(self, x: Type) -> Type:
+        if 0 in [x.shape[axis] for axis in self._axes(x.shape)]:
+            raise ShapeError(f"[{self.name}] needs at least one element along axes {self.axes}, got {x.shape}")
+        return Type(self._shape(x.shape), x.dtype)
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        return ExtremumGradient(self.axes)(out_grad, node.inputs[0], node)
 
 
 @dataclass(frozen=True)
-class Max(PlainFields, TensorOp):
+class Max(_Extremum):
     """y = the largest of x over `axes` (all by default); NaN where one of them is NaN"""
 
-    axes: Axes = None
-    keepdims: bool = False
-
-    def infer(self, x: Type) -> Type:
-        return Type(_some("max", self, x.shape), x.dtype)
-
-    def compute(self, x: Any) -> Any:
-        return _computed("max", self, x)
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return ExtremumGradient(self.axes)(out_grad, node.inputs[0], node)
+    name = "max"
 
 
 @dataclass(frozen=True)
-class Min(PlainFields, TensorOp):
+class Min(_Extremum):
     """y = the smallest of x over `axes` (all by default); NaN where one of them is NaN"""
 
-    axes: Axes = None
-    keepdims: bool = False
-
-    def infer(self, x: Type) -> Type:
-        return Type(_some("min", self, x.shape), x.dtype)
-
-    def compute(self, x: Any) -> Any:
-        return _computed("min", self, x)
-
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        return ExtremumGradient(self.axes)(out_grad, node.inputs[0], node)
+    name = "min"
 
 
 @dataclass(frozen=True)
@@ -126,38 +141,6 @@ class ExtremumGradient(PlainFields, TensorOp):
         ones = Tensor.make_const(array_compat.filled(g.realize_cached_data(), g.shape, 1.0))
         total = summation(out_grad * ExtremumGradient(self.axes)(ones, x, y), axes)
         return total if total.shape == g.shape else total.reshape(g.shape), None, None
-
-
-def _over(where: str, op: Any, node: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shape of the input of a reduction, and its axes."""
-    shape = node.inputs[0].shape
-    return shape, axes_of(where, op.axes, len(shape))
-
-
-def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
-    return prod(int(shape[axis]) for axis in axes)
-
-
-def _reduced(where: str, op: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the result."""
-    axes = axes_of(where, op.axes, len(shape))
-    if op.keepdims:
-        return keepdims_shape(shape, axes)
-    return NUMBER if op.axes is None else without(shape, axes)
-
-
-def _some(where: str, op: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The same, if there is at least one element to choose from."""
-    if 0 in [shape[axis] for axis in axes_of(where, op.axes, len(shape))]:
-        raise ShapeError(f"[{where}] needs at least one element along axes {op.axes}, got {shape}")
-    return _reduced(where, op, shape)
-
-
-def _computed(kernel: str, op: Any, x: Any, *options: Any) -> Any:
-    """The reduction by the kernel of this name."""
-    wide, axes = _with_axis(x, axes_of(kernel, op.axes, len(x.shape)))
-    y = getattr(kernels(x), kernel)(wide, axes, True, *options)
-    return array_compat.shaped(y, _reduced(kernel, op, x.shape))
 
 
 def _with_axis(x: Any, axes: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:

@@ -13,7 +13,7 @@ from ..errors import ShapeError
 from ..types import Type
 from . import array_compat
 from .attributes import PlainFields
-from .composite import gradient_of, like_outputs, pullback, saved, wanted
+from .composite import gradient_of_pullback, like_outputs, saved, wanted
 from .dtype_rules import one_float
 from .ops_broadcast import broadcast_to
 from .ops_logarithmic import softmax
@@ -107,10 +107,10 @@ class AttentionGradient(TensorTupleOp):
         return kernels(q).attention_gradient(g, q, k, v, out, lse, self.scale, self.causal)
 
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
-        def formula(g: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> Any:
-            return pullback(lambda q, k, v: attention_in_ops(q, k, v, self.scale, self.causal), [q, k, v], [g])
+        def formula(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attention_in_ops(q, k, v, self.scale, self.causal)
 
-        return gradient_of(formula, out_grad, node)
+        return gradient_of_pullback(formula, out_grad, node)
 
 
 def attention_in_ops(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool) -> Tensor:

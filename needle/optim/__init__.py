@@ -17,23 +17,7 @@ from .schedules import (
 )
 
 __all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "CosineSchedule",
-    "GradientAccumulator",
-    "LinearSchedule",
-    "LinearWarmup",
-    "Muon",
-    "NesterovSGD",
-    "OneCycle",
-    "Optimizer",
-    "Schedule",
-    "StepDecay",
-    "WeightAverage",
-    "clip_grad_norm",
-    "clip_grad_value",
-    "cosine",
-    "linear",
-    "one_cycle",
-]
+    "SGD", "Adam", "AdamW", "CosineSchedule", "GradientAccumulator", "LinearSchedule", "LinearWarmup", "Muon",
+    "NesterovSGD", "OneCycle", "Optimizer", "Schedule", "StepDecay", "WeightAverage", "clip_grad_norm",
+    "clip_grad_value", "cosine", "linear", "one_cycle",
+]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -51,7 +51,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
         raise SettingError(f"[clip_grad_norm] max_norm must be greater than 0, got {max_norm}")
     params = parameters("clip_grad_norm", params)
     grads = [param.grad for param in params if param.grad is not None]
-    groups = _by_kind(grads)
+    groups = [[grad.realize_cached_data() for grad in group] for group in by_kind(grads)]
     total = norm([array for group in groups for array in group], sum(map(_squared_norm, groups)))
     if not math.isfinite(total):
         raise NeedleError(f"[clip_grad_norm] the norm of the gradients is {total}{_where(params)}{ADVICE}")
@@ -124,11 +124,11 @@ class GradientAccumulator(Stateful):
         self.sums = {params[key]: like(params[key], array) for key, array in arrays.items()}
 
 
-def _by_kind(tensors: Sequence[Tensor]) -> list[list[Any]]:
-    """The arrays of the tensors, one list for each device and dtype."""
+def by_kind(items: Sequence[Any], tensor: Callable[[Any], Tensor] = lambda item: item) -> list[list[Any]]:
+    """The items in one list for each device and dtype of their tensors: one call of a kernel takes all of a list."""
     groups: dict[tuple[str, str], list[Any]] = {}
-    for tensor in tensors:
-        groups.setdefault((repr(tensor.device), str(tensor.dtype)), []).append(tensor.realize_cached_data())
+    for item in items:
+        groups.setdefault((repr(tensor(item).device), str(tensor(item).dtype)), []).append(item)
     return list(groups.values())
 
 
@@ -150,5 +150,4 @@ def _largest(array: Any) -> float:
 
 def _values(array: Any) -> numpy.ndarray:
     """The elements in float64."""
-    values = array if isinstance(array, numpy.ndarray) else array.shared()
-    return numpy.asarray(values, dtype="float64")
+    return numpy.asarray(reprs.seen(array), dtype="float64")

@@ -10,7 +10,7 @@ import numpy
 
 from ..autograd import Tensor, cut_gradients
 from ..errors import NeedleError, ShapeError
-from ..ops.array_compat import constant
+from ..ops.array_compat import constant, permute
 from .gradients import ADVICE, norm
 from .optimizers import Optimizer
 from .settings import fraction, positive
@@ -86,13 +86,13 @@ def orthogonalized(g: Any, name: str = "the matrix") -> Any:
     is not finite.
     """
     if g.shape[0] > g.shape[1]:
-        return transposed(orthogonalized(transposed(g), name))
+        return permute(orthogonalized(permute(g, (1, 0)), name), (1, 0))
     a, b, c = 3.4445, -4.7750, 2.0315
     size = euclidean(g)
     if not isfinite(size):
         raise NeedleError(f"[Muon] the norm of {name} is {size}{ADVICE}")
     x = g * (1.0 / (size + 1e-7))
-    gram = x @ transposed(x)
+    gram = x @ permute(x, (1, 0))
     diagonal = constant(gram, numpy.eye(gram.shape[0]) * a)
     total = None
     for _ in range(5):
@@ -107,11 +107,6 @@ def euclidean(array: Any) -> float:
     with numpy.errstate(over="ignore"):
         total = (array * array).sum()
     return norm([array], float(total if isinstance(array, numpy.ndarray) else total.numpy()[0]))
-
-
-def transposed(matrix: Any) -> Any:
-    """A view of the matrix with its axes exchanged."""
-    return matrix.T if isinstance(matrix, numpy.ndarray) else matrix.permute((1, 0))
 
 
 def compact(array: Any) -> Any:

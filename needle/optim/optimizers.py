@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy
@@ -11,7 +12,8 @@ from .. import reprs
 from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
-from .gradients import clip_grad_norm
+from ..ops import array_compat
+from .gradients import by_kind, clip_grad_norm
 from .settings import fraction, parameters, positive
 from .stateful import State, Stateful, like
 
@@ -47,7 +49,7 @@ class Optimizer(Stateful):
 
     def _arrays(self) -> State:
         return {
-            f"{name}.{i}": numpy.array(_as_numpy(getattr(self, name)[param]))
+            f"{name}.{i}": numpy.array(getattr(self, name)[param])
             for name in self.buffers
             for i, param in enumerate(self.params)
             if param in getattr(self, name)
@@ -87,11 +89,7 @@ class Optimizer(Stateful):
 
     def _groups(self) -> Iterator[tuple[list[Tensor], list[Any], list[Any]]]:
         """`_pairs` as lists of parameters, arrays and gradients, one group for each kind: a kernel takes all."""
-        pairs = self._pairs()
-        groups: dict[tuple[str, str], list[Any]] = {}
-        for pair in pairs:
-            groups.setdefault((repr(pair[0].device), str(pair[0].dtype)), []).append(pair)
-        for group in groups.values():
+        for group in by_kind(self._pairs(), itemgetter(0)):
             yield tuple(map(list, zip(*group, strict=True)))  # type: ignore[misc]
 
 
@@ -205,20 +203,10 @@ def _states(states: dict[Tensor, Any], params: list[Tensor], arrays: list[Any]) 
     """What `states` keeps for each parameter: zeros at first."""
     for param, array in zip(params, arrays, strict=True):
         if param not in states:
-            states[param] = _zeros(array)
+            states[param] = array_compat.filled(array, array.shape)
     return [states[param] for param in params]
 
 
 def _assign(params: list[Tensor], arrays: list[Any]) -> None:
     for param, array in zip(params, arrays, strict=True):
         param.data = Tensor.make_const(array)
-
-
-def _as_numpy(array: Any) -> numpy.ndarray:
-    return array if isinstance(array, numpy.ndarray) else array.numpy()
-
-
-def _zeros(array: Any) -> Any:
-    if isinstance(array, numpy.ndarray):
-        return numpy.zeros_like(array)
-    return array.device.full(array.shape, 0.0, array.dtype)

@@ -117,27 +117,25 @@ class Schedule(Stateful):
         self.optimizer.lr = self.lr if by_hand is None else by_hand
 
 
-class CosineSchedule(Schedule):
-    """`cosine`: up to the peak over `warmup` steps, then down to `final` along half a cosine."""
+class _Decay(Schedule):
+    """Up to the peak over `warmup` steps, then to `final`."""
 
     def __init__(
         self, optimizer: Any, steps: int, warmup: int = 0, final: float = 0.0, *, peak: float | None = None
     ) -> None:
         self.final = number(type(self).__name__, "final", final)
         super().__init__(optimizer, steps, warmup=warmup, peak=peak)
+
+
+class CosineSchedule(_Decay):
+    """`cosine`: up to the peak over `warmup` steps, then down to `final` along half a cosine."""
 
     def rate(self, step: int) -> float:
         return cosine(step, self.steps, self.peak, self.final, self.warmup)
 
 
-class LinearSchedule(Schedule):
+class LinearSchedule(_Decay):
     """`linear`: up to the peak over `warmup` steps, then down to `final` on a straight line."""
-
-    def __init__(
-        self, optimizer: Any, steps: int, warmup: int = 0, final: float = 0.0, *, peak: float | None = None
-    ) -> None:
-        self.final = number(type(self).__name__, "final", final)
-        super().__init__(optimizer, steps, warmup=warmup, peak=peak)
 
     def rate(self, step: int) -> float:
         return linear(step, self.steps, self.peak, self.final, self.warmup)

@@ -178,8 +178,6 @@ def _type(x: Any) -> Type:
         return x
     if isinstance(x, tuple) and all(isinstance(size, int) for size in x):
         return Type(x)
-    if isinstance(x, Tensor):
-        return Type(tuple(x.shape), str(x.dtype))
     if not hasattr(x, "shape"):
         raise NeedleError(f"[summary] an input is a shape such as (8, 3, 32, 32), a Tensor or an array, got {x!r:.60}")
     return Type(tuple(x.shape), str(x.dtype))

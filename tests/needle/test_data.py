@@ -187,7 +187,7 @@ def test_cifar_dataset(cifar):
     assert x.shape == (2, 3, 32, 32) and y.tolist() == cifar[3][[3, 1]].tolist()
     turned = data.CIFAR10Dataset(cifar[0], train=False, transforms=[data.RandomFlipHorizontal(1.0)])
     np.testing.assert_array_equal(turned[4][0], data.CIFAR10Dataset(cifar[0], train=False)[4][0][:, :, ::-1])
-    assert turned[0:3][0].shape == (3, 3, 32, 32)
+    assert turned[0:3][0].shape == (3, 3, 32, 32) and turned[0:0][0].shape == (0, 3, 32, 32)
 
 
 def test_cifar_pickles_of_python_3_are_read_too(cifar):

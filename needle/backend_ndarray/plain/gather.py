@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from needle.backend_ndarray.plain.softmax import indices
+from needle.errors import IndexRangeError, ShapeError
 
 
 def take(x: np.ndarray, ids: np.ndarray, axis: int) -> np.ndarray:
@@ -58,3 +59,16 @@ def places(where: str, ids: np.ndarray, size: int) -> np.ndarray:
     """ids as integers in 0..size-1, those below zero counted from the end."""
     whole = indices(where, "indices", ids, size, "", -size)
     return np.where(whole < 0, whole + size, whole)
+
+
+def one_hot(n: int, i: Any, dtype: Any) -> np.ndarray:
+    """Rows of the n by n identity: shape i.shape + (n,). Raises IndexRangeError for an index outside -n..n-1."""
+    ids = np.asarray(i).astype(np.int64)
+    if n < 0:
+        raise ShapeError(f"[one_hot] needs a count of 0 or more, got {n}")
+    wrong = (ids < -n) | (ids >= n)
+    if wrong.any():
+        raise IndexRangeError(f"[one_hot] indices must lie in 0..{n - 1}, got {ids[wrong].flat[0]}")
+    rows = np.zeros((*ids.shape, n), dtype=dtype)
+    np.put_along_axis(rows, (ids % n)[..., None], 1, axis=-1)
+    return rows

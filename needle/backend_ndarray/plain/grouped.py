@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from needle.errors import ShapeError
+
+from .linear import framed, taps
 
 Pair = tuple[int, int]
 
@@ -25,24 +25,8 @@ def _check(
     return rows, columns
 
 
-def _padded(x: np.ndarray, padding: Pair) -> np.ndarray:
-    return np.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
-
-
-def _taps(
-    padded: np.ndarray, kernel: int, stride: int, size: Pair, groups: int, dilation: int
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Each tap (k, l) with the view (groups, N H' W', Ci / groups) of the padded input that it is multiplied with."""
-    apart = padded.reshape(*padded.shape[:3], groups, padded.shape[3] // groups)
-    for k in range(kernel):
-        for j in range(kernel):
-            rows = slice(k * dilation, k * dilation + (size[0] - 1) * stride + 1, stride)
-            columns = slice(j * dilation, j * dilation + (size[1] - 1) * stride + 1, stride)
-            yield k, j, np.moveaxis(apart[:, rows, columns], 3, 0)
-
-
 def _apart(x: np.ndarray, groups: int) -> np.ndarray:
-    """x (..., C) as (groups, ..., C / groups)."""
+    """x (..., C) as (groups, ..., C / groups), a view."""
     return np.moveaxis(x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups), -2, 0)
 
 
@@ -56,8 +40,8 @@ def grouped_conv(x: np.ndarray, w: np.ndarray, stride: int, padding: Pair, group
     """y[..., o] = conv(x of o's group, w[..., o]): x (N, H, W, Ci), w (K, K, Ci / groups, Co) -> (N, H', W', Co)."""
     size = _check("grouped_conv", x, w.shape, stride, padding, groups, dilation)
     y = np.zeros((groups, x.shape[0], *size, w.shape[3] // groups), np.result_type(x, w))
-    for k, j, view in _taps(_padded(x, padding), w.shape[0], stride, size, groups, dilation):
-        y += view @ _apart(w[k, j], groups)[:, None, None]
+    for k, j, view in taps(framed(x, *padding), w.shape[0], stride, *size, dilation):
+        y += _apart(view, groups) @ _apart(w[k, j], groups)[:, None, None]
     return _together(y)
 
 
@@ -67,9 +51,10 @@ def grouped_conv_input_gradient(
     """dx (N, height, width, Ci) of y = grouped_conv(x, w), for g (N, H', W', Co)."""
     dx = np.zeros((g.shape[0], height, width, w.shape[2] * groups), np.result_type(g, w))
     size = _check("grouped_conv_input_gradient", dx, w.shape, stride, padding, groups, dilation)
-    padded, apart = _padded(dx, padding), _apart(g, groups)
-    for k, j, view in _taps(padded, w.shape[0], stride, size, groups, dilation):
-        view += apart @ np.swapaxes(_apart(w[k, j], groups), 1, 2)[:, None, None]
+    padded, apart = framed(dx, *padding), _apart(g, groups)
+    for k, j, view in taps(padded, w.shape[0], stride, *size, dilation):
+        read = _apart(view, groups)
+        read += apart @ np.swapaxes(_apart(w[k, j], groups), 1, 2)[:, None, None]
     return np.ascontiguousarray(padded[:, padding[0] : padding[0] + height, padding[1] : padding[1] + width])
 
 
@@ -80,6 +65,6 @@ def grouped_conv_weight_gradient(
     shape = (kernel, kernel, x.shape[3] // groups, g.shape[3])
     size = _check("grouped_conv_weight_gradient", x, shape, stride, padding, groups, dilation)
     dw, apart = np.empty(shape, np.result_type(x, g)), _apart(g, groups)
-    for k, j, view in _taps(_padded(x, padding), kernel, stride, size, groups, dilation):
-        dw[k, j] = _together(np.einsum("gnijc,gnijo->gco", view, apart))
+    for k, j, view in taps(framed(x, *padding), kernel, stride, *size, dilation):
+        dw[k, j] = _together(np.einsum("gnijc,gnijo->gco", _apart(view, groups), apart))
     return dw

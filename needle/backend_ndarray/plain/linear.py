@@ -38,17 +38,20 @@ def _check(
     return shape
 
 
-def _padded(x: np.ndarray, padding: int) -> np.ndarray:
-    return np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+def framed(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Images (N, H, W, C) with `rows` of zeros above and below, `columns` left and right."""
+    return np.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
 
 
-def _taps(
-    padded: np.ndarray, kernel: int, stride: int, rows: int, columns: int
+def taps(
+    padded: np.ndarray, kernel: int, stride: int, rows: int, columns: int, dilation: int = 1
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Each kernel position (k, l) with the view of the padded input that it is multiplied with."""
+    """Each tap (k, l) of a kernel with the view (N, rows, columns, C) of padded images that it is multiplied with."""
     for k in range(kernel):
         for j in range(kernel):
-            yield k, j, padded[:, k : k + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
+            down = slice(k * dilation, k * dilation + (rows - 1) * stride + 1, stride)
+            across = slice(j * dilation, j * dilation + (columns - 1) * stride + 1, stride)
+            yield k, j, padded[:, down, across]
 
 
 def conv(x: np.ndarray, w: np.ndarray, stride: int = 1, padding: int = 1) -> np.ndarray:
@@ -58,7 +61,7 @@ def conv(x: np.ndarray, w: np.ndarray, stride: int = 1, padding: int = 1) -> np.
     """
     shape = _check("conv", x.shape, w.shape, None, stride, padding)
     y = np.zeros(shape, np.result_type(x, w))
-    for k, j, view in _taps(_padded(x, padding), w.shape[0], stride, shape[1], shape[2]):
+    for k, j, view in taps(framed(x, padding, padding), w.shape[0], stride, shape[1], shape[2]):
         y += view @ w[k, j]
     return y
 
@@ -70,7 +73,7 @@ def conv_input_gradient(g: np.ndarray, w: np.ndarray, stride: int, padding: int,
     x_shape = (g.shape[0], height, width, w.shape[2])
     _, rows, columns, _ = _check("conv_input_gradient", x_shape, w.shape, g.shape, stride, padding)
     padded = np.zeros((g.shape[0], height + 2 * padding, width + 2 * padding, w.shape[2]), np.result_type(g, w))
-    for k, j, view in _taps(padded, w.shape[0], stride, rows, columns):
+    for k, j, view in taps(padded, w.shape[0], stride, rows, columns):
         view += g @ w[k, j].T
     return np.ascontiguousarray(padded[:, padding : padding + height, padding : padding + width])
 
@@ -82,6 +85,6 @@ def conv_weight_gradient(x: np.ndarray, g: np.ndarray, stride: int, padding: int
     w_shape = (kernel, kernel, x.shape[3], g.shape[3])
     _, rows, columns, _ = _check("conv_weight_gradient", x.shape, w_shape, g.shape, stride, padding)
     dw = np.empty(w_shape, np.result_type(x, g))
-    for k, j, view in _taps(_padded(x, padding), kernel, stride, rows, columns):
+    for k, j, view in taps(framed(x, padding, padding), kernel, stride, rows, columns):
         dw[k, j] = np.tensordot(view, g, axes=([0, 1, 2], [0, 1, 2]))
     return dw

@@ -8,14 +8,6 @@ from .ptb_dataset import Corpus, Dictionary, batchify, get_batch
 from .text_dataset import TextColumns, TextDataset
 
 __all__ = [
-    "CIFAR10Dataset",
-    "Corpus",
-    "Dictionary",
-    "ImageFolder",
-    "MNISTDataset",
-    "NDArrayDataset",
-    "TextColumns",
-    "TextDataset",
-    "batchify",
-    "get_batch",
-]
+    "CIFAR10Dataset", "Corpus", "Dictionary", "ImageFolder", "MNISTDataset", "NDArrayDataset", "TextColumns",
+    "TextDataset", "batchify", "get_batch",
+]  # fmt: skip

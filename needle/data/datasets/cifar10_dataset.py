@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..dataset import Dataset, batched
+from ..dataset import Dataset, batched, each_image
 
 BATCHES = {True: [f"data_batch_{i}" for i in range(1, 6)], False: ["test_batch"]}
 PIXELS = 3 * 32 * 32
@@ -43,9 +43,7 @@ class CIFAR10Dataset(Dataset):
     @batched
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         x, y = self.X[index], self.y[index]
-        if not self.transforms:
-            return x, y
-        return (self._transformed(x) if x.ndim == 3 else numpy.stack([self._transformed(image) for image in x])), y
+        return (each_image(self._transformed, x) if self.transforms else x), y
 
     def _transformed(self, image: numpy.ndarray) -> numpy.ndarray:
         return numpy.ascontiguousarray(self.apply_transforms(image.transpose(1, 2, 0)).transpose(2, 0, 1))

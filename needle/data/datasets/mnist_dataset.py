@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from ...errors import DataError
-from ..dataset import Dataset, batched
+from ..dataset import Dataset, batched, each_image
 
 
 class MNISTDataset(Dataset):
@@ -32,9 +32,7 @@ class MNISTDataset(Dataset):
     @batched
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         x, y = self.X[index], self.y[index]
-        if not self.transforms:
-            return x, y
-        return (self.apply_transforms(x) if x.ndim == 3 else _stack(self.apply_transforms, x)), y
+        return (each_image(self.apply_transforms, x) if self.transforms else x), y
 
 
 def read_pair(image_filename: str | Path, label_filename: str | Path) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -61,7 +59,3 @@ def read_idx(path: str | Path, ndim: int) -> numpy.ndarray:
     if len(data) - header != prod(shape):
         raise DataError(f"[read_idx] {path} promises shape {shape}, but holds {len(data) - header} bytes")
     return numpy.frombuffer(data, dtype="uint8", offset=header).reshape(shape)
-
-
-def _stack(transform: Callable[[Any], Any], images: numpy.ndarray) -> numpy.ndarray:
-    return numpy.stack([transform(image) for image in images]) if len(images) else images

@@ -21,17 +21,6 @@ from .geometry import (
 from .transform import Transform
 
 __all__ = [
-    "AlternatingFlip",
-    "CenterCrop",
-    "ColorJitter",
-    "Compose",
-    "Cutout",
-    "Normalize",
-    "RandomCrop",
-    "RandomFlip",
-    "RandomResizedCrop",
-    "RandomRotation",
-    "Resize",
-    "ToFloat",
-    "Transform",
-]
+    "AlternatingFlip", "CenterCrop", "ColorJitter", "Compose", "Cutout", "Normalize", "RandomCrop", "RandomFlip",
+    "RandomResizedCrop", "RandomRotation", "Resize", "ToFloat", "Transform",
+]  # fmt: skip

@@ -1,0 +1,160 @@
+"""The receiving half of the worker: requests come in, headers and body, before a thread is taken.
+
+Clients that are slow or silent cost no thread; beyond a limit on what is held in memory, one sends at a time.
+"""
+
+import errno
+import selectors
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from serving.engine.limits import PATIENCE
+from serving.intake import BLOCK, CONTINUE, Intake
+
+PROBE = b"/v2/health/"
+PROBE_THREADS = 8
+SMALL_BODY = 1 << 16  # bytes; up to this, a body is received whatever others hold
+HELD = 4  # longest bodies that are held in memory at once; beyond, one client at a time goes on sending
+
+
+class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Accepts connections, and gives a request to `handle`, in a thread, when it is complete, too late or not HTTP.
+
+    Set `header_seconds`, `body_seconds` and `max_body` (bytes) on the class, before there are instances.
+
+    A connection is in one place at a time: `intakes` (its request is coming in), a thread pool, gunicorn's
+    `keepalived_conns` (between requests), or `closing` (answered, lingering until the client closes).
+    """
+
+    header_seconds = 10.0
+    body_seconds = 30.0
+    max_body = 16 << 20
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.intakes: dict[TConn, Intake] = {}
+        self.closing: dict[TConn, None] = {}
+        self.deadlines: dict[TConn, float] = {}  # of the connections in intakes and closing
+        self.paused: dict[TConn, None] = {}  # those in intakes that are not read from for now, in order
+        self.held = 0  # bytes of requests that are coming in or worked on
+        self.most_held = 0  # since memory was last given back to the system
+
+    def get_thread_pool(self) -> Any:
+        self.probes = ThreadPoolExecutor(PROBE_THREADS, "probe")
+        return super().get_thread_pool()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection; when there are as many as may be, at the cost of the one that has been idle longest."""
+        if self.nr_conns >= self.worker_connections - 1:
+            self._make_room()
+        try:
+            super().accept(listener)
+        except OSError as problem:
+            if problem.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._make_room()
+
+    def _make_room(self) -> None:
+        silent = (conn for conn, intake in self.intakes.items() if not intake.in_body)
+        for idle in (self.keepalived_conns, self.closing, silent, self.intakes):
+            conn = next(iter(idle), None)
+            if conn is not None:
+                self._close(conn)
+                return
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Begin to receive a request on a connection that is new, or whose next one comes."""
+        self.intakes[conn] = Intake(self.max_body, PATIENCE * self.max_body)
+        self.deadlines[conn] = time.monotonic() + self.header_seconds
+        self._watch(conn, self._receive)
+        begun = conn.parser.unreader.take_buffered() if conn.parser else b""
+        if begun:
+            self._feed(conn, begun)
+
+    def _watch(self, conn: TConn, callback: Any) -> None:
+        conn.sock.setblocking(False)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+
+    def _receive(self, conn: TConn, client: socket.socket) -> None:
+        try:
+            block = client.recv(BLOCK)
+        except BlockingIOError:
+            return
+        except OSError:
+            block = b""
+        self._feed(conn, block)
+
+    def _feed(self, conn: TConn, block: bytes) -> None:
+        intake = self.intakes[conn]
+        was_in_body, size = intake.in_body, intake.size
+        intake.feed(block)
+        self.held += intake.size - size
+        self.most_held = max(self.most_held, self.held)
+        if intake.complete:
+            self._submit(conn)
+        elif intake.in_body and not was_in_body:
+            self.deadlines[conn] = time.monotonic() + self.body_seconds
+            if intake.expects_continue:
+                with suppress(OSError):
+                    conn.sock.send(CONTINUE)
+        elif self.held > HELD * self.max_body and intake.size > SMALL_BODY and not intake.is_first:
+            self.poller.unregister(conn.sock)
+            self.paused[conn] = None
+            self._resume()
+
+    def _resume(self) -> None:
+        """Let paused clients go on sending when there is room; when there is none, one of them, to its end."""
+        while self.paused:
+            if self.held > HELD * self.max_body:
+                if any(intake.is_first for intake in self.intakes.values()):
+                    return
+                self.intakes[next(iter(self.paused))].is_first = True
+            conn = next(iter(self.paused))
+            del self.paused[conn]
+            self._watch(conn, self._receive)
+
+    def _submit(self, conn: TConn) -> None:
+        """Give a request that has come to a thread."""
+        self._forget(conn)
+        conn.intake = self.intakes.pop(conn)
+        conn.data_ready = True
+        line = conn.intake.head.partition(b"\r\n")[0]
+        pool = self.probes if PROBE in line else self.tpool
+        future = pool.submit(self.handle, conn)
+        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def _late(self, conn: TConn) -> None:
+        """A body that came too slowly is answered as far as it has come; silence is not."""
+        intake = self.intakes.get(conn)
+        if intake is None or not intake.in_body:
+            self._close(conn)
+            return
+        with suppress(OSError):
+            conn.sock.shutdown(socket.SHUT_RD)
+        intake.feed(b"")
+        self._submit(conn)
+
+    def _forget(self, conn: TConn) -> None:
+        """Stop to watch a connection."""
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+        self.deadlines.pop(conn, None)
+        self.paused.pop(conn, None)
+
+    def _close(self, conn: TConn) -> None:
+        """Close a connection that no thread works on."""
+        self._forget(conn)
+        self.closing.pop(conn, None)
+        intake = self.intakes.pop(conn, None)
+        if intake is not None:
+            self.held -= intake.size
+        elif conn in self.keepalived_conns:
+            self.keepalived_conns.remove(conn)
+        self.nr_conns -= 1
+        conn.close()
