@@ -32,9 +32,14 @@ def random_inputs(graph: Graph, batch: int, seed: int = 0) -> dict[str, numpy.nd
     """Standard normal inputs of this batch size, by name."""
     generator = numpy.random.default_rng(seed)
     sizes = {name: batch if name == "batch" else min(5, dim.high or 5) for name, dim in dims(graph).items()}
-    return {
-        x.op.name: generator.standard_normal(with_sizes(x.shape, sizes)).astype(numpy.float32) for x in graph.inputs
-    }
+    return {x.op.name: _random(generator, with_sizes(x.type, sizes)) for x in graph.inputs}
+
+
+def _random(generator: numpy.random.Generator, type: Any) -> numpy.ndarray:
+    """Standard normal floats; whole numbers, small ones, as ids are."""
+    whole = type.dtype != "float32"
+    values: numpy.ndarray = generator.integers(0, 2, type.shape) if whole else generator.standard_normal(type.shape)
+    return values.astype(type.dtype)
 
 
 def errors(

@@ -14,16 +14,18 @@ import numpy
 
 from needle.sizes import unit
 
+from .cpp_text import number
 from .errors import EmitError
 from .headers import inline, system_headers
 from .ir import dims, interface
+from .kernels import KERNELS
 from .nd import structure
 from .plan import Plan
-from .print_cpp import Body, number
+from .print_cpp import Body
 from .program import Program
 
 TEMPLATES = Path(__file__).parent / "templates"
-KERNELS = ("direct_conv.h", "map.h", "strided.h", "reduce.h", "softmax.h", "group_norm.h", "rms_norm.h", "pooling.h")
+HEADERS = ("direct_conv.h", "map.h", "strided.h", "reduce.h", "softmax.h", "group_norm.h", "rms_norm.h", "pooling.h")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ def generate(program: Program, name: str) -> Generated:
     if dims(graph).keys() - {"batch"}:
         names = ", ".join(dims(graph))
         raise EmitError(f"[emit] a C++ program has one named size, batch; the graph has {names}: run it by Instant")
+    if any(x.type.dtype != "float32" for x in (*graph.inputs, *(x for _, x in graph.outputs))):
+        raise EmitError("[emit] a C++ program takes and gives float32 only; Instant runs other dtypes")
     words: dict[str, Any] = {
         "name": name,
         "NAME": name.upper(),
@@ -60,7 +64,8 @@ def generate(program: Program, name: str) -> Generated:
         "body": Body(program, plan).text(),
     }
     seen: set[str] = set()
-    words |= {"pool": inline(["pool.h"], seen), "kernels": inline(KERNELS, seen)}
+    headers = [*HEADERS, *sorted({KERNELS[call.kernel].header for call in program.calls} - {""})]
+    words |= {"pool": inline(["pool.h"], seen), "kernels": inline(headers, seen)}
     words["pool_impl"] = inline(["pool_impl.h"], seen)
     words["interface"] = _fill("interface.cpp", words)
     words["system"] = "\n".join(

@@ -40,6 +40,7 @@ class Instant(Runtime):
         self.shapes = {x.op.name: x.shape for x in graph.inputs}
         self.results = {key: x.shape for key, x in graph.outputs}
         program = lower(optimize(graph))
+        self.limits = program.limits
         self._program, self._arena_floats = executable(program), program.plan().floats
         self._weights = program.block()
         self._arena = numpy.empty(0, dtype=numpy.float32)
@@ -92,6 +93,10 @@ def integers_of(call: Call) -> list[int]:
             return [*sizes, 1]
         case "conv":
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
+        case "conv_input_gradient":
+            return [*sizes, *call.reads[0].strides]
+        case "attention":
+            return [*sizes, *(step for view in (*call.reads, call.writes[0]) for step in view.strides[:3])]
         case "linear":
             return [*sizes, *map(STEPS.index, call.epilogue)]
         case "max_pool" | "resample":

@@ -25,6 +25,7 @@ class Kernel:
     writes: str
     numbers: str = ""
     strided: bool = False
+    header: str = ""  # of csrc/nd, beside those that every program has
     scratch: Callable[..., int] = field(default=lambda *sizes: 0)  # floats, of the sizes
 
     def counts(self, operands: str) -> list[tuple[str, ...] | None]:
@@ -54,6 +55,26 @@ def conv_scratch(
     rows, columns = (extent(n, kernel, stride, padding) for n in (height, width))
     plain = height * width * depth
     return THREADS * max(7 * rows * columns * depth, (max(1, 16384 // plain) + 7) * plain)
+
+
+def transposed_scratch(
+    images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int
+) -> int:
+    """Packed weights and, for each thread, copies of maps with the zeros around them (csrc/nd/conv_gradients.h)."""
+    rows, columns = ((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
+    plain, around = rows * columns * out, 2 * -(-kernel // stride)
+    copies = max(7 * (rows + around) * (columns + around) * out, (max(1, 16384 // plain) + 7) * plain)
+    return kernel * kernel * packed(out, depth) + THREADS * copies
+
+
+def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: int, causal: int) -> int:
+    """For each thread: packed queries, scores and tails of 32 queries (csrc/nd/attention.h)."""
+    return THREADS * (32 * depth + keys * (32 + 16) + 2 * 32)
+
+
+def packed(depth: int, columns: int) -> int:
+    """Floats of a matrix (depth, columns) whose columns lie in blocks of 16."""
+    return depth * -(-columns // 16) * 16
 
 
 def used_taps(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
@@ -98,6 +119,32 @@ KERNELS: dict[str, Kernel] = {
     "conv": Kernel(
         "images height width depth out kernel stride padding", scratch=conv_scratch, strided=True,
         reads="x(images height width depth) packed more*", writes="y",
+    ),
+    "conv_input_gradient": Kernel(
+        "images height width depth out kernel stride padding", strided=True,
+        header="conv_gradients.h", scratch=transposed_scratch,
+        reads="g weight(kernel kernel depth out)", writes="y(images height width depth)",
+    ),
+    "lookup": Kernel("count cols rows", "ids(count) weight(rows cols)", "y(count cols)", header="lookup.h"),
+    "iota": Kernel("count first", reads="", writes="y(count)", header="lookup.h"),
+    "lstm": Kernel(
+        "steps batch hidden", header="lstm.h", scratch=lambda steps, batch, hidden: packed(hidden, 4 * hidden),
+        reads="gates h0(batch hidden) c0(batch hidden) weight",
+        writes="y(steps batch hidden) cells(steps batch hidden) act",
+    ),
+    "gru": Kernel(
+        "steps batch hidden", header="gru.h", scratch=lambda steps, batch, hidden: packed(hidden, 3 * hidden),
+        reads="gates h0(batch hidden) weight bias", writes="y(steps batch hidden) act",
+    ),
+    "rnn": Kernel(
+        "steps batch hidden relu", header="rnn.h", scratch=lambda steps, batch, hidden, relu: packed(hidden, hidden),
+        reads="gates(steps batch hidden) h0(batch hidden) weight(hidden hidden)", writes="y(steps batch hidden)",
+    ),
+    "attention": Kernel(
+        "batch heads queries keys depth causal", numbers="scale", strided=True,
+        header="attention.h", scratch=attention_scratch,
+        reads="q(batch heads queries depth) k(batch heads keys depth) v(batch heads keys depth)",
+        writes="y(batch heads queries depth) lse(batch heads queries)",
     ),
     "linear": Kernel("rows depth out", reads="x(rows depth) packed more*", writes="y(rows out)"),
 }  # fmt: skip

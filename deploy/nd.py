@@ -36,7 +36,7 @@ from .ir import Constant, Graph, Input, Node, Weight, apply, constant, describe,
 from .registry import OPS
 from .sizes import stand_ins
 from .strict import earlier, fields, items, parse, refuse
-from .verify import check_type, verify
+from .verify import DTYPES, check_type, verify
 
 VERSION = 2
 MEMBERS = ("graph.json", "constants.safetensors", "weights.safetensors", "card.json")
@@ -244,9 +244,9 @@ def _input_types(entries: list[Any], sizes: Mapping[str, Size]) -> dict[str, Typ
         fields("graph.json input", entry, {"name", "dtype", "shape"})
         where = f"[nd] graph.json input {entry['name']!r}"
         shape = attributes.decode(items(where, entry["shape"], attributes.MAX_LIST), sizes, where)
-        if not fits(shape, tuple[int, ...]) or entry["dtype"] != "float32" or not isinstance(entry["name"], str):
-            raise NdFormatError(f"{where}: needs a name, a shape of integers and float32, got {entry!r}")
-        types[entry["name"]] = Type(shape, "float32")
+        if not fits(shape, tuple[int, ...]) or entry["dtype"] not in DTYPES or not isinstance(entry["name"], str):
+            raise NdFormatError(f"{where}: needs a name, a shape of integers and one of {DTYPES}, got {entry!r}")
+        types[entry["name"]] = Type(shape, entry["dtype"])
     return types
 
 

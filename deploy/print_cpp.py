@@ -6,14 +6,12 @@ whose arguments are not simply sizes, reads, numbers, writes and scratch memory,
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy
+from needle.sizes import Size, unit
 
-from needle.sizes import Dim, Extreme, Factor, Size, Terms, unit
-
+from .cpp_text import braces, constant, literal, nest, number
 from .plan import Plan
 from .program import Buffer, Call, Program, View, same
 
@@ -122,6 +120,30 @@ class Body:
         pointers = ", ".join(map(self.pointer, (*call.reads[:2], *call.writes)))
         return f"linear(on, {sizes}, {pointers}, {self.epilogue(call)})"
 
+    def transposed_conv(self, call: Call) -> str:
+        """Its sizes are one argument, after which the strides of g follow it."""
+        (g, weight), (out,) = call.reads, call.writes
+        shape = f"ConvShape<>{{{', '.join(map(number, call.sizes[1:]))}}}"
+        assert call.scratch is not None
+        pointers = f"{self.pointer(weight)}, {self.pointer(out)}, {self.names[call.scratch]}"
+        start = f"conv_input_gradient(on, {shape}, {number(call.sizes[0])}"
+        return f"{start}, {self.pointer(g)}, {braces(g.strides)}, {pointers})"
+
+    def attention(self, call: Call) -> str:
+        """Heads with any strides but those of columns."""
+        *sizes, causal = call.sizes
+        settings = [*map(number, sizes), literal(call.numbers[0]), "true" if causal else "false"]
+        shape = f"AttentionShape<>{{{', '.join(settings)}}}"
+        given = [self.heads("const float", view) for view in call.reads]
+        out, lse = call.writes
+        assert call.scratch is not None
+        results = f"{self.heads('float', out)}, {self.pointer(lse)}, {self.names[call.scratch]}"
+        return f"attention(on, {shape}, {', '.join(given)}, {results})"
+
+    def heads(self, kind: str, view: View) -> str:
+        """A nd::Heads."""
+        return f"Heads<{kind}>{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
+
     def epilogue(self, call: Call) -> str:
         """What finishes each value before it is stored."""
         more = iter(call.reads[2:])
@@ -154,6 +176,8 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     "conv": Body.conv,
+    "conv_input_gradient": Body.transposed_conv,
+    "attention": Body.attention,
     "linear": Body.linear,
     "max_pool": Body.over_windows,
     "resample": Body.over_windows,
@@ -163,51 +187,3 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
 def region_name(k: int) -> str:
     """The pointer to region k of the arena."""
     return ("item", "fixed", "thread")[k] if k < 3 else f"region{k}"
-
-
-def number(size: int) -> str:
-    """A size: `128`, `batch`, `4 * batch`."""
-    return _sum(size.terms) if isinstance(size, Size) else str(int(size))
-
-
-def _sum(terms: Terms) -> str:
-    """`4 * batch + 1`; quotients of sizes, which are not negative, round down in C++ too."""
-    parts = [" * ".join([str(c)] * (c != 1 or not m) + [_factor(x) for x in m]) for m, c in terms]
-    return " + ".join(parts).replace("+ -", "- ")
-
-
-def _factor(factor: Factor) -> str:
-    match factor:
-        case Dim(name):
-            return name
-        case Extreme(kind, a, b):
-            return f"{kind}<int64_t>({_sum(a)}, {_sum(b)})"
-    return f"(({_sum(factor.terms)}) / {factor.by})"
-
-
-def constant(size: int) -> str:
-    """A size as a template argument where it is known: `Const<128>{}`."""
-    return number(size) if isinstance(size, Size) else f"Const<{int(size)}>{{}}"
-
-
-def braces(sizes: Sequence[int]) -> str:
-    """`{batch, 3, 32}`."""
-    return "{" + ", ".join(map(number, sizes)) + "}"
-
-
-def nest(views: Sequence[View]) -> str:
-    """A loop nest over views of one shape, the one that is written first."""
-    shape = views[0].shape
-    strides = ", ".join(braces(view.strides) for view in views)
-    return f"Nest<{len(views)}>{{{len(shape)}, {braces(shape)}, {{{strides}}}}}"
-
-
-def literal(value: float) -> str:
-    """A float that reads back as the same float."""
-    single = float(numpy.float32(value))
-    if math.isinf(single):
-        return "__builtin_inff()" if single > 0 else "-__builtin_inff()"
-    if math.isnan(single):
-        return '__builtin_nanf("")'
-    text = f"{single:.9g}"
-    return text + ("f" if any(c in text for c in ".e") else ".0f")

@@ -9,10 +9,10 @@ from string import Template
 from needle.sizes import unit
 
 from .card import image_of, labels_of
+from .cpp_text import literal
 from .errors import EmitError
 from .generate import TEMPLATES
 from .ir import Graph, Node
-from .print_cpp import literal
 
 
 def main_program(graph: Graph, name: str) -> bytes:

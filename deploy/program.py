@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -117,6 +117,7 @@ class Program:
     calls: tuple[Call, ...]
     arena: tuple[Buffer, ...]
     weights: tuple[tuple[Node, int], ...]
+    limits: Mapping[str, int] = field(default_factory=dict)  # inputs of ids, which are below
 
     @property
     def block_floats(self) -> int:

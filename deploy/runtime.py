@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Runtime(ABC):
     """`model(x)`, or `model.run(name=x, ...)` -> {name: array}. Threads may share it: calls run one after the other.
 
     Batches larger than `max_batch` are run in pieces. `inputs` and `outputs` are plain data: name, dtype, shape with -1
-    for a size that is open; `shapes` and `results` are the same by name, with named sizes.
+    for a size that is open; `shapes`, `results` and `dtypes` are the same by name, with named sizes.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Runtime(ABC):
     outputs: list[dict[str, Any]]
     shapes: dict[str, tuple[int, ...]]
     results: dict[str, tuple[int, ...]]
+    limits: Mapping[str, int] = {}  # of inputs that hold ids
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +43,7 @@ class Runtime(ABC):
         _models.add(self)
 
     def __repr__(self) -> str:
-        ports = [f"{name} float32({', '.join(map(str, shape))})"
+        ports = [f"{name} {self.dtypes[name]}({', '.join(map(str, shape))})"
                  for side in ("shapes", "results") for name, shape in getattr(self, side, {}).items()]  # fmt: skip
         return f"{type(self).__name__}({', '.join([getattr(self, 'name', '?'), *ports])})"
 
@@ -55,11 +56,11 @@ class Runtime(ABC):
         return results[self.outputs[0]["name"]] if len(results) == 1 else tuple(results.values())
 
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
-        """The outputs by name, for float32 inputs by name. Raises RunError naming the input that does not fit."""
+        """The outputs by name, for inputs by name. Raises RunError naming the input that does not fit."""
         sizes = sizes_of(self.name, self.shapes, inputs)
         arrays = [self._contiguous(name, inputs[name]) for name in self.shapes]
         outputs = {
-            name: numpy.empty([size_at(n, sizes) for n in shape], dtype=numpy.float32)
+            name: numpy.empty([size_at(n, sizes) for n in shape], dtype=self.dtypes[name])
             for name, shape in self.results.items()
         }
         results = list(outputs.values())
@@ -93,6 +94,11 @@ class Runtime(ABC):
         if getattr(self, "_open", False):
             self.close()
 
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """The dtype of each input and output."""
+        return {x["name"]: x["dtype"] for x in (*self.inputs, *self.outputs)}
+
     @abstractmethod
     def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
         """Compute at most `max_batch` rows; the arrays fit."""
@@ -104,8 +110,12 @@ class Runtime(ABC):
     def _contiguous(self, name: str, value: Any) -> numpy.ndarray:
         """An input in one piece."""
         array = numpy.asarray(value)
-        if array.dtype != numpy.float32:
-            raise RunError(f"[{self.name}] input '{name}' must be float32, got {array.dtype}")
+        if array.dtype != self.dtypes[name]:
+            raise RunError(f"[{self.name}] input '{name}' must be {self.dtypes[name]}, got {array.dtype}")
+        limit = self.limits.get(name)
+        if limit is not None and array.size and not (array.min() >= 0 and array.max() < limit):
+            found = f"{array.min()} to {array.max()}"
+            raise RunError(f"[{self.name}] input '{name}' must hold ids from 0 to {limit - 1}, got {found}")
         return array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
 
 

@@ -14,6 +14,7 @@ from .registry import OPS
 
 MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
 MAX_RANK = 8
+DTYPES = ("float32", "int32")
 
 
 def verify(graph: Graph, checked: set[Node] | None = None) -> Graph:
@@ -74,10 +75,10 @@ def _inferred(op: Any, node: Node) -> Any:
 
 
 def check_type(node: Node) -> None:
-    """float32 of at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those; GraphError for anything else."""
+    """Of DTYPES, at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those; GraphError for anything else."""
     for part in [node.type] if isinstance(node.type, Type) else node.type:
-        if part.dtype != "float32":
-            raise GraphError(f"[verify] {node!r}: only float32 is supported")
+        if part.dtype not in DTYPES:
+            raise GraphError(f"[verify] {node!r}: only {' and '.join(DTYPES)} are supported")
         if len(part.shape) > MAX_RANK or any(size < 1 for size in part.shape):
             raise GraphError(f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more")
         if math.prod(int(size) for size in part.shape) > MAX_ELEMENTS:

@@ -23,6 +23,7 @@ struct ConvTable {
                    const Steps& steps);
     int64_t (*input_gradient_scratch)(const ConvSizes&, int threads);
     void (*input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);
+    void (*direct_input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);
     int64_t (*weight_gradient_scratch)(const ConvSizes&, int threads);
     void (*weight_gradient)(const Executor&, const ConvSizes&, const Map& x, const Map& g, float* dw, float* scratch);
 };

@@ -75,6 +75,11 @@ struct SequenceTable {
                                const AttentionGradientOutputs&, float* scratch);
     int64_t (*first_bad_index)(int64_t count, const float* ids, int64_t limit);
     void (*embedding)(const Executor&, int64_t count, int64_t cols, const float* ids, const float* weight, float* y);
+    void (*lookup)(const Executor&, int64_t count, int64_t cols, int64_t rows, const float* ids, const float* weight, float* y);
+    void (*lookup_int32)(const Executor&, int64_t count, int64_t cols, int64_t rows, const int32_t* ids, const float* weight,
+                         float* y);
+    void (*iota)(const Executor&, int64_t count, int64_t first, float* y);
+    void (*iota_int32)(const Executor&, int64_t count, int64_t first, int32_t* y);
     void (*embedding_gradient)(const Executor&, int64_t count, int64_t cols, int64_t table_rows, const float* ids,
                                const float* g, float* dweight);
 };

@@ -145,6 +145,12 @@ void run_conv(const Arguments& a) {
                   Epilogue(a, 12, 4).steps);
 }
 
+void check_transposed(const Draft& draft) {
+    draft.known(5, "the kernel size", 1);
+    draft.known(6, "the stride", 1);
+    draft.known(7, "the padding", 0);
+}
+
 void check_linear(const Draft& draft) { check_epilogue(draft, 3, 3); }
 
 void run_linear(const Arguments& a) {  // a convolution of maps of one pixel, which needs no scratch
@@ -155,6 +161,38 @@ void run_linear(const Arguments& a) {  // a convolution of maps of one pixel, wh
 
 template <SoftmaxTable::Map SoftmaxTable::* kernel>
 void run_rows(const Arguments& a) { (softmax_kernels().*kernel)(a.on, a.integers[0], a.integers[1], a.operands[0], a.operands[1]); }
+
+// Ids and counts are of these dtypes.
+constexpr struct {
+    const char* name;
+} kIds[] = {{"float32"}, {"int32"}};
+int id_dtype(const std::string& name) { return number_of(kIds, name); }
+bool whole(const Arguments& a) { return a.functor == 1; }
+
+void run_lookup(const Arguments& a) {
+    const int64_t *n = a.integers, count = n[0], cols = n[1], rows = n[2];
+    const float* ids = a.operands[0];
+    if (!whole(a)) return sequence_kernels().lookup(a.on, count, cols, rows, ids, a.operands[1], a.operands[2]);
+    sequence_kernels().lookup_int32(a.on, count, cols, rows, reinterpret_cast<const int32_t*>(ids), a.operands[1], a.operands[2]);
+}
+
+void run_iota(const Arguments& a) {
+    if (!whole(a)) return sequence_kernels().iota(a.on, a.integers[0], a.integers[1], a.operands[0]);
+    sequence_kernels().iota_int32(a.on, a.integers[0], a.integers[1], reinterpret_cast<int32_t*>(a.operands[0]));
+}
+
+template <class T>
+Heads<T> heads_of(const Arguments& a, int64_t i) {  // whose strides are the integers behind shape and causality
+    const int64_t* stride = a.integers + 6 + 3 * i;
+    return {a.operands[i], stride[0], stride[1], stride[2]};
+}
+
+void run_attention(const Arguments& a) {
+    const int64_t* n = a.integers;
+    const AttentionShape<> shape{n[0], n[1], n[2], n[3], n[4], a.numbers[0], n[5] != 0};
+    sequence_kernels().attention(a.on, shape, heads_of<const float>(a, 0), heads_of<const float>(a, 1),
+                                 heads_of<const float>(a, 2), heads_of<float>(a, 3), a.operands[4], a.operands[5]);
+}
 
 constexpr uint32_t writes(std::initializer_list<int> operands) {
     uint32_t bits = 0;
@@ -213,6 +251,34 @@ const std::vector<Kernel>& program_kernels() {
         // images, height, width, in, out, kernel, stride, padding, strides of x, steps; x, packed weights, y, scratch, one for
         // each bias and add
         {"conv", -1, 0, -1, writes({2, 3}), nullptr, check_conv, run_conv},
+        // images, height, width, in, out, kernel, stride, padding, strides of g; g, weights (K, K, in, out), dx, scratch
+        {"conv_input_gradient", 12, 0, 4, writes({2, 3}), nullptr, check_transposed, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            const Map g{a.operands[0], {n[8], n[9], n[10], n[11]}};
+            conv().direct_input_gradient(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, g, a.operands[1], a.operands[2],
+                                         a.operands[3]); }},
+        // count, cols, rows; ids of the dtype that the functor names, weight, y
+        {"lookup", 3, 0, 3, writes({2}), id_dtype, nullptr, run_lookup},
+        // count, first; y of the dtype that the functor names
+        {"iota", 2, 0, 1, writes({0}), id_dtype, nullptr, run_iota},
+        // steps, batch, hidden; gates, h0, c0, weights, h, cells, activated gates, scratch
+        {"lstm", 3, 0, 8, writes({4, 5, 6, 7}), nullptr, nullptr, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            float* const* p = a.operands;
+            sequence_kernels().lstm(a.on, n[0], n[1], n[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]); }},
+        // steps, batch, hidden; gates, h0, weights, bias, h, activated gates, scratch
+        {"gru", 3, 0, 7, writes({4, 5, 6}), nullptr, nullptr, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            float* const* p = a.operands;
+            sequence_kernels().gru(a.on, n[0], n[1], n[2], p[0], p[1], p[2], p[3], p[4], p[5], p[6]); }},
+        // steps, batch, hidden, whether relu; gates, h0, weights, h, scratch
+        {"rnn", 4, 0, 5, writes({3, 4}), nullptr, nullptr, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            float* const* p = a.operands;
+            sequence_kernels().rnn(a.on, n[0], n[1], n[2], n[3] != 0, p[0], p[1], p[2], p[3], p[4]); }},
+        // batch, heads, queries, keys, depth, whether causal, strides (batch, head, row) of q, k, v, y; scale; q, k, v, y,
+        // log sums, scratch
+        {"attention", 18, 1, 6, writes({3, 4, 5}), nullptr, nullptr, run_attention},
         // rows, depth, columns, steps; x, packed weights, y, one for each bias and add
         {"linear", -1, 0, -1, writes({2}), nullptr, check_linear, run_linear},
     };

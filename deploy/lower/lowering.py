@@ -38,6 +38,7 @@ class Lowering:
     views: dict[Node, Value] = field(default_factory=dict)
     targets: dict[Node, Buffer] = field(default_factory=dict)  # nodes computed straight into an output
     uses_left: dict[Node, int] = field(default_factory=dict)  # how often each node is still to be read
+    limits: dict[str, int] = field(default_factory=dict)  # of inputs that hold ids: ids are below
     held: dict[Buffer, set[Node]] = field(default_factory=lambda: defaultdict(set))  # whose values lie in a buffer
 
     def view(self, node: Node) -> View:
@@ -118,4 +119,4 @@ class Lowering:
 
     def program(self) -> Program:
         """What has been lowered."""
-        return Program(self.graph, tuple(self.calls), tuple(self.arena), tuple(self.weights.values()))
+        return Program(self.graph, tuple(self.calls), tuple(self.arena), tuple(self.weights.values()), self.limits)

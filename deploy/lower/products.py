@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from needle import ops
 
+from ..errors import EmitError
 from ..fused_ops import Pack
 from ..ir import Node, apply
 from ..kernels import used_taps
 from ..program import View
-from .lowering import Lowering
+from .lowering import Lowering, Value
 
 
 def conv(low: Lowering, node: Node) -> View:
@@ -29,6 +30,19 @@ def conv(low: Lowering, node: Node) -> View:
     more = epilogue(low, op.epilogue, rest)
     sizes = (images, height, width, depth, channels, kernel, op.stride, op.padding)
     low.call("conv", sizes, reads=[view, packed, *more], writes=[out], epilogue=op.epilogue, note=repr(node))
+    return out
+
+
+def transposed_conv(low: Lowering, node: Node) -> Value:
+    """Only those without groups, dilation or a padding that differs between axes have a kernel."""
+    op = node.op
+    if not isinstance(op.padding, int) or (op.groups, op.dilation) != (1, 1):
+        raise EmitError(f"[emit] {node!r}: a transposed convolution must have one group, no dilation, one padding")
+    g, w = low.view(node.inputs[0]), low.dense(node.inputs[1])
+    out = low.new(node)
+    images, height, width, depth = out.shape
+    sizes = (images, height, width, depth, g.shape[3], w.shape[0], op.stride, op.padding)
+    low.call("conv_input_gradient", sizes, reads=[g, w], writes=[out], note=repr(node))
     return out
 
 

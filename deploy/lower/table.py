@@ -14,8 +14,9 @@ from ..ir import Node
 from ..registry import OPS
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
-from .products import conv, matmul
+from .products import conv, matmul, transposed_conv
 from .reductions import batch_norm, group_norm, layer_norm, log_sum_exp, rms_norm, rows, summation
+from .sequences import attention, embed, gru, iota, lstm, rnn
 
 Row = Callable[[Lowering, Node], Value]
 
@@ -123,11 +124,12 @@ CALLS: dict[type, Row | Refused] = {
     **dict.fromkeys((NormedWeight, NormedBias, Pack), OF_WEIGHTS),
     ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
     ops.MatMul: Refused("the right operand of a matrix product must be a constant matrix"),
-    ops.Attention: NOT_YET,
-    ops.Embed: NOT_YET,
-    ops.LSTM: NOT_YET,
-    ops.GRU: NOT_YET,
-    ops.RNN: NOT_YET,
+    ops.Attention: attention,
+    ops.Embed: embed,
+    ops.Iota: iota,
+    ops.LSTM: lstm,
+    ops.GRU: gru,
+    ops.RNN: rnn,
     ops.Dilate: NOT_YET,
     ops.UnDilate: NOT_YET,
     ops.FusedAddScalars: NOT_YET,
@@ -145,7 +147,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.CrossEntropy: TRAINING,
     ops.Huber: TRAINING,
     ops.BatchNorm: TRAINING,
-    ops.ConvInputGradient: Refused("programs cannot hold transposed convolutions yet"),
+    ops.ConvInputGradient: transposed_conv,
     ops.ConvWeightGradient: TRAINING,
     ops.AttentionGradient: TRAINING,
     ops.BatchNormGradient: TRAINING,

@@ -180,8 +180,7 @@ class Transformer(Module):
         steps = x.shape[1]
         if steps > self.sequence_len:
             raise ShapeError(f"[Transformer] needs at most {self.sequence_len} steps, got {steps}")
-        ids = Tensor(numpy.arange(steps), device=x.device, dtype="float32", requires_grad=False)
-        x = x + ops.broadcast_to(self.positions(ids), x.shape)
+        x = x + ops.broadcast_to(self.positions(ops.iota(x, 1)), x.shape)
         for layer in self.layers:
             x = layer(x)
         if not self.batch_first:

@@ -1,4 +1,4 @@
-"""Ops on sequences: embedding and attention."""
+"""Ops on sequences: positions, embedding and attention."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy
 
 from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..types import Type
 from . import array_compat
-from .attributes import PlainFields
+from .attributes import PlainFields, axis_of
 from .composite import gradient_of_pullback, like_outputs, saved, wanted
 from .dtype_rules import one_float
 from .ops_broadcast import broadcast_to
@@ -21,7 +21,29 @@ from .ops_matmul import matmul
 from .ops_reshape import transpose
 from .shape_rules import extent
 
-__all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "attention", "embed"]
+__all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "Iota", "attention", "embed", "iota"]
+
+
+@dataclass(frozen=True)
+class Iota(TensorOp):
+    """y_i = first + i, for each place i along an axis of x, whose values do not matter
+
+    In the dtype of x, which may be any but bool.
+    """
+
+    axis: int
+    first: int = 0
+
+    def infer(self, x: Type) -> Type:
+        if x.dtype == "bool":
+            raise DTypeError("[iota] counts in the dtype of x, which bool cannot; take x.astype('int32')")
+        return Type((x.shape[axis_of("iota", self.axis, len(x.shape))],), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return array_compat.constant(x, numpy.arange(self.first, self.first + x.shape[self.axis]))
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        return (None,)
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,11 @@ def attention_in_ops(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool
         mask = Tensor.make_const(array_compat.constant(scores.realize_cached_data(), hidden))
         scores = scores + broadcast_to(mask, scores.shape)
     return matmul(softmax(scores), v)
+
+
+def iota(x: Tensor, axis: int, first: int = 0) -> Tensor:
+    """(first, first + 1, ...), as many as x has places along the axis, in its dtype."""
+    return Iota(axis, first)(x)
 
 
 def embed(ids: Tensor, weight: Tensor) -> Tensor:

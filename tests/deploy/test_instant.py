@@ -18,7 +18,7 @@ from deploy.lower import lower
 from deploy.passes import optimize
 from deploy.program import Call, Program, View, whole
 from deploy.verify_program import verify_program
-from needle import nn, ops
+from needle import Tensor, nn, ops
 from needle.backend_ndarray import ndarray_backend_cpu
 from needle.types import Type
 from tests.deploy.conftest import images
@@ -42,8 +42,8 @@ def test_a_row_has_the_bits_it_has_alone(graph: Graph, built: Built) -> None:
                 assert np.array_equal(model(x[:batch]), alone[:batch])
 
 
-@pytest.mark.parametrize("name", ["resnet9", "resnet20", "resnet9-dawn", "airnet"])
-def test_convolutional_models_of_the_zoo(name: str) -> None:
+@pytest.mark.parametrize("name", ["resnet9", "resnet20", "resnet9-dawn", "airnet", "dcgan"])
+def test_image_models_of_the_zoo(name: str) -> None:
     np.random.seed(0)
     model = zoo.load(name)
     model.eval()
@@ -53,6 +53,31 @@ def test_convolutional_models_of_the_zoo(name: str) -> None:
             inputs = random_inputs(graph, batch)
             expected = interpreter.run(graph, inputs)
             assert all(relative_error(y, expected[key]) < 1e-5 for key, y in instant.run(**inputs).items())
+
+
+@pytest.mark.parametrize("name", ["gpt-char", "gpt-novels", "lstm-char", "lstm-ptb"])
+def test_language_models_of_the_zoo_with_open_batch_and_time(name: str) -> None:
+    np.random.seed(0)
+    model: Any = zoo.load(name, **zoo.entry(name).tiny.model)
+    model.eval()
+    graph = freeze(model, Type(("batch", "time"), "int32"), dims={"time": (1, 16)}, input_names=["ids"])
+    draw = np.random.default_rng(0)
+    words = len(model.tokenizer)
+    with Instant(graph, name="lm") as instant:
+        for batch, time in ((1, 1), (3, 7), (2, 16)):
+            ids = draw.integers(0, words, (batch, time)).astype("int32")
+            found = instant(ids)
+            assert relative_error(found, model(Tensor(ids, dtype="int32")).numpy()) < 1e-5
+            assert relative_error(found, next(iter(interpreter.run(graph, {"ids": ids}).values()))) < 1e-5
+            assert all(np.array_equal(instant(ids[i : i + 1])[0], row) for i, row in enumerate(found))
+        for ids, message in (
+            (np.full((1, 2), words, "int32"), rf"'ids' must hold ids from 0 to {words - 1}, got {words} to {words}"),
+            (np.full((1, 2), -1, "int32"), "must hold ids"),
+            (np.zeros((1, 2), "int64"), "must be int32, got int64"),
+            (np.zeros((1, 17), "int32"), r"shape \(batch, time\), 1 <= batch, 1 <= time <= 16, got \(1, 17\)"),
+        ):
+            with pytest.raises(RunError, match=message):
+                instant(ids)
 
 
 def test_sizes_of_several_dims_are_evaluated_for_each_call() -> None:

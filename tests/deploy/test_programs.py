@@ -151,6 +151,8 @@ def one_of_each() -> dict[str, tuple[Case, Node]]:
         held = dense(case.op) if isinstance(case.op, ops.Conv) else product
         if isinstance(CALLS[type(case.op)], Refused) and not held:
             continue
+        if isinstance(case.op, ops.ConvInputGradient) and not dense(case.op):
+            continue
         nodes = []
         for i, x in enumerate(case.inputs):
             several = isinstance(x, tuple)
@@ -168,7 +170,7 @@ def one_of_each() -> dict[str, tuple[Case, Node]]:
     return found
 
 
-def dense(op: ops.Conv) -> bool:
+def dense(op: ops.Conv | ops.ConvInputGradient) -> bool:
     """Whether programs can hold the convolution."""
     return (op.groups, op.dilation) == (1, 1) and isinstance(op.padding, int)
 

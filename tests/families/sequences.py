@@ -52,6 +52,10 @@ def _attention_saved(op: Any) -> Callable[..., tuple[Array, ...]]:
 HEADS = ((2, 1, 3, 4), (2, 1, 5, 4), (2, 1, 5, 4))  # q, k, v
 
 CASES: list[Case] = [
+    *(
+        Case(op, (normal(*shape),), fixed=(0,))
+        for op, shape in ((ops.Iota(0), (4,)), (ops.Iota(-1, 3), (2, 5)), (ops.Iota(1), (2, 0, 3)))
+    ),
     *(Case(ops.Embed(), (ids(5, *shape), normal(5, 3)), fixed=(0,)) for shape in ((4,), (2, 3), (0, 2), ())),
     *(Case(ops.EmbedGradient(5), (normal(*shape, 3), ids(5, *shape)), fixed=(1,)) for shape in ((4,), (2, 3), (0,))),
     *(Case(ops.Attention(0.5, causal), tuple(normal(*s) for s in HEADS), outputs=1) for causal in (False, True)),
@@ -62,6 +66,7 @@ CASES: list[Case] = [
 ]
 
 MEANING: dict[type, Callable[..., Any]] = {
+    ops.Iota: lambda op, x: np.array([op.first + i for i in range(x.shape[op.axis])], dtype=float),
     ops.Embed: embed,
     ops.EmbedGradient: embed_gradient,
     ops.Attention: attention,
@@ -69,11 +74,13 @@ MEANING: dict[type, Callable[..., Any]] = {
 }
 
 TORCH: dict[type, Callable[..., Any]] = {
+    ops.Iota: lambda op, x: torch.arange(op.first, op.first + x.shape[op.axis], dtype=x.dtype),
     ops.Embed: lambda op, ids, weight: torch.nn.functional.embedding(ids.long(), weight),
     ops.Attention: torch_attention,
 }
 
 REFUSALS: list[Refusal] = [
+    (ops.Iota(2), ((3, 2),), r"\[iota\] axis must be in -2\.\.1 for 2 axes, got 2"),
     (ops.Embed(), ((3,), (4,)), r"\[embed\] needs a weight \(n, d\), got \(4,\)"),
     (ops.EmbedGradient(4), ((3, 2), (4,)), r"\[embed_gradient\] needs g of shape ids\.shape \+ \(d,\), got \(3, 2\)"),
     (ops.Attention(1.0), ((1, 1, 2, 3), (1, 1, 2, 4), (1, 1, 2, 4)), r"\[attention\] needs q \(B, H, Tq, D\)"),

@@ -13,8 +13,8 @@ from needle.backend_ndarray import NDArray, cpu
 from needle.backend_ndarray.kernels import kernels
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from tests.cases import CASES as CASES_OF_OPS
+from tests.needle import program_cases
 from tests.needle.program_cases import (
-    CASES,
     EPILOGUES,
     Arrays,
     Case,
@@ -26,6 +26,9 @@ from tests.needle.program_cases import (
     pointwise,
     program,
 )
+from tests.needle.program_sequence_cases import SEQUENCE_CASES
+
+CASES = [*program_cases.CASES, *SEQUENCE_CASES]
 
 
 def results(runnable: Any, n: int, given: tuple[Arrays, dict[int, Any]], threads: int) -> Arrays:

@@ -65,7 +65,7 @@ class GPT(LanguageModel):
         if first + steps > self.context:
             raise ShapeError(f"[GPT] takes at most {self.context} tokens at once, got {first + steps}: see `context`")
         x = self.embedding(ids)
-        x = x + ops.broadcast_to(self.positions(ids_tensor(numpy.arange(first, first + steps), self.device)), x.shape)
+        x = x + ops.broadcast_to(self.positions(ops.iota(ids, 1, first)), x.shape)
         x = self.dropout(x)
         for number, block in enumerate(self.blocks):
             x = block(x, caches[number] if caches else None)

@@ -39,6 +39,11 @@ void input_gradient(const Executor& executor, const ConvSizes& s, const Map& g, 
     conv_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
 }
 
+void direct_input_gradient(const Executor& executor, const ConvSizes& s, const Map& g, const float* w, float* dx,
+                           float* scratch) {
+    conv_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
+}
+
 int64_t weight_gradient_scratch(const ConvSizes& s, int threads) {
     if (fast(s)) return winograd_weight_gradient_scratch(shape_of(s), s.images, threads);
     return WeightGradient(shape_of(s), s.images).scratch();
@@ -53,7 +58,7 @@ void weight_gradient(const Executor& executor, const ConvSizes& s, const Map& x,
 }  // namespace
 
 extern const ConvTable conv_table = {scratch_size,           run, direct,
-                                     input_gradient_scratch, input_gradient,
+                                     input_gradient_scratch, input_gradient, direct_input_gradient,
                                      weight_gradient_scratch, weight_gradient};
 
 }}  // namespace nd::ND_ISA

@@ -1,6 +1,7 @@
 #include "../fused.h"
 #include "../../nd/attention.h"
 #include "../../nd/embedding.h"
+#include "../../nd/lookup.h"
 #include "../../nd/gru.h"
 #include "../../nd/lstm.h"
 #include "../../nd/rnn.h"
@@ -16,7 +17,10 @@ extern const SequenceTable sequence_kernels_table = {
     rnn_gradient_scratch, rnn_gradient<int64_t, int64_t, int64_t>,
     attention_scratch, attention<AttentionShape<>>,
     attention_gradient_scratch, attention_gradient<AttentionShape<>>,
-    first_bad_index, embedding<int64_t, int64_t>, embedding_gradient<int64_t, int64_t>,
+    first_bad_index, embedding<int64_t, int64_t>,
+    lookup<int64_t, int64_t, int64_t, float>, lookup<int64_t, int64_t, int64_t, int32_t>,
+    iota<int64_t, int64_t, float>, iota<int64_t, int64_t, int32_t>,
+    embedding_gradient<int64_t, int64_t>,
 };
 
 }}  // namespace nd::ND_ISA

@@ -1,0 +1,97 @@
+"""The calls of tests/needle/test_program.py on sequences, and transposed convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.needle.program_cases import Arrays, Case, N, Times, empty, normal, plain
+
+STEPS, HIDDEN = 3, 20
+HEADS, QUERIES, KEYS, DEPTH = 2, 5, 7, 16
+
+
+def scratch() -> np.ndarray:
+    return empty(100_000)
+
+
+def lookup(dtype: str) -> Case:
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        ids, table = (np.arange(3 * n) * 5 % 13 - 1).astype(dtype), normal(11, 40)
+        rows = table[np.clip(ids.astype(int), 0, 10)]
+        rows[(ids < 0) | (ids > 10)] = np.nan
+        return [ids, table, empty(3 * n, 40)], {2: rows}
+
+    return Case("lookup", dtype, [Times(3), 40, 11], [], given)
+
+
+def iota(dtype: str) -> Case:
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        return [np.zeros(2000 * n, dtype)], {0: np.arange(5, 5 + 2000 * n)}
+
+    return Case("iota", dtype, [Times(2000), 5], [], given)
+
+
+def lstm(n: int) -> tuple[Arrays, dict[int, Any]]:
+    gates, h, c, w = normal(STEPS, n, 4 * HIDDEN), normal(n, HIDDEN), normal(n, HIDDEN), normal(HIDDEN, 4 * HIDDEN)
+    y, cells, act = plain.lstm(gates, h, c, w)
+    results = [empty(STEPS, n, HIDDEN), empty(STEPS, n, HIDDEN), empty(*gates.shape)]
+    return [gates, h, c, w, *results, scratch()], {4: y, 5: cells, 6: act}
+
+
+def gru(n: int) -> tuple[Arrays, dict[int, Any]]:
+    gates, h, w, bias = normal(STEPS, n, 3 * HIDDEN), normal(n, HIDDEN), normal(HIDDEN, 3 * HIDDEN), normal(3 * HIDDEN)
+    y, act = plain.gru(gates, h, w, bias)
+    return [gates, h, w, bias, empty(STEPS, n, HIDDEN), empty(STEPS, n, 4 * HIDDEN), scratch()], {4: y, 5: act}
+
+
+def rnn(relu: bool) -> Case:
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        gates, h, w = normal(STEPS, n, HIDDEN), normal(n, HIDDEN), normal(HIDDEN, HIDDEN)
+        return [gates, h, w, empty(STEPS, n, HIDDEN), scratch()], {3: plain.rnn(gates, h, w, relu)}
+
+    return Case("rnn", "", [STEPS, N, HIDDEN, int(relu)], [], given)
+
+
+def attention(causal: bool) -> Case:
+    """Operands (B, T, H, D) seen as (B, H, T, D)."""
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        q, k, v = (normal(n, size, HEADS, DEPTH) for size in (QUERIES, KEYS, KEYS))
+        y, lse = plain.attention(*(x.transpose(0, 2, 1, 3) for x in (q, k, v)), 0.25, causal)
+        results = [empty(n, QUERIES, HEADS, DEPTH), empty(n, HEADS, QUERIES)]
+        return [q, k, v, *results, scratch()], {3: y.transpose(0, 2, 1, 3), 4: lse}
+
+    strides = [x for size in (QUERIES, KEYS, KEYS, QUERIES) for x in (size * HEADS * DEPTH, DEPTH, HEADS * DEPTH)]
+    return Case("attention", "", [N, HEADS, QUERIES, KEYS, DEPTH, int(causal), *strides], [0.25], given)
+
+
+def transposed_conv(size: int, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> Case:
+    """dx (n, size, size, inputs) of g."""
+    side = (size + 2 * padding - kernel) // stride + 1
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        g, w = normal(n, side, side, outputs), normal(kernel, kernel, inputs, outputs)
+        dx = plain.conv_input_gradient(g, w, stride, padding, size, size)
+        return [g, w, empty(*dx.shape), scratch()], {2: dx}
+
+    strides = [side * side * outputs, side * outputs, outputs, 1]
+    sizes = [N, size, size, inputs, outputs, kernel, stride, padding]
+    return Case("conv_input_gradient", "", [*sizes, *strides], [], given)
+
+
+SEQUENCE_CASES = [
+    lookup("float32"),
+    lookup("int32"),
+    iota("float32"),
+    iota("int32"),
+    Case("lstm", "", [STEPS, N, HIDDEN], [], lstm),
+    Case("gru", "", [STEPS, N, HIDDEN], [], gru),
+    rnn(False),
+    rnn(True),
+    attention(False),
+    attention(True),
+    transposed_conv(8, 5, 7, 4, 2, 1),
+    transposed_conv(4, 20, 30, 4, 1, 0),
+]
