@@ -16,6 +16,7 @@ from typing import Any
 from .. import reprs
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
+from ..grad_mode import no_grad
 from ..nn import Module
 from ..optim import GradientAccumulator, Optimizer, WeightAverage, clip_grad_norm
 from ..optim.stateful import Stateful
@@ -81,7 +82,8 @@ class TrainStep(Stateful):
         metrics = {"loss": float(value.item())}
         if not math.isfinite(metrics["loss"]):
             return metrics
-        loss.backward()
+        with no_grad():  # nobody differentiates these gradients: what made them need not be kept
+            loss.backward()
         if self.accumulate > 1:
             self.sums.add()
             if self.sums.weight < self.accumulate:
