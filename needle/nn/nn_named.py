@@ -121,4 +121,4 @@ def known(name: str, names: Iterable[str]) -> str:
     names = [each for each in names if each]
     near = get_close_matches(name, names, n=1)
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (f": is it {near[0]}?" if near else ":") + f" There are {', '.join(names[:SHOWN]) or 'none'}{rest}"
+    return (f": is it {near[0]}?" if near else ".") + f" There are {', '.join(names[:SHOWN]) or 'none'}{rest}"

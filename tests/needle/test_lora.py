@@ -91,7 +91,8 @@ def test_merged_weights_give_the_same_results_and_the_base_s_come_back(key):
     lora.merge(model)
     np.testing.assert_allclose(model(x).numpy(), before, rtol=2e-4, atol=2e-4)
     assert lora.merged(model) and LowRankProduct not in ops_of(model(x))
-    for refused in (lora.merge, lambda m: lora.activate(m, None), lora.remove, lambda m: lora.add(m, targets=targets, name="b")):
+    others = (lambda m: lora.activate(m, None), lambda m: lora.add(m, targets=targets, name="b"))
+    for refused in (lora.merge, lora.remove, *others):
         with pytest.raises(NeedleError, match="the model is merged: unmerge it first"):
             refused(model)
     lora.unmerge(model)
@@ -285,7 +286,7 @@ def test_copies_stand_alone():
     set_b(twin, seed=9)
     assert (model(x).numpy() == before).all() and not (twin(x).numpy() == before).all()
     lora.remove(twin)
-    assert all(p.requires_grad for p in twin.parameters()) and not nn.trainable_parameters(model) == []
+    assert all(p.requires_grad for p in twin.parameters()) and nn.trainable_parameters(model)
 
 
 def test_the_seed_decides_what_is_drawn():
@@ -301,10 +302,10 @@ def test_the_seed_decides_what_is_drawn():
 
 
 @pytest.mark.parametrize(("targets", "message"), [
-    ([], r"needs targets, got none: There are embedding, positions, blocks.0.attention.q"),
-    ("*.qvk", r"no module is called '\*.qvk': "),
+    ([], r"needs targets, got none. There are embedding, positions, blocks.0.attention.q"),
+    ("*.qvk", r"no module is called '\*.qvk': is it "),
     ("blocks.0.atention.q", r"'blocks.0.atention.q': is it blocks.0.attention.q\? There are embedding"),
-    (["*.q", "norm"], r"'norm' is a LayerNorm1d, which cannot be adapted; those can that are a Linear, Embedding, Conv"),
+    (["*.q", "norm"], r"'norm' is a LayerNorm1d, which cannot be adapted; those can that are a Linear, Embedding"),
     ([3], "strings, got a int"),
 ])  # fmt: skip
 def test_targets_that_cannot_be_are_refused_with_those_that_can(targets, message):
@@ -318,7 +319,7 @@ def test_targets_that_cannot_be_are_refused_with_those_that_can(targets, message
 def test_grouped_and_dilated_convolutions_are_refused():
     model = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, dilation=2), nn.Conv2d(4, 4, 3))
     for i in (0, 1):
-        with pytest.raises(NeedleError, match=r"is a Conv2d, which cannot be adapted.*There are modules.2"):
+        with pytest.raises(NeedleError, match=r"is a Conv2d, which cannot be adapted.*There are modules\.2"):
             lora.add(model, targets=f"modules.{i}")
 
 

@@ -1,6 +1,5 @@
 """Adapters in files: PEFT's, both ways, and ours against the wrong base, malformed ones and half of them."""
 
-import copy
 import json
 import warnings
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 import needle as ndl
-from needle import nn, ops, optim
+from needle import nn, optim
 from needle.errors import DataError, NeedleError, ShapeError
 from needle.nn import lora
 from needle.nn.lora.config import BASE
@@ -109,7 +108,8 @@ def refused(model, folder, error, message, **options):
         lora.load(model, folder, **options)
     after = state_of(model)
     assert repr(model) == text and after["names"] == before["names"] and after["active"] == before["active"]
-    assert after["learn"] == before["learn"] and all((after["state"][k] == before["state"][k]).all() for k in after["state"])
+    assert after["learn"] == before["learn"]
+    assert all((array == before["state"][at]).all() for at, array in after["state"].items())
 
 
 def test_another_base_is_refused_with_both_hashes(tmp_path):
@@ -126,7 +126,8 @@ def test_another_base_is_refused_with_both_hashes(tmp_path):
     ({"r": None}, "got None"), ({"r": 10**9}, "got 1000000000"), ({"lora_alpha": -1}, "lora_alpha .* got -1"),
     ({"lora_alpha": "5"}, "got '5'"), ({"lora_dropout": 1}, r"lora_dropout .* in \[0, 1\), got 1"),
     ({"use_rslora": "yes"}, "true or false, got 'yes'"), ({"peft_type": "LOHA"}, "asks for peft_type = 'LOHA'"),
-    ({"use_dora": True}, "asks for use_dora = True, which there is not here"), ({"bias": "all"}, "asks for bias = 'all'"),
+    ({"use_dora": True}, "asks for use_dora = True, which there is not here"), ({"bias": "all"},
+     "asks for bias = 'all'"),
     ({"rank_pattern": {"a": 2}}, "asks for rank_pattern"), ({"modules_to_save": ["head"]}, "asks for modules_to_save"),
     ({"of_tomorrow": 7}, "asks for of_tomorrow = 7"), ({BASE: "12"}, "64 hexadecimal digits, got '12'"),
     ({"r": 2}, "has A and B of shapes .* unfit for its kind and r 2"),
@@ -141,7 +142,8 @@ def test_a_config_that_is_wrong_or_asks_for_more_is_refused(change, message, tmp
 
 @pytest.mark.parametrize(("text", "message"), [
     ("", "is not JSON"), ("[1]", "must hold a JSON object, got a list"), ("[" * 100_000, "is not JSON"),
-    ("{" + " " * (1 << 20) + "}", "more than 1,048,576 bytes"), ("\x00\xff", "is not JSON"), ("{}", "peft_type .* got None"),
+    ("{" + " " * (1 << 20) + "}", "more than 1,048,576 bytes"), ("\x00\xff", "is not JSON"),
+    ("{}", "peft_type .* got None"),
 ])  # fmt: skip
 def test_a_config_that_is_none_is_refused(text, message, tmp_path):
     (tmp_path / CONFIG).write_text(text, encoding="latin-1")
@@ -159,11 +161,13 @@ ROOT = "base_model.model.classifier."
     (lambda a: {}, DataError, "holds no arrays"),
     (lambda a: without(a, "classifier.lora_B.weight"), DataError, "one of A and B of 'classifier', not both"),
     (lambda a: a | {"classifier.lora_A.weight": a[ROOT + "lora_A.weight"]}, DataError, "which belongs to no layer"),
-    (lambda a: a | {ROOT + "lora_C.weight": np.zeros(3, "f")}, DataError, "is it base_model.model.classifier.lora_B.weight"),
+    (lambda a: a | {ROOT + "lora_C.weight": np.zeros(3, "f")}, DataError,
+     "is it base_model.model.classifier.lora_B.weight"),
     (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 80, 1), "f")}, DataError, "unfit for its kind and r 3"),
-    (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 81), "f")}, ShapeError, r"classifier.A needs shape \(80, 3\), got \(81, 3\)"),
-    (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 80))}, ShapeError, "classifier.A needs dtype float32, got float64"),
-    (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 400_000), "f")}, DataError, "bytes, an adapter of this model has at most"),
+    (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 81), "f")}, ShapeError,
+     r"A needs shape \(80, 3\), got \(81, 3\)"),
+    (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 80))}, ShapeError, "A needs dtype float32, got float64"),
+    (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 400_000), "f")}, DataError, "of this model has at most"),
 ])  # fmt: skip
 def test_weights_that_are_wrong_are_refused_with_the_place(change, error, message, tmp_path):
     model, _ = adapted("convolutions")
@@ -235,7 +239,7 @@ def test_peft_gives_the_same_results_with_our_files(key, peers, tmp_path):
 
 @pytest.mark.parametrize("key", TWINS)
 def test_we_give_the_same_results_with_peft_s_files(key, peers, tmp_path):
-    torch, peft, twins = peers
+    _, _, twins = peers
     make, x, _ = MODELS[key]
     model = make()
     theirs = twins.trained(key, model.state_dict(), x, rslora=key == "gpt")

@@ -49,7 +49,7 @@ def test_what_cannot_be_replaced_is_refused_before_anything_changes():
     model = Pair()
     before = dict(model.named_modules())
     for wrong, message in (
-        ({"first": nn.ReLU(), "frist": nn.ReLU()}, r"no module inside is called 'frist': is it first\? There are first, "),
+        ({"first": nn.ReLU(), "frist": nn.ReLU()}, r"no module inside is called 'frist': is it first\?"),
         ({"": nn.ReLU()}, "no module inside is called ''"),
         ({"first": 3}, "first needs a Module, got a int"),
     ):
@@ -100,7 +100,8 @@ def test_an_unknown_name_is_refused_with_those_that_exist():
     with pytest.raises(NeedleError) as caught:
         nn.freeze(model, except_=["modules.3", "modules.33"])
     assert str(caught.value) == (
-        "[freeze] no module is called 'modules.33': is it modules.3? There are modules.0, modules.1, modules.2, modules.3"
+        "[freeze] no module is called 'modules.33': is it modules.3? "
+        "There are modules.0, modules.1, modules.2, modules.3"
     )
     assert all(parameter.requires_grad for parameter in model.parameters())
     with pytest.raises(NeedleError, match=r"strings, got a int"):
@@ -129,9 +130,9 @@ def test_the_state_of_a_step_holds_what_learns_and_fits_the_same_frozen_weights_
     assert step(*batch) == following(*batch)
     assert all((a == b).all() for a, b in zip(model.state_dict().values(), twin.state_dict().values(), strict=True))
     before = other.state_dict()
-    with pytest.raises(NeedleError, match=r"other frozen parameters: those had sha256 \w{64}, these of Sequential have \w{64}"):
+    with pytest.raises(NeedleError, match=r"those had sha256 \w{64}, these of Sequential have \w{64}"):
         steps(other).load_state_dict(state)
-    with pytest.raises(ShapeError, match="does not fit what learns of Sequential: missing modules.3.bias"):
+    with pytest.raises(ShapeError, match=r"does not fit what learns of Sequential: missing modules\.3\.bias"):
         steps(twin).load_state_dict({name: x for name, x in state.items() if name != "model.modules.3.bias"})
     assert all((before[name] == array).all() for name, array in other.state_dict().items())
 

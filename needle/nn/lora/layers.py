@@ -51,6 +51,7 @@ class LowRank(Module):
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
     def extra_repr(self) -> str:
+        """Rank, alpha and, where it is, rslora."""
         rslora = ["rslora=True"] if self.rslora else []
         return ", ".join([f"rank={self.rank}", f"alpha={self.alpha:g}", *rslora])
 
