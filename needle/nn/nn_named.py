@@ -20,7 +20,7 @@ SHOWN = 20  # names that a message lists
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """How many numbers of a model learn: `trainable` of `total` elements of its parameters, of any shape."""
+    """How many numbers of a model learn: `trainable` of `total` elements of its parameters."""
 
     trainable: int
     total: int
@@ -37,12 +37,12 @@ class ParameterCount:
 
 
 def trainable_parameters(model: Module) -> list[Tensor]:
-    """The parameters that require a gradient, of any shape, in the order of `model.parameters()`: an optimizer's."""
+    """The parameters that require a gradient, in the order of `model.parameters()`: what an optimizer is given."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def freeze(model: Module, except_: str | Iterable[str] = ()) -> ParameterCount:
-    """Let nothing learn but the parameters, of any shape, in the modules that `except_` names; what learns then.
+    """Let nothing learn but the parameters in the modules that `except_` names; what learns then.
 
     Names are those of `named_modules()`, or patterns of them ("*.norm", "linear*"). The others require no gradient, so
     that none is computed, and frozen batch normalisation keeps and uses its running statistics during training too:
@@ -61,16 +61,15 @@ def freeze(model: Module, except_: str | Iterable[str] = ()) -> ParameterCount:
 
 
 def unfreeze(model: Module) -> ParameterCount:
-    """Let every parameter, of any shape, learn again, and batch normalisation collect its statistics."""
+    """Let every parameter learn again, and batch normalisation collect its statistics."""
     return freeze(model, except_=[""])
 
 
 def replace_modules(model: Module, modules: Mapping[str, Module]) -> dict[str, Module]:
     """Put each module in the place of the one with its name, wherever the model holds that one; those that were there.
 
-    Attributes, lists, tuples and dicts are searched, as `named_modules()` does. `forward` of any shape stays the
-    caller's concern. Raises NeedleError, before anything is changed, for a name that no module has, for "", which is
-    the model itself, and for what is no Module.
+    Attributes, lists, tuples and dicts are searched, as `named_modules()` does. Raises NeedleError, before anything is
+    changed, for a name that no module has, for "", which is the model itself, and for what is no Module.
     """
     present = dict(model.named_modules())
     for name, new in modules.items():
