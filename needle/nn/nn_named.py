@@ -44,9 +44,11 @@ def trainable_parameters(model: Module) -> list[Tensor]:
 def freeze(model: Module, except_: str | Iterable[str] = ()) -> ParameterCount:
     """Let nothing learn but the parameters in the modules that `except_` names; what learns then.
 
-    Names are those of `named_modules()`, or patterns of them ("*.norm", "linear*"). The others require no gradient, so
-    that none is computed, and frozen batch normalisation keeps and uses its running statistics during training too:
-    what is frozen stays as it is, bit for bit. Undone by `unfreeze`. Raises NeedleError for a name that no module has.
+    Names are those of `named_modules()`, or patterns of them ("*.norm", "linear*"). The others require no gradient: no
+    product is computed for one (kernels that make all gradients at once, of layer normalisation and recurrent layers,
+    make theirs too, and they are dropped). Frozen batch normalisation keeps and uses its running statistics during
+    training too: what is frozen stays as it is, bit for bit. Undone by `unfreeze`. Raises NeedleError for a name that
+    no module has.
     """
     modules = dict(model.named_modules())
     learning = [modules[name] for name in matching("freeze", modules, except_)]

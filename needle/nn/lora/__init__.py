@@ -13,7 +13,6 @@ from .adapters import (
     activate,
     active,
     add,
-    base_state,
     load_state_dict,
     merge,
     merged,
@@ -22,7 +21,7 @@ from .adapters import (
     state_dict,
     unmerge,
 )
-from .files import load, save
+from .files import base_state, load, save
 from .layers import LowRank
 
 __all__ = [

@@ -210,12 +210,6 @@ def load_state_dict(model: Module, state: Mapping[str, Any], name: str = "defaul
     module_state.load_state_dict(found, state)
 
 
-def base_state(model: Module) -> dict[str, numpy.ndarray]:
-    """The `state_dict` that the model would have without any adapters."""
-    own = {id(t) for layer in adapted_layers(model).values() for _, t in module_state.named_tensors(layer.adapters)}
-    return {at: numpy.array(t.numpy()) for at, t in module_state.named_tensors(model) if id(t) not in own}
-
-
 def adapter(where: str, model: Module, name: str) -> Adapter:
     """The parts of an adapter by the names of their sites. Raises NeedleError without one."""
     if name not in names(model):

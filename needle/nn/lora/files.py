@@ -22,11 +22,12 @@ import numpy
 
 from ...errors import DataError, NeedleError
 from ...weights import atomic_write, dump_safetensors, read_safetensors, save_safetensors
+from .. import module_state
 from ..nn_basic import Linear, Module, Sequential
 from ..nn_conv import Conv, Conv2d
 from ..nn_named import ParameterCount, known
 from ..nn_sequence import Embedding
-from .adapters import Site, activate, active, adapter, add, base_state, load_state_dict, remove, sites
+from .adapters import Site, activate, active, adapted_layers, adapter, add, load_state_dict, remove, sites
 from .config import Config
 from .layers import Adapted
 
@@ -131,6 +132,12 @@ def load(
             activate(model, before)
         raise
     return ParameterCount.of(model)
+
+
+def base_state(model: Module) -> dict[str, numpy.ndarray]:
+    """The `state_dict` that the model would have without any adapters."""
+    own = {id(t) for layer in adapted_layers(model).values() for _, t in module_state.named_tensors(layer.adapters)}
+    return {at: numpy.array(t.numpy()) for at, t in module_state.named_tensors(model) if id(t) not in own}
 
 
 def base_sha256(model: Module) -> str:
