@@ -27,7 +27,7 @@ from bench.cases import GROUPS
 from bench.table import LEGEND, Row, header
 
 REPORT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PEERS = ("torch", "numpy", "onnxruntime")
+PEERS = ("torch", "numpy", "onnxruntime", "peft")
 
 
 class SkippedError(Exception):

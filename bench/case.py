@@ -16,10 +16,14 @@ Run = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Sides:
-    """Needle's program of a case, and by name what builds the peers'; a peer's library is imported when it is built."""
+    """Needle's program of a case, and by name what builds the peers'; a peer's library is imported when it is built.
+
+    With another `unit` than seconds the programs are not timed: what they return is what is compared.
+    """
 
     ours: Run
     peers: dict[str, Callable[[], Run]] = field(default_factory=dict)
+    unit: str = "s"
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,15 @@ def rows(case: Case, cost: bool) -> Iterator[Row]:
             peers[name] = make()
         except Exception as error:  # whatever a library that we do not know raises
             failed[name] = reason(error)
-    ours, *others = interleaved([timer(run) for run in (sides.ours, *peers.values())], case.turns)
-    for name, times in zip(peers, others, strict=True):
-        yield compared(case.name, ours, times, name, invert=cost)
+    programs = [sides.ours, *peers.values()]
+    if sides.unit == "s":
+        ours, *others = interleaved([timer(run) for run in programs], case.turns)
+    else:
+        ours, *others = [[float(run()) for _ in range(2)] for run in programs]
+    for name, found in zip(peers, others, strict=True):
+        yield compared(case.name, ours, found, name, invert=cost, unit=sides.unit)
     for name, why in failed.items():
-        yield Row(case.name, median(ours), label=name, note=f"does not run here: {why}")
+        yield Row(case.name, median(ours), label=name, note=f"does not run here: {why}", unit=sides.unit)
 
 
 def reason(error: BaseException) -> str:

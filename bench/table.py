@@ -19,7 +19,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line: two median times in seconds and their comparison, or a note that says why there is none."""
+    """One line: two median times in seconds (or bytes) and their comparison, or a note that says why there is none."""
 
     name: str
     first: float | None = None
@@ -29,6 +29,7 @@ class Row:
     spread: float | None = None
     note: str = ""
     lost: bool = False  # what this state of the library cannot run, the other one could
+    unit: str = "s"
 
     @property
     def noisy(self) -> bool:
@@ -36,28 +37,31 @@ class Row:
 
     def __str__(self) -> str:
         if self.ratio is None or self.spread is None:
-            return f"| {self.name} | {duration(self.first)} | {self.label} | {self.note} | |"
+            return f"| {self.name} | {quantity(self.first, self.unit)} | {self.label} | {self.note} | |"
         ratio = f"{self.ratio:.2f}x" if self.noisy else f"**{self.ratio:.2f}x**"
         spread = percent(self.spread) + (" *noisy*" if self.noisy else "")
-        second = f"{duration(self.second)} {self.label}".rstrip()
-        return f"| {self.name} | {duration(self.first)} | {second} | {ratio} | {spread} |"
+        second = f"{quantity(self.second, self.unit)} {self.label}".rstrip()
+        return f"| {self.name} | {quantity(self.first, self.unit)} | {second} | {ratio} | {spread} |"
 
 
-def compared(name: str, first: Sequence[float], second: Sequence[float], label: str = "", invert: bool = False) -> Row:
+def compared(
+    name: str, first: Sequence[float], second: Sequence[float], label: str = "", invert: bool = False, unit: str = "s"
+) -> Row:
     """The row of two lists of times, one of each a round; the ratio is second / first, with `invert` first / second."""
     comparison = Comparison.of(first, second) if invert else Comparison.of(second, first)
-    return Row(name, median(first), median(second), label, comparison.ratio, comparison.spread)
+    return Row(name, median(first), median(second), label, comparison.ratio, comparison.spread, unit=unit)
 
 
 def header(first: str, second: str, ratio: str) -> str:
     return f"| | {first} | {second} | {ratio} | spread |\n|---|---|---|---|---|"
 
 
-def duration(seconds: float | None) -> str:
-    """Three significant digits with a unit that suits."""
-    if seconds is None:
+SCALES = {"s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9)), "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))}
+
+
+def quantity(value: float | None, unit: str = "s") -> str:
+    """Three significant digits with a multiple of the unit that suits."""
+    if value is None:
         return ""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    name, scale = next(((name, scale) for name, scale in SCALES[unit] if value >= scale), SCALES[unit][-1])
+    return f"{value / scale:.3g} {name}"

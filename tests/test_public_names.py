@@ -14,9 +14,10 @@ import pytest
 
 import needle
 from needle import autograd, data, errors, init, nn, ops, optim, training, weights
+from needle.nn import lora
 from tests.cases import REFUSALS
 
-SURFACE: list[ModuleType] = [needle, nn, ops, optim, init, data, training, errors, weights]
+SURFACE: list[ModuleType] = [needle, nn, lora, ops, optim, init, data, training, errors, weights]
 SHAPE = re.compile(r"\([^()]*[,*][^()]*\)|elementwise|any shape|each element|scalar|shape")
 
 

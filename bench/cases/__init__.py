@@ -120,12 +120,21 @@ LOADER = tuple(
     )
 )  # fmt: skip
 
+ADAPTERS = (
+    case("step of an adapter of rank 8, GPT 4 layers, width 256, batch 8, time 256", "adapters.step",
+         8, 2048, 256, 4, 4, 8, 256, turns=LONG),
+    case("memory of such steps", "adapters.step_memory", 8, 2048, 256, 4, 4, 8, 256),
+)  # fmt: skip
+
 GROUPS = {
     "matmul": Group(
         "Matrix product beside numpy's BLAS", 1, ("numpy",),
         tuple(case(f"matmul {n}", "products.square", n) for n in (256, 512, 1024, 2048)),
     ),
     "training": Group("Eager training steps beside PyTorch, eager and compiled", 2, ("torch",), TRAINING),
+    "lora": Group(
+        "Training an adapter beside training all parameters, and beside PEFT", 2, ("torch",), ADAPTERS, commits=False
+    ),
     "epoch": Group(
         "One epoch of ResNet9 on CIFAR-10, augmentation included", 2, ("torch",),
         (case("ResNet9, one CIFAR-10 epoch, batch 128, augmented", "feeding.epoch", 128, turns=Turns(4, warm=False)),),

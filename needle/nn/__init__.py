@@ -3,11 +3,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from . import lora as lora
 from .nn_activation import *
 from .nn_attention import *
 from .nn_basic import *
 from .nn_conv import *
 from .nn_loss import *
+from .nn_named import *
 from .nn_norm import *
 from .nn_pool import *
 from .nn_recompute import *

@@ -103,6 +103,8 @@ class SelfAttention(Module):
     without `causal` attention or in training mode.
     """
 
+    fused = {"qkv": ("q", "k", "v")}  # noqa: RUF012  (layers that hold several side by side, each as many columns)
+
     def __init__(
         self, width: int, heads: int, causal: bool = True, dropout: float = 0.0, bias: bool = True,
         device: Any = None, dtype: Any = "float32", *, rotary: bool = False,

@@ -17,8 +17,11 @@ class BatchNorm1d(Module):
     """y = (x - mean) / sqrt(var + eps) weight + bias per feature, over the batch; x (B, dim).
 
     During training mean and biased var are the batch's, and running <- (1 - momentum) running + momentum batch;
-    otherwise they are the running ones. Source: Ioffe and Szegedy, "Batch normalization", 2015.
+    otherwise, and where it is `frozen` (see `nn.freeze`), they are the running ones.
+    Source: Ioffe and Szegedy, "Batch normalization", 2015.
     """
+
+    frozen = False  # whether the running statistics belong to what training leaves as it is
 
     def __init__(
         self, dim: int, eps: float = 1e-5, momentum: float = 0.1, device: Any = None, dtype: Any = "float32"
@@ -38,7 +41,7 @@ class BatchNorm1d(Module):
 
     def _normalize(self, x: Tensor) -> Tensor:
         """The rule above over all axes but the last."""
-        if not self.training:
+        if not self.training or self.frozen:
             statistics = self.running_mean, self.running_var
             return ops.BatchNormInference(self.eps)(x, self.weight, self.bias, *statistics)
         y, mean, var = ops.batch_norm(x, self.weight, self.bias, self.eps)

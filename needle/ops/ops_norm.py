@@ -80,6 +80,11 @@ class BatchNormInference(PlainFields, TensorOp):
         return kernels(x).batch_norm_inference(x, weight, bias, mean, var, self.eps)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        _, weight, *others = node.inputs
+        if not any(x.requires_grad for x in (weight, *others)):  # frozen: the value of x is not needed
+            scale = weight * (others[2] + self.eps) ** -0.5
+            return out_grad * broadcast_to(scale, out_grad.shape), None, None, None, None
+
         def formula(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
             scale = weight * (var + self.eps) ** -0.5
             return x * broadcast_to(scale, x.shape) + broadcast_to(bias - mean * scale, x.shape)

@@ -63,7 +63,7 @@ class Embed(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         ids, weight = node.inputs
-        return None, EmbedGradient(weight.shape[0])(out_grad, ids)
+        return None, EmbedGradient(weight.shape[0])(out_grad, ids) if weight.requires_grad else None
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from typing import Any
 from .. import reprs
 from ..autograd import Tensor
 from ..errors import NeedleError, SettingError
+from ..grad_mode import no_grad
 from ..nn import Module
 from ..optim import GradientAccumulator, Optimizer, WeightAverage, clip_grad_norm
 from ..optim.stateful import Stateful
+from .partial import PartialState
 
 
 class TrainStep(Stateful):
@@ -29,7 +31,8 @@ class TrainStep(Stateful):
     any parameter is changed. With `accumulate=n` every call is a micro-batch, and every n-th makes an update with the
     mean of the n gradients: that of one large batch, where the loss is a mean and the micro-batches are of one size.
     `optimizer` and `schedule` may be one each or lists of them, stepped in order. `average` (a WeightAverage) takes in
-    the weights after each update. A subclass that overrides `loss(*batch)` trains on anything else.
+    the weights after each update. Of a model with frozen parameters the state holds what learns, and the sha256 of the
+    rest. A subclass that overrides `loss(*batch)` trains on anything else.
     """
 
     settings: tuple[str, ...] = ("clip_norm",)
@@ -79,7 +82,8 @@ class TrainStep(Stateful):
         metrics = {"loss": float(value.item())}
         if not math.isfinite(metrics["loss"]):
             return metrics
-        loss.backward()
+        with no_grad():  # nobody differentiates these gradients: what made them need not be kept
+            loss.backward()
         if self.accumulate > 1:
             self.sums.add()
             if self.sums.weight < self.accumulate:
@@ -109,7 +113,7 @@ class TrainStep(Stateful):
         self.model.eval()
 
     def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {"model": self.model}
+        parts: dict[str, Any] = {"model": PartialState.of(self.model)}
         parts |= {f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)}
         parts |= {f"schedule{i}": schedule for i, schedule in enumerate(self.schedules)}  # after their optimizers
         parts |= {"average": self.average} if self.average is not None else {}

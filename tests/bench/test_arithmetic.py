@@ -3,7 +3,7 @@
 import pytest
 
 from bench.load import Reading, Share, Watch, between, percent
-from bench.table import Row, compared, duration
+from bench.table import Row, compared, quantity
 from bench.timing import Comparison, Turns, calibrated, interleaved
 
 
@@ -77,7 +77,8 @@ def test_rows_show_the_ratio_the_spread_and_the_mark() -> None:
 
 
 def test_durations_and_fractions_have_units() -> None:
-    assert [duration(x) for x in (12.3456, 0.0123456, 12.3e-6, 45e-9)] == ["12.3 s", "12.3 ms", "12.3 µs", "45 ns"]
+    assert [quantity(x) for x in (12.3456, 0.0123456, 12.3e-6, 45e-9)] == ["12.3 s", "12.3 ms", "12.3 µs", "45 ns"]
+    assert [quantity(x, "B") for x in (512.0, 1.5e6, 2e9)] == ["0.512 kB", "1.5 MB", "2 GB"]
     assert [percent(x) for x in (0.0, 0.0123, 0.0994, 0.0996, 0.5)] == ["0.0 %", "1.2 %", "9.9 %", "10 %", "50 %"]
 
 

@@ -121,6 +121,13 @@ def test_a_row_for_each_peer_and_a_note_for_one_that_cannot_be_set_up(monkeypatc
     assert two.note == "does not run here: RuntimeError: no compiler / here"
 
 
+def test_amounts_are_compared_as_they_are_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = Sides(lambda: 3e6, {"other": lambda: lambda: 6e6}, unit="B")
+    monkeypatch.setitem(sys.modules, "bench.cases.made_up", SimpleNamespace(make=lambda: sides))  # type: ignore[arg-type]
+    (row,) = rows(Case("made up", "made_up.make", (), Turns()), cost=False)
+    assert str(row) == "| made up | 3 MB | 6 MB other | **2.00x** | 0.0 % |"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
