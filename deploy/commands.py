@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import time
@@ -48,7 +49,7 @@ def frozen(model: Any, source: str) -> Graph:
         raise DeployError(f"[freeze] '{source}' {lacks}; use deploy.freeze")
     inputs, outputs = (["image"], ["logits"]) if image is not None else (None, None)
     graph = freeze(model, example, input_names=inputs, output_names=outputs)
-    return Graph(graph.inputs, graph.outputs, card)
+    return dataclasses.replace(graph, card=card)
 
 
 def load_module(source: str, weights: Path | None = None) -> Any:

@@ -32,13 +32,15 @@ def freeze(
     output_names: Sequence[str] | None = None,
     batch: str | None = "batch",
     dims: Mapping[str, tuple[int, int | None]] | None = None,
+    state: Mapping[str, str] | None = None,
 ) -> Graph:
     """The graph of `model` in eval mode, for every value of the named sizes; it shares no memory with the model.
 
     `example` is one input (an array, a Tensor or a Type; only its shape counts), or a tuple of them. Axis 0 becomes
     the named size `batch`; with None it stays as in the example. In a Type any size may be a name:
     `Type(("batch", "time"))`. `dims` gives the least and the largest value of named sizes, `{"time": (1, 256)}`;
-    without, a size is at least 1. Names default to `input`, `output` (numbered when there are several).
+    without, a size is at least 1. `state` names inputs that carry what an output of the call before was, by the names
+    of both: `{"h": "h_after"}`. Names default to `input`, `output` (numbered when there are several).
     Not while other threads compute with needle: recording is a mode of the whole process.
 
     Raises FreezeError if the module cannot be recorded, or if what it computes depends on a named size: naming the line
@@ -54,7 +56,7 @@ def freeze(
         def traced(trace: int) -> Graph:
             sizes = stand_ins(named, trace)
             placed = [Type(tuple(sizes[n] if isinstance(n, str) else n for n in x.shape), x.dtype) for x in types]
-            return _record(model, placed, names, output_names, parameters)
+            return _record(model, placed, names, output_names, parameters, tuple((state or {}).items()))
 
         if not named:
             return traced(0)
@@ -147,6 +149,7 @@ def _record(
     names: Sequence[str],
     output_names: Sequence[str] | None,
     parameters: dict[int, str],
+    state: tuple[tuple[str, str], ...],
 ) -> Graph:
     """One trace as a verified graph."""
     placeholders = [Tensor.make_placeholder(x) for x in types]
@@ -165,7 +168,7 @@ def _record(
             nodes[id(value)] = _node(value, [nodes[id(x)] for x in value.inputs], parameters.get(id(value), ""))
     outputs = zip(_names("output", output_names, len(results)), results, strict=True)
     try:
-        return verify(Graph(inputs, tuple((name, nodes[id(x)]) for name, x in outputs)))
+        return verify(Graph(inputs, tuple((name, nodes[id(x)]) for name, x in outputs), state=state))
     except GraphError as error:
         raise FreezeError(f"[freeze] {error}") from error
 

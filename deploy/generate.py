@@ -49,6 +49,8 @@ def generate(program: Program, name: str) -> Generated:
     if dims(graph).keys() - {"batch"}:
         names = ", ".join(dims(graph))
         raise EmitError(f"[emit] a C++ program has one named size, batch; the graph has {names}: run it by Instant")
+    if graph.state:
+        raise EmitError("[emit] a C++ program keeps no state yet; Instant runs it")
     if any(x.type.dtype != "float32" for x in (*graph.inputs, *(x for _, x in graph.outputs))):
         raise EmitError("[emit] a C++ program takes and gives float32 only; Instant runs other dtypes")
     words: dict[str, Any] = {

@@ -6,7 +6,7 @@ integer expressions, which it evaluates once per run for the sizes at hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -15,19 +15,23 @@ import numpy
 from needle.backend_ndarray import ndarray_backend_cpu
 from needle.sizes import Dim, Factor, Monomial, Quotient, Terms, size_at, terms_of
 
+from .binding import sizes_of
+from .errors import RunError
 from .ir import Graph, dims, interface
 from .lower import lower
 from .passes import optimize
 from .program import Buffer, Call, Program, View, aligned
 from .runtime import Runtime
 
-ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs and outputs
+ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
 STEPS = ("relu", "bias", "add")
 FLOAT = 4  # bytes
 
 
 class Instant(Runtime):
     """The graph, optimised and lowered now. It answers as `Compiled` does, with the same bits.
+
+    What a graph says it carries from call to call stays here: `reset()` begins anew, `state` may be taken and put back.
 
     Raises EmitError, naming the node, for what no program can hold.
     """
@@ -37,8 +41,11 @@ class Instant(Runtime):
         self.name, self.max_batch, self.threads = name, max_batch, threads
         ports = interface(graph)
         self.inputs, self.outputs = ports["inputs"], ports["outputs"]
-        self.shapes = {x.op.name: x.shape for x in graph.inputs}
-        self.results = {key: x.shape for key, x in graph.outputs}
+        self.shapes = {x.op.name: x.shape for x in graph.given}
+        self.results = {key: x.shape for key, x in graph.results}
+        self._kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
+        self._state: dict[str, numpy.ndarray] = {}
+        self.stateful = bool(graph.state)
         program = lower(optimize(graph))
         self.limits = program.limits
         self._program, self._arena_floats = executable(program), program.plan().floats
@@ -46,15 +53,50 @@ class Instant(Runtime):
         self._arena = numpy.empty(0, dtype=numpy.float32)
         self._open = True
 
+    def reset(self) -> None:
+        """Begin anew: the state is zeros, for as many rows as the next call has."""
+        with self._lock:
+            self._state = {}
+
+    @property
+    def state(self) -> dict[str, numpy.ndarray]:
+        """Copies of what is carried to the next call, by the names of the inputs; empty before the first."""
+        with self._lock:
+            return {name: array.copy() for name, array in self._state.items()}
+
+    @state.setter
+    def state(self, arrays: Mapping[str, numpy.ndarray]) -> None:
+        """Carry on from a state that was taken before. Raises RunError for one of other names, shapes or dtypes."""
+        sizes_of(self.name, {name: x.shape for name, x in self._kept.items()}, arrays)
+        for name, x in self._kept.items():
+            dtype = numpy.asarray(arrays[name]).dtype
+            if dtype != x.dtype:
+                raise RunError(f"[{self.name}] state '{name}' must be {x.dtype}, got {dtype}")
+        with self._lock:
+            self._state = {name: numpy.array(arrays[name], order="C") for name in self._kept}
+
     def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
         floats = size_at(self._arena_floats, {**sizes, "threads": self.threads})
         if self._arena.size < floats:
             self._arena = aligned(floats)
-        given = [*sizes.values(), self.threads]
-        self._program.run(given, [self._arena, self._weights, *inputs, *outputs], self.threads)
+        bases = [self._arena, self._weights, *inputs, *outputs, *self._states(sizes)]
+        self._program.run([*sizes.values(), self.threads], bases, self.threads)
+
+    def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
+        """The memory of the state, zeros at first. RunError if it has other sizes than this call."""
+        for name, kept in self._kept.items():
+            shape = tuple(size_at(n, sizes) for n in kept.shape)
+            found = self._state.setdefault(name, numpy.zeros(shape, kept.dtype))
+            if found.shape != shape:
+                raise RunError(
+                    f"[{self.name}] the state '{name}' is {found.shape} and this call needs {shape}: the rows of a "
+                    "call go on with those of the one before; reset() begins anew"
+                )
+        return list(self._state.values())
 
     def _free(self) -> None:
         self._arena = self._weights = numpy.empty(0, dtype=numpy.float32)
+        self._state = {}
 
 
 def executable(program: Program) -> Any:
@@ -70,7 +112,9 @@ def executable(program: Program) -> Any:
         return base(buffer), sizes.of(FLOAT * (starts.get(buffer, 0) + offset))
 
     def base(buffer: Buffer) -> int:
-        first = {"arena": ARENA, "weights": WEIGHTS, "input": GIVEN, "output": GIVEN + len(program.graph.inputs)}
+        outputs = GIVEN + len(program.graph.given)
+        states = outputs + len(program.graph.results)
+        first = {"arena": ARENA, "weights": WEIGHTS, "input": GIVEN, "output": outputs, "state": states}
         return first[buffer.kind] + buffer.index
 
     calls = []

@@ -114,11 +114,32 @@ def weight(array: numpy.ndarray, name: str) -> Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """`inputs` (Input nodes, in calling order), `outputs` as (name, node), `card`: plain data about the model."""
+    """`inputs` (Input nodes, in calling order), `outputs` as (name, node), `card`: plain data about the model.
+
+    `state` says what is carried from call to call: pairs of an input and an output of one type, by name. Whoever runs
+    the graph keeps one memory for both; as a function, and to the interpreter, a graph has no memory.
+    """
 
     inputs: tuple[Node, ...]
     outputs: tuple[tuple[str, Node], ...]
     card: Mapping[str, Any] = field(default_factory=dict)
+    state: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def given(self) -> tuple[Node, ...]:
+        """The inputs that a caller gives: all but the state."""
+        kept = {name for name, _ in self.state}
+        return tuple(x for x in self.inputs if x.op.name not in kept)
+
+    @property
+    def results(self) -> tuple[tuple[str, Node], ...]:
+        """The outputs that a caller gets: all but the state."""
+        kept = {name for _, name in self.state}
+        return tuple((name, node) for name, node in self.outputs if name not in kept)
+
+    def of(self, outputs: Mapping[Node, Node]) -> Graph:
+        """The graph whose outputs are these in the place of its own."""
+        return replace(self, outputs=tuple((name, outputs[node]) for name, node in self.outputs))
 
     def order(self) -> list[Node]:
         """Every node the outputs need, inputs before users. Raises GraphError for a cycle."""
@@ -173,7 +194,7 @@ class Graph:
         for node in self.order():
             op = Weight(arrays[node.op.name], node.op.name) if isinstance(node.op, Weight) else node.op
             new[node] = node if isinstance(op, Input) else Node(op, tuple(new[x] for x in node.inputs), node.type)
-        return Graph(self.inputs, tuple((name, new[node]) for name, node in self.outputs), self.card)
+        return self.of(new)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the graph as a `.nd` file, at once or not at all."""
@@ -259,15 +280,15 @@ def with_sizes(value: Any, sizes: Mapping[str, int]) -> Any:
 
 
 def interface(graph: Graph) -> dict[str, list[dict[str, Any]]]:
-    """The inputs and outputs as plain data: "name", "dtype", and "shape", where -1 is the batch."""
+    """The given inputs and the results as plain data: "name", "dtype", and "shape", where -1 is open."""
 
     def tensor(name: str, node: Node) -> dict[str, Any]:
         shape = [-1 if isinstance(size, Size) else size for size in node.shape]
         return {"name": name, "dtype": node.type.dtype, "shape": shape}
 
     return {
-        "inputs": [tensor(x.op.name, x) for x in graph.inputs],
-        "outputs": [tensor(name, x) for name, x in graph.outputs],
+        "inputs": [tensor(x.op.name, x) for x in graph.given],
+        "outputs": [tensor(name, x) for name, x in graph.results],
     }
 
 

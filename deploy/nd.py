@@ -1,7 +1,7 @@
 """The `.nd` file: a graph, its weights and its card in one zip. Data only: nothing in it can execute.
 
-    graph.json             {"format": "nd", "version": 2, "inputs", "nodes", "outputs"}; a node names its op, its inputs
-                           (indices of earlier nodes) and its attributes, types follow by the ops' own rules
+    graph.json             {"format": "nd", "version": 2, "dims", "inputs", "nodes", "outputs", "state"}; a node names
+                           its op, its inputs (indices of earlier nodes) and its attributes, types follow by its rule
     constants.safetensors  the constants, which belong to the structure
     weights.safetensors    the weights, by their names in the model
     card.json              {"model", "inputs", "outputs", "provenance", "sha256"}
@@ -154,6 +154,7 @@ def _encode(graph: Graph) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
             "inputs": [_interface(x.op.name, x.type) for x in graph.inputs],
             "nodes": nodes,
             "outputs": [{"name": name, "node": index[node]} for name, node in graph.outputs],
+            "state": [list(pair) for pair in graph.state],
         },
         constants,
         weights,
@@ -179,7 +180,7 @@ def _upgrade(record: Any, constants: dict[str, Any], weights: dict[str, Any]) ->
                 refuse(f"{where}: unknown weight {key!r}")
     if isinstance(record.get("dims"), list):
         record["dims"] = [{"name": name, "low": 1, "high": None} for name in record["dims"]]
-    record["version"] = VERSION
+    record |= {"version": VERSION, "state": []}
 
 
 def _upgraded_sizes(value: Any) -> Any:
@@ -198,7 +199,7 @@ def _decode(
     record: Any, constants: Mapping[str, Any], weights: Mapping[str, Any], trace: int, card: dict[str, Any]
 ) -> Graph:
     """The graph, with the stand-ins of this trace for the named dims."""
-    fields("graph.json", record, {"format", "version", "dims", "inputs", "nodes", "outputs"})
+    fields("graph.json", record, {"format", "version", "dims", "inputs", "nodes", "outputs", "state"})
     if record["format"] != "nd" or record["version"] != VERSION or isinstance(record["version"], bool):
         refuse(f"graph.json: needs format 'nd' version {VERSION}, got {record['format']!r} {record['version']!r}")
     sizes = stand_ins(_dims(items("graph.json dims", record["dims"], 8)), trace)
@@ -214,7 +215,8 @@ def _decode(
     for entry in items("graph.json outputs", record["outputs"], 64):
         fields("graph.json output", entry, {"name", "node"})
         outputs.append((entry["name"], nodes[earlier("graph.json output", entry["node"], len(nodes))]))
-    graph = Graph(tuple(x for x in nodes if isinstance(x.op, Input)), tuple(outputs), card)
+    state = tuple(map(_state, items("graph.json state", record["state"], 64)))
+    graph = Graph(tuple(x for x in nodes if isinstance(x.op, Input)), tuple(outputs), card, state)
     try:
         verify(graph)
     except GraphError as error:
@@ -222,6 +224,14 @@ def _decode(
     if record != _encode(graph)[0]:
         refuse("graph.json: its nodes are unused, out of order, or not written as this format writes them")
     return graph
+
+
+def _state(pair: Any) -> tuple[str, str]:
+    """[input, output]."""
+    match pair:
+        case [str(before), str(after)]:
+            return before, after
+    refuse(f"graph.json state: needs pairs of an input and an output, got {pair!r:.100}")
 
 
 def _dims(entries: list[Any]) -> dict[str, tuple[int, int | None]]:

@@ -19,7 +19,7 @@ from .plan import Lifetime, Plan, plan, rounded
 @dataclass(eq=False)
 class Buffer:
     """Memory of `floats`: in the arena, from call `first` to call `last`, or `kind` says what it is: an "input", an
-    "output" (`index` counts them), the "weights".
+    "output", a "state" (`index` counts them), the "weights".
     """
 
     kind: str

@@ -36,6 +36,7 @@ class Runtime(ABC):
     shapes: dict[str, tuple[int, ...]]
     results: dict[str, tuple[int, ...]]
     limits: Mapping[str, int] = {}  # of inputs that hold ids
+    stateful = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -68,6 +69,8 @@ class Runtime(ABC):
             if not self._open:
                 raise RunError(f"[{self.name}] the model was closed")
             batch = sizes.get("batch", 1)
+            if batch > self.max_batch and self.stateful:
+                raise RunError(f"[{self.name}] has a state: it takes at most {self.max_batch} rows, got {batch}")
             for first in range(0, batch, self.max_batch):
                 if batch <= self.max_batch:
                     self._run(sizes, arrays, results)

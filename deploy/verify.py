@@ -26,6 +26,7 @@ def verify(graph: Graph, checked: set[Node] | None = None) -> Graph:
     checked = set() if checked is None else checked
     _check_names("inputs", [x.op.name for x in graph.inputs])
     _check_names("outputs", [name for name, _ in graph.outputs])
+    _check_state(graph)
     if not graph.outputs:
         raise GraphError("[verify] a graph needs at least one output")
     for node in graph.order():
@@ -45,6 +46,19 @@ def _check_names(what: str, names: list[str]) -> None:
             raise GraphError(f"[verify] {what}: a name must be an ASCII identifier of at most 64 letters, got {name!r}")
         if names.count(name) > 1:
             raise GraphError(f"[verify] {what}: the name '{name}' is given twice")
+
+
+def _check_state(graph: Graph) -> None:
+    """Each pair names an input and an output of one type, and each is in one pair."""
+    inputs, outputs = {x.op.name: x for x in graph.inputs}, dict(graph.outputs)
+    for i, (before, after) in enumerate(graph.state):
+        if before not in inputs or after not in outputs:
+            raise GraphError(f"[verify] state {before!r} -> {after!r}: needs an input of {list(inputs)} and an output")
+        if not same_type(inputs[before].type, outputs[after].type):
+            given, found = describe(inputs[before].type), describe(outputs[after].type)
+            raise GraphError(f"[verify] state '{before}' is {given}, '{after}', which follows it, {found}")
+        if any(before == a or after == b for a, b in graph.state[:i]):
+            raise GraphError(f"[verify] state '{before}' -> '{after}': each input and output belongs to one pair")
 
 
 def _check_node(node: Node, graph: Graph) -> None:

@@ -29,6 +29,8 @@ def verify_program(program: Program) -> Program:
             for view in call.operands:
                 _check_inside(view, _capacity(view.buffer, program), corners)
             for view in call.reads:
+                if view.buffer.kind == "state" and view.buffer in written:
+                    raise ValueError("it reads a state whose old value is gone")
                 if view.buffer in arena and view.buffer not in written:
                     raise ValueError("it reads memory that nothing was written to")
             for view in call.writes:
@@ -72,9 +74,9 @@ def _capacity(buffer: Buffer, program: Program) -> int:
     graph = program.graph
     match buffer.kind:
         case "input":
-            return math.prod(graph.inputs[buffer.index].shape)
+            return math.prod(graph.given[buffer.index].shape)
         case "output":
-            return math.prod(graph.outputs[buffer.index][1].shape)
+            return math.prod(graph.results[buffer.index][1].shape)
         case "weights":
             return program.block_floats
     return buffer.floats

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from needle import ops
 
 from ..errors import EmitError
@@ -16,11 +18,16 @@ __all__ = ["CALLS", "Refused", "lower"]
 
 def lower(graph: Graph) -> Program:
     """The kernel calls that compute the graph. Raises EmitError naming the node for what cannot be a program."""
+    types = {x.op.name: x.type for x in graph.inputs}
     low = Lowering(graph, uses_left=dict(graph.uses()))
-    for i, node in enumerate(graph.inputs):
+    kept = {name: Buffer("state", math.prod(types[name].shape), index=i) for i, (name, _) in enumerate(graph.state)}
+    for i, node in enumerate(graph.given):
         low.views[node] = whole(Buffer("input", index=i), node.type.shape)
-    outputs = [Buffer("output", index=i) for i in range(len(graph.outputs))]
-    for output, (_, node) in zip(outputs, graph.outputs, strict=True):
+    for node in graph.inputs:
+        if node.op.name in kept:
+            low.views[node] = whole(kept[node.op.name], node.type.shape)
+    outputs = [Buffer("output", index=i) for i in range(len(graph.results))]
+    for output, (_, node) in zip(outputs, graph.results, strict=True):
         _aim(low, node, output)
     for node in graph.order():
         if node.known or isinstance(node.op, Input):
@@ -30,10 +37,11 @@ def lower(graph: Graph) -> Program:
         low.views[node] = _value(low, node)
         for part in low.parts(node):
             low.held[part.buffer].add(node)
-    for output, (_, node) in zip(outputs, graph.outputs, strict=True):
+    for output, (_, node) in zip(outputs, graph.results, strict=True):
         view = low.view(node)
         if view.buffer is not output:
             low.copy(whole(output, node.type.shape), view)
+    _update(low, graph, kept)
     return verify_program(low.program())
 
 
@@ -44,6 +52,15 @@ def _value(low: Lowering, node: Node) -> Value:
         raise EmitError(f"[emit] {node!r}: {row.reason}")
     value: Value = row(low, node)
     return value
+
+
+def _update(low: Lowering, graph: Graph, kept: dict[str, Buffer]) -> None:
+    """Write the state last, when nobody reads its old value any more; what is made of an old value is copied before."""
+    after = dict(graph.outputs)
+    new = [low.view(after[output]) for _, output in graph.state]
+    new = [low.copied(x) if x.buffer.kind == "state" else x for x in new]
+    for (name, output), view in zip(graph.state, new, strict=True):
+        low.copy(whole(kept[name], after[output].type.shape), view)
 
 
 def _aim(low: Lowering, node: Node, output: Buffer) -> None:

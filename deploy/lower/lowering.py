@@ -65,8 +65,10 @@ class Lowering:
 
     def in_order(self, view: View) -> View:
         """The same elements in order: copied if they are not."""
-        if view.dense:
-            return view
+        return view if view.dense else self.copied(view)
+
+    def copied(self, view: View) -> View:
+        """The same elements in order, in memory of their own."""
         copy = self.temporary(Type(view.shape), "a copy in order")
         self.copy(copy, view)
         return copy

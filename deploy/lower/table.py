@@ -8,9 +8,12 @@ from collections.abc import Callable
 from needle import ops
 from needle.ops.ops_compare import Truth
 from needle.ops.pointwise import Pointwise, PointwiseGradient
+from needle.sizes import Size
 
+from ..errors import EmitError
 from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
 from ..ir import Node
+from ..program import View
 from ..registry import OPS
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
@@ -77,6 +80,32 @@ def get_item(low: Lowering, node: Node) -> Value:
     return parts[int(node.op.index)]
 
 
+def view_of_index(low: Lowering, node: Node) -> Value:
+    """A view: ints take an element, slices other steps, None a new axis of size 1."""
+    view = low.view(node.inputs[0])
+    shape, strides, offset, axis = [], [], view.offset, 0
+    for part in (*node.op.index, *[(None, None, 1)] * (len(view.shape) - sum(x is not None for x in node.op.index))):
+        if part is None:
+            shape.append(1)
+            strides.append(0)
+            continue
+        size, stride = view.shape[axis], view.strides[axis]
+        axis += 1
+        if isinstance(part, int):
+            offset += (part if part >= 0 else size + part) * stride
+        elif part == (None, None, 1):
+            shape.append(size)
+            strides.append(stride)
+        elif isinstance(size, Size):
+            raise EmitError(f"[emit] {node!r}: a slice of a named size cannot be compiled yet")
+        else:
+            steps = range(*slice(*part).indices(size))
+            shape.append(len(steps))
+            strides.append(steps.step * stride)
+            offset += steps.start * stride
+    return View(view.buffer, tuple(shape), tuple(strides), offset)
+
+
 def split(low: Lowering, node: Node) -> Value:
     """Views of the slices."""
     view = low.view(node.inputs[0])
@@ -110,6 +139,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.MakeTensorTuple: make_tuple,
     ops.TupleGetItem: get_item,
     ops.Split: split,
+    ops.GetItem: view_of_index,
     ops.Stack: stack,
     ops.Summation: summation,
     ops.LogSumExp: log_sum_exp,
@@ -142,7 +172,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,
     ops.Where: NO_BOOL,
-    **dict.fromkeys((ops.Mean, ops.Var, ops.Max, ops.Min, ops.Concat, ops.GetItem, ops.Take, ops.Gather), NOT_YET),
+    **dict.fromkeys((ops.Mean, ops.Var, ops.Max, ops.Min, ops.Concat, ops.Take, ops.Gather), NOT_YET),
     **dict.fromkeys((ops.ExtremumGradient, ops.GetItemGradient, ops.TakeGradient, ops.GatherGradient), TRAINING),
     ops.CrossEntropy: TRAINING,
     ops.Huber: TRAINING,

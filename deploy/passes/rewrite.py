@@ -43,5 +43,4 @@ def _sweep(graph: Graph, rule: Rule) -> tuple[bool, Graph]:
             changed = True
             uses[found] = max(uses[found], uses[node])
         new[node] = here if found is None else found
-    outputs = tuple((name, new[node]) for name, node in graph.outputs)
-    return changed, Graph(graph.inputs, outputs, graph.card)
+    return changed, graph.of(new)

@@ -16,7 +16,7 @@ def share_common(graph: Graph) -> Graph:
         inputs = tuple(new[x] for x in node.inputs)
         here = node if inputs == node.inputs else Node(node.op, inputs, node.type)
         new[node] = first.setdefault(_key(here), here)
-    return Graph(graph.inputs, tuple((name, new[node]) for name, node in graph.outputs), graph.card)
+    return graph.of(new)
 
 
 def _key(node: Node) -> Hashable:

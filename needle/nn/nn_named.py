@@ -11,7 +11,7 @@ from typing import Any
 
 from ..autograd import Tensor
 from ..errors import NeedleError
-from .nn_basic import Module
+from .module import Module
 
 __all__ = ["ParameterCount", "freeze", "replace_modules", "trainable_parameters", "unfreeze"]
 

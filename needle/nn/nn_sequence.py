@@ -242,7 +242,7 @@ class LSTM(_Layers):
 
 def _with_last(out: Tensor) -> tuple[Tensor, Tensor]:
     """The outputs of all steps, and those of the last one."""
-    return out, out[out.shape[0] - 1]
+    return out, out[-1]
 
 
 def _pair(where: str, state: Any) -> tuple[Any, Any]:

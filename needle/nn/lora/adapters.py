@@ -13,7 +13,7 @@ from ...autograd import Tensor
 from ...errors import NeedleError, SettingError, ShapeError
 from ...optim.settings import fraction, number, whole
 from .. import module_state
-from ..nn_basic import Module
+from ..module import Module
 from ..nn_named import ParameterCount, freeze, known, matching, replace_modules
 from .layers import KINDS, WHOLE, Adapted, Adapter, LowRank, adaptable
 

@@ -12,9 +12,9 @@ import numpy
 
 from ... import init, ops, reprs
 from ...autograd import Tensor, TensorOp
-from ..nn_basic import Dropout, Linear, Module, Parameter, check_features
+from ..module import Module, Parameter, check_features
+from ..nn_basic import Dropout, Embedding, Linear
 from ..nn_conv import Conv, Conv2d
-from ..nn_sequence import Embedding
 from .product import Factors, adapted, multiplied
 
 WHOLE = "whole"  # the name of the part that is all columns of a weight
