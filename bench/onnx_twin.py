@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploy import Graph
 from deploy.fused_ops import FusedConv, FusedMatMul
-from deploy.ir import Constant, Input, Node
+from deploy.interpreter import values_of
+from deploy.ir import Input, Node
 from deploy.passes import PIPELINE
 from deploy.passes.rewrite import rewrite
 from needle import ops
@@ -42,7 +43,10 @@ class Twin:
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
-    def weight(self, array: np.ndarray) -> str:
+    def weight(self, node: Node, order: tuple[int, ...] | None = None) -> str:
+        """The name of what a known node gives, with its axes in this order."""
+        (array,) = values_of([node])
+        array = array if order is None else array.transpose(order)
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -52,18 +56,18 @@ class Twin:
         match node:
             case Node(Input(name), ()):
                 return str(name)
-            case Node(Constant(), ()):
+            case Node() if node.known:
                 return ""  # written where it is used
             case Node(ops.Permute(), (x,)):
                 return self.names[x]  # between the two layouts
             case Node(ops.Reshape(), (x,)) if all(size == 1 for size in x.shape[1:-1]):
                 return self.add("Flatten", [self.names[x]])
             case Node(FusedConv(stride, padding, epilogue), (x, w, *rest)):
-                kernel = self.weight(w.op.array.transpose(3, 2, 0, 1))
-                y = [self.names[x], kernel, self.weight(rest.pop(0).op.array)]
+                kernel = self.weight(w, (3, 2, 0, 1))
+                y = [self.names[x], kernel, self.weight(rest.pop(0))]
                 return self.steps(epilogue, rest, self.add("Conv", y, strides=[stride] * 2, pads=[padding] * 4))
             case Node(FusedMatMul(epilogue), (x, w, *rest)):
-                y = [self.names[x], self.weight(w.op.array), self.weight(rest.pop(0).op.array)]
+                y = [self.names[x], self.weight(w), self.weight(rest.pop(0))]
                 return self.steps(epilogue, rest, self.add("Gemm", y))
         raise TypeError(f"the twin has no {node!r}")
 
@@ -73,14 +77,19 @@ class Twin:
         return y
 
 
-def session(graph: Graph, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """ONNX Runtime, with all its optimisations, on the twin of the graph before small maps are treated."""
+def twin(graph: Graph) -> bytes:
+    """The ONNX model of the graph before small maps are treated."""
     for rule in PIPELINE[: [x.__name__ for x in PIPELINE].index("cut_padding_taps")]:
         graph = rewrite(graph, rule)  # type: ignore[arg-type]
+    data: bytes = Twin(graph).model.SerializeToString()
+    return data
+
+
+def session(model: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    """ONNX Runtime, with all its optimisations."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    model = Twin(graph).model.SerializeToString()
     run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
     return lambda x: run(None, {"image": x})[0]

@@ -1,8 +1,8 @@
-"""What the named sizes are for the arrays at hand."""
+"""What the named sizes are for the arrays at hand: read off their shapes, and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -14,29 +14,66 @@ from .errors import RunError
 Shape = tuple[int, ...]
 
 
-def sizes_of(where: str, shapes: Mapping[str, Shape], arrays: Mapping[str, Any]) -> dict[str, int]:
-    """The value of each named dim, in their order in `shapes`, which are those of the inputs by name.
+class Binding:
+    """Shapes by name that arrays are held against: `binding(arrays)` is the value of each named dim, in their order.
 
-    Raises RunError, naming the input, for arrays of other names or shapes, or where a dim is outside its bounds.
+    Called for every run, so what can be known before is: of each axis its number, its dim's name, or its expression.
     """
-    if arrays.keys() != shapes.keys():
-        raise RunError(f"[{where}] needs the inputs {list(shapes)}, got {sorted(arrays)}")
-    found: dict[str, int] = {}
-    dims: dict[str, Dim] = {}
-    for name, shape in shapes.items():
-        for size, given in zip(shape, numpy.shape(arrays[name]), strict=False):
-            dims |= dims_of(size)
-            if isinstance(size, Size) and is_dim(size):
-                found.setdefault(str(size), given)
-    for name, shape in shapes.items():
-        given = numpy.shape(arrays[name])
-        open_ = [dim for size in shape for dim in dims_of(size).values()]
-        fits = len(given) == len(shape) and all(
-            dim.name in found and dim.low <= found[dim.name] <= (dim.high or found[dim.name]) for dim in open_
-        )
-        if not fits or given != tuple(size_at(size, found) for size in shape):
-            raise RunError(f"[{where}] input '{name}' must have shape {_text(shape)}, got {given}")
-    return {name: found[name] for name in dims}
+
+    def __init__(self, where: str, shapes: Mapping[str, Shape]) -> None:
+        self.where, self.shapes = where, shapes
+        self.dims: dict[str, Dim] = {}
+        for shape in shapes.values():
+            for size in shape:
+                self.dims |= dims_of(size)
+        self._axes = [(name, len(shape), axes_of(shape)) for name, shape in shapes.items()]
+        self._bounds = [(name, dim.low, dim.high or 2**62) for name, dim in self.dims.items()]
+        self._later = [(name, i, n) for name, _, axes in self._axes for i, n in enumerate(axes) if isinstance(n, Size)]
+
+    def __call__(self, arrays: Mapping[str, Any]) -> dict[str, int]:
+        """Raises RunError, naming the input, for arrays of other names or shapes, or a dim outside its bounds."""
+        if arrays.keys() != self.shapes.keys():
+            raise RunError(f"[{self.where}] needs the inputs {list(self.shapes)}, got {sorted(arrays)}")
+        found: dict[str, int] = {}
+        for name, rank, axes in self._axes:
+            shape = numpy.shape(arrays[name])
+            if len(shape) != rank:
+                self._refuse(name, shape)
+            for given, wanted in zip(shape, axes, strict=True):
+                if wanted.__class__ is str:
+                    if found.setdefault(wanted, given) != given:
+                        self._refuse(name, shape)
+                elif wanted.__class__ is int and wanted != given:
+                    self._refuse(name, shape)
+        for name, low, high in self._bounds:
+            if not low <= found.get(name, -1) <= high:
+                self._refuse(next(key for key, x in self.shapes.items() for n in x if name in dims_of(n)), None, arrays)
+        for name, i, size in self._later:
+            if numpy.shape(arrays[name])[i] != size_at(size, found):
+                self._refuse(name, numpy.shape(arrays[name]))
+        return {name: found[name] for name in self.dims}
+
+    def _refuse(self, name: str, shape: Shape | None, arrays: Mapping[str, Any] | None = None) -> None:
+        given = numpy.shape(arrays[name]) if arrays is not None else shape
+        raise RunError(f"[{self.where}] input '{name}' must have shape {_text(self.shapes[name])}, got {given}")
+
+
+def axes_of(shape: Shape) -> list[int | str]:
+    """Of each axis its number, the name of its dim, or its expression (a Size)."""
+    return [(str(n) if is_dim(n) else n) if isinstance(n, Size) else int(n) for n in shape]
+
+
+def shape_at(axes: Sequence[int | str], sizes: Mapping[str, int]) -> Shape:
+    """The numbers of what `axes_of` gave."""
+    return tuple([
+        n if n.__class__ is int else sizes[n] if n.__class__ is str else size_at(n, sizes)  # type: ignore[arg-type]
+        for n in axes
+    ])  # fmt: skip
+
+
+def sizes_of(where: str, shapes: Mapping[str, Shape], arrays: Mapping[str, Any]) -> dict[str, int]:
+    """The value of each named dim, once; see `Binding`."""
+    return Binding(where, shapes)(arrays)
 
 
 def _text(shape: Shape) -> str:

@@ -51,7 +51,8 @@ class Instant(Runtime):
         self._program, self._arena_floats = executable(program), program.plan().floats
         self._weights = program.block()
         self._arena = numpy.empty(0, dtype=numpy.float32)
-        self._open = True
+        self._planned: dict[str, int] | None = None  # sizes for which the arena is large enough
+        self._opened()
 
     def reset(self) -> None:
         """Begin anew: the state is zeros, for as many rows as the next call has."""
@@ -76,9 +77,11 @@ class Instant(Runtime):
             self._state = {name: numpy.array(arrays[name], order="C") for name in self._kept}
 
     def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
-        floats = size_at(self._arena_floats, {**sizes, "threads": self.threads})
-        if self._arena.size < floats:
-            self._arena = aligned(floats)
+        if sizes != self._planned:
+            floats = size_at(self._arena_floats, {**sizes, "threads": self.threads})
+            if self._arena.size < floats:
+                self._arena = aligned(floats)
+            self._planned = dict(sizes)
         bases = [self._arena, self._weights, *inputs, *outputs, *self._states(sizes)]
         self._program.run([*sizes.values(), self.threads], bases, self.threads)
 

@@ -9,8 +9,9 @@ same shapes may take their place (`with_weights`), and no pass looks at them. Co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from os import PathLike
 from typing import Any
 
@@ -141,8 +142,12 @@ class Graph:
         """The graph whose outputs are these in the place of its own."""
         return replace(self, outputs=tuple((name, outputs[node]) for name, node in self.outputs))
 
-    def order(self) -> list[Node]:
+    def order(self) -> Sequence[Node]:
         """Every node the outputs need, inputs before users. Raises GraphError for a cycle."""
+        return self._order
+
+    @cached_property
+    def _order(self) -> tuple[Node, ...]:
         done: list[Node] = []
         state: dict[Node, bool] = {}  # False: its inputs are being visited; True: placed
         stack = [node for _, node in reversed(self.outputs)]
@@ -160,17 +165,18 @@ class Graph:
                         raise GraphError(f"[graph] {x!r} depends on itself")
                     if x not in state:
                         stack.append(x)
-        return done
+        return tuple(done)
 
     def __repr__(self) -> str:
         return graph_text(self)
 
     def uses(self) -> Counter[Node]:
         """How many inputs and outputs each node feeds."""
-        counts = Counter(node for _, node in self.outputs)
-        for node in self.order():
-            counts.update(node.inputs)
-        return counts
+        return self._uses.copy()
+
+    @cached_property
+    def _uses(self) -> Counter[Node]:
+        return Counter([*(node for _, node in self.outputs), *(x for node in self.order() for x in node.inputs)])
 
     def weights(self) -> dict[str, numpy.ndarray]:
         """The arrays of the weights, by name."""

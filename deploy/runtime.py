@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy
 
-from needle.sizes import size_at
-
-from .binding import sizes_of
+from .binding import Binding, axes_of, shape_at
 from .errors import DeployError, RunError
 from .plan import BATCH
 
@@ -35,6 +33,7 @@ class Runtime(ABC):
     outputs: list[dict[str, Any]]
     shapes: dict[str, tuple[int, ...]]
     results: dict[str, tuple[int, ...]]
+    dtypes: dict[str, numpy.dtype[Any]]
     limits: Mapping[str, int] = {}  # of inputs that hold ids
     stateful = False
 
@@ -43,8 +42,15 @@ class Runtime(ABC):
         self._open = False  # whether it can run
         _models.add(self)
 
+    def _opened(self) -> None:
+        """Called when all is known: what a run needs of it is prepared."""
+        self.dtypes = {x["name"]: numpy.dtype(x["dtype"]) for x in (*self.inputs, *self.outputs)}
+        self._sizes = Binding(self.name, self.shapes)
+        self._made = [(name, axes_of(shape), self.dtypes[name]) for name, shape in self.results.items()]
+        self._open = True
+
     def __repr__(self) -> str:
-        ports = [f"{name} {self.dtypes[name]}({', '.join(map(str, shape))})"
+        ports = [f"{name} {getattr(self, 'dtypes', {}).get(name, '')}({', '.join(map(str, shape))})"
                  for side in ("shapes", "results") for name, shape in getattr(self, side, {}).items()]  # fmt: skip
         return f"{type(self).__name__}({', '.join([getattr(self, 'name', '?'), *ports])})"
 
@@ -58,11 +64,10 @@ class Runtime(ABC):
 
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
         """The outputs by name, for inputs by name. Raises RunError naming the input that does not fit."""
-        sizes = sizes_of(self.name, self.shapes, inputs)
+        sizes = self._sizes(inputs)
         arrays = [self._contiguous(name, inputs[name]) for name in self.shapes]
         outputs = {
-            name: numpy.empty([size_at(n, sizes) for n in shape], dtype=self.dtypes[name])
-            for name, shape in self.results.items()
+            name: numpy.empty(shape_at(axes, sizes), dtype) for name, axes, dtype in self._made
         }
         results = list(outputs.values())
         with self._lock:
@@ -96,11 +101,6 @@ class Runtime(ABC):
     def __del__(self) -> None:
         if getattr(self, "_open", False):
             self.close()
-
-    @property
-    def dtypes(self) -> dict[str, str]:
-        """The dtype of each input and output."""
-        return {x["name"]: x["dtype"] for x in (*self.inputs, *self.outputs)}
 
     @abstractmethod
     def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
@@ -158,7 +158,7 @@ class Compiled(Runtime):
         self._model: Any = self._functions["create"](file, max_batch, threads, reason, len(reason))
         if not self._model:
             raise DeployError(reason.value.decode())
-        self._open = True
+        self._opened()
 
     @property
     def isa(self) -> str:

@@ -149,6 +149,10 @@ GROUPS = {
     "convolutions": Group("Convolutions and their gradients beside PyTorch", 2, ("torch",), CONVOLUTIONS),
     "compiled": Group(
         "Compiled models beside ONNX Runtime", 1, ("onnx", "onnxruntime"),
-        tuple(case(f"resnet9, batch {n}", "compiled.resnet9", n) for n in (1, 8, 32)),
+        (
+            *(case(f"resnet9, batch {n}", "compiled.resnet9", n) for n in (1, 8, 32)),
+            *(case(f"resnet9, instant engine, batch {n}", "compiled.instant", n) for n in (1, 8, 32)),
+            case("resnet9, instant engine, from the graph to the first answer", "compiled.first_answer"),
+        ),
     ),
 }  # fmt: skip

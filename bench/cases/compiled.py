@@ -1,8 +1,9 @@
-"""The compiled ResNet9 beside ONNX Runtime, each on as many threads as the environment says."""
+"""ResNet9 compiled, and in the instant engine, beside ONNX Runtime; each on as many threads as the environment says."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -28,12 +29,40 @@ def programs() -> tuple[Graph, Compiled]:
 
 def resnet9(batch: int) -> Sides:
     graph, ours = programs()
+    return beside_onnx(graph, ours, batch)
+
+
+def instant(batch: int) -> Sides:
+    """The same kernels, with sizes that are numbers at run time."""
+    from deploy import Instant
+
+    graph = freeze(ResNet9(), Type((1, 3, 32, 32)), input_names=["image"], output_names=["logits"])
+    return beside_onnx(graph, Instant(graph, max_batch=LARGEST, threads=THREADS), batch)
+
+
+def first_answer() -> Sides:
+    """From a graph in memory to the answer for one image."""
+    from deploy import Instant
+
+    graph = freeze(ResNet9(), Type((1, 3, 32, 32)), input_names=["image"], output_names=["logits"])
+    x = rng.standard_normal((1, 3, 32, 32), np.float32)
+
+    def peer() -> Run:
+        from bench.onnx_twin import session, twin
+
+        model = twin(graph)
+        return lambda: session(model, THREADS)(x)
+
+    return Sides(lambda: Instant(graph, threads=THREADS)(x), {"ONNX Runtime": peer})
+
+
+def beside_onnx(graph: Graph, ours: Callable[[np.ndarray], np.ndarray], batch: int) -> Sides:
     x = rng.standard_normal((batch, 3, 32, 32), np.float32)
 
     def peer() -> Run:
-        from bench.onnx_twin import session
+        from bench.onnx_twin import session, twin
 
-        theirs = session(graph, THREADS)
+        theirs = session(twin(graph), THREADS)
         difference = np.abs(ours(x) - theirs(x)).max() / np.abs(theirs(x)).max()
         if difference > 1e-4:
             raise ValueError(f"the two programs disagree by {difference:.1e}")

@@ -38,8 +38,8 @@ def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
     """(name, graph) after every pass of the pipeline, verified."""
     checked: set[Node] = set()
     for rule in PIPELINE:
-        graph = rule(graph) if rule is share_common else rewrite(graph, rule)  # type: ignore[arg-type]
-        yield rule.__name__, verify(graph, checked)
+        before, graph = graph, rule(graph) if rule is share_common else rewrite(graph, rule)  # type: ignore[arg-type]
+        yield rule.__name__, graph if graph is before else verify(graph, checked)
 
 
 def optimize(graph: Graph) -> Graph:

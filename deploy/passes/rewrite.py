@@ -16,6 +16,7 @@ MAX_SWEEPS = 200
 def rewrite(graph: Graph, rule: Rule) -> Graph:
     """The graph in which every node that `rule` replaces is replaced, until it replaces none.
 
+    What is known, functions of weights alone, is computed once and stays as it is.
     `rule(node, uses)` returns an equal node, or None where it does not apply; `uses[x]` is how many nodes and outputs
     read x (of nodes that a sweep has just made, at most that). Raises GraphError if a replacement changes the type or
     the rule never ends.
@@ -33,6 +34,9 @@ def _sweep(graph: Graph, rule: Rule) -> tuple[bool, Graph]:
     new: dict[Node, Node] = {}
     changed = False
     for node in graph.order():
+        if node.known:
+            new[node] = node
+            continue
         inputs = tuple(new[x] for x in node.inputs)
         here = node if inputs == node.inputs else Node(node.op, inputs, node.type)
         uses[here] = max(uses[here], uses[node])
@@ -43,4 +47,4 @@ def _sweep(graph: Graph, rule: Rule) -> tuple[bool, Graph]:
             changed = True
             uses[found] = max(uses[found], uses[node])
         new[node] = here if found is None else found
-    return changed, graph.of(new)
+    return changed, graph.of(new) if changed else graph
