@@ -107,8 +107,10 @@ class Pack(TensorOp):
         return Type((-(-x.shape[1] // 16), x.shape[0], 16), x.dtype)
 
     def compute(self, x: Any) -> Any:
-        padded = numpy.pad(_double(x), ((0, 0), (0, -x.shape[1] % 16)))
-        return _like(x, padded.reshape(x.shape[0], -1, 16).transpose(1, 0, 2))
+        rows, columns = x.shape
+        padded = numpy.zeros((rows, -(-columns // 16) * 16), dtype=x.dtype)
+        padded[:, :columns] = _numpy(x)
+        return _like(x, padded.reshape(rows, -1, 16).transpose(1, 0, 2))
 
 
 def _like(x: Any, array: numpy.ndarray) -> Any:
@@ -119,7 +121,11 @@ def _like(x: Any, array: numpy.ndarray) -> Any:
 
 def _double(x: Any) -> numpy.ndarray:
     """In float64: what is computed once may be computed well."""
-    return numpy.asarray(x.numpy() if hasattr(x, "numpy") else x, dtype=numpy.float64)
+    return _numpy(x).astype(numpy.float64)
+
+
+def _numpy(x: Any) -> numpy.ndarray:
+    return numpy.asarray(x.numpy() if hasattr(x, "numpy") else x)
 
 
 def _check_epilogue(out: Type, epilogue: tuple[str, ...], more: tuple[Type, ...]) -> Type:

@@ -19,7 +19,6 @@ from .errors import EmitError
 from .headers import inline, system_headers
 from .ir import dims, interface
 from .kernels import KERNELS
-from .nd import structure
 from .plan import Plan
 from .print_cpp import Body
 from .program import Program
@@ -45,7 +44,7 @@ def generate(program: Program, name: str) -> Generated:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise EmitError(f"[emit] a program's name must be a lower-case C identifier, got {name!r}")
-    graph, plan, digest = program.graph, program.plan(), structure(program.graph)
+    graph, plan, digest = program.graph, program.plan(), program.structure
     if dims(graph).keys() - {"batch"}:
         names = ", ".join(dims(graph))
         raise EmitError(f"[emit] a C++ program has one named size, batch; the graph has {names}: run it by Instant")
@@ -83,7 +82,7 @@ def generate(program: Program, name: str) -> Generated:
 
 def weights_file(program: Program, arrays: Mapping[str, numpy.ndarray] | None = None) -> bytes:
     """`NAME.weights`: 64 bytes that name the structure, then the block of the graph's weights, or of `arrays`."""
-    return (b"needle-w" + structure(program.graph).encode()).ljust(64, b"\0") + program.block(arrays).tobytes()
+    return (b"needle-w" + program.structure.encode()).ljust(64, b"\0") + program.block(arrays).tobytes()
 
 
 def _fill(template: str, words: dict[str, Any]) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy
 
 from .interpreter import values_of
 from .ir import Graph, Node, dim_key
+from .nd import structure
 from .plan import Lifetime, Plan, plan, rounded
 
 
@@ -118,6 +120,11 @@ class Program:
     arena: tuple[Buffer, ...]
     weights: tuple[tuple[Node, int], ...]
     limits: Mapping[str, int] = field(default_factory=dict)  # inputs of ids, which are below
+
+    @cached_property
+    def structure(self) -> str:
+        """The hash of all but the weights' values: 32 hexadecimal digits."""
+        return structure(self.graph)
 
     @property
     def block_floats(self) -> int:

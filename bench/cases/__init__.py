@@ -152,6 +152,7 @@ GROUPS = {
         (
             *(case(f"resnet9, batch {n}", "compiled.resnet9", n) for n in (1, 8, 32)),
             *(case(f"resnet9, instant engine, batch {n}", "compiled.instant", n) for n in (1, 8, 32)),
+            case("resnet9 compiled, other weights", "compiled.other_weights"),
             case("resnet9, instant engine, from the graph to the first answer", "compiled.first_answer"),
         ),
     ),

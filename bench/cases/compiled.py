@@ -56,6 +56,23 @@ def first_answer() -> Sides:
     return Sides(lambda: Instant(graph, threads=THREADS)(x), {"ONNX Runtime": peer})
 
 
+def other_weights() -> Sides:
+    """From the weights of another seed to a model that answers with them: the library stays."""
+    graph, _ = programs()
+    built, arrays = build(graph, name="resnet9"), graph.weights()
+
+    def switch() -> None:
+        Compiled(built.library, built.weights_of(arrays), max_batch=1, threads=THREADS).close()
+
+    def peer() -> Run:
+        from bench.onnx_twin import session, twin
+
+        model = twin(graph)
+        return lambda: session(model, THREADS)
+
+    return Sides(switch, {"ONNX Runtime": peer})
+
+
 def beside_onnx(graph: Graph, ours: Callable[[np.ndarray], np.ndarray], batch: int) -> Sides:
     x = rng.standard_normal((batch, 3, 32, 32), np.float32)
 
