@@ -62,7 +62,8 @@ def _backward(value: Any) -> Any:
 
 
 FUNCTIONS = {name: f for name, f in vars(ops).items() if name in ops.__all__ and inspect.isfunction(f)}
-MODULES = {name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)}
+CLASSES = {name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)}
+MODULES = {name: found for name, found in CLASSES.items() if issubclass(found, nn.Module)}
 for _name in ("Parameter", "Module", "KVCache"):  # which are no layers
     MODULES.pop(_name, None)
 METHODS = [name for name in dir(ndl.Tensor) if not name.startswith("_") and callable(getattr(ndl.Tensor, name))]
