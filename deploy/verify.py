@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from needle.errors import NeedleError
+from needle.sizes import bounds, for_every_size, plain, terms_of, watched
 from needle.types import Type
 
 from .errors import GraphError
@@ -21,9 +22,13 @@ def verify(graph: Graph, checked: set[Node] | None = None) -> Graph:
     """The same graph, which keeps every rule: acyclic, known ops, types as inferred, sane sizes, unique names.
 
     Nodes in `checked`, which never change, are not checked again; those of this graph join it. Raises GraphError naming
-    the node and the rule.
+    the node and the rule. A rule must hold for every value of the named dims, not for their stand-ins.
     """
-    checked = set() if checked is None else checked
+    with watched(for_every_size):
+        return _verify(graph, set() if checked is None else checked)
+
+
+def _verify(graph: Graph, checked: set[Node]) -> Graph:
     _check_names("inputs", [x.op.name for x in graph.inputs])
     _check_names("outputs", [name for name, _ in graph.outputs])
     _check_state(graph)
@@ -93,7 +98,10 @@ def check_type(node: Node) -> None:
     for part in [node.type] if isinstance(node.type, Type) else node.type:
         if part.dtype not in DTYPES:
             raise GraphError(f"[verify] {node!r}: only {' and '.join(DTYPES)} are supported")
-        if len(part.shape) > MAX_RANK or any(size < 1 for size in part.shape):
-            raise GraphError(f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more")
-        if math.prod(int(size) for size in part.shape) > MAX_ELEMENTS:
+        if len(part.shape) > MAX_RANK or any((bounds(terms_of(size))[0] or 0) < 1 for size in part.shape):
+            raise GraphError(
+                f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more; bounds of the open ones may "
+                "help"
+            )
+        if math.prod(map(plain, part.shape)) > MAX_ELEMENTS:
             raise GraphError(f"[verify] {node!r}: more than {MAX_ELEMENTS} elements")

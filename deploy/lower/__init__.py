@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from needle import ops
+from needle.errors import ShapeError
+from needle.sizes import for_every_size, watched
 
 from ..errors import EmitError
 from ..ir import Graph, Input, Node
@@ -18,6 +20,11 @@ __all__ = ["CALLS", "Refused", "lower"]
 
 def lower(graph: Graph) -> Program:
     """The kernel calls that compute the graph. Raises EmitError naming the node for what cannot be a program."""
+    with watched(for_every_size):
+        return _lower(graph)
+
+
+def _lower(graph: Graph) -> Program:
     types = {x.op.name: x.type for x in graph.inputs}
     low = Lowering(graph, uses_left=dict(graph.uses()))
     kept = {name: Buffer("state", math.prod(types[name].shape), index=i) for i, (name, _) in enumerate(graph.state)}
@@ -50,7 +57,10 @@ def _value(low: Lowering, node: Node) -> Value:
     row = CALLS.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")
-    value: Value = row(low, node)
+    try:
+        value: Value = row(low, node)
+    except ShapeError as error:
+        raise EmitError(f"[emit] {node!r}: {error}") from error
     return value
 
 

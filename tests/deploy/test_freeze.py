@@ -154,9 +154,11 @@ def test_the_line_that_asks_is_named() -> None:
         interpreter.run(graph, {"input": np.zeros((3, 4), "float32")})
 
 
-def test_what_c_code_sees_is_found_by_another_trace() -> None:
-    with pytest.raises(FreezeError, match=r"depends on the size 'batch', which must stay open: at sizes 7 and 11 "):
+def test_what_c_code_sees_is_found_by_the_ops_or_by_another_trace() -> None:
+    with pytest.raises(FreezeError, match=r"shapes must be equal or broadcast, got \(batch, 4\) and \(7, 4\)"):
         freeze(Function(lambda x: x + Tensor(np.ones((x.shape[0], 4), "float32"))), np.zeros((2, 4)))
+    with pytest.raises(FreezeError, match=r"depends on the size 'batch', which must stay open: at sizes 7 and 11 "):
+        freeze(Function(lambda x: x * float(np.ones(x.shape[0]).sum())), np.zeros((2, 4)))
 
     def steps(x: Tensor) -> Tensor:
         for _ in range(x.shape[0]):
