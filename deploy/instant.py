@@ -21,6 +21,7 @@ from .ir import Graph, dims, interface
 from .lower import lower
 from .passes import optimize
 from .program import Buffer, Call, Program, View, aligned
+from .rows import rows_apart
 from .runtime import Runtime
 
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
@@ -45,7 +46,7 @@ class Instant(Runtime):
         self.results = {key: x.shape for key, x in graph.results}
         self._kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
         self._state: dict[str, numpy.ndarray] = {}
-        self.stateful = bool(graph.state)
+        self.stateful, self.apart = bool(graph.state), rows_apart(graph)
         program = lower(optimize(graph))
         self.limits = program.limits
         self._program, self._arena_floats = executable(program), program.plan().floats

@@ -43,7 +43,7 @@ class Quotient:
 
     def __str__(self) -> str:
         inner = text(self.terms)
-        return f"({inner})//{self.by}" if " " in inner else f"{inner}//{self.by}"
+        return f"{inner}//{self.by}" if inner.isidentifier() else f"({inner})//{self.by}"
 
 
 @dataclass(frozen=True)
@@ -395,6 +395,8 @@ def text(terms: Terms) -> str:
         factors = [str(x) for x in monomial]
         if abs(coefficient) != 1 or not factors:
             factors.insert(0, str(abs(coefficient)))
+        if len(factors) > 1:  # 3*(h//5) is not (3*h)//5
+            factors = [f"({x})" if "//" in x else x for x in factors]
         parts.append(("- " if coefficient < 0 else "+ ") + "*".join(factors))
     joined = " ".join(parts) or "0"
     return joined[2:] if joined.startswith("+ ") else joined.replace("- ", "-", 1)

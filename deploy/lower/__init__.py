@@ -7,13 +7,14 @@ import math
 from needle import ops
 from needle.errors import ShapeError
 from needle.sizes import for_every_size, watched
+from needle.types import Type
 
 from ..errors import EmitError
 from ..ir import Graph, Input, Node
 from ..program import Buffer, Program, whole
 from ..verify_program import verify_program
 from .lowering import Lowering, Refused, Value
-from .table import CALLS
+from .table import ANY_DTYPE, CALLS
 
 __all__ = ["CALLS", "Refused", "lower"]
 
@@ -57,6 +58,9 @@ def _value(low: Lowering, node: Node) -> Value:
     row = CALLS.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")
+    dtypes = {t.dtype for x in (node, *node.inputs) for t in ([x.type] if isinstance(x.type, Type) else x.type)}
+    if dtypes != {"float32"} and not isinstance(node.op, ANY_DTYPE):
+        raise EmitError(f"[emit] {node!r}: programs compute in float32, and only move what is {min(dtypes - {'float32'})}")
     try:
         value: Value = row(low, node)
     except ShapeError as error:

@@ -11,7 +11,18 @@ import pytest
 
 from needle.errors import ShapeError
 from needle.sizes import (
-    Size, bounds, dim, dims_of, for_every_size, is_dim, larger, size_at, smaller, terms_of, unit, watched,
+    Size,
+    bounds,
+    dim,
+    dims_of,
+    for_every_size,
+    is_dim,
+    larger,
+    size_at,
+    smaller,
+    terms_of,
+    unit,
+    watched,
 )  # fmt: skip
 
 BATCH, TIME = dim("batch", 7), dim("time", 13, 2, 256)
@@ -117,7 +128,7 @@ def test_what_the_bounds_do_not_decide_is_a_question() -> None:
 def test_where_an_answer_must_hold_for_every_size_stand_ins_are_not_asked() -> None:
     b, t = BATCH, TIME
     with watched(for_every_size):
-        assert b != 7 and not b == 7 and (b, 4) != (7, 4) and b != t and 2 * b == b + b and 7 not in (b, t)
+        assert b != 7 and (b == 7) is False and (b, 4) != (7, 4) and b != t and 2 * b == b + b and 7 not in (b, t)
         for question in (lambda: b > 7, lambda: int(b), lambda: 5 // b, lambda: b // t):
             with pytest.raises(ShapeError, match="depends on a size that stays open"):
                 question()
@@ -133,3 +144,12 @@ def test_expressions_stay_short() -> None:
     for k in range(50):
         size = (size + k) // 2
     assert len(repr(size)) < 100
+
+
+def test_different_expressions_have_different_texts() -> None:
+    b, t = BATCH, TIME
+    assert [str(x) for x in (3 * (b // 5), 3 * b // 5, t * (b // 5), b * t // 5, (b + 1) // 2 * -2 + 4)] == [
+        "3*(batch//5)", "(3*batch)//5", "(batch//5)*time", "(batch*time)//5", "-2*((batch + 1)//2) + 4",
+    ]  # fmt: skip
+    one, other = t * (3 * b // 5), t * (3 * (b // 5))
+    assert repr(one + other) == repr(other + one) and (one + other).terms == (other + one).terms  # type: ignore[attr-defined]
