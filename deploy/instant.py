@@ -47,7 +47,7 @@ class Instant(Runtime):
         self._kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
         self._state: dict[str, numpy.ndarray] = {}
         self.stateful, self.apart = bool(graph.state), rows_apart(graph)
-        program = lower(optimize(graph))
+        program, self._dims = lower(optimize(graph)), list(dims(graph))
         self.limits = program.limits
         self._program, self._arena_floats = executable(program), program.plan().floats
         self._weights = program.block()
@@ -84,7 +84,7 @@ class Instant(Runtime):
                 self._arena = aligned(floats)
             self._planned = dict(sizes)
         bases = [self._arena, self._weights, *inputs, *outputs, *self._states(sizes)]
-        self._program.run([*sizes.values(), self.threads], bases, self.threads)
+        self._program.run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
 
     def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
         """The memory of the state, zeros at first. RunError if it has other sizes than this call."""

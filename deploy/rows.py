@@ -8,7 +8,7 @@ from needle.sizes import Size, dims_of, is_dim
 from needle.types import Type
 
 from .fused_ops import FusedConv, FusedMatMul
-from .ir import Graph, Input, Node
+from .ir import Graph, Input, Node, parts
 
 BATCH = "batch"
 ALIGNED = (Pointwise, PointwiseGradient, ops.BroadcastTo)  # axes are matched from the right
@@ -35,14 +35,10 @@ def _axes(type: Type) -> list[int]:
     return [i for i, n in enumerate(type.shape) if isinstance(n, Size) and BATCH in dims_of(n)]
 
 
-def _parts(node: Node) -> list[Type]:
-    return [node.type] if isinstance(node.type, Type) else list(node.type)
-
-
 def _apart(node: Node) -> bool:
     """Whether the op mixes no rows."""
-    results = [_axes(x) for x in _parts(node)]
-    given = [(len(x.shape), *_axes(x)) for parent in node.inputs for x in _parts(parent) if _axes(x)]
+    results = [_axes(x) for x in parts(node.type)]
+    given = [(len(x.shape), *_axes(x)) for parent in node.inputs for x in parts(parent.type) if _axes(x)]
     if isinstance(node.op, Input) or not (given or any(results)):
         return True
     if isinstance(node.op, ops.Iota):  # positions along another axis

@@ -23,8 +23,9 @@ from .plan import BATCH
 class Runtime(ABC):
     """`model(x)`, or `model.run(name=x, ...)` -> {name: array}. Threads may share it: calls run one after the other.
 
-    Batches larger than `max_batch` are run in pieces, where each row is computed by itself. `inputs` and `outputs` are plain data: name, dtype, shape with -1
-    for a size that is open; `shapes`, `results` and `dtypes` are the same by name, with named sizes.
+    Batches larger than `max_batch` are run in pieces, where each row is computed by itself. `inputs` and `outputs` are
+    plain data: name, dtype, shape with -1 for a size that is open; `shapes`, `results` and `dtypes` are the same by
+    name, with named sizes.
     """
 
     name: str

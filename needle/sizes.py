@@ -69,7 +69,7 @@ _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 @contextmanager
 def watched(watch: Watch) -> Iterator[None]:
-    """Inside the block, `watch` is asked what sizes cannot answer for every value of their dims, each question in words.
+    """Inside the block, `watch` is asked, in words, what sizes cannot answer for every value of their dims.
 
     It may raise, answer, or leave the answer to the stand-ins by None.
     """
@@ -315,13 +315,14 @@ def divided(a: Terms, b: Terms) -> Terms | None:
 
 
 def quotient(terms: Terms, by: int) -> Terms:
-    """floor(terms / by): whole multiples of `by` leave the quotient, so (x + 2)//2 is x//2 + 1; quotients nest as one."""
+    """floor(terms / by): whole multiples of `by` leave the quotient, so (x + 2)//2 is x//2 + 1."""
     outside = tuple((m, c // by) for m, c in terms if c // by)
     inside = tuple((m, c % by) for m, c in terms if c % by)
     if not any(m for m, _ in inside):  # a number below `by`
         return outside
     match inside:
-        case (((Quotient(inner, n),), 1), *number) if not any(m for m, _ in number):  # (x//n + c)//by is (x + n c)//(n by)
+        case (((Quotient(inner, n),), 1), *number) if not any(m for m, _ in number):
+            # (x//n + c)//by is (x + n c)//(n by)
             return added(outside, quotient(added(inner, scaled(tuple(number), n)), n * by))
     return added(outside, (((Quotient(inside, by),), 1),))
 

@@ -7,10 +7,9 @@ import math
 from needle import ops
 from needle.errors import ShapeError
 from needle.sizes import for_every_size, watched
-from needle.types import Type
 
 from ..errors import EmitError
-from ..ir import Graph, Input, Node
+from ..ir import Graph, Input, Node, parts
 from ..program import Buffer, Program, whole
 from ..verify_program import verify_program
 from .lowering import Lowering, Refused, Value
@@ -58,9 +57,10 @@ def _value(low: Lowering, node: Node) -> Value:
     row = CALLS.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")
-    dtypes = {t.dtype for x in (node, *node.inputs) for t in ([x.type] if isinstance(x.type, Type) else x.type)}
+    dtypes = {part.dtype for x in (node, *node.inputs) for part in parts(x.type)}
     if dtypes != {"float32"} and not isinstance(node.op, ANY_DTYPE):
-        raise EmitError(f"[emit] {node!r}: programs compute in float32, and only move what is {min(dtypes - {'float32'})}")
+        other = min(dtypes - {"float32"})
+        raise EmitError(f"[emit] {node!r}: programs compute in float32, and only move what is {other}")
     try:
         value: Value = row(low, node)
     except ShapeError as error:

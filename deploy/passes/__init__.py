@@ -45,6 +45,6 @@ def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
 
 
 def optimize(graph: Graph) -> Graph:
-    """The graph after the whole pipeline. What a pass asks of open sizes holds for all their values, or it does nothing."""
+    """The graph after the whole pipeline, in which no pass asks for the value of an open size."""
     with watched(for_every_size):
         return list(run_passes(graph))[-1][1]
