@@ -63,7 +63,7 @@ Monomial = tuple[Factor, ...]
 Terms = tuple[tuple[Monomial, int], ...]
 Watch = Callable[[str], bool | None]
 
-MOST_TERMS = 256  # of one expression: products of sums grow, and shapes may come from a file
+MOST_TERMS, MOST_FACTORS = 256, 16  # of one product: they grow, and shapes may come from a file
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
@@ -290,6 +290,8 @@ def multiplied(a: Terms, b: Terms) -> Terms:
     """a * b."""
     if len(a) * len(b) > MOST_TERMS:
         raise ShapeError(f"[size] a product of {len(a)} and {len(b)} terms is longer than {MOST_TERMS}")
+    if sum(max((len(m) for m, _ in terms), default=0) for terms in (a, b)) > MOST_FACTORS:
+        raise ShapeError(f"[size] a product has more than {MOST_FACTORS} factors")
     result: Terms = ()
     for monomial, coefficient in b:
         product = tuple((tuple(sorted(m + monomial, key=str)), c * coefficient) for m, c in a)
@@ -354,27 +356,38 @@ Bounds = tuple[Bound, Bound]
 @lru_cache(4096)
 def bounds(terms: Terms) -> Bounds:
     """Numbers between which the expression lies; None where there is no bound."""
-    low: Bound = 0
-    high: Bound = 0
+    low, high = _least(terms), _least(scaled(terms, -1))
+    return low, None if high is None else -high
+
+
+def _least(terms: Terms) -> Bound:
+    """A number that the expression is never below.
+
+    Each factor x >= l is written as l + (x - l), so that b t - b, which is (b - 1)(t - 1) + (t - 1), is seen to be >= 0.
+    """
+    sums: dict[Monomial, int] = {}  # over products of differences x - l
     for monomial, coefficient in terms:
-        least, most = _product_bounds(monomial)
-        if coefficient < 0:
-            least, most = most, least
-        low = None if low is None or least is None else low + coefficient * least
-        high = None if high is None or most is None else high + coefficient * most
-    return low, high
+        for differences, n in _shifted(monomial).items():
+            sums[differences] = sums.get(differences, 0) + coefficient * n
+    least = sums.pop((), 0)
+    for differences, n in sums.items():
+        for factor in differences if n else ():
+            low, high = _factor_bounds(factor)
+            if low is None or (n < 0 and high is None):
+                return None
+            n = min(n, 0) * ((high or 0) - low)
+        least += n
+    return least
 
 
-def _product_bounds(monomial: Monomial) -> Bounds:
-    """Of factors that are not negative; no bounds for others."""
-    low: int = 1
-    high: Bound = 1
+def _shifted(monomial: Monomial) -> dict[Monomial, int]:
+    """The product of the factors as a sum over products of differences; a factor without a bound is one itself."""
+    sums: dict[Monomial, int] = {(): 1}
     for factor in monomial:
-        least, most = _factor_bounds(factor)
-        if least is None or least < 0:
-            return None, None
-        low, high = low * least, None if high is None or most is None else high * most
-    return low, high
+        low = _factor_bounds(factor)[0] or 0
+        more = {(*differences, factor): n for differences, n in sums.items()}
+        sums = {m: low * sums.get(m, 0) + more.get(m, 0) for m in sums.keys() | more.keys()}
+    return sums
 
 
 def _factor_bounds(factor: Factor) -> Bounds:

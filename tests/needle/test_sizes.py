@@ -140,10 +140,21 @@ def test_where_an_answer_must_hold_for_every_size_stand_ins_are_not_asked() -> N
 def test_expressions_stay_short() -> None:
     with pytest.raises(ShapeError, match="longer than 256"):
         math.prod(sum((BATCH + k) // (i + 2) * TIME for i in range(9)) for k in range(9))
+    with pytest.raises(ShapeError, match="more than 16 factors"):
+        math.prod([BATCH] * 17)
     size = 1000 * BATCH
     for k in range(50):
         size = (size + k) // 2
     assert len(repr(size)) < 100
+
+
+def test_bounds_see_what_products_share() -> None:
+    b, t = BATCH, TIME
+    for size, known in (
+        (b * t - 2 * b, (0, None)), (3 * b * t - 3 * b - t, (1, None)),
+        (b * b - b, (0, None)), (t - b, (None, 255)), (t // 2 - 1, (0, 127)), (larger(b, t) - 2, (0, None)),
+    ):  # fmt: skip
+        assert bounds(terms_of(size)) == known
 
 
 def test_different_expressions_have_different_texts() -> None:
