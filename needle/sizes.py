@@ -363,7 +363,7 @@ def bounds(terms: Terms) -> Bounds:
 def _least(terms: Terms) -> Bound:
     """A number that the expression is never below.
 
-    Each factor x >= l is written as l + (x - l), so that b t - b, which is (b - 1)(t - 1) + (t - 1), is seen to be >= 0.
+    Each factor x >= l is written as l + (x - l), so that b t - b, which is (b - 1)(t - 1) + (t - 1), is >= 0.
     """
     sums: dict[Monomial, int] = {}  # over products of differences x - l
     for monomial, coefficient in terms:
