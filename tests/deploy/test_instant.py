@@ -165,7 +165,8 @@ def test_whole_numbers_are_moved_and_never_computed_as_floats() -> None:
 def test_dims_are_told_apart_whatever_is_given_first() -> None:
     batch, time = dim("batch", 7), dim("time", 13)
     h, x = Node(Input("h"), (), Type((batch, 3))), Node(Input("x"), (), Type((time, batch)))
-    graph = Graph((h, x), (("y", apply(ops.ReLU(), x)), ("after", apply(ops.MulScalar(2.0), h))), state=(("h", "after"),))
+    outputs = (("y", apply(ops.ReLU(), x)), ("after", apply(ops.MulScalar(2.0), h)))
+    graph = Graph((h, x), outputs, state=(("h", "after"),))
     instant, given = Instant(graph), np.arange(10, dtype="float32").reshape(5, 2)
     assert np.array_equal(instant(given), given) and instant.state["h"].shape == (2, 3)
 
