@@ -92,8 +92,16 @@ def _size(value: dict[str, Any], sizes: Mapping[str, Size], where: str, depth: i
 def _product(part: Any, sizes: Mapping[str, Size], where: str, depth: int) -> int:
     match part:
         case [int(n), *factors] if n and abs(n) <= MAX_INT and len(factors) <= MAX_DEPTH:
-            return prod((_size(_object(x, where), sizes, where, depth) for x in factors), start=n)
+            return prod((_factor(x, sizes, where, depth) for x in factors), start=n)
     raise NdFormatError(f"{where}: a product is [number, factor, ...], got {part!r:.200}")
+
+
+def _factor(value: Any, sizes: Mapping[str, Size], where: str, depth: int) -> int:
+    """A dim, a quotient or an extreme; products of sums, which may be huge, are no canonical form."""
+    factor = _size(_object(value, where), sizes, where, depth)
+    if "sum" in value or not isinstance(factor, Size) or len(factor.terms) != 1:
+        raise NdFormatError(f"{where}: needs a dim, a quotient or an extreme as a factor, got {value!r:.200}")
+    return factor
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

@@ -114,3 +114,4 @@ def _locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing does not unlock what a forked child has open too

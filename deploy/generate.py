@@ -22,6 +22,7 @@ from .kernels import KERNELS
 from .plan import Plan
 from .print_cpp import Body
 from .program import Program
+from .rows import rows_apart
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADERS = ("direct_conv.h", "map.h", "strided.h", "reduce.h", "softmax.h", "group_norm.h", "rms_norm.h", "pooling.h")
@@ -52,6 +53,7 @@ def generate(program: Program, name: str) -> Generated:
         raise EmitError("[emit] a C++ program keeps no state yet; Instant runs it")
     if any(x.type.dtype != "float32" for x in (*graph.inputs, *(x for _, x in graph.outputs))):
         raise EmitError("[emit] a C++ program takes and gives float32 only; Instant runs other dtypes")
+    apart = {} if rows_apart(graph) else {"apart": False}
     words: dict[str, Any] = {
         "name": name,
         "NAME": name.upper(),
@@ -61,7 +63,7 @@ def generate(program: Program, name: str) -> Generated:
         "outputs": len(graph.outputs),
         "item": unit(plan.totals[0])[0],
         "arena": number(plan.floats),
-        "describe": _text(json.dumps({"name": name, "graph": digest, **interface(graph)})),
+        "describe": _text(json.dumps({"name": name, "graph": digest, **interface(graph), **apart})),
         "body": Body(program, plan).text(),
     }
     seen: set[str] = set()

@@ -21,6 +21,7 @@ from .ir import Graph, dims, interface
 from .lower import lower
 from .passes import optimize
 from .program import Buffer, Call, Program, View, aligned
+from .rows import rows_apart
 from .runtime import Runtime
 
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
@@ -45,8 +46,8 @@ class Instant(Runtime):
         self.results = {key: x.shape for key, x in graph.results}
         self._kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
         self._state: dict[str, numpy.ndarray] = {}
-        self.stateful = bool(graph.state)
-        program = lower(optimize(graph))
+        self.stateful, self.apart = bool(graph.state), rows_apart(graph)
+        program, self._dims = lower(optimize(graph)), list(dims(graph))
         self.limits = program.limits
         self._program, self._arena_floats = executable(program), program.plan().floats
         self._weights = program.block()
@@ -83,7 +84,7 @@ class Instant(Runtime):
                 self._arena = aligned(floats)
             self._planned = dict(sizes)
         bases = [self._arena, self._weights, *inputs, *outputs, *self._states(sizes)]
-        self._program.run([*sizes.values(), self.threads], bases, self.threads)
+        self._program.run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
 
     def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
         """The memory of the state, zeros at first. RunError if it has other sizes than this call."""

@@ -32,7 +32,8 @@ def run(
             case Weight(data, name):
                 values[node] = array(data if weights is None else numpy.asarray(weights[name]))
             case op:
-                values[node] = with_sizes(op, sizes).compute(*[values[x] for x in node.inputs])
+                value = with_sizes(op, sizes).compute(*[values[x] for x in node.inputs])
+                values[node] = numpy.asarray(value) if isinstance(value, numpy.generic) else value
     return {name: _numpy(values[node]).reshape(with_sizes(node.shape, sizes)) for name, node in graph.outputs}
 
 
@@ -43,5 +44,5 @@ def values_of(nodes: Sequence[Node], weights: Mapping[str, numpy.ndarray] | None
 
 
 def _numpy(value: Any) -> numpy.ndarray:
-    """An array or NDArray as numpy array; numpy's reductions give numbers, not arrays."""
+    """An array or NDArray as numpy array."""
     return numpy.asarray(value.numpy() if hasattr(value, "numpy") else value)

@@ -264,6 +264,11 @@ def same_type(a: Any, b: Any) -> bool:
     return a.dtype == b.dtype and list(map(dim_key, a.shape)) == list(map(dim_key, b.shape))
 
 
+def parts(type: Any) -> tuple[Type, ...]:
+    """The types of a tuple; of one tensor itself alone."""
+    return (type,) if isinstance(type, Type) else tuple(type)
+
+
 def describe(type: Any) -> str:
     """`float32(batch, 32, 8, 8)`."""
     if not isinstance(type, Type):

@@ -138,8 +138,9 @@ class Program:
         block = aligned(self.block_floats)
         block[:] = 0
         values = values_of([node for node, _ in self.weights], arrays)
-        for (_, offset), array in zip(self.weights, values, strict=True):
-            block[offset : offset + array.size] = array.reshape(-1)
+        for (node, offset), array in zip(self.weights, values, strict=True):
+            numbers = array.reshape(-1).astype(node.type.dtype, copy=False)
+            block[offset : offset + array.size] = numbers.view(numpy.float32)  # the bits, of ids too
         return block
 
     def plan(self) -> Plan:

@@ -23,8 +23,9 @@ from .plan import BATCH
 class Runtime(ABC):
     """`model(x)`, or `model.run(name=x, ...)` -> {name: array}. Threads may share it: calls run one after the other.
 
-    Batches larger than `max_batch` are run in pieces. `inputs` and `outputs` are plain data: name, dtype, shape with -1
-    for a size that is open; `shapes`, `results` and `dtypes` are the same by name, with named sizes.
+    Batches larger than `max_batch` are run in pieces, where each row is computed by itself. `inputs` and `outputs` are
+    plain data: name, dtype, shape with -1 for a size that is open; `shapes`, `results` and `dtypes` are the same by
+    name, with named sizes.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Runtime(ABC):
     dtypes: dict[str, numpy.dtype[Any]]
     limits: Mapping[str, int] = {}  # of inputs that hold ids
     stateful = False
+    apart = True  # whether a batch may be run in pieces
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,10 +78,10 @@ class Runtime(ABC):
             batch = sizes.get("batch", 1)
             if batch > self.max_batch and self.stateful:
                 raise RunError(f"[{self.name}] has a state: it takes at most {self.max_batch} rows, got {batch}")
+            if batch <= self.max_batch or not self.apart:
+                self._run(sizes, arrays, results)
+                return outputs
             for first in range(0, batch, self.max_batch):
-                if batch <= self.max_batch:
-                    self._run(sizes, arrays, results)
-                    break
                 piece = slice(first, first + self.max_batch)
                 count = min(self.max_batch, batch - first)
                 self._run({**sizes, "batch": count}, [x[piece] for x in arrays], [y[piece] for y in results])
@@ -104,7 +106,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
-        """Compute at most `max_batch` rows; the arrays fit."""
+        """Compute at most `max_batch` rows, or all where they are not apart; the arrays fit."""
 
     @abstractmethod
     def _free(self) -> None:
@@ -147,6 +149,7 @@ class Compiled(Runtime):
         description = json.loads(self._functions["describe"]())
         self.graph: str = description["graph"]
         self.inputs, self.outputs = description["inputs"], description["outputs"]
+        self.apart = description.get("apart", True)
         self.shapes, self.results = (
             {x["name"]: tuple(BATCH if n == -1 else n for n in x["shape"]) for x in ports}
             for ports in (self.inputs, self.outputs)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from needle.sizes import Size, dim
+from needle.sizes import Size, dim, watched
 
 from .errors import FreezeError
 from .ir import Constant, Graph, Weight, describe, dim_key, dims, named_sizes, same_type
@@ -48,11 +48,8 @@ def questions_refused() -> Iterator[None]:
                 "for all sizes, give bounds that decide it (dims=...), or freeze with batch=None"
             )
 
-    Size.watch = refuse
-    try:
+    with watched(refuse):
         yield
-    finally:
-        Size.watch = None
 
 
 def compare(first: Graph, second: Graph) -> None:

@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 from needle.errors import NeedleError
+from needle.sizes import Size, bounds, dims_of, for_every_size, is_dim, plain, terms_of, watched
 from needle.types import Type
 
 from .errors import GraphError
-from .ir import Constant, Graph, Input, Node, Weight, describe, same_type
+from .ir import Constant, Graph, Input, Node, Weight, describe, parts, same_type
 from .registry import OPS
 
 MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
@@ -21,17 +22,23 @@ def verify(graph: Graph, checked: set[Node] | None = None) -> Graph:
     """The same graph, which keeps every rule: acyclic, known ops, types as inferred, sane sizes, unique names.
 
     Nodes in `checked`, which never change, are not checked again; those of this graph join it. Raises GraphError naming
-    the node and the rule.
+    the node and the rule. A rule must hold for every value of the named dims, not for their stand-ins.
     """
-    checked = set() if checked is None else checked
+    with watched(for_every_size):
+        return _verify(graph, set() if checked is None else checked)
+
+
+def _verify(graph: Graph, checked: set[Node]) -> Graph:
     _check_names("inputs", [x.op.name for x in graph.inputs])
     _check_names("outputs", [name for name, _ in graph.outputs])
     _check_state(graph)
     if not graph.outputs:
         raise GraphError("[verify] a graph needs at least one output")
+    read = {str(n) for x in graph.given for n in x.shape if isinstance(n, Size) and is_dim(n)}
     for node in graph.order():
         if node not in checked:
             _check_node(node, graph)
+            _check_dims(node, read)
             checked.add(node)
     for name, node in graph.outputs:
         if not isinstance(node.type, Type):
@@ -59,6 +66,14 @@ def _check_state(graph: Graph) -> None:
             raise GraphError(f"[verify] state '{before}' is {given}, '{after}', which follows it, {found}")
         if any(before == a or after == b for a, b in graph.state[:i]):
             raise GraphError(f"[verify] state '{before}' -> '{after}': each input and output belongs to one pair")
+
+
+def _check_dims(node: Node, read: set[str]) -> None:
+    """The named sizes are known when the graph runs: read off an input's axis, which is that size and no expression."""
+    for size in (size for part in parts(node.type) for size in part.shape if isinstance(size, Size)):
+        unread = sorted(dims_of(size).keys() - read)
+        if unread:
+            raise GraphError(f"[verify] {node!r}: no axis of an input that is given is {unread}")
 
 
 def _check_node(node: Node, graph: Graph) -> None:
@@ -89,11 +104,13 @@ def _inferred(op: Any, node: Node) -> Any:
 
 
 def check_type(node: Node) -> None:
-    """Of DTYPES, at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those; GraphError for anything else."""
-    for part in [node.type] if isinstance(node.type, Type) else node.type:
+    """GraphError unless it is of DTYPES, of at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those."""
+    for part in parts(node.type):
         if part.dtype not in DTYPES:
             raise GraphError(f"[verify] {node!r}: only {' and '.join(DTYPES)} are supported")
-        if len(part.shape) > MAX_RANK or any(size < 1 for size in part.shape):
-            raise GraphError(f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more")
-        if math.prod(int(size) for size in part.shape) > MAX_ELEMENTS:
+        if len(part.shape) > MAX_RANK or any((bounds(terms_of(size))[0] or 0) < 1 for size in part.shape):
+            raise GraphError(
+                f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more whatever the open ones are"
+            )
+        if math.prod(map(plain, part.shape)) > MAX_ELEMENTS:
             raise GraphError(f"[verify] {node!r}: more than {MAX_ELEMENTS} elements")

@@ -10,11 +10,15 @@ one canonical form: equal forms are equal for every value of the dims.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from math import gcd, prod
-from typing import Any, ClassVar
+from typing import Any
+
+from .errors import ShapeError
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Quotient:
 
     def __str__(self) -> str:
         inner = text(self.terms)
-        return f"({inner})//{self.by}" if " " in inner else f"{inner}//{self.by}"
+        return f"{inner}//{self.by}" if inner.isidentifier() else f"({inner})//{self.by}"
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,45 @@ class Extreme:
 Factor = Dim | Quotient | Extreme
 Monomial = tuple[Factor, ...]
 Terms = tuple[tuple[Monomial, int], ...]
+Watch = Callable[[str], bool | None]
+
+MOST_TERMS, MOST_FACTORS = 256, 16  # of one product: they grow, and shapes may come from a file
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Inside the block, `watch` is asked, in words, what sizes cannot answer for every value of their dims.
+
+    It may raise, answer, or leave the answer to the stand-ins by None.
+    """
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+
+
+def for_every_size(what: str) -> bool:
+    """The watch where an answer must hold for all values of the dims: sizes are equal if their forms are.
+
+    Raises ShapeError for any other question.
+    """
+    for symbol, answer in ((" == ", False), (" != ", True)):
+        if symbol in what:
+            return answer
+    raise ShapeError(f"[size] '{what}' depends on a size that stays open: give bounds that decide it, or a number")
 
 
 class Size(int):
     """An int that is an expression over named dims.
 
     Sums, differences, products, floor division and remainder by positive numbers stay expressions. What cannot stay
-    one (a comparison that the dims' bounds do not decide, `int(size)`) is a question about the stand-in: `watch`, if
-    set, is called with what is asked.
+    one (a comparison that the dims' bounds do not decide, `int(size)`) is a question about the stand-in, which a watch
+    is asked (`watched`).
     """
 
     terms: Terms
-    watch: ClassVar[Callable[[str], None] | None] = None
 
     def __new__(cls, terms: Terms) -> Size:
         size = super().__new__(cls, value(terms, None))
@@ -108,6 +139,9 @@ class Size(int):
     def __mod__(self, other: int) -> int:
         return self - (self // other) * other
 
+    def __divmod__(self, other: int) -> tuple[int, int]:
+        return self // other, self % other
+
     def __repr__(self) -> str:
         return text(self.terms)
 
@@ -125,9 +159,9 @@ class Size(int):
         self._asked(f"float({self})")
         return float(plain(self))
 
-    def _asked(self, what: str) -> None:
-        if Size.watch is not None:
-            Size.watch(what)
+    def _asked(self, what: str) -> bool | None:
+        watch = _watch.get()
+        return None if watch is None else watch(what)
 
 
 def _comparison(symbol: str, name: str, decided: Callable[[int | None, int | None], bool | None]) -> Callable[..., Any]:
@@ -135,11 +169,25 @@ def _comparison(symbol: str, name: str, decided: Callable[[int | None, int | Non
     stand_in = getattr(int, name)
 
     def method(self: Size, other: object) -> Any:
-        if Size.watch is not None and isinstance(other, int):
-            answer = decided(*bounds(added(self.terms, scaled(terms_of(other), -1))))
+        if _watch.get() is not None and isinstance(other, int | float):
+            answer = None
+            if isinstance(other, int):
+                answer = decided(*bounds(added(self.terms, scaled(terms_of(other), -1))))
+            if answer is None:
+                answer = self._asked(f"{self} {symbol} {other}")
             if answer is not None:
                 return answer
-            self._asked(f"{self} {symbol} {other}")
+        return stand_in(self, other)
+
+    return method
+
+
+def _question(name: str, words: str) -> Callable[..., Any]:
+    """int's method, which answers for the stand-in."""
+    stand_in = getattr(int, name)
+
+    def method(self: Size, other: Any) -> Any:
+        self._asked(words.format(self, other))
         return stand_in(self, other)
 
     return method
@@ -169,6 +217,13 @@ for _symbol, _name, _decided in (
     (">=", "__ge__", lambda low, high: _not(_below(-1, low, high))),
 ):
     setattr(Size, _name, _comparison(_symbol, _name, _decided))
+
+for _symbol, _name in (
+    ("/", "truediv"), ("**", "pow"), (">>", "rshift"), ("<<", "lshift"), ("&", "and"), ("|", "or"), ("^", "xor"),
+):  # fmt: skip
+    setattr(Size, f"__{_name}__", _question(f"__{_name}__", f"{{0}} {_symbol} {{1}}"))
+    setattr(Size, f"__r{_name}__", _question(f"__r{_name}__", f"{{1}} {_symbol} {{0}}"))
+Size.__rmod__ = _question("__rmod__", "{1} % {0}")  # type: ignore[method-assign]
 
 
 def dim(name: str, standin: int, low: int = 1, high: int | None = None) -> Size:
@@ -233,6 +288,10 @@ def scaled(terms: Terms, by: int) -> Terms:
 
 def multiplied(a: Terms, b: Terms) -> Terms:
     """a * b."""
+    if len(a) * len(b) > MOST_TERMS:
+        raise ShapeError(f"[size] a product of {len(a)} and {len(b)} terms is longer than {MOST_TERMS}")
+    if sum(max((len(m) for m, _ in terms), default=0) for terms in (a, b)) > MOST_FACTORS:
+        raise ShapeError(f"[size] a product has more than {MOST_FACTORS} factors")
     result: Terms = ()
     for monomial, coefficient in b:
         product = tuple((tuple(sorted(m + monomial, key=str)), c * coefficient) for m, c in a)
@@ -263,9 +322,10 @@ def quotient(terms: Terms, by: int) -> Terms:
     inside = tuple((m, c % by) for m, c in terms if c % by)
     if not any(m for m, _ in inside):  # a number below `by`
         return outside
-    if len(inside) == 1 and inside[0][1] == 1 and len(inside[0][0]) == 1 and isinstance(inside[0][0][0], Quotient):
-        inner = inside[0][0][0]
-        return added(outside, (((Quotient(inner.terms, inner.by * by),), 1),))
+    match inside:
+        case (((Quotient(inner, n),), 1), *number) if not any(m for m, _ in number):
+            # (x//n + c)//by is (x + n c)//(n by)
+            return added(outside, quotient(added(inner, scaled(tuple(number), n)), n * by))
     return added(outside, (((Quotient(inside, by),), 1),))
 
 
@@ -293,30 +353,41 @@ Bound = int | None
 Bounds = tuple[Bound, Bound]
 
 
-@cache
+@lru_cache(4096)
 def bounds(terms: Terms) -> Bounds:
     """Numbers between which the expression lies; None where there is no bound."""
-    low: Bound = 0
-    high: Bound = 0
+    low, high = _least(terms), _least(scaled(terms, -1))
+    return low, None if high is None else -high
+
+
+def _least(terms: Terms) -> Bound:
+    """A number that the expression is never below.
+
+    Each factor x >= l is written as l + (x - l), so that b t - b, which is (b - 1)(t - 1) + (t - 1), is >= 0.
+    """
+    sums: dict[Monomial, int] = {}  # over products of differences x - l
     for monomial, coefficient in terms:
-        least, most = _product_bounds(monomial)
-        if coefficient < 0:
-            least, most = most, least
-        low = None if low is None or least is None else low + coefficient * least
-        high = None if high is None or most is None else high + coefficient * most
-    return low, high
+        for differences, n in _shifted(monomial).items():
+            sums[differences] = sums.get(differences, 0) + coefficient * n
+    least = sums.pop((), 0)
+    for differences, n in sums.items():
+        for factor in differences if n else ():
+            low, high = _factor_bounds(factor)
+            if low is None or (n < 0 and high is None):
+                return None
+            n = min(n, 0) * ((high or 0) - low)
+        least += n
+    return least
 
 
-def _product_bounds(monomial: Monomial) -> Bounds:
-    """Of factors that are not negative; no bounds for others."""
-    low: int = 1
-    high: Bound = 1
+def _shifted(monomial: Monomial) -> dict[Monomial, int]:
+    """The product of the factors as a sum over products of differences; a factor without a bound is one itself."""
+    sums: dict[Monomial, int] = {(): 1}
     for factor in monomial:
-        least, most = _factor_bounds(factor)
-        if least is None or least < 0:
-            return None, None
-        low, high = low * least, None if high is None or most is None else high * most
-    return low, high
+        low = _factor_bounds(factor)[0] or 0
+        more = {(*differences, factor): n for differences, n in sums.items()}
+        sums = {m: low * sums.get(m, 0) + more.get(m, 0) for m in sums.keys() | more.keys()}
+    return sums
 
 
 def _factor_bounds(factor: Factor) -> Bounds:
@@ -338,6 +409,8 @@ def text(terms: Terms) -> str:
         factors = [str(x) for x in monomial]
         if abs(coefficient) != 1 or not factors:
             factors.insert(0, str(abs(coefficient)))
+        if len(factors) > 1:  # 3*(h//5) is not (3*h)//5
+            factors = [f"({x})" if "//" in x else x for x in factors]
         parts.append(("- " if coefficient < 0 else "+ ") + "*".join(factors))
     joined = " ".join(parts) or "0"
     return joined[2:] if joined.startswith("+ ") else joined.replace("- ", "-", 1)

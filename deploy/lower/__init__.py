@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 
 from needle import ops
+from needle.errors import ShapeError
+from needle.sizes import for_every_size, watched
 
 from ..errors import EmitError
-from ..ir import Graph, Input, Node
+from ..ir import Graph, Input, Node, parts
 from ..program import Buffer, Program, whole
 from ..verify_program import verify_program
 from .lowering import Lowering, Refused, Value
-from .table import CALLS
+from .table import ANY_DTYPE, CALLS
 
 __all__ = ["CALLS", "Refused", "lower"]
 
 
 def lower(graph: Graph) -> Program:
     """The kernel calls that compute the graph. Raises EmitError naming the node for what cannot be a program."""
+    with watched(for_every_size):
+        return _lower(graph)
+
+
+def _lower(graph: Graph) -> Program:
     types = {x.op.name: x.type for x in graph.inputs}
     low = Lowering(graph, uses_left=dict(graph.uses()))
     kept = {name: Buffer("state", math.prod(types[name].shape), index=i) for i, (name, _) in enumerate(graph.state)}
@@ -50,7 +57,14 @@ def _value(low: Lowering, node: Node) -> Value:
     row = CALLS.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")
-    value: Value = row(low, node)
+    dtypes = {part.dtype for x in (node, *node.inputs) for part in parts(x.type)}
+    if dtypes != {"float32"} and not isinstance(node.op, ANY_DTYPE):
+        other = min(dtypes - {"float32"})
+        raise EmitError(f"[emit] {node!r}: programs compute in float32, and only move what is {other}")
+    try:
+        value: Value = row(low, node)
+    except ShapeError as error:
+        raise EmitError(f"[emit] {node!r}: {error}") from error
     return value
 
 

@@ -122,6 +122,10 @@ def stack(low: Lowering, node: Node) -> Value:
     return out
 
 
+ANY_DTYPE = (  # they move elements, or read ids
+    ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
+    ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota,
+)  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
 NO_BOOL = Refused("programs hold float32 only")

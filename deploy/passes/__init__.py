@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from needle.sizes import for_every_size, watched
+
 from ..ir import Graph, Node
 from ..verify import verify
 from .cancel_tuples import cancel_tuples
@@ -43,5 +45,6 @@ def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
 
 
 def optimize(graph: Graph) -> Graph:
-    """The graph after the whole pipeline."""
-    return list(run_passes(graph))[-1][1]
+    """The graph after the whole pipeline, in which no pass asks for the value of an open size."""
+    with watched(for_every_size):
+        return list(run_passes(graph))[-1][1]

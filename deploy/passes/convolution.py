@@ -21,7 +21,7 @@ def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | None:
             taps = w.shape[0]
             used = [t for t in range(taps) if any(_meets(t, *size, stride, padding) for size in sizes)]
             low, high = used[0], used[-1]
-            if high - low + 1 == taps:
+            if high - low + 1 == taps or min(x.shape[1:3]) + 2 * (padding - low) < high - low + 1:
                 return None
             used_taps = apply(ops.GetItem(((low, high + 1, 1), (low, high + 1, 1))), w)
             smaller = apply(FusedConv(stride, padding - low, epilogue), x, used_taps, *rest)

@@ -46,10 +46,10 @@ def sink_permutes(node: Node, uses: Counter[Node]) -> Node | None:
         case Node(op, (Node(ops.Permute(axes), (x,)),)) if isinstance(op, POINTWISE):
             return permuted(apply(op, x), axes)
         case Node(op, (Node(ops.Permute(axes), (x,)), y)) if isinstance(op, POINTWISE) and same_shape(node, y):
-            if _undo_is_free(y, axes, uses):
+            if _undo_is_free(y, axes) and not _moves_freely(x):
                 return permuted(apply(op, x, undone(y, axes)), axes)
         case Node(op, (y, Node(ops.Permute(axes), (x,)))) if isinstance(op, POINTWISE) and same_shape(node, y):
-            if _undo_is_free(y, axes, uses):
+            if _undo_is_free(y, axes) and not _moves_freely(x):
                 return permuted(apply(op, undone(y, axes), x), axes)
     return None
 
@@ -100,14 +100,17 @@ def same_shape(a: Node, b: Node) -> bool:
     return same_type(a.type, b.type)
 
 
-def _undo_is_free(y: Node, axes: tuple[int, ...], uses: Counter[Node]) -> bool:
-    """Undoing costs nothing where y is permuted itself, or is read with strides anyhow."""
+def _undo_is_free(y: Node, axes: tuple[int, ...]) -> bool:
+    """Undoing costs nothing where y is permuted itself, or moves freely."""
     match y:
         case Node(ops.Permute(inner), _):
             return tuple(inner) == tuple(axes)
-        case Node(ops.BroadcastTo(), _):
-            return True
-    return y.known
+    return _moves_freely(y)
+
+
+def _moves_freely(x: Node) -> bool:
+    """Whether it is read with strides anyhow, or permuted when it is loaded; two such would never come to rest."""
+    return x.known or isinstance(x.op, ops.BroadcastTo)
 
 
 def _keeps_order(shape: tuple[Any, ...], axes: tuple[int, ...]) -> bool:

@@ -77,7 +77,7 @@ def _walked(index: tuple[Part, ...], shape: tuple[int, ...]) -> list[tuple[int |
         if isinstance(part, int):
             if not -n <= part < n:
                 raise IndexRangeError(f"[getitem] index {part} is outside axis {axis} of {shape}")
-            found.append((None, axis, part % n, 1))
+            found.append((None, axis, part + n if part < 0 else part, 1))
         elif part == (None, None, 1):
             found.append((n, axis, 0, 1))  # the size keeps its name, if it has one
         else:

@@ -47,7 +47,7 @@ def check_broadcast_to(where: str, shape: Sequence[int], target: Sequence[int]) 
     """BroadcastError unless `shape` repeats to `target` by numpy's rule."""
     tail = target[len(target) - len(shape) :]
     fits = len(shape) <= len(target) and all(m in (n, 1) for m, n in zip(shape, tail, strict=True))
-    if not fits or min(target, default=0) < 0:
+    if not fits or any(n < 0 for n in target):
         raise BroadcastError(f"[{where}] {tuple(shape)} does not broadcast to {tuple(target)}")
 
 
@@ -64,9 +64,9 @@ def reshaped(where: str, shape: Sequence[int], target: Sequence[int]) -> tuple[i
         known = math.prod(n for n in target if n != -1)
         if known > 0 and size % known == 0 and sum(n == -1 for n in target) == 1:
             return tuple(size // known if n == -1 else n for n in target)
-    elif size == math.prod(target) and min(target, default=0) >= 0:
+    elif size == math.prod(target) and all(n >= 0 for n in target):
         return tuple(target)
-    raise ShapeError(f"[{where}] {tuple(shape)} has {int(size)} elements and cannot be seen as {tuple(target)}")
+    raise ShapeError(f"[{where}] {tuple(shape)} has {size} elements and cannot be seen as {tuple(target)}")
 
 
 def extent(where: str, size: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import deploy
 from deploy import interpreter
 from deploy.build import find, program_name
+from deploy.ir import dims
 from deploy.passes import optimize
 from needle.backend_selection import array_api
 from needle.errors import NeedleError
@@ -58,7 +59,8 @@ def _load(name: str, engine: str, graph: deploy.Graph) -> Model:
             run = instant(name, graph)
         case _:
             run = compiled_soon(name, graph, canary)
-    return Model(name, inputs, outputs, run, graph.card, max_batch=MAX_BATCH, canary=canary)
+    most = min(MAX_BATCH, dims(graph)["batch"].high or MAX_BATCH)
+    return Model(name, inputs, outputs, run, graph.card, max_batch=most, canary=canary)
 
 
 def prepare(files: Sources) -> None:
@@ -143,7 +145,9 @@ def _spec(name: str, type: Type, labels: Any = ()) -> TensorSpec:
 
 
 def _example(spec: TensorSpec) -> np.ndarray:
-    """Two rows of a fixed pattern without symmetry: sin(0), sin(0.7), sin(1.4), ..."""
+    """Two rows of a pattern without symmetry: sin(0), sin(0.7), sin(1.4), ...; of ids zeros, which every table has."""
     shape = tuple(2 if size == -1 else size for size in spec.shape)
+    if spec.datatype.startswith("INT"):
+        return np.zeros(shape, "int32")
     row: np.ndarray = np.sin(0.7 * np.arange(np.prod(shape))).astype(np.float32)
     return row.reshape(shape)

@@ -9,6 +9,8 @@ import deploy
 import zoo
 from deploy.card import Image, image_of, labels_of
 from deploy.commands import frozen
+from deploy.ir import describe, dims
+from needle.sizes import Size
 from serving.engine.errors import NotFound, ServingError
 from zoo.signature import Labels
 
@@ -60,9 +62,17 @@ def graph_of(name: str, path: Path | None) -> deploy.Graph:
     graph = deploy.Graph.load(path)
     image_of(graph.card)  # the file may come from anywhere
     labels_of(graph.card)
+    if graph.state:
+        raise ServingError(f"[{name}] keeps a state from call to call, and requests are answered each by itself")
     for node in (*graph.inputs, *(node for _, node in graph.outputs)):
-        if not hasattr(node.shape[0] if node.shape else None, "name"):
-            raise ServingError(f"[{name}] axis 0 of inputs and outputs must be the batch; freeze with batch='batch'")
+        if [str(n) for n in node.shape if isinstance(n, Size)] != ["batch"] or not isinstance(node.shape[0], Size):
+            raise ServingError(
+                f"[{name}] axis 0 of inputs and outputs must be the batch, and no other size open, got "
+                f"{describe(node.type)}; freeze with batch='batch'"
+            )
+    if dims(graph)["batch"].low > 1:
+        raise ServingError(f"[{name}] a batch of one must do, and the bounds of 'batch' begin at "
+                           f"{dims(graph)['batch'].low}")
     return graph
 
 

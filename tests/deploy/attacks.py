@@ -132,6 +132,8 @@ ONCE, OLD, HALF = {"sum": [[1, BATCH]]}, {"dim": "batch", "scale": 1}, {"floor":
 DEEP: Any = BATCH
 for _ in range(20):
     DEEP = {"floor": [DEEP, 2]}
+LONG: Any = {"sum": [[k, *[BATCH] * k] for k in range(1, 9)]}
+COINCIDENCE = {"sum": [[-1, BATCH, BATCH], [18, BATCH], [-70]]}  # 7 where the batch is 7, and where it is 11
 DIM = {"name": "batch", "low": 1, "high": None}
 
 ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -186,6 +188,17 @@ ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a size of version 1": (in_graph(attribute("Reshape", shape=[OLD, 16])), "unknown size"),
     "a quotient by zero": (in_graph(attribute("Reshape", shape=[HALF, 16])), "unknown size"),
     "a deep size": (in_graph(attribute("Reshape", shape=[DEEP, 16])), "unknown size"),
+    "a product of long sums": (in_graph(attribute("Reshape", shape=[{"sum": [[1, *[LONG] * 8]]}])), "as a factor"),
+    "shapes of long sums": (in_graph(attribute("Reshape", shape=[LONG] * 8)), "longer than|factors"),
+    "a size that is another by coincidence": (
+        in_graph(attribute("Reshape", shape=[COINCIDENCE, 16])), "cannot be seen as|size of 1"),
+    "a size that may be negative": (
+        in_graph(attribute("BroadcastTo", shape=[{"sum": [[1, BATCH], [-5]]}, 4, 4, 8])), "does not broadcast|size"),
+    "a state of no input": (in_graph(lambda r: r.update(state=[["nobody", r["outputs"][0]["name"]]])), "state"),
+    "a state of another type": (
+        in_graph(lambda r: r.update(state=[[r["inputs"][0]["name"], r["outputs"][0]["name"]]])), "state"),
+    "a state that is no pair": (in_graph(lambda r: r.update(state=[["x"]])), "pairs"),
+    "a state that is no list": (in_graph(lambda r: r.update(state={"a": "b"})), "list"),
     "a dim twice": (in_graph(lambda r: r.update(dims=[DIM, DIM])), "distinct identifiers"),
     "a dim of no bounds": (in_graph(lambda r: r.update(dims=[{**DIM, "low": 3, "high": 2}])), "1 <= low <= high"),
     "a dim of low 0": (in_graph(lambda r: r.update(dims=[{**DIM, "low": 0}])), "1 <= low <= high"),

@@ -18,7 +18,7 @@ from deploy.verify import verify
 from needle import Tensor, autograd, nn, ops
 from needle.autograd import TensorOp
 from needle.backend_ndarray import NDArray
-from needle.sizes import Size
+from needle.sizes import Size, _watch
 from needle.types import Type
 from tests.deploy.conftest import images, small_net
 
@@ -121,6 +121,10 @@ BRANCHES = {
     "one of several": lambda x: ops.relu(x) if x.shape[0] in (16, 32) else x * 2,
     "at most so many": lambda x: x * 2 if min(x.shape[0], 100) < 100 else ops.relu(x),
     "a multiple of the size": lambda x: ops.relu(x) if (x.shape[0] * 4) == 80 else x * 2,
+    "a size in bits": lambda x: ops.relu(x) if x.shape[0] >> 6 else x * 2,
+    "a size as a fraction": lambda x: ops.relu(x) if x.shape[0] / 64 > 1 else x * 2,
+    "a size and a fraction": lambda x: ops.relu(x) if x.shape[0] > 64.5 else x * 2,
+    "a number in a size": lambda x: ops.relu(x) if 100 % x.shape[0] == 50 else x * 2,
     "a branch within a branch": lambda x: x * 2 if x.shape[0] < 50 else (x * 2 if x.shape[0] < 90 else ops.relu(x)),
 }
 
@@ -130,7 +134,7 @@ def test_a_branch_on_the_size_of_the_batch_is_refused(function: Any) -> None:
     with pytest.raises(FreezeError, match=r"depends on a size that stays open, asked at .*test_freeze\.py:\d+: "):
         freeze(Function(function), np.zeros((2, 4)))
     assert freeze(Function(function), np.zeros((2, 4)), batch=None).inputs[0].shape == (2, 4)
-    assert Size.watch is None
+    assert _watch.get() is None
 
 
 def test_the_line_that_asks_is_named() -> None:
@@ -150,9 +154,11 @@ def test_the_line_that_asks_is_named() -> None:
         interpreter.run(graph, {"input": np.zeros((3, 4), "float32")})
 
 
-def test_what_c_code_sees_is_found_by_another_trace() -> None:
-    with pytest.raises(FreezeError, match=r"depends on the size 'batch', which must stay open: at sizes 7 and 11 "):
+def test_what_c_code_sees_is_found_by_the_ops_or_by_another_trace() -> None:
+    with pytest.raises(FreezeError, match=r"shapes must be equal or broadcast, got \(batch, 4\) and \(7, 4\)"):
         freeze(Function(lambda x: x + Tensor(np.ones((x.shape[0], 4), "float32"))), np.zeros((2, 4)))
+    with pytest.raises(FreezeError, match=r"depends on the size 'batch', which must stay open: at sizes 7 and 11 "):
+        freeze(Function(lambda x: x * float(np.ones(x.shape[0]).sum())), np.zeros((2, 4)))
 
     def steps(x: Tensor) -> Tensor:
         for _ in range(x.shape[0]):

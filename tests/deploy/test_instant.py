@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import zoo
-from deploy import Built, Compiled, EmitError, Graph, Instant, RunError, freeze, interpreter
+from deploy import Built, Compiled, EmitError, Graph, GraphError, Instant, RunError, freeze, interpreter
 from deploy.compare import random_inputs, relative_error
 from deploy.instant import integers_of, operands_of
-from deploy.ir import Input, Node, apply
+from deploy.ir import Input, Node, apply, constant
 from deploy.kernels import KERNELS
 from deploy.lower import lower
 from deploy.passes import optimize
@@ -20,6 +20,7 @@ from deploy.program import Call, Program, View, whole
 from deploy.verify_program import verify_program
 from needle import Tensor, nn, ops
 from needle.backend_ndarray import ndarray_backend_cpu
+from needle.sizes import dim
 from needle.types import Type
 from tests.deploy.conftest import images
 
@@ -147,3 +148,38 @@ def test_the_verifier_of_programs_refuses_calls_that_break_their_row() -> None:
     ):
         with pytest.raises(EmitError, match=message):
             verify_program(broken(graph, **changes))
+
+
+def test_whole_numbers_are_moved_and_never_computed_as_floats() -> None:
+    ids = Node(Input("ids"), (), Type((dim("batch", 7), 4), "int32"))
+    table = constant(np.arange(8, dtype="int32").reshape(2, 4))
+    graph = Graph((ids,), (("moved", apply(ops.Permute((1, 0)), ids)), ("table", table)))
+    x = np.array([[1, -2, 3, 2**31 - 1]], "int32")
+    found = Instant(graph).run(ids=x)
+    assert np.array_equal(found["moved"], x.T) and np.array_equal(found["table"], table.op.array)
+    for op in (ops.AddScalar(1), ops.Negate()):
+        with pytest.raises(EmitError, match="programs compute in float32, and only move what is int32"):
+            Instant(Graph((ids,), (("y", apply(op, ids)),)))
+
+
+def test_dims_are_told_apart_whatever_is_given_first() -> None:
+    batch, time = dim("batch", 7), dim("time", 13)
+    h, x = Node(Input("h"), (), Type((batch, 3))), Node(Input("x"), (), Type((time, batch)))
+    outputs = (("y", apply(ops.ReLU(), x)), ("after", apply(ops.MulScalar(2.0), h)))
+    graph = Graph((h, x), outputs, state=(("h", "after"),))
+    instant, given = Instant(graph), np.arange(10, dtype="float32").reshape(5, 2)
+    assert np.array_equal(instant(given), given) and instant.state["h"].shape == (2, 3)
+
+
+def test_sizes_that_a_kernel_must_know_are_not_guessed() -> None:
+    image = Node(Input("x"), (), Type((dim("batch", 7), dim("height", 13), 8, 3)))
+    w = constant(np.ones((5, 5, 3, 2), "float32"))
+    for op, inputs in ((ops.Conv(1, 2), (image, w)), (ops.MaxPool((1, 2), (1, 2), (0, 0)), (image,))):
+        with pytest.raises(EmitError, match="depends on a size that stays open"):
+            Instant(Graph((image,), (("y", apply(op, *inputs)),)))
+
+
+def test_graphs_name_sizes_that_callers_give() -> None:
+    x = Node(Input("x"), (), Type((3,)))
+    with pytest.raises(GraphError, match=r"no axis of an input that is given is \['batch'\]"):
+        Instant(Graph((x,), (("y", apply(ops.BroadcastTo((dim("batch", 7), 3)), x)),)))

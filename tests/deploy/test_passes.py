@@ -179,6 +179,19 @@ def test_taps_that_only_meet_padding_are_cut(size: int, kernel: int, stride: int
     assert_same_numbers(before, after)
 
 
+def test_taps_stay_where_a_kernel_without_them_does_not_fit() -> None:
+    before = graph_of(apply(FusedConv(2, 1), x(3, 4, 2), c(5, 5, 2, 3)))
+    assert_same_numbers(before, rewrite(before, cut_padding_taps))
+
+
+def test_permutes_of_what_is_read_with_strides_come_to_rest() -> None:
+    pixel = x(1, 1, 1)
+    repeated = apply(ops.BroadcastTo((BATCH, 2, 3, 5)), pixel)
+    for other in (c(1, 5, 2), pixel):
+        before = graph_of(plus(swapped(repeated, 0, 2, 3, 1), apply(ops.BroadcastTo((BATCH, 3, 5, 2)), other)))
+        assert_same_numbers(before, rewrite(before, sink_permutes))
+
+
 def test_rules_leave_alone_what_is_used_twice() -> None:
     y = product(IMAGE)
     for rule, user in ((fuse_relu, apply(ops.ReLU(), y)), (fold_batch_norm, norm(y)), (fuse_add, plus(y, y))):

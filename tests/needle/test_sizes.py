@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from needle.sizes import Size, bounds, dim, dims_of, is_dim, larger, size_at, smaller, terms_of, unit
+from needle.errors import ShapeError
+from needle.sizes import (
+    Size,
+    bounds,
+    dim,
+    dims_of,
+    for_every_size,
+    is_dim,
+    larger,
+    size_at,
+    smaller,
+    terms_of,
+    unit,
+    watched,
+)  # fmt: skip
 
 BATCH, TIME = dim("batch", 7), dim("time", 13, 2, 256)
 
@@ -84,19 +99,68 @@ QUESTIONS: dict[str, Any] = {
     "float(batch)": lambda b, t: float(b),
     "batch // time": lambda b, t: b // t,
     "5 // batch": lambda b, t: 5 // b,
+    "batch / 2": lambda b, t: b / 2,
+    "2 / batch": lambda b, t: 2 / b,
+    "9 % batch": lambda b, t: 9 % b,
+    "batch >> 6": lambda b, t: b >> 6,
+    "6 & batch": lambda b, t: 6 & b,
+    "batch ** 2": lambda b, t: b**2,
+    "batch > 6.5": lambda b, t: b > 6.5,
     "batch == 16": lambda b, t: b in (16, 32),
 }
 
 
-def test_what_the_bounds_do_not_decide_is_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_bounds_do_not_decide_is_a_question() -> None:
     asked: list[str] = []
-    monkeypatch.setattr(Size, "watch", asked.append)
     b, t = BATCH, TIME
-    assert b > 0 and b >= 1 and b != 0 and b == b and (b, 3) == (b, 3) and b < b + 1
-    assert t <= 256 and t > 1 and t != 300 and t != 1
-    assert not b < 1 and not t > 256 and 2 * b > b and bool(b) and b + t >= 3 and (b, 4) != (b, 5)
-    assert not asked
-    for what, question in QUESTIONS.items():
-        question(b, t)
-        assert asked[0] == what
-        asked.clear()
+    with watched(asked.append):
+        assert b > 0 and b >= 1 and b != 0 and b == b and (b, 3) == (b, 3) and b < b + 1
+        assert t <= 256 and t > 1 and t != 300 and t != 1
+        assert not b < 1 and not t > 256 and 2 * b > b and bool(b) and b + t >= 3 and (b, 4) != (b, 5)
+        assert not asked
+        for what, question in QUESTIONS.items():
+            question(b, t)
+            assert asked[0] == what
+            asked.clear()
+    assert b == 7 and not asked
+
+
+def test_where_an_answer_must_hold_for_every_size_stand_ins_are_not_asked() -> None:
+    b, t = BATCH, TIME
+    with watched(for_every_size):
+        assert b != 7 and (b == 7) is False and (b, 4) != (7, 4) and b != t and 2 * b == b + b and 7 not in (b, t)
+        for question in (lambda: b > 7, lambda: int(b), lambda: 5 // b, lambda: b // t):
+            with pytest.raises(ShapeError, match="depends on a size that stays open"):
+                question()
+        with pytest.raises(ShapeError, match="open"), ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: b > 6).result()  # another thread is not watched
+            assert b > 6
+
+
+def test_expressions_stay_short() -> None:
+    with pytest.raises(ShapeError, match="longer than 256"):
+        math.prod(sum((BATCH + k) // (i + 2) * TIME for i in range(9)) for k in range(9))
+    with pytest.raises(ShapeError, match="more than 16 factors"):
+        math.prod([BATCH] * 17)
+    size = 1000 * BATCH
+    for k in range(50):
+        size = (size + k) // 2
+    assert len(repr(size)) < 100
+
+
+def test_bounds_see_what_products_share() -> None:
+    b, t = BATCH, TIME
+    for size, known in (
+        (b * t - 2 * b, (0, None)), (3 * b * t - 3 * b - t, (1, None)),
+        (b * b - b, (0, None)), (t - b, (None, 255)), (t // 2 - 1, (0, 127)), (larger(b, t) - 2, (0, None)),
+    ):  # fmt: skip
+        assert bounds(terms_of(size)) == known
+
+
+def test_different_expressions_have_different_texts() -> None:
+    b, t = BATCH, TIME
+    assert [str(x) for x in (3 * (b // 5), 3 * b // 5, t * (b // 5), b * t // 5, (b + 1) // 2 * -2 + 4)] == [
+        "3*(batch//5)", "(3*batch)//5", "(batch//5)*time", "(batch*time)//5", "-2*((batch + 1)//2) + 4",
+    ]  # fmt: skip
+    one, other = t * (3 * b // 5), t * (3 * (b // 5))
+    assert repr(one + other) == repr(other + one) and (one + other).terms == (other + one).terms  # type: ignore[attr-defined]

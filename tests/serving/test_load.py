@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ import pytest
 import deploy
 import needle as ndl
 import zoo
-from deploy import interpreter
-from needle import nn
+from deploy import Graph, freeze, interpreter
+from needle import Tensor, nn, ops
+from needle.types import Type
 from serving.engine import load
-from serving.engine.models import check_canary
+from serving.engine.errors import Unavailable
+from serving.engine.models import Model, check_canary
 
 INPUT = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
 
@@ -81,3 +85,36 @@ def load_photo() -> bytes:
     stream = io.BytesIO()
     Image.fromarray(noise).resize((400, 300), Image.Resampling.BICUBIC).save(stream, "JPEG")
     return stream.getvalue()
+
+
+def tiny(x: Tensor) -> Tensor:
+    return ops.relu(x)
+
+
+def served(folder: Path, graph: Graph) -> Model:
+    graph.save(folder / "tiny.nd")
+    return load.load("tiny", "instant", folder / "tiny.nd")
+
+
+def test_files_are_served(tmp_path: Path) -> None:
+    x = np.array([[1, -2, 3]], np.float32)
+    assert np.array_equal(served(tmp_path, freeze(tiny, x)).run({"input": x})["output"], [[1, 0, 3]])
+    assert served(tmp_path, freeze(tiny, x, dims={"batch": (1, 4)})).max_batch == 4
+    table = nn.Embedding(5, 2)
+    ids, x = served(tmp_path, freeze(table, Type(("batch", 3), "int32"))), np.array([[4, 0, 1]], np.int32)
+    assert np.array_equal(ids.run({"input": x})["output"], table.weight.numpy()[x])
+
+
+@pytest.mark.parametrize(
+    ("example", "more", "message"),
+    [
+        (Type((2, 3)), {"batch": None}, "axis 0 of inputs and outputs must be the batch.*float32.2, 3"),
+        (Type(("batch", "time")), {}, "no other size open, got float32.batch, time"),
+        (Type(("time", 3)), {}, "must be the batch"),
+        (Type(("batch", 3)), {"state": {"input": "output"}}, "keeps a state"),
+        (Type(("batch", 3)), {"dims": {"batch": (2, 8)}}, "begin at 2"),
+    ],
+)
+def test_files_that_take_no_batches_are_refused(tmp_path: Path, example: Type, more: Any, message: str) -> None:
+    with pytest.raises(Unavailable, match=message):
+        served(tmp_path, freeze(tiny, example, **more))
