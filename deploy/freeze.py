@@ -36,6 +36,8 @@ def freeze(
 ) -> Graph:
     """The graph of `model` in eval mode, for every value of the named sizes; it shares no memory with the model.
 
+    `model` is a Module, a method of one such as `model.step`, or a function; weights keep their names in the Module.
+
     `example` is one input (an array, a Tensor or a Type; only its shape counts), or a tuple of them. Axis 0 becomes
     the named size `batch`; with None it stays as in the example. In a Type any size may be a name:
     `Type(("batch", "time"))`. `dims` gives the least and the largest value of named sizes, `{"time": (1, 256)}`;
@@ -50,8 +52,9 @@ def freeze(
     types = [_named(_type_of(x), batch) for x in (example if several else (example,))]
     names = _names("input", input_names, len(types))
     named = _bounds(types, dims or {})
-    with _tracing, _eval_mode(model):
-        parameters = {id(tensor): name for name, tensor in named_tensors(model)}
+    module = getattr(model, "__self__", model)
+    with _tracing, _eval_mode(module):
+        parameters = {id(tensor): name for name, tensor in named_tensors(module)}
 
         def traced(trace: int) -> Graph:
             sizes = stand_ins(named, trace)

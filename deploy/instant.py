@@ -145,6 +145,8 @@ def integers_of(call: Call) -> list[int]:
             return [*sizes, *call.reads[0].strides]
         case "attention":
             return [*sizes, *(step for view in (*call.reads, call.writes[0]) for step in view.strides[:3])]
+        case "cached_attention":
+            return [*sizes, *(step for view in (call.reads[0], call.writes[0]) for step in view.strides[:3])]
         case "linear":
             return [*sizes, *map(STEPS.index, call.epilogue)]
         case "max_pool" | "resample":

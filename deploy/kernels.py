@@ -72,6 +72,11 @@ def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: in
     return THREADS * (32 * depth + keys * (32 + 16) + 2 * 32)
 
 
+def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slots: int, context: int) -> int:
+    """For each thread: the scores of one query (csrc/nd/cache.h)."""
+    return THREADS * context
+
+
 def packed(depth: int, columns: int) -> int:
     """Floats of a matrix (depth, columns) whose columns lie in blocks of 16."""
     return depth * -(-columns // 16) * 16
@@ -145,6 +150,19 @@ KERNELS: dict[str, Kernel] = {
         header="attention.h", scratch=attention_scratch,
         reads="q(batch heads queries depth) k(batch heads keys depth) v(batch heads keys depth)",
         writes="y(batch heads queries depth) lse(batch heads queries)",
+    ),
+    "positions": Kernel("rows count", reads="first(rows)", writes="y(rows count)", header="cache.h"),
+    "cache_write": Kernel(
+        "batch steps slots context width", header="cache.h",
+        reads="cache(slots context width) new(batch steps width) slot(batch) position(batch)",
+        writes="y(slots context width)",
+    ),
+    "cached_attention": Kernel(
+        "batch heads steps depth slots context", numbers="scale", strided=True,
+        header="cache.h", scratch=cached_attention_scratch,
+        reads="q(batch heads steps depth) keys(slots context heads depth) values(slots context heads depth) "
+        "slot(batch) position(batch)",
+        writes="y(batch heads steps depth)",
     ),
     "linear": Kernel("rows depth out", reads="x(rows depth) packed more*", writes="y(rows out)"),
 }  # fmt: skip

@@ -140,6 +140,14 @@ class Body:
         results = f"{self.heads('float', out)}, {self.pointer(lse)}, {self.names[call.scratch]}"
         return f"attention(on, {shape}, {', '.join(given)}, {results})"
 
+    def cached_attention(self, call: Call) -> str:
+        """Its sizes are one argument; queries and results have any strides but those of columns."""
+        shape = f"CacheShape{{{', '.join([*map(number, call.sizes), literal(call.numbers[0])])}}}"
+        query, *given = call.reads
+        assert call.scratch is not None
+        pointers = [self.heads("const float", query), *map(self.pointer, given), self.heads("float", call.writes[0])]
+        return f"cached_attention(on, {', '.join([shape, *pointers, self.names[call.scratch]])})"
+
     def heads(self, kind: str, view: View) -> str:
         """A nd::Heads."""
         return f"Heads<{kind}>{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
@@ -178,6 +186,7 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "conv": Body.conv,
     "conv_input_gradient": Body.transposed_conv,
     "attention": Body.attention,
+    "cached_attention": Body.cached_attention,
     "linear": Body.linear,
     "max_pool": Body.over_windows,
     "resample": Body.over_windows,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,12 +34,16 @@ class Buffer:
 
 @dataclass(frozen=True)
 class View:
-    """Element (i, j, ...) is `buffer[offset + i strides[0] + j strides[1] + ...]`; all numbers may be `Size`s."""
+    """Element (i, j, ...) is `buffer[offset + i strides[0] + j strides[1] + ...]`; all numbers may be `Size`s.
+
+    A state is written in place: `version` says how many calls have written to it when it holds the value that is meant.
+    """
 
     buffer: Buffer
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int = 0
+    version: int = 0
 
     @property
     def dense(self) -> bool:
@@ -53,7 +57,7 @@ class View:
 
     def permute(self, axes: Sequence[int]) -> View:
         """Axis k of the result is axis axes[k]."""
-        return View(self.buffer, tuple(self.shape[a] for a in axes), tuple(self.strides[a] for a in axes), self.offset)
+        return replace(self, shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
 
     def broadcast(self, shape: tuple[int, ...]) -> View:
         """Repeated to `shape` by numpy's rule: stride 0 along what is repeated."""
@@ -62,23 +66,27 @@ class View:
             step if same(size, wanted) else 0
             for size, step, wanted in zip(self.shape, self.strides, shape[extra:], strict=True)
         ]
-        return View(self.buffer, shape, (0,) * extra + tuple(strides), self.offset)
+        return replace(self, shape=shape, strides=(0,) * extra + tuple(strides))
 
     def take(self, axis: int, index: int) -> View:
         """The slice at `index` of `axis`, which goes away."""
         shape = self.shape[:axis] + self.shape[axis + 1 :]
         strides = self.strides[:axis] + self.strides[axis + 1 :]
-        return View(self.buffer, shape, strides, self.offset + index * self.strides[axis])
+        return replace(self, shape=shape, strides=strides, offset=self.offset + index * self.strides[axis])
 
     def flip(self, axis: int) -> View:
         """`axis` walked from its end."""
         step = self.strides[axis]
         strides = (*self.strides[:axis], -step, *self.strides[axis + 1 :])
-        return View(self.buffer, self.shape, strides, self.offset + (self.shape[axis] - 1) * step)
+        return replace(self, strides=strides, offset=self.offset + (self.shape[axis] - 1) * step)
 
     def reshape(self, shape: tuple[int, ...]) -> View:
         """Other sizes for the same elements; only for dense views."""
-        return View(self.buffer, shape, dense_strides(shape), self.offset)
+        return replace(self, shape=shape, strides=dense_strides(shape))
+
+    def written(self) -> View:
+        """The same elements behind the next call that writes to the buffer."""
+        return replace(self, version=self.version + 1)
 
 
 def whole(buffer: Buffer, shape: tuple[int, ...], offset: int = 0) -> View:
@@ -119,7 +127,7 @@ class Program:
     calls: tuple[Call, ...]
     arena: tuple[Buffer, ...]
     weights: tuple[tuple[Node, int], ...]
-    limits: Mapping[str, int] = field(default_factory=dict)  # inputs of ids, which are below
+    limits: Mapping[str, int] = field(default_factory=dict)  # inputs of whole numbers from 0 on, which are below
 
     @cached_property
     def structure(self) -> str:

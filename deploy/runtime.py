@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy
 
+from needle.sizes import size_at
+
 from .binding import Binding, axes_of, shape_at
 from .errors import DeployError, RunError
 from .plan import BATCH
@@ -35,7 +37,7 @@ class Runtime(ABC):
     shapes: dict[str, tuple[int, ...]]
     results: dict[str, tuple[int, ...]]
     dtypes: dict[str, numpy.dtype[Any]]
-    limits: Mapping[str, int] = {}  # of inputs that hold ids
+    limits: Mapping[str, int] = {}  # of inputs that hold whole numbers from 0 on, which are below; may name sizes
     stateful = False
     apart = True  # whether a batch may be run in pieces
 
@@ -67,7 +69,7 @@ class Runtime(ABC):
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
         """The outputs by name, for inputs by name. Raises RunError naming the input that does not fit."""
         sizes = self._sizes(inputs)
-        arrays = [self._contiguous(name, inputs[name]) for name in self.shapes]
+        arrays = [self._contiguous(name, inputs[name], sizes) for name in self.shapes]
         outputs = {
             name: numpy.empty(shape_at(axes, sizes), dtype) for name, axes, dtype in self._made
         }
@@ -112,15 +114,15 @@ class Runtime(ABC):
     def _free(self) -> None:
         """Give back what it holds."""
 
-    def _contiguous(self, name: str, value: Any) -> numpy.ndarray:
+    def _contiguous(self, name: str, value: Any, sizes: Mapping[str, int]) -> numpy.ndarray:
         """An input in one piece."""
         array = numpy.asarray(value)
         if array.dtype != self.dtypes[name]:
             raise RunError(f"[{self.name}] input '{name}' must be {self.dtypes[name]}, got {array.dtype}")
         limit = self.limits.get(name)
-        if limit is not None and array.size and not (array.min() >= 0 and array.max() < limit):
-            found = f"{array.min()} to {array.max()}"
-            raise RunError(f"[{self.name}] input '{name}' must hold ids from 0 to {limit - 1}, got {found}")
+        if limit is not None and array.size and not (array.min() >= 0 and array.max() < size_at(limit, sizes)):
+            needed, found = f"numbers from 0 to {size_at(limit, sizes) - 1}", f"{array.min()} to {array.max()}"
+            raise RunError(f"[{self.name}] input '{name}' must hold {needed}, got {found}")
         return array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
 
 

@@ -69,7 +69,7 @@ def compare(first: Graph, second: Graph) -> None:
             f"[freeze] the graph depends on {_names(first)}, which must stay open: at sizes {_sizes(first)} and "
             f"{_sizes(second)} it has {len(ours)} steps and {len(theirs)}; freeze with batch=None, or compute alike"
         )
-    for name, node in first.outputs:
+    for name, node in first.results:  # a state may have a fixed size
         if not named_sizes(node.type):
             raise FreezeError(f"[freeze] output '{name}', {describe(node.type)}, does not depend on {_names(first)}")
 

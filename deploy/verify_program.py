@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from needle.sizes import bounds, terms_of
 
@@ -17,24 +18,36 @@ def verify_program(program: Program) -> Program:
     Raises EmitError naming the call and the rule: a fault of lowering, never of the user's.
     """
     arena = set(program.arena)
-    written: set[Buffer] = set()
+    written: Counter[Buffer] = Counter()  # how many calls have written to each
     for call in program.calls:
         try:
             _check_call(call)
             for view in call.operands:
                 _check_inside(view, _capacity(view.buffer, program))
             for view in call.reads:
-                if view.buffer.kind == "state" and view.buffer in written:
-                    raise ValueError("it reads a state whose old value is gone")
-                if view.buffer in arena and view.buffer not in written:
+                if view.buffer.kind == "state" and view.version != written[view.buffer]:
+                    why = "whose old value is gone" if view.version < written[view.buffer] else "before it is written"
+                    raise ValueError(f"it reads a state {why}")
+                if view.buffer in arena and not written[view.buffer]:
                     raise ValueError("it reads memory that nothing was written to")
             for view in call.writes:
-                if view.buffer.kind in ("input", "weights"):
-                    raise ValueError(f"it writes to the {view.buffer.kind}")
-                written.add(view.buffer)
+                _check_write(call, view, written)
+                written[view.buffer] += 1
         except ValueError as error:
             raise EmitError(f"[program] {call.kernel}, {call.note or 'a copy'}: {error}") from error
     return program
+
+
+def _check_write(call: Call, view: View, written: Counter[Buffer]) -> None:
+    """What may be written: of a state the value after this call, by a call that reads nothing else of it."""
+    if view.buffer.kind in ("input", "weights"):
+        raise ValueError(f"it writes to the {view.buffer.kind}")
+    if view.buffer.kind != "state":
+        return
+    if view.version != written[view.buffer] + 1:
+        raise ValueError(f"it writes version {view.version} of a state, of which {written[view.buffer]} were written")
+    if any(x.buffer is view.buffer and x.written() != view for x in call.reads):
+        raise ValueError("it writes to a state of which it reads other elements")
 
 
 def _check_call(call: Call) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -11,9 +11,34 @@ import needle as ndl
 from needle import nn
 from needle.data.text import Tokenizer
 from needle.optim.settings import whole
+from needle.types import Type
 
 from .base import Model
 from .generate import GenerationError, Reader, Sampling, tokens, until
+
+IDS = Type(("batch", "time"), "int32")  # type: ignore[arg-type]
+
+
+class Decoding(NamedTuple):
+    """A decoding step in the form that `deploy.freeze(step, example, **options)` takes.
+
+    The graph reads a prompt, in one piece or several, and then token after token: ids (batch, time) -> logits (batch,
+    time, vocabulary). What it remembers of the tokens before is its state.
+    """
+
+    step: Callable[..., Any]
+    example: tuple[Type, ...]
+    options: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls, step: Callable[..., Any], given: Mapping[str, Type], state: Mapping[str, Type],
+        dims: Mapping[str, tuple[int, int | None]] | None = None,
+    ) -> Decoding:  # fmt: skip
+        """Of step(*given, *state) -> (logits, *state): types by the names that inputs get."""
+        after = {name: f"{name}_after" for name in state}
+        names = {"input_names": [*given, *state], "output_names": ["logits", *after.values()]}
+        return cls(step, (*given.values(), *state.values()), {**names, "state": after, "batch": None, "dims": dims})
 
 
 class LanguageModel(Model):
@@ -40,6 +65,10 @@ class LanguageModel(Model):
 
     def reader(self) -> Reader:
         """What reads one sequence token by token without going over the earlier ones again; it needs eval mode."""
+        raise NotImplementedError
+
+    def decoding(self) -> Decoding:
+        """The step that decodes token by token, for `deploy.freeze(step, example, **options)`."""
         raise NotImplementedError
 
     def generate(

@@ -48,6 +48,49 @@ py::object attention_gradient(const Columns& g, const Columns& q, const Columns&
     return py::make_tuple(dq.array(), dk.array(), dv.array());
 }
 
+// The cache that rows of `steps` positions go on in; every slot and position is checked.
+struct Places {
+    Places(const char* where, const View& cache, int64_t batch, int64_t steps, const Ids& slot, const Ids& position)
+        : slots(cache.shape[0]), context(cache.shape[1]) {
+        if (!slot.is({batch}) || !position.is({batch})) misfit(where, "a slot and a position for every row", {&slot, &position});
+        if (steps > context)
+            refuse_shape(where, "has room for " + std::to_string(context) + " positions, got " + std::to_string(steps));
+        const auto check = [&](const char* what, int64_t limit, const Ids& ids) {
+            check_whole(where, what, "row ", 0, limit, ids, sequence_kernels().first_bad_index(batch, ids.p, limit));
+        };
+        check("slots", slots, slot);
+        check("positions", context - steps + 1, position);
+    }
+    int64_t slots, context;
+};
+
+py::object cache_write(const Dense& cache, const Dense& fresh, const Ids& slot, const Ids& position) {
+    if (cache.dims != 4 || fresh.dims != 4 || !fresh.is({fresh.shape[0], fresh.shape[1], cache.shape[2], cache.shape[3]}))
+        misfit("cache_write", "a cache (slots, context, H, D) and new ones (B, T, H, D)", {&cache, &fresh});
+    const int64_t batch = fresh.shape[0], steps = fresh.shape[1], width = cache.shape[2] * cache.shape[3];
+    const Places sizes("cache_write", cache, batch, steps, slot, position);
+    Result y(cache, cache.sizes());
+    unlocked(kAlways, [&] {
+        cache_kernels().write(threads(), batch, steps, sizes.slots, sizes.context, width, cache.p, fresh.p, slot.p, position.p, y.p);
+    });
+    return y.array();
+}
+
+py::object cached_attention(const Columns& q, const Dense& keys, const Dense& values, const Ids& slot, const Ids& position,
+                            float scale) {
+    if (q.dims != 4 || keys.dims != 4 || !values.same_shape(keys) ||
+        !keys.is({keys.shape[0], keys.shape[1], q.shape[1], q.shape[3]}))
+        misfit("cached_attention", "q (B, H, T, D), keys and values (slots, context, H, D)", {&q, &keys, &values});
+    const Places sizes("cached_attention", keys, q.shape[0], q.shape[2], slot, position);
+    const CacheShape s{q.shape[0], q.shape[1], q.shape[2], q.shape[3], sizes.slots, sizes.context, scale};
+    Result y(q);
+    const Executor on = threads();
+    unlocked(kAlways, q.size == 0 ? 0 : cache_kernels().scratch(s.context, on.threads), [&](float* scratch) {
+        cache_kernels().attention(on, s, heads(q), keys.p, values.p, slot.p, position.p, heads(y), scratch);
+    });
+    return y.array();
+}
+
 }  // namespace
 
 void bind_attention(py::module_& m) {
@@ -55,6 +98,9 @@ void bind_attention(py::module_& m) {
     const auto causal = py::arg("causal") = false;
     m.def("attention", &attention, q, k, v, scale, causal);
     m.def("attention_gradient", &attention_gradient, py::arg("g"), q, k, v, py::arg("out"), py::arg("lse"), scale, causal);
+    const py::arg slot("slot"), position("position");
+    m.def("cache_write", &cache_write, py::arg("cache"), py::arg("new"), slot, position);
+    m.def("cached_attention", &cached_attention, q, py::arg("keys"), py::arg("values"), slot, position, scale);
 }
 
 }  // namespace nd

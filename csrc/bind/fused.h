@@ -84,6 +84,24 @@ struct SequenceTable {
                                const float* g, float* dweight);
 };
 
+struct CacheTable {
+    template <class Id>
+    using Positions = void (*)(const Executor&, int64_t rows, int64_t count, const Id* first, Id* y);
+    template <class Id>
+    using Write = void (*)(const Executor&, int64_t batch, int64_t steps, int64_t slots, int64_t context, int64_t width,
+                           const float* cache, const float* fresh, const Id* slot, const Id* position, float* y);
+    template <class Id>
+    using Attention = void (*)(const Executor&, const CacheShape&, const Heads<const float>& q, const float* keys,
+                               const float* values, const Id* slot, const Id* position, const Heads<float>& y, float* scratch);
+    Positions<float> positions;
+    Positions<int32_t> positions_int32;
+    Write<float> write;
+    Write<int32_t> write_int32;
+    int64_t (*scratch)(int64_t context, int threads);
+    Attention<float> attention;
+    Attention<int32_t> attention_int32;
+};
+
 struct GatherTable {
     using Kernel = void (*)(const Executor&, int64_t outer, int64_t n, int64_t count, int64_t inner, const float* from,
                             const float* ids, float* to);
@@ -107,5 +125,6 @@ ND_FAMILY(SoftmaxTable, softmax_kernels)
 ND_FAMILY(NormTable, norm_kernels)
 ND_FAMILY(GroupNormTable, group_norm_kernels)
 ND_FAMILY(SequenceTable, sequence_kernels)
+ND_FAMILY(CacheTable, cache_kernels)
 ND_FAMILY(GatherTable, gather_kernels)
 ND_FAMILY(OptimTable, optim_kernels)

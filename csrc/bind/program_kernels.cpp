@@ -194,6 +194,31 @@ void run_attention(const Arguments& a) {
                                  heads_of<const float>(a, 2), heads_of<float>(a, 3), a.operands[4], a.operands[5]);
 }
 
+const int32_t* whole_numbers(const float* ids) { return reinterpret_cast<const int32_t*>(ids); }
+
+void run_positions(const Arguments& a) {
+    const int64_t rows = a.integers[0], count = a.integers[1];
+    if (!whole(a)) return cache_kernels().positions(a.on, rows, count, a.operands[0], a.operands[1]);
+    cache_kernels().positions_int32(a.on, rows, count, whole_numbers(a.operands[0]), reinterpret_cast<int32_t*>(a.operands[1]));
+}
+
+void run_cache_write(const Arguments& a) {
+    const int64_t* n = a.integers;
+    float* const* p = a.operands;
+    if (!whole(a)) return cache_kernels().write(a.on, n[0], n[1], n[2], n[3], n[4], p[0], p[1], p[2], p[3], p[4]);
+    cache_kernels().write_int32(a.on, n[0], n[1], n[2], n[3], n[4], p[0], p[1], whole_numbers(p[2]), whole_numbers(p[3]), p[4]);
+}
+
+void run_cached_attention(const Arguments& a) {
+    const int64_t* n = a.integers;
+    float* const* p = a.operands;
+    const CacheShape shape{n[0], n[1], n[2], n[3], n[4], n[5], a.numbers[0]};
+    const Heads<const float> q{p[0], n[6], n[7], n[8]};
+    const Heads<float> y{p[5], n[9], n[10], n[11]};
+    if (!whole(a)) return cache_kernels().attention(a.on, shape, q, p[1], p[2], p[3], p[4], y, p[6]);
+    cache_kernels().attention_int32(a.on, shape, q, p[1], p[2], whole_numbers(p[3]), whole_numbers(p[4]), y, p[6]);
+}
+
 constexpr uint32_t writes(std::initializer_list<int> operands) {
     uint32_t bits = 0;
     for (const int operand : operands) bits |= uint32_t{1} << operand;
@@ -279,6 +304,14 @@ const std::vector<Kernel>& program_kernels() {
         // batch, heads, queries, keys, depth, whether causal, strides (batch, head, row) of q, k, v, y; scale; q, k, v, y,
         // log sums, scratch
         {"attention", 18, 1, 6, writes({3, 4, 5}), nullptr, nullptr, run_attention},
+        // rows, count; first of the dtype that the functor names, y of the same
+        {"positions", 2, 0, 2, writes({1}), id_dtype, nullptr, run_positions},
+        // batch, steps, slots, context, floats of a position; cache, new, slot and position of the dtype that the functor
+        // names, y, which may be the cache
+        {"cache_write", 5, 0, 5, writes({4}), id_dtype, nullptr, run_cache_write},
+        // batch, heads, steps, depth, slots, context, strides (batch, head, row) of q, y; scale; q, keys, values, slot,
+        // position, y, scratch
+        {"cached_attention", 12, 1, 7, writes({5, 6}), id_dtype, nullptr, run_cached_attention},
         // rows, depth, columns, steps; x, packed weights, y, one for each bias and add
         {"linear", -1, 0, -1, writes({2}), nullptr, check_linear, run_linear},
     };

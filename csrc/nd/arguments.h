@@ -24,6 +24,12 @@ struct AttentionShape {
     bool causal;
 };
 
+// Queries (batch, heads, steps, depth) of sequences whose keys and values are kept as (slots, context, heads, depth).
+struct CacheShape {
+    int64_t batch, heads, steps, depth, slots, context;
+    float scale;
+};
+
 // What the rows of a cross entropy are compared with: whole numbers in 0..cols-1, of which `smoothing` is spread over all
 // columns. Rows with the label `ignored` do not count; NaN ignores none.
 struct Labels {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from needle import ops
 from needle.errors import ShapeError
@@ -33,6 +34,7 @@ def _lower(graph: Graph) -> Program:
     for node in graph.inputs:
         if node.op.name in kept:
             low.views[node] = whole(kept[node.op.name], node.type.shape)
+            low.held[kept[node.op.name]].add(node)
     outputs = [Buffer("output", index=i) for i in range(len(graph.results))]
     for output, (_, node) in zip(outputs, graph.results, strict=True):
         _aim(low, node, output)
@@ -69,12 +71,16 @@ def _value(low: Lowering, node: Node) -> Value:
 
 
 def _update(low: Lowering, graph: Graph, kept: dict[str, Buffer]) -> None:
-    """Write the state last, when nobody reads its old value any more; what is made of an old value is copied before."""
+    """Write the state last, when nobody reads its old value any more; what lies in another state is copied before.
+
+    What was computed in place is there.
+    """
     after = dict(graph.outputs)
-    new = [low.view(after[output]) for _, output in graph.state]
-    new = [low.copied(x) if x.buffer.kind == "state" else x for x in new]
-    for (name, output), view in zip(graph.state, new, strict=True):
-        low.copy(whole(kept[name], after[output].type.shape), view)
+    pairs = [(kept[name], low.view(after[output])) for name, output in graph.state]
+    moved = [(state, x) for state, x in pairs if replace(x, version=0) != whole(state, x.shape)]
+    new = [(state, low.copied(x) if x.buffer.kind == "state" else x) for state, x in moved]
+    for state, view in new:
+        low.copy(replace(whole(state, view.shape), version=low.written(state) + 1), view)
 
 
 def _aim(low: Lowering, node: Node, output: Buffer) -> None:

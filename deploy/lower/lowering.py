@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from needle import ops
+from needle.sizes import smaller
 from needle.types import Type
 
-from ..ir import Graph, Node, apply, describe
+from ..ir import Graph, Input, Node, apply, describe
 from ..kernels import KERNELS
 from ..plan import rounded
 from ..program import Buffer, Call, Program, View, same, whole
@@ -38,7 +39,7 @@ class Lowering:
     views: dict[Node, Value] = field(default_factory=dict)
     targets: dict[Node, Buffer] = field(default_factory=dict)  # nodes computed straight into an output
     uses_left: dict[Node, int] = field(default_factory=dict)  # how often each node is still to be read
-    limits: dict[str, int] = field(default_factory=dict)  # of inputs that hold ids: ids are below
+    limits: dict[str, int] = field(default_factory=dict)  # of inputs of whole numbers from 0 on: they are below
     held: dict[Buffer, set[Node]] = field(default_factory=lambda: defaultdict(set))  # whose values lie in a buffer
 
     def view(self, node: Node) -> View:
@@ -90,6 +91,16 @@ class Lowering:
                 return whole(buffer, node.type.shape)
         return self.temporary(node.type, describe(node.type))
 
+    def spare_state(self, view: View) -> bool:
+        """Whether the view is all of a state, whose value as it is now nobody reads again."""
+        buffer = view.buffer
+        same_memory = view.dense and same(view.offset, 0) and same(buffer.floats, math.prod(view.shape))
+        return buffer.kind == "state" and same_memory and all(self.uses_left[x] == 0 for x in self.held[buffer])
+
+    def written(self, buffer: Buffer) -> int:
+        """How many calls have written to a buffer."""
+        return sum(view.buffer is buffer for call in self.calls for view in call.writes)
+
     def temporary(self, type: Type, note: str = "") -> View:
         """Dense memory for a value of this type."""
         return whole(self._buffer(math.prod(type.shape), note), type.shape)
@@ -98,6 +109,14 @@ class Lowering:
         buffer = Buffer("arena", floats, len(self.calls), len(self.calls), note)
         self.arena.append(buffer)
         return buffer
+
+    def limit(self, node: Node, below: int) -> None:
+        """Note that the numbers of a node, if it is an input in some order or counts on from one, are in 0..below-1."""
+        while isinstance(node.op, ops.Transpose | ops.Permute | ops.Reshape | ops.BroadcastTo | ops.Positions):
+            below = below - node.shape[1] + 1 if isinstance(node.op, ops.Positions) else below
+            node = node.inputs[0]
+        if isinstance(node.op, Input):
+            self.limits[node.op.name] = smaller(below, self.limits.get(node.op.name, below))
 
     def weight(self, of: Node, stored: Node, *how: Hashable) -> View:
         """Memory that holds `stored`, a known node made of the node `of`; made of the same in the same way: once."""

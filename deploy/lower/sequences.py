@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from needle import ops
 from needle.types import Type
 
-from ..ir import Input, Node
+from ..ir import Node
 from .lowering import Lowering, Value
 
 
@@ -23,11 +22,7 @@ def embed(low: Lowering, node: Node) -> Value:
     ids, weight = map(low.dense, node.inputs)
     out = low.new(node)
     rows, columns = weight.shape
-    given = node.inputs[0]
-    while isinstance(given.op, ops.Transpose | ops.Permute | ops.Reshape | ops.BroadcastTo):
-        given = given.inputs[0]
-    if isinstance(given.op, Input):
-        low.limits[given.op.name] = min(rows, low.limits.get(given.op.name, rows))
+    low.limit(node.inputs[0], rows)
     sizes = (math.prod(ids.shape), columns, rows)
     dtype = node.inputs[0].type.dtype
     low.call("lookup", sizes, reads=[ids, weight], writes=[out], functor=dtype, note=repr(node))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from needle import ops
 from needle.ops.ops_compare import Truth
@@ -13,8 +14,8 @@ from needle.sizes import Size
 from ..errors import EmitError
 from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
 from ..ir import Node
-from ..program import View
 from ..registry import OPS
+from .caches import cache_write, cached_attention, positions
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
 from .products import conv, matmul, transposed_conv
@@ -103,7 +104,7 @@ def view_of_index(low: Lowering, node: Node) -> Value:
             shape.append(len(steps))
             strides.append(steps.step * stride)
             offset += steps.start * stride
-    return View(view.buffer, tuple(shape), tuple(strides), offset)
+    return replace(view, shape=tuple(shape), strides=tuple(strides), offset=offset)
 
 
 def split(low: Lowering, node: Node) -> Value:
@@ -159,6 +160,9 @@ CALLS: dict[type, Row | Refused] = {
     ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
     ops.MatMul: Refused("the right operand of a matrix product must be a constant matrix"),
     ops.Attention: attention,
+    ops.Positions: positions,
+    ops.CacheWrite: cache_write,
+    ops.CachedAttention: cached_attention,
     ops.Embed: embed,
     ops.Iota: iota,
     ops.LSTM: lstm,

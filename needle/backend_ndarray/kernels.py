@@ -17,6 +17,7 @@ EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds 
 # Every kernel, by the module of `plain` that holds it.
 KERNELS = {
     "attention": "attention attention_gradient",
+    "cache": "cache_write cached_attention",
     "gather": "embedding embedding_gradient gather gather_gradient take take_gradient",
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
     "linear": "conv conv_input_gradient conv_weight_gradient matmul",

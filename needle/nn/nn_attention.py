@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy
@@ -120,10 +122,7 @@ class SelfAttention(Module):
         self.out = Linear(width, width, bias, device, dtype)
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
-        check_features("SelfAttention", x, self.width, ndim=3)
-        batch, steps, _ = x.shape
-        parts = ops.reshape(self.qkv(x), (batch, steps, 3, self.heads, self.width // self.heads))
-        q, k, v = (ops.transpose(part, (1, 2)) for part in ops.split(parts, 2))
+        q, k, v = (ops.transpose(part, (1, 2)) for part in self._projected(x))
         if self.rotary is not None:
             first = cache.length if cache is not None else 0
             q, k = self.rotary(q, first), self.rotary(k, first)
@@ -131,7 +130,33 @@ class SelfAttention(Module):
             if self.training or not self.attention.causal:
                 raise NeedleError("[SelfAttention] a cache is for generation: it needs eval mode and causal=True")
             k, v = cache.append(k, v)
-        y = self.attention.attend(q, k, v)
+        return self._joined(self.attention.attend(q, k, v))
+
+    def step(
+        self, x: Tensor, keys: Tensor, values: Tensor, slot: Tensor, position: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(y, keys, values): rows of x (B, T, width) that go on at `position` of `slot`, both (B,), of the caches.
+
+        Keys and values (slots, context, heads, width / heads) come back with those of x in them: a function of tensors
+        alone, which `deploy.freeze` records. Raises NeedleError as a call with a cache does, and with `rotary`.
+        """
+        if self.training or not self.attention.causal or self.rotary is not None:
+            raise NeedleError("[SelfAttention] step is for generation: it needs eval mode, causal=True, rotary=False")
+        q, k, v = self._projected(x)
+        keys, values = (ops.cache_write(memory, new, slot, position) for memory, new in ((keys, k), (values, v)))
+        scale = 1 / math.sqrt(self.width // self.heads)
+        y = ops.cached_attention(ops.transpose(q, (1, 2)), keys, values, slot, position, scale)
+        return self._joined(y), keys, values
+
+    def _projected(self, x: Tensor) -> Iterable[Tensor]:
+        """Queries, keys and values (B, T, heads, width / heads)."""
+        check_features("SelfAttention", x, self.width, ndim=3)
+        batch, steps, _ = x.shape
+        return ops.split(ops.reshape(self.qkv(x), (batch, steps, 3, self.heads, self.width // self.heads)), 2)
+
+    def _joined(self, y: Tensor) -> Tensor:
+        """The heads' results y (B, heads, T, width / heads) side by side, times W_o."""
+        batch, _, steps, _ = y.shape
         joined: Tensor = self.out(ops.reshape(ops.transpose(y, (1, 2)), (batch, steps, self.width)))
         return joined
 
@@ -165,7 +190,16 @@ class TransformerBlock(Module):
         self.dropout = Dropout(dropout) if dropout > 0 else None  # which would draw numbers to no effect
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
-        h = x + self._dropped(self.attention(self.norm_1(x), cache))
+        return self._widened(x + self._dropped(self.attention(self.norm_1(x), cache)))
+
+    def step(
+        self, x: Tensor, keys: Tensor, values: Tensor, slot: Tensor, position: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(y, keys, values) for rows of x that go on in slots of the caches: see `SelfAttention.step`."""
+        y, keys, values = self.attention.step(self.norm_1(x), keys, values, slot, position)
+        return self._widened(x + y), keys, values
+
+    def _widened(self, h: Tensor) -> Tensor:
         return h + self._dropped(self.down(ops.gelu(self.up(self.norm_2(h)))))
 
     def _dropped(self, x: Tensor) -> Tensor:

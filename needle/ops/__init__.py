@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from .ops_activation import *
 from .ops_broadcast import *
+from .ops_cache import *
 from .ops_cast import *
 from .ops_compare import *
 from .ops_conv import *

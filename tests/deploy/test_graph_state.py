@@ -109,17 +109,9 @@ def test_text_decoded_with_a_state_is_the_text_of_the_model() -> None:
     entry = zoo.entry("lstm-char")
     model: Any = zoo.load("lstm-char", **entry.tiny.model)
     model.eval()
-    layers, hidden = len(model.lstm.lstm_cells), model.lstm.hidden_size
-    state = Type((layers, "batch", hidden))  # type: ignore[arg-type]
-
-    def step(ids: Any, h: Any, c: Any) -> Any:
-        logits, (h, c) = model.run(ops.transpose(ids), (h, c))
-        return ops.transpose(logits, (0, 1)), h, c
-
-    graph = freeze(
-        step, (Type(("batch", "time"), "int32"), state, state), input_names=["ids", "h", "c"],
-        output_names=["logits", "h_after", "c_after"], state={"h": "h_after", "c": "c_after"},
-    )  # fmt: skip
+    step, example, options = model.decoding()
+    graph = freeze(step, example, **options)
+    assert graph.weights().keys() == model.state_dict().keys()
     instant, draw = Instant(graph), np.random.default_rng(0)
     prompts = draw.integers(0, len(model.tokenizer), (2, 5)).astype("int32")
     ids, texts = prompts, prompts

@@ -72,8 +72,8 @@ def test_language_models_of_the_zoo_with_open_batch_and_time(name: str) -> None:
             assert relative_error(found, next(iter(interpreter.run(graph, {"ids": ids}).values()))) < 1e-5
             assert all(np.array_equal(instant(ids[i : i + 1])[0], row) for i, row in enumerate(found))
         for ids, message in (
-            (np.full((1, 2), words, "int32"), rf"'ids' must hold ids from 0 to {words - 1}, got {words} to {words}"),
-            (np.full((1, 2), -1, "int32"), "must hold ids"),
+            (np.full((1, 2), words, "int32"), rf"must hold numbers from 0 to {words - 1}, got {words} to {words}"),
+            (np.full((1, 2), -1, "int32"), "must hold numbers"),
             (np.zeros((1, 2), "int64"), "must be int32, got int64"),
             (np.zeros((1, 17), "int32"), r"shape \(batch, time\), 1 <= batch, 1 <= time <= 16, got \(1, 17\)"),
         ):

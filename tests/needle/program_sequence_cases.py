@@ -67,6 +67,43 @@ def attention(causal: bool) -> Case:
     return Case("attention", "", [N, HEADS, QUERIES, KEYS, DEPTH, int(causal), *strides], [0.25], given)
 
 
+SLOTS, CONTEXT = 10, 7
+
+
+def places(n: int, steps: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Different slots, and positions that leave room for all steps."""
+    return (np.arange(n)[::-1] % SLOTS).astype(dtype), (np.arange(n) % (CONTEXT - steps + 1)).astype(dtype)
+
+
+def positions(dtype: str) -> Case:
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        first = (np.arange(n) * 3).astype(dtype)
+        return [first, np.zeros((n, 5), dtype)], {1: first[:, None] + np.arange(5)}
+
+    return Case("positions", dtype, [N, 5], [], given)
+
+
+def cache_write(dtype: str) -> Case:
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        cache, new, at = normal(SLOTS, CONTEXT, 2, 9), normal(n, 3, 2, 9), places(n, 3, dtype)
+        return [cache, new, *at, empty(*cache.shape)], {4: plain.cache_write(cache, new, *at)}
+
+    return Case("cache_write", dtype, [N, 3, SLOTS, CONTEXT, 18], [], given)
+
+
+def cached_attention(dtype: str) -> Case:
+    """Queries and results (B, T, H, D) seen as (B, H, T, D)."""
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        q, keys, values = normal(n, 3, HEADS, DEPTH), *(normal(SLOTS, CONTEXT, HEADS, DEPTH) for _ in range(2))
+        at = places(n, 3, dtype)
+        y = plain.cached_attention(q.transpose(0, 2, 1, 3), keys, values, *at, 0.25)
+        return [q, keys, values, *at, empty(*q.shape), scratch()], {5: y.transpose(0, 2, 1, 3)}
+
+    strides = [3 * HEADS * DEPTH, DEPTH, HEADS * DEPTH] * 2
+    return Case("cached_attention", dtype, [N, HEADS, 3, DEPTH, SLOTS, CONTEXT, *strides], [0.25], given)
+
+
 def transposed_conv(size: int, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> Case:
     """dx (n, size, size, inputs) of g."""
     side = (size + 2 * padding - kernel) // stride + 1
@@ -92,6 +129,7 @@ SEQUENCE_CASES = [
     rnn(True),
     attention(False),
     attention(True),
+    *(make(dtype) for make in (positions, cache_write, cached_attention) for dtype in ("float32", "int32")),
     transposed_conv(8, 5, 7, 4, 2, 1),
     transposed_conv(4, 20, 30, 4, 1, 0),
 ]

@@ -14,8 +14,9 @@ from needle import nn, ops
 from needle.data.text import BPETokenizer, CharTokenizer, Tokenizer
 from needle.errors import ShapeError
 from needle.optim.settings import whole
+from needle.types import Type
 
-from ..language_model import LanguageModel, ids_tensor, redraw
+from ..language_model import IDS, Decoding, LanguageModel, ids_tensor, redraw
 from ..recipes.language import WindowRecipe
 from ..registry import Tiny, model
 from ..signature import Text
@@ -69,8 +70,36 @@ class GPT(LanguageModel):
         x = self.dropout(x)
         for number, block in enumerate(self.blocks):
             x = block(x, caches[number] if caches else None)
+        return self._logits(x)
+
+    def _logits(self, x: ndl.Tensor) -> ndl.Tensor:
         x = self.norm(x)
         return ops.matmul(x, ops.transpose(self.embedding.weight)) if self.head is None else self.head(x)
+
+    def step(self, ids: ndl.Tensor, slot: ndl.Tensor, position: ndl.Tensor, *caches: ndl.Tensor) -> tuple[Any, ...]:
+        """(logits, *caches) for ids (batch, time) that go on at `position` of `slot`, both (batch,), of the caches.
+
+        A cache (slots, context, heads, width / heads) for the keys and one for the values of each block, in this order;
+        they come back with those of the ids in them.
+        """
+        x, after = self.embedding(ids) + self.positions(ops.positions(position, ids)), []
+        for block, keys, values in zip(self.blocks, caches[::2], caches[1::2], strict=True):
+            x, *written = block.step(x, keys, values, slot, position)
+            after += written
+        return self._logits(x), *after
+
+    def decoding(self, slots: int = 1) -> Decoding:
+        """`step`, with caches for `slots` sequences of up to `context` tokens: row b of a call goes on with slot[b].
+
+        Sequences begin at position 0, whatever the slot held before. Raises SettingError for less than one slot.
+        """
+        whole("decoding", slots=slots)
+        heads, width = self.blocks[0].attention.heads, self.embedding.weight.shape[1]
+        row = Type(("batch",), "int32")  # type: ignore[arg-type]
+        cache = Type((slots, self.context, heads, width // heads))
+        caches = {f"{kind}_{i}": cache for i in range(len(self.blocks)) for kind in ("keys", "values")}
+        given = {"ids": IDS, "slot": row, "position": row}
+        return Decoding.of(self.step, given, caches, {"time": (1, self.context)})
 
     def reader(self) -> _CachedReader:
         return _CachedReader(self)

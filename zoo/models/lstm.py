@@ -12,8 +12,9 @@ from needle import nn, ops
 from needle.data.text import CharTokenizer, Tokenizer, WordTokenizer
 from needle.errors import NeedleError
 from needle.optim.settings import whole
+from needle.types import Type
 
-from ..language_model import LanguageModel, ids_tensor, redraw
+from ..language_model import IDS, Decoding, LanguageModel, ids_tensor, redraw
 from ..recipes.language import ColumnRecipe
 from ..registry import Tiny, model
 from ..signature import Text
@@ -53,6 +54,16 @@ class RecurrentLM(LanguageModel):
         x, state = self.lstm(self.dropout(self.embedding(ids)), state)
         x = self.dropout(x)
         return ops.matmul(x, ops.transpose(self.embedding.weight)) if self.head is None else self.head(x), state
+
+    def step(self, ids: ndl.Tensor, h: ndl.Tensor, c: ndl.Tensor) -> tuple[ndl.Tensor, ndl.Tensor, ndl.Tensor]:
+        """(logits, h, c) for ids (batch, time) read from the state h and c (layers, batch, hidden) on."""
+        logits, (h, c) = self.run(ops.transpose(ids), (h, c))
+        return ops.transpose(logits, (0, 1)), h, c
+
+    def decoding(self) -> Decoding:
+        """`step`: each row of a call goes on with that row of the call before."""
+        state = Type((len(self.lstm.lstm_cells), "batch", self.lstm.hidden_size))  # type: ignore[arg-type]
+        return Decoding.of(self.step, {"ids": IDS}, {"h": state, "c": state})
 
     def reader(self) -> _StatefulReader:
         return _StatefulReader(self)

@@ -11,6 +11,8 @@ from . import grouped, reduce
 
 # Of what looks numbers up: how long the table is.
 TABLES: dict[str, Callable[..., int]] = {
+    "cache_write": lambda cache, *_: cache.shape[0] * cache.shape[1],
+    "cached_attention": lambda q, keys, *_: keys.shape[0] * keys.shape[1],
     "cross_entropy": lambda logits, *_: logits.shape[-1],
     "cross_entropy_gradient": lambda g, logits, *_: logits.shape[-1],
     "embedding": lambda ids, weight: weight.shape[0],
