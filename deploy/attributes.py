@@ -15,7 +15,8 @@ from typing import Any
 
 from needle.explain import fits
 from needle.ops.pointwise import Pointwise
-from needle.sizes import Dim, Factor, Quotient, Size, Terms, larger, smaller
+from needle.size_terms import Dim, Factor, Quotient, Terms
+from needle.sizes import Size, larger, smaller
 
 from .errors import NdFormatError
 from .registry import OPS

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy
 
-from needle.sizes import Dim, Size, dims_of, is_dim, size_at
+from needle.size_terms import Dim
+from needle.sizes import Size, dims_of, is_dim, size_at
 
 from .errors import RunError
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy
 
-from needle.sizes import Dim, Extreme, Factor, Size, Terms
+from needle.size_terms import Dim, Extreme, Factor, Terms
+from needle.sizes import Size
 
 from .program import View
 

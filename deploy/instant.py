@@ -13,7 +13,8 @@ from typing import Any
 import numpy
 
 from needle.backend_ndarray import ndarray_backend_cpu
-from needle.sizes import Dim, Factor, Monomial, Quotient, Terms, size_at, terms_of
+from needle.size_terms import Dim, Factor, Monomial, Quotient, Terms
+from needle.sizes import size_at, terms_of
 
 from .binding import sizes_of
 from .errors import RunError

@@ -18,7 +18,8 @@ from typing import Any
 import numpy
 
 from needle.reprs import count, shortened, table
-from needle.sizes import Dim, Size, dims_of, size_at
+from needle.size_terms import Dim
+from needle.sizes import Size, dims_of, size_at
 from needle.types import Type
 
 from .errors import GraphError

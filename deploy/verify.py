@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from needle.errors import NeedleError
-from needle.sizes import Size, bounds, dims_of, for_every_size, is_dim, plain, terms_of, watched
+from needle.size_terms import bounds
+from needle.sizes import Size, dims_of, for_every_size, is_dim, plain, terms_of, watched
 from needle.types import Type
 
 from .errors import GraphError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from needle.sizes import bounds, terms_of
+from needle.size_terms import bounds
+from needle.sizes import terms_of
 
 from .errors import EmitError
 from .kernels import KERNELS, Kernel

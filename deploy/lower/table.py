@@ -125,7 +125,7 @@ def stack(low: Lowering, node: Node) -> Value:
 
 ANY_DTYPE = (  # they move elements, or read ids
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
-    ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota,
+    ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")

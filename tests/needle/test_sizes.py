@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from needle.errors import ShapeError
-from needle.sizes import (
+from needle.size_terms import bounds
+from needle.sizes import (  # fmt: skip
     Size,
-    bounds,
     dim,
     dims_of,
     for_every_size,
@@ -23,7 +23,7 @@ from needle.sizes import (
     terms_of,
     unit,
     watched,
-)  # fmt: skip
+)
 
 BATCH, TIME = dim("batch", 7), dim("time", 13, 2, 256)
 

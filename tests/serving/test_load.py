@@ -111,10 +111,16 @@ def test_files_are_served(tmp_path: Path) -> None:
         (Type((2, 3)), {"batch": None}, "axis 0 of inputs and outputs must be the batch.*float32.2, 3"),
         (Type(("batch", "time")), {}, "no other size open, got float32.batch, time"),
         (Type(("time", 3)), {}, "must be the batch"),
-        (Type(("batch", 3)), {"state": {"input": "output"}}, "keeps a state"),
         (Type(("batch", 3)), {"dims": {"batch": (2, 8)}}, "begin at 2"),
     ],
 )
 def test_files_that_take_no_batches_are_refused(tmp_path: Path, example: Type, more: Any, message: str) -> None:
     with pytest.raises(Unavailable, match=message):
         served(tmp_path, freeze(tiny, example, **more))
+
+
+def test_a_file_that_keeps_a_state_is_refused(tmp_path: Path) -> None:
+    row = Type(("batch", 3))
+    graph = freeze(lambda x, h: (x + h, h * 2), (row, row), state={"input_1": "output_1"})
+    with pytest.raises(Unavailable, match="keeps a state"):
+        served(tmp_path, graph)
