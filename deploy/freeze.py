@@ -156,6 +156,8 @@ def _record(
     try:
         with _lazy_mode():
             result = model(*placeholders)
+    except FreezeError:  # it says why
+        raise
     except NeedleError as error:
         raise FreezeError(f"[freeze] the module cannot be recorded: {error}") from error
     results = result if isinstance(result, tuple | list | TensorTuple) else (result,)
