@@ -32,7 +32,7 @@ void cache_write(const Executor& executor, Batch batch, Steps steps, Slots slots
         parallel_rows(executor, slots * context, width, [&](int64_t row) { std::memcpy(y + row * width, cache + row * width, bytes); });
     for (int64_t b = 0; b < batch; ++b) {
         const int64_t s = place_of(slot[b], slots), first = place_of(position[b], context);
-        if (s < 0 || first < 0) continue;
+        if (s < 0 || first < 0 || steps == 0) continue;
         const auto count = static_cast<std::size_t>(min<int64_t>(steps, context - first));
         std::memcpy(y + (s * context + first) * width, fresh + b * steps * width, count * bytes);
     }

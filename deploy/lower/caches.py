@@ -55,8 +55,8 @@ def _rows(low: Lowering, node: Node, first: int, steps: int, slots: int, context
 
 
 def _dtype(node: Node, *places: int) -> str:
-    """The one dtype, int32 or float32, of these inputs. EmitError for others."""
+    """The one dtype of these inputs. EmitError if there are two."""
     dtypes: set[str] = {node.inputs[i].type.dtype for i in places}
-    if len(dtypes) > 1 or not dtypes <= {"int32", "float32"}:
-        raise EmitError(f"[emit] {node!r}: slots and positions must be int32, got {', '.join(sorted(dtypes))}")
+    if len(dtypes) > 1:
+        raise EmitError(f"[emit] {node!r}: slots and positions must have one dtype, got {', '.join(sorted(dtypes))}")
     return dtypes.pop()

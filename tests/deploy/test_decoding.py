@@ -197,3 +197,26 @@ def test_the_verifier_proves_which_value_of_a_state_is_read() -> None:
     ):
         with pytest.raises(EmitError, match=message):
             verify_program(Program(program.graph, calls, program.arena, program.weights))
+
+
+def test_positions_of_a_table_are_checked_and_read_as_whole_numbers() -> None:
+    table = Tensor(np.arange(10.0).reshape(5, 2))
+
+    def forward(ids: Any, position: Any) -> Any:
+        return ops.embed(ops.positions(position, ids), table)
+
+    ids = np.zeros((2, 3), "int32")
+    for dtype in ("int32", "float32"):
+        example = Type(("batch", "time"), "int32"), Type(("batch",), dtype)
+        instant = Instant(freeze(forward, example, input_names=["ids", "position"], dims={"time": (1, 5)}))
+        found = instant.run(ids=ids, position=np.array([2, 0], dtype))["output"]
+        assert np.array_equal(found, table.numpy()[[[2, 3, 4], [0, 1, 2]]])
+        with pytest.raises(RunError, match=r"'position' must hold numbers from 0 to 2, got 0(\.0)? to 3"):
+            instant.run(ids=ids, position=np.array([0, 3], dtype))
+
+
+def test_slots_and_positions_of_two_dtypes_are_refused() -> None:
+    given = {"cache": CACHE, "new": Type((1, 2, 1, 3)), "slot": ROW, "position": Type((1,))}
+    nodes = tuple(Node(Input(name), (), type) for name, type in given.items())
+    with pytest.raises(EmitError, match=r"slots and positions must have one dtype, got float32, int32"):
+        lower(Graph(nodes, (("y", apply(ops.CacheWrite(), *nodes)),)))

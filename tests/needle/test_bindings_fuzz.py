@@ -214,6 +214,8 @@ def use_everything(nd, numpy, ones):
     q = ones(1, 2, 3, 4)
     out, lse = k.attention(q, q, q, 0.5, True)
     k.attention_gradient(q, q, q, q, out, lse, 0.5, True)
+    cache, rows = ones(2, 5, 2, 4), (ones(1), ones(1))
+    k.cache_write(cache, ones(1, 3, 2, 4), *rows), k.cached_attention(q, cache, cache, *rows, 0.5)
     rows = k.embedding(label, x)
     k.embedding_gradient(rows, label, 3)
     data = numpy.ones((4, 3), "float32"), numpy.ones(4, "int64"), numpy.ones((3, 2), "float32")

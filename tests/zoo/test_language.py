@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import needle as ndl
-from needle import data
+from needle import data, nn
 from needle.data.text import CharTokenizer
 from needle.errors import DataError, NeedleError, ShapeError
 from needle.nn.module_state import named_tensors
@@ -201,3 +201,32 @@ def test_texts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         tokenizer_of("bpe", "", None)
     assert set(made_up().test) <= set(made_up().train)
     assert len(CHARACTERS) == 65
+
+
+@pytest.mark.parametrize("chunks", [(1,) * 9, (9,), (4, 1, 1, 3)])
+def test_steps_through_slots_give_the_logits_of_reading_all(chunks: tuple[int, ...]) -> None:
+    model, texts = gpt(), np.random.randint(0, 10, (2, 9))
+    step, example, options = model.decoding(slots=3)
+    types = dict(zip(options["input_names"], example, strict=True))
+    state: list[Any] = [ndl.Tensor(np.zeros(types[name].shape), dtype="float32") for name in options["state"]]
+    slot = ndl.Tensor([2, 0], dtype="int32")
+    whole, at = model(ids_tensor(texts, None)).numpy(), 0
+    for size in chunks:
+        ids, position = ids_tensor(texts[:, at : at + size], None), ndl.Tensor([at, at], dtype="int32")
+        logits, *state = step(ids, slot, position, *state)
+        np.testing.assert_allclose(logits.numpy(), whole[:, at : at + size], rtol=1e-4, atol=1e-5)
+        at += size
+
+
+def test_steps_are_for_generation() -> None:
+    model = gpt()
+    with pytest.raises(NeedleError, match=r"\[decoding\] slots"):
+        model.decoding(slots=0)
+    row, cache = ndl.Tensor([0.0]), ndl.Tensor(np.zeros((1, 4, 2, 4)), dtype="float32")
+    for attention, training in (
+        (nn.SelfAttention(8, 2), True), (nn.SelfAttention(8, 2, causal=False), False),
+        (nn.SelfAttention(8, 2, rotary=True), False),
+    ):  # fmt: skip
+        attention.training = training
+        with pytest.raises(NeedleError, match="step is for generation"):
+            attention.step(ndl.Tensor(np.zeros((1, 1, 8))), cache, cache, row, row)
