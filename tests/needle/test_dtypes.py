@@ -284,3 +284,12 @@ def test_models_work_in_float64(name: str) -> None:
 
     for double, single in zip(trained("float64"), trained("float32"), strict=True):
         np.testing.assert_allclose(single, double, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.skipif(BACKEND == "np", reason="numpy arrays keep their dtype")
+def test_what_is_repeated_is_looked_at_once() -> None:
+    """4 * 2**40 times one number: too many for memory, and to look at."""
+    with pytest.raises(MemoryError):
+        Tensor(np.broadcast_to(np.int64(1), (2**40, 2, 2)))
+    with pytest.raises(DTypeError, match="16777217 would change in float32"):
+        Tensor(np.broadcast_to(np.int64(2**24 + 1), (2**40, 2)))
