@@ -63,7 +63,7 @@ def _backward(value: Any) -> Any:
 
 FUNCTIONS = {name: f for name, f in vars(ops).items() if name in ops.__all__ and inspect.isfunction(f)}
 MODULES = {name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)}
-for _name in ("Parameter", "Module", "KVCache"):  # which are no layers
+for _name in ("Parameter", "ParameterCount", "Module", "KVCache"):  # which are no layers
     MODULES.pop(_name, None)
 METHODS = [name for name in dir(ndl.Tensor) if not name.startswith("_") and callable(getattr(ndl.Tensor, name))]
 OPERATORS = ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "pow", "matmul", "neg", "lt", "le", "gt", "ge"]
