@@ -284,3 +284,11 @@ def test_models_work_in_float64(name: str) -> None:
 
     for double, single in zip(trained("float64"), trained("float32"), strict=True):
         np.testing.assert_allclose(single, double, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.skipif(BACKEND != "nd", reason="numpy mode keeps the dtype")
+def test_numbers_that_are_repeated_without_end_are_checked_at_once() -> None:
+    endless = np.broadcast_to(np.array([2**24 + 1, 3]), (2**40, 2))
+    with pytest.raises(DTypeError, match="16777217 would change in float32"):
+        Tensor(endless)
+    assert Tensor(endless[:3, 1:]).numpy().tolist() == [[3], [3], [3]]
