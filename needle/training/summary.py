@@ -28,6 +28,7 @@ PRODUCTS: dict[type, Callable[..., int]] = {
     ops.GRU: lambda y, gates, h, w, bias: prod(gates.shape[:2]) * prod(w.shape),
     ops.RNN: lambda y, gates, h, w: prod(gates.shape[:2]) * prod(w.shape),
     ops.Attention: lambda y, q, k, v: prod(q.shape[:3]) * k.shape[2] * (q.shape[3] + v.shape[3]),
+    ops.CachedAttention: lambda y, q, k, v, *_: prod(q.shape[:3]) * k.shape[1] * 2 * q.shape[3],  # with full slots
 }
 VIEWS = (ops.Reshape, ops.Permute, ops.Transpose, ops.BroadcastTo, ops.TupleGetItem, ops.MakeTensorTuple)
 
