@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,11 @@ def graph(model: Any) -> Graph:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Compiled models of this run, apart from those of the user."""
+    """Compiled models of this run, apart from those of the user; its processes share them, so that one compiles."""
     with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("needle-home")
+        base = tmp_path_factory.getbasetemp()
+        home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "needle-home"
+        home.mkdir(exist_ok=True)
         patch.setenv("NEEDLE_HOME", str(home))
         yield home
 
