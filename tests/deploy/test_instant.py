@@ -43,7 +43,10 @@ def test_a_row_has_the_bits_it_has_alone(graph: Graph, built: Built) -> None:
                 assert np.array_equal(model(x[:batch]), alone[:batch])
 
 
-@pytest.mark.parametrize("name", ["resnet9", "resnet20", pytest.param("resnet9-dawn", marks=pytest.mark.thorough), "airnet", "dcgan"])
+LONG = pytest.param("resnet9-dawn", marks=pytest.mark.thorough)
+
+
+@pytest.mark.parametrize("name", ["resnet9", "resnet20", LONG, "airnet", "dcgan"])
 def test_image_models_of_the_zoo(name: str) -> None:
     np.random.seed(0)
     model = zoo.load(name)
