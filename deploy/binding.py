@@ -28,6 +28,8 @@ class Binding:
             for size in shape:
                 self.dims |= dims_of(size)
         self._axes = [(name, len(shape), axes_of(shape)) for name, shape in shapes.items()]
+        plain = dict.fromkeys(n for _, _, axes in self._axes for n in axes if isinstance(n, str))
+        self._in_order = list(plain) == list(self.dims)
         self._bounds = [(name, dim.low, dim.high or 2**62) for name, dim in self.dims.items()]
         self._later = [(name, i, n) for name, _, axes in self._axes for i, n in enumerate(axes) if isinstance(n, Size)]
 
@@ -37,7 +39,8 @@ class Binding:
             raise RunError(f"[{self.where}] needs the inputs {list(self.shapes)}, got {sorted(arrays)}")
         found: dict[str, int] = {}
         for name, rank, axes in self._axes:
-            shape = numpy.shape(arrays[name])
+            array = arrays[name]
+            shape = array.shape if array.__class__ is numpy.ndarray else numpy.shape(array)
             if len(shape) != rank:
                 self._refuse(name, shape)
             for given, wanted in zip(shape, axes, strict=True):
@@ -52,7 +55,7 @@ class Binding:
         for name, i, size in self._later:
             if numpy.shape(arrays[name])[i] != size_at(size, found):
                 self._refuse(name, numpy.shape(arrays[name]))
-        return {name: found[name] for name in self.dims}
+        return found if self._in_order else {name: found[name] for name in self.dims}
 
     def _refuse(self, name: str, shape: Shape | None, arrays: Mapping[str, Any] | None = None) -> None:
         given = numpy.shape(arrays[name]) if arrays is not None else shape

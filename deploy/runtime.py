@@ -60,11 +60,11 @@ class Runtime(ABC):
 
     def __call__(self, *arrays: numpy.ndarray) -> Any:
         """The output for the inputs in order; a tuple if the model has several."""
-        names = [x["name"] for x in self.inputs]
-        if len(arrays) != len(names):
+        if len(arrays) != len(self.shapes):
+            names = list(self.shapes)
             raise RunError(f"[{self.name}] needs the {len(names)} inputs {names}, got {len(arrays)}")
-        results = self.run(**dict(zip(names, arrays, strict=True)))
-        return results[self.outputs[0]["name"]] if len(results) == 1 else tuple(results.values())
+        results = tuple(self.run(**dict(zip(self.shapes, arrays, strict=True))).values())
+        return results[0] if len(results) == 1 else results
 
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
         """The outputs by name, for inputs by name. Raises RunError naming the input that does not fit."""
@@ -116,9 +116,9 @@ class Runtime(ABC):
 
     def _contiguous(self, name: str, value: Any, sizes: Mapping[str, int]) -> numpy.ndarray:
         """An input in one piece."""
-        array = numpy.asarray(value)
-        if array.dtype != self.dtypes[name]:
-            raise RunError(f"[{self.name}] input '{name}' must be {self.dtypes[name]}, got {array.dtype}")
+        array, dtype = numpy.asarray(value), self.dtypes[name]
+        if array.dtype is not dtype and array.dtype != dtype:
+            raise RunError(f"[{self.name}] input '{name}' must be {dtype}, got {array.dtype}")
         limit = self.limits.get(name)
         if limit is not None and array.size and not (array.min() >= 0 and array.max() < size_at(limit, sizes)):
             needed, found = f"numbers from 0 to {size_at(limit, sizes) - 1}", f"{array.min()} to {array.max()}"
