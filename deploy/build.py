@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -151,11 +152,12 @@ def _finish(work: Path, generated: Generated, program: Program, main: bytes) -> 
     link(work, *(["-static"] if platform.system() == "Linux" else []), "main.o", *parts, "weights.o", "-o", name)
     for part in work.glob("*.o"):
         part.unlink()
+    (work / cache.RECORD).write_text(json.dumps(cache.record(generated)))
 
 
 def _copy(folder: Path, work: Path) -> None:
     for file in folder.iterdir():
-        if file.suffix != ".weights" and file.name != cache.RECORD:
+        if file.suffix != ".weights":
             shutil.copy2(file, work / file.name)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -66,7 +67,7 @@ def made(generated: Generated, fill: Callable[[Path], object]) -> tuple[Path, fl
             return folder, 0.0
         started = time.monotonic()
         try:
-            with temporary(folder.parent) as work:
+            with temporary(folder.parent, folder.name) as work:
                 fill(work)
                 (work / RECORD).write_text(json.dumps(record(generated)))
                 work.rename(folder)
@@ -90,9 +91,17 @@ def kept(folder: Path, data: bytes) -> Path:
 
 
 @contextmanager
-def temporary(parent: Path) -> Iterator[Path]:
-    """A folder inside `parent` that is gone after the block, unless it was renamed."""
-    work = Path(tempfile.mkdtemp(dir=parent, prefix=".building-"))
+def temporary(parent: Path, name: str = "") -> Iterator[Path]:
+    """A folder inside `parent` that is gone after the block, unless it was renamed.
+
+    With a `name`, which one process at a time may use: what one that was killed left there goes first.
+    """
+    if name:
+        work = parent / f".building-{name}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+    else:
+        work = Path(tempfile.mkdtemp(dir=parent, prefix=".building-"))
     try:
         work.chmod(0o755)
         yield work
@@ -104,12 +113,17 @@ def temporary(parent: Path) -> Iterator[Path]:
 def _locked(folder: Path) -> Iterator[None]:
     """One process at a time inside the block, for this folder."""
     path = folder.with_name(f".{folder.name}.lock")
-    try:
-        file = path.open("w")
-    except OSError as error:
-        raise unwritable(folder.parent, error) from None
-    with file:
+    while True:
+        try:
+            file = path.open("w")
+        except OSError as error:
+            raise unwritable(folder.parent, error) from None
         fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):  # whoever had it before has removed it
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                break
+        file.close()
+    with file:
         try:
             yield
         finally:

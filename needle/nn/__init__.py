@@ -1,9 +1,9 @@
 """Neural networks, modules and losses: the names in the `__all__` of each module here."""
 # ruff: noqa: F403
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import lora as lora
 from .nn_activation import *
 from .nn_attention import *
 from .nn_basic import *
@@ -16,8 +16,14 @@ from .nn_recompute import *
 from .nn_sequence import *
 from .nn_transformer import *
 
-if not TYPE_CHECKING:  # a type checker follows the stars by itself
+if TYPE_CHECKING:
+    from . import lora as lora
+else:  # a type checker follows the stars by itself
     __all__ = [name for key, module in sorted(vars().items()) if key.startswith("nn_") for name in module.__all__]
-else:
 
-    def __getattr__(name: str) -> Any: ...  # the activation functions, whose modules are made of their ops
+
+def __getattr__(name: str) -> Any:
+    """`nn.lora`, which few programs need, on its first use."""
+    if name == "lora":
+        return import_module(".lora", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

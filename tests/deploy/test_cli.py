@@ -199,7 +199,7 @@ def test_with_a_folder_to_write_to_no_cache_is_needed(
     assert captured.err.startswith("compiling small ...\ncompiling small ... ") and captured.err.endswith(" s\n")
     assert "compiled in" in captured.out
     names = {p.name for p in (tmp_path / "out").iterdir()}
-    assert {"libsmall.so", "small", "small.h", "small.cpp", "small.weights"} <= names
+    assert {"libsmall.so", "small", "small.h", "small.cpp", "small.weights", "built.json"} <= names
     assert not [name for name in names if name.startswith(".") or name.endswith(".o")]
     for arguments in (["run", str(path), "x.npy"], ["bench", str(path)], ["verify", str(path)]):
         assert main(arguments) == 1
