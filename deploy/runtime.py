@@ -50,6 +50,7 @@ class Runtime(ABC):
         """Called when all is known: what a run needs of it is prepared."""
         self.dtypes = {x["name"]: numpy.dtype(x["dtype"]) for x in (*self.inputs, *self.outputs)}
         self._sizes = Binding(self.name, self.shapes)
+        self._last: tuple[Any, dict[str, int], list[Any]] = (None, {}, [])  # shapes, and what they gave
         self._made = [(name, axes_of(shape), self.dtypes[name]) for name, shape in self.results.items()]
         self._open = True
 
@@ -68,11 +69,9 @@ class Runtime(ABC):
 
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
         """The outputs by name, for inputs by name. Raises RunError naming the input that does not fit."""
-        sizes = self._sizes(inputs)
+        sizes, made = self._bound(inputs)
         arrays = [self._contiguous(name, inputs[name], sizes) for name in self.shapes]
-        outputs = {
-            name: numpy.empty(shape_at(axes, sizes), dtype) for name, axes, dtype in self._made
-        }
+        outputs = {name: numpy.empty(shape, dtype) for name, shape, dtype in made}
         results = list(outputs.values())
         with self._lock:
             if not self._open:
@@ -88,6 +87,19 @@ class Runtime(ABC):
                 count = min(self.max_batch, batch - first)
                 self._run({**sizes, "batch": count}, [x[piece] for x in arrays], [y[piece] for y in results])
         return outputs
+
+    def _bound(self, inputs: Mapping[str, Any]) -> tuple[dict[str, int], list[Any]]:
+        """The sizes, and (name, shape, dtype) of each output: those of the last call where the shapes are the same."""
+        try:
+            shapes = [inputs[name].shape for name in self.shapes]
+        except (KeyError, AttributeError):  # an input that is missing, or a list
+            shapes = None
+        last, sizes, made = self._last
+        if shapes is None or shapes != last or len(inputs) != len(self.shapes):
+            sizes = self._sizes(inputs)
+            made = [(name, shape_at(axes, sizes), dtype) for name, axes, dtype in self._made]
+            self._last = shapes, sizes, made
+        return sizes, made
 
     def close(self) -> None:
         """Free the model's memory and threads; it cannot run afterwards."""
