@@ -88,7 +88,7 @@ inline void conv_input_gradient(const Executor& executor, const ConvShape<>& s, 
             const ConvAxis rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
             const Grid grid{rows, columns, s.out, s.in, first * size + (v.first * s.width + h.first) * s.in, size,
                             s.stride * s.width * s.in, s.stride * s.in};
-            conv_grid(grid, source, count, weights, dx, Steps{});  // none: the tiles of the extension's convolution
+            conv_grid(grid, source, count, weights, dx, Keep{});
         });
     });
 }
