@@ -19,12 +19,12 @@ from needle.types import Type
 from . import compare
 from .build import Built, build, program_name
 from .card import image_of, labels_of
+from .compiled import Compiled
 from .errors import DeployError
 from .freeze import freeze
 from .image import load_image
 from .ir import Graph, describe, listing
 from .passes import optimize
-from .runtime import Compiled
 
 
 def freeze_command(source: str, output: Path, weights: Path | None) -> Answer:

@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from needle.sizes import Size
-
-from ..errors import EmitError
 from ..ir import Node
 from ..program import View
+from .elements import as_dtype
 from .lowering import Lowering, Value
 
 
@@ -28,9 +26,40 @@ def rows(kernel: str) -> Callable[[Lowering, Node], Value]:
 
 def summation(low: Lowering, node: Node) -> Value:
     """The summed axes moved behind the others, then summed as one."""
+    return _folded(low, node, "SumFold", "Add")
+
+
+def extremum(fold: str, functor: str) -> Callable[[Lowering, Node], Value]:
+    """The largest or the smallest element."""
+    return lambda low, node: _folded(low, node, fold, functor)
+
+
+def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
+    """A fold of floats in fixed lanes, or of whole numbers by a functor of two."""
     view, count = _to_the_end(low, node)
     out = low.new(node)
-    low.call("reduce", (math.prod(out.shape), count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
+    whole = view.dtype != "float32"
+    low.call(
+        "fold_elements" if whole else "reduce", (math.prod(out.shape), count), reads=[view], writes=[out],
+        functor=functor if whole else fold, note=repr(node),
+    )  # fmt: skip
+    return out
+
+
+def mean(low: Lowering, node: Node) -> Value:
+    """The axes moved behind the others, then one row for each result."""
+    return _of_rows(low, node, "mean")
+
+
+def variance(low: Lowering, node: Node) -> Value:
+    """The axes moved behind the others, then one row for each result."""
+    return _of_rows(low, node, "variance", float(node.op.correction))
+
+
+def _of_rows(low: Lowering, node: Node, kernel: str, *numbers: float) -> View:
+    view, count = _to_the_end(low, node, "float32")
+    out = low.new(node)
+    low.call(kernel, (math.prod(out.shape), count), reads=[view], writes=[out], numbers=numbers, note=repr(node))
     return out
 
 
@@ -42,18 +71,16 @@ def log_sum_exp(low: Lowering, node: Node) -> Value:
     return out
 
 
-def _to_the_end(low: Lowering, node: Node) -> tuple[View, int]:
-    """Dense memory in which the reduced axes are last, and how many elements they have together."""
+def _to_the_end(low: Lowering, node: Node, dtype: str = "") -> tuple[View, int]:
+    """Dense memory, of a dtype, in which the reduced axes are last, and how many elements they have together."""
     (x,) = node.inputs
     rank = len(x.shape)
     axes: Any = range(rank) if node.op.axes is None else node.op.axes
     axes = [a % rank for a in ([axes] if isinstance(axes, int) else axes)]
     order = [a for a in range(rank) if a not in axes] + axes
     count = math.prod([x.shape[a] for a in axes])
-    if isinstance(count, Size):
-        raise EmitError(f"[emit] {node!r}: a reduction over a named size cannot be compiled yet")
-    view = low.view(x).permute(order)
-    return low.in_order(view), count
+    view = low.view(x)
+    return low.in_order(as_dtype(low, view, dtype or view.dtype).permute(order)), count
 
 
 def layer_norm(low: Lowering, node: Node) -> Value:
