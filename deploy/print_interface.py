@@ -23,11 +23,11 @@ C_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double
-        else enum explicit export extern false float for friend goto if inline int long mutable namespace new
-        noexcept not nullptr operator or private protected public register restrict return short signed sizeof static struct switch
-        template this throw true try typedef typeid typename union unsigned using virtual void volatile while xor
-        model weights threads error error_size sizes operands arena on item fixed thread
+        alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do
+        double else enum explicit export extern false float for friend goto if inline int long mutable namespace new
+        noexcept not nullptr operator or private protected public register restrict return short signed sizeof static
+        struct switch template this throw true try typedef typeid typename union unsigned using virtual void volatile
+        while xor model weights threads error error_size sizes operands arena on item fixed thread
         """,
     )
 )
