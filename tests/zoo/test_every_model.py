@@ -86,6 +86,7 @@ PARTS = {
     "lstm-char": parts(ADAM, ADAM),
     "lstm-ptb": parts(ADAM, ADAM),
     "resnet20": parts(NESTEROV),
+    "resnet8-fashion": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet9": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet9-dawn": parts(NESTEROV),
 }
