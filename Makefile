@@ -3,8 +3,12 @@ PYTHON ?= python3
 PORT ?= 8000
 # Instruction sets of the extension: native is this processor's, all what a wheel holds. What was built once stays.
 WIDTH = $(or $(VARIANTS),native)
-# make test leaves out the tests that are marked `thorough`; TESTS=all runs them too.
+# make test leaves out the tests that are marked `thorough`; TESTS=all runs them too. It runs a process more than there are
+# processors, for some tests wait, each on one thread, for threads of several processes are in each other's way; with
+# TESTS=all one for each processor, on all threads.
 THOROUGH = $(if $(filter all,$(TESTS)),,-m "not thorough")
+WORKERS = $(if $(THOROUGH),$$(($$(nproc) + 1)),auto)
+THREADS = $(if $(THOROUGH),NEEDLE_NUM_THREADS=1)
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt
@@ -55,7 +59,7 @@ serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 
 test: $(VENV)/.ready  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
 	$(MAKE) --no-print-directory --jobs=2 build $(VENV)/$(if $(THOROUGH),.test,.dev)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(THOROUGH)
+	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(THOROUGH)
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test
 	$(BIN)/ruff check .
