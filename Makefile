@@ -5,7 +5,7 @@ PORT ?= 8000
 WIDTH = $(or $(VARIANTS),native)
 # make test leaves out the tests that are marked `thorough`; TESTS=all runs them too. It runs a process more than there are
 # processors, for some tests wait, each on one thread, for threads of several processes are in each other's way; with
-# TESTS=all one for each processor, on all threads.
+# TESTS=all one for each processor, on all threads. Bytecode is kept: hundreds of tests start Python anew.
 THOROUGH = $(if $(filter all,$(TESTS)),,-m "not thorough")
 WORKERS = $(if $(THOROUGH),$$(($$(nproc) + 1)),auto)
 THREADS = $(if $(THOROUGH),NEEDLE_NUM_THREADS=1)
@@ -59,7 +59,7 @@ serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 
 test: $(VENV)/.ready  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
 	$(MAKE) --no-print-directory --jobs=2 build $(VENV)/$(if $(THOROUGH),.test,.dev)
-	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(THOROUGH)
+	PYTHONDONTWRITEBYTECODE= $(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(THOROUGH)
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test
 	$(BIN)/ruff check .
