@@ -168,6 +168,7 @@ def test_the_card_renders_and_says_what_was_measured(entry: Entry) -> None:
     assert f"needle-zoo train {entry.name}" in text and (entry.runs or "Not trained yet" in text)
     for metric, number in entry.measured.items():
         assert f"{metric}: **{card.shown(metric, number.value)}**" in text and number.by in text
+        assert entry.recipe.meanings[metric] in text
     for run in entry.runs:
         assert run.commit in text and run.command in text
     for _, file in entry.shipped:
