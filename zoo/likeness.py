@@ -60,7 +60,7 @@ def frechet(a: numpy.ndarray, b: numpy.ndarray) -> float:
 def class_entropy(classes: numpy.ndarray, count: int) -> float:
     """-sum p log p over the frequencies p of `count` classes, as a fraction of log(count): 1 where all are equal."""
     p = numpy.bincount(classes, minlength=count) / len(classes)
-    return float(-(p * numpy.log(numpy.where(p > 0, p, 1))).sum() / numpy.log(count))
+    return float(-(p * numpy.log(numpy.where(p > 0, p, 1))).sum() / numpy.log(count)) + 0.0  # not -0
 
 
 def nearest(images: numpy.ndarray, among: numpy.ndarray, block: int = 4096) -> tuple[numpy.ndarray, numpy.ndarray]:
