@@ -34,11 +34,14 @@ class Instant(Runtime):
     """The graph, optimised and lowered now. It answers as `Compiled` does, with the same bits.
 
     What a graph says it carries from call to call stays here: `reset()` begins anew, `state` may be taken and put back.
+    Kernels are chosen to be fast for batches of `favoured` rows, and give the same for every batch.
 
     Raises EmitError, naming the node, for what no program can hold.
     """
 
-    def __init__(self, graph: Graph, *, name: str = "model", max_batch: int = 64, threads: int = 1) -> None:
+    def __init__(
+        self, graph: Graph, *, name: str = "model", max_batch: int = 64, threads: int = 1, favoured: int = 1
+    ) -> None:
         super().__init__()
         self.name, self.max_batch, self.threads = name, max_batch, threads
         ports = interface(graph)
@@ -48,13 +51,23 @@ class Instant(Runtime):
         self._kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
         self._state: dict[str, numpy.ndarray] = {}
         self.stateful, self.apart = bool(graph.state), rows_apart(graph)
-        program, self._dims = lower(optimize(graph)), list(dims(graph))
+        program, self._dims = lower(optimize(graph), favoured), list(dims(graph))
         self.limits = program.limits
-        self._program, self._arena_floats = executable(program), program.plan().floats
+        self.program, self._program, self._arena_floats = program, executable(program), program.plan().floats
+        self._timed: list[float] | None = None  # the seconds of the calls, where somebody asks for them
         self._weights = program.block()
         self._arena = numpy.empty(0, dtype=numpy.float32)
         self._planned: dict[str, int] | None = None  # sizes for which the arena is large enough
         self._opened()
+
+    def times(self, **inputs: numpy.ndarray) -> list[float]:
+        """The seconds of each call of `program` in a run of at most `max_batch` rows. Raises what `run` raises."""
+        self._timed = []
+        try:
+            self.run(**inputs)
+            return self._timed
+        finally:
+            self._timed = None
 
     def reset(self) -> None:
         """Begin anew: the state is zeros, for as many rows as the next call has."""
@@ -85,7 +98,8 @@ class Instant(Runtime):
                 self._arena = aligned(floats)
             self._planned = dict(sizes)
         bases = [self._arena, self._weights, *inputs, *outputs, *self._states(sizes)]
-        self._program.run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
+        run = self._program.times if self._timed is not None else self._program.run
+        self._timed = run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
 
     def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
         """The memory of the state, zeros at first. RunError if it has other sizes than this call."""
@@ -138,9 +152,7 @@ def integers_of(call: Call) -> list[int]:
         case "map_strided" | "copy_strided":
             shape = call.writes[0].shape
             return [len(shape), *shape, *(step for view in call.operands for step in view.strides)]
-        case "reduce":
-            return [*sizes, 1]
-        case "conv":
+        case "conv" | "winograd_conv" | "transposed_conv":
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "conv_input_gradient":
             return [*sizes, *call.reads[0].strides]
@@ -161,7 +173,7 @@ def operands_of(call: Call) -> list[View | Buffer]:
     scratch = [call.scratch] if call.scratch is not None else []
     if call.kernel in ("map", "map_strided", "copy_strided"):
         return list(call.operands)
-    if call.kernel in ("conv", "linear"):
+    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
     return [*call.reads, *call.writes, *scratch]
 

@@ -18,6 +18,8 @@ from .program import Buffer, Call, Program, View, same
 # The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
 STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
 
+FILTERS = {2: "ThreeTapsForTwo", 4: "ThreeTaps"}  # of Winograd's filtering, by the outputs of a tile
+
 
 class Body:
     """The statements of `forward`: a pointer for every buffer, then the calls."""
@@ -87,9 +89,9 @@ class Body:
         return f"copy_strided(on, {nest(call.operands)}, {', '.join(map(self.pointer, call.operands))})"
 
     def reduce(self, call: Call) -> str:
-        """Rows of `count` elements, which lie side by side."""
-        outer, count = call.sizes
-        return self.plain(call, (constant(outer), number(count), "1"), f"reduce<{call.functor}>", "nullptr")
+        """Over the middle axis."""
+        outer, count, inner = call.sizes
+        return self.plain(call, (constant(outer), number(count), number(inner)), f"reduce<{call.functor}>", "nullptr")
 
     def group_norm(self, call: Call) -> str:
         """Its sizes are one argument."""
@@ -113,6 +115,16 @@ class Body:
         memory = f"{self.pointer(packed)}, {self.pointer(call.writes[0])}, {self.names[call.scratch]}"
         return f"static_assert({fits});\n    {start}{memory}, {self.epilogue(call)})"
 
+    def winograd_conv(self, call: Call) -> str:
+        """Sizes are numbers: all layers share the code, which compilers take long for."""
+        images, height, width, depth, out, padding, outputs, count = call.sizes
+        (view, packed), scratch = call.reads[:2], call.scratch
+        assert scratch is not None
+        shape = f"WinogradShape{{{', '.join(map(number, (height, width, depth, out, padding, count)))}}}"
+        start = f"winograd_conv<{FILTERS[outputs]}>(on, {shape}, {number(images)}, {self.pointer(view)}"
+        memory = f"{self.pointer(packed)}, {self.pointer(call.writes[0])}, {self.names[scratch]}"
+        return f"{start}, {braces(view.strides)}, {memory}, {self.epilogue(call)})"
+
     def linear(self, call: Call) -> str:
         """The rows are what may grow."""
         rows, depth, columns = call.sizes
@@ -120,14 +132,24 @@ class Body:
         pointers = ", ".join(map(self.pointer, (*call.reads[:2], *call.writes)))
         return f"linear(on, {sizes}, {pointers}, {self.epilogue(call)})"
 
-    def transposed_conv(self, call: Call) -> str:
-        """Its sizes are one argument, after which the strides of g follow it."""
-        (g, weight), (out,) = call.reads, call.writes
+    def input_gradient(self, call: Call) -> str:
+        """Its sizes are one argument, after which the strides of x follow it."""
+        (x, weight), (out,) = call.reads[:2], call.writes
         shape = f"ConvShape<>{{{', '.join(map(number, call.sizes[1:]))}}}"
         assert call.scratch is not None
         pointers = f"{self.pointer(weight)}, {self.pointer(out)}, {self.names[call.scratch]}"
-        start = f"conv_input_gradient(on, {shape}, {number(call.sizes[0])}"
-        return f"{start}, {self.pointer(g)}, {braces(g.strides)}, {pointers})"
+        start = f"{call.kernel}(on, {shape}, {number(call.sizes[0])}"
+        return f"{start}, {self.pointer(x)}, {braces(x.strides)}, {pointers})"
+
+    def transposed_conv(self, call: Call) -> str:
+        """The same with weights packed beforehand, and an epilogue."""
+        return f"{self.input_gradient(call)[:-1]}, {self.epilogue(call)})"
+
+    def add_windows(self, call: Call) -> str:
+        """Its sizes are one argument."""
+        images, height, width, depth, *rest = map(number, call.sizes)
+        shape = f"ConvShape<>{{{', '.join([height, width, depth, '1', *rest])}}}"
+        return f"add_windows(on, {shape}, {images}, {self.pointer(call.reads[0])}, {self.pointer(call.writes[0])})"
 
     def attention(self, call: Call) -> str:
         """Heads with any strides but those of columns."""
@@ -184,7 +206,10 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     "conv": Body.conv,
-    "conv_input_gradient": Body.transposed_conv,
+    "winograd_conv": Body.winograd_conv,
+    "conv_input_gradient": Body.input_gradient,
+    "transposed_conv": Body.transposed_conv,
+    "add_windows": Body.add_windows,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,

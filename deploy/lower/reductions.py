@@ -27,10 +27,17 @@ def rows(kernel: str) -> Callable[[Lowering, Node], Value]:
 
 
 def summation(low: Lowering, node: Node) -> Value:
-    """The summed axes moved behind the others, then summed as one."""
-    view, count = _to_the_end(low, node)
+    """The summed axes as one: where they lie side by side, else moved behind the others."""
+    view, kept, axes, count = _axes(low, node)
+    for k in range(len(kept), -1, -1):
+        x, inner = view.permute([*kept[:k], *axes, *kept[k:]]), math.prod(view.shape[a] for a in kept[k:])
+        if x.dense and not isinstance(inner, Size):
+            break
+    else:
+        k, inner, x = len(kept), 1, low.in_order(view.permute([*kept, *axes]))
     out = low.new(node)
-    low.call("reduce", (math.prod(out.shape), count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
+    sizes = (math.prod(view.shape[a] for a in kept[:k]), count, inner)
+    low.call("reduce", sizes, reads=[x], writes=[out], functor="SumFold", note=repr(node))
     return out
 
 
@@ -44,16 +51,20 @@ def log_sum_exp(low: Lowering, node: Node) -> Value:
 
 def _to_the_end(low: Lowering, node: Node) -> tuple[View, int]:
     """Dense memory in which the reduced axes are last, and how many elements they have together."""
+    view, kept, axes, count = _axes(low, node)
+    return low.in_order(view.permute([*kept, *axes])), count
+
+
+def _axes(low: Lowering, node: Node) -> tuple[View, list[int], list[int], int]:
+    """The value, the axes that are kept, those that are reduced, and how many elements these have together."""
     (x,) = node.inputs
     rank = len(x.shape)
     axes: Any = range(rank) if node.op.axes is None else node.op.axes
     axes = [a % rank for a in ([axes] if isinstance(axes, int) else axes)]
-    order = [a for a in range(rank) if a not in axes] + axes
     count = math.prod([x.shape[a] for a in axes])
     if isinstance(count, Size):
         raise EmitError(f"[emit] {node!r}: a reduction over a named size cannot be compiled yet")
-    view = low.view(x).permute(order)
-    return low.in_order(view), count
+    return low.view(x), [a for a in range(rank) if a not in axes], axes, count
 
 
 def layer_norm(low: Lowering, node: Node) -> Value:

@@ -12,13 +12,22 @@ from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
 from ..errors import EmitError
-from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
+from ..fused_ops import (
+    FusedConv,
+    FusedMatMul,
+    FusedTransposedConv,
+    NormedBias,
+    NormedWeight,
+    Pack,
+    TransposedPack,
+    WinogradPack,
+)  # fmt: skip
 from ..ir import Node
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
-from .products import conv, matmul, transposed_conv
+from .products import conv, input_gradient, matmul, transposed_conv
 from .reductions import batch_norm, group_norm, layer_norm, log_sum_exp, rms_norm, rows, summation
 from .sequences import attention, embed, gru, iota, lstm, rnn
 
@@ -155,8 +164,9 @@ CALLS: dict[type, Row | Refused] = {
     ops.RMSNorm: rms_norm,
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
+    FusedTransposedConv: transposed_conv,
     FusedMatMul: matmul,
-    **dict.fromkeys((NormedWeight, NormedBias, Pack), OF_WEIGHTS),
+    **dict.fromkeys((NormedWeight, NormedBias, Pack, TransposedPack, WinogradPack), OF_WEIGHTS),
     ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
     ops.MatMul: Refused("the right operand of a matrix product must be a constant matrix"),
     ops.Attention: attention,
@@ -185,7 +195,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.CrossEntropy: TRAINING,
     ops.Huber: TRAINING,
     ops.BatchNorm: TRAINING,
-    ops.ConvInputGradient: transposed_conv,
+    ops.ConvInputGradient: input_gradient,
     ops.ConvWeightGradient: TRAINING,
     ops.AttentionGradient: TRAINING,
     ops.BatchNormGradient: TRAINING,
