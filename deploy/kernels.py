@@ -81,7 +81,7 @@ def winograd_scratch(
 ) -> int:
     """`round` tiles at their points and, for each thread, sums of a panel of columns (csrc/nd/winograd_conv.h)."""
     points, blocks = (outputs + 2) ** 2, -(-out // 16)
-    inputs = round * (-(-depth // 16) * 16 + 16) + 16
+    inputs = -(-depth // 16) * (round * 16 + 16) + 16
     return points * (inputs + THREADS * (round * min(blocks, 4 if round < 8 else 2) * 16 + 16))
 
 

@@ -16,7 +16,7 @@ struct WinogradShape {
 
 namespace ND_ISA {
 
-constexpr int64_t kPointSkew = 16;  // floats between points and rows, so that they do not share the low bits of their addresses
+constexpr int64_t kPointSkew = 16;  // floats between points and blocks, which then do not share the low bits of their addresses
 
 template <class Filter>
 struct WinogradConv {
@@ -31,8 +31,8 @@ struct WinogradConv {
     int64_t weight_block() const { return points * s.in * kBlock; }
     int64_t sum_point() const { return s.round * panel() + kPointSkew; }
     PointLayout inputs() const {
-        const int64_t tile = round_up(s.in, kBlock) + kPointSkew;
-        return {s.round * tile + kPointSkew, tile, kBlock};
+        const int64_t block = s.round * kBlock + kPointSkew;
+        return {ceil_div(s.in, kBlock) * block + kPointSkew, kBlock, block};
     }
     int64_t scratch(int threads) const { return points * (inputs().point + threads * sum_point()); }
 
@@ -81,22 +81,45 @@ inline void sums_to_outputs(const WinogradConv<Filter>& plan, const TiledMap& ma
     }
 }
 
-// sums[t][columns] = tiles[t][depth] times blocks of weights, `count` tiles: as many rows at a time as a register tile holds,
-// then 4, 2, 1.
-inline void product_at_point(int64_t count, int64_t depth, const float* tiles, int64_t step, const Right& right, int64_t columns,
+// Tiles at a point: 16 channels of a tile, then those of the tile beside it, so that their distance is known to the compiler.
+struct TilesLeft {
+    const float* p;
+    ND_INLINE float operator()(int i, int64_t k) const { return p[i * kBlock + k]; }
+};
+
+// R tiles times B blocks of weights, `block` floats between 16 channels and the next 16.
+template <int R, int B>
+ND_INLINE void point_tile(int64_t depth, const float* tiles, int64_t block, const Blocks& w, float* sums, int64_t panel) {
+    Vec acc[R][B * kBlockVecs] = {};
+    for (int64_t k = 0; k < depth; k += kBlock)
+        multiply(acc, min<int64_t>(kBlock, depth - k), TilesLeft{tiles + k / kBlock * block}, {w.p + k * w.step, w.step, w.next});
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 16
+        for (int j = 0; j < B * kBlockVecs; ++j) store(sums + i * panel + j * kLanes, acc[i][j]);
+}
+
+// sums [tile][panel] = `count` tiles times `blocks` blocks of weights. 16 tiles are taken at once where there are no more, so
+// that weights, which come from far away, are read once; else as many as other products take; what is left 4, 2, 1 at a time.
+inline void product_at_point(int64_t count, int64_t depth, const float* tiles, int64_t block, const Blocks& w, int64_t blocks,
                              float* sums, int64_t panel) {
-    const auto rows = [&](auto height) {
-        constexpr int R = decltype(height)::value;
-        for (; count >= R; count -= R, tiles += R * step, sums += R * panel) {
-            RowsLeft<R> left;
-            for (int r = 0; r < R; ++r) left.row[r] = tiles + r * step;
-            sweep<R>(depth, left, right, 0, 0, columns / kBlock, sums, 0, panel, {0, 0, false, true}, columns, Keep{});
+    const auto rows = [&](auto height, auto width) {
+        constexpr int R = decltype(height)::value, B = decltype(width)::value;
+        for (; count >= R; count -= R, tiles += R * kBlock, sums += R * panel) {
+            int64_t j = 0;
+            for (; j + B <= blocks; j += B)
+                point_tile<R, B>(depth, tiles, block, {w.p + j * w.next, w.step, w.next}, sums + j * kBlock, panel);
+            if constexpr (B > 1)
+                for (; j < blocks; ++j)
+                    point_tile<R, 1>(depth, tiles, block, {w.p + j * w.next, w.step, w.next}, sums + j * kBlock, panel);
         }
     };
-    rows(Const<kTileRows>{});
-    if constexpr (kTileRows > 4) rows(Const<4>{});
-    rows(Const<2>{});
-    rows(Const<1>{});
+    if constexpr (kLanes == kBlock)
+        if (count == 16) return rows(Const<16>{}, Const<1>{});
+    rows(Const<kTileRows>{}, Const<tile_blocks(kTileRows)>{});
+    if constexpr (kTileRows > 4) rows(Const<4>{}, Const<tile_blocks(4)>{});
+    rows(Const<2>{}, Const<tile_blocks(2)>{});
+    rows(Const<1>{}, Const<min(4, tile_blocks(1))>{});
 }
 
 // y (N, Ho, Wo, O) compact = epilogue(x * w), x (N, H, W, I) with any strides, w as above; `scratch` holds
@@ -126,9 +149,8 @@ ND_NOINLINE void winograd_conv(const Executor& executor, const WinogradShape& sh
             float* sums = own + worker * plan.points * plan.sum_point();
             for (int64_t p = 0; p < plan.points; ++p) {
                 const float* at = w + column / kBlock * plan.weight_block() + p * shape.in * kBlock;
-                const Right right{{at, kBlock, plan.weight_block()}, nullptr, columns / kBlock};
-                product_at_point(some, shape.in, scratch + p * inputs.point + t * inputs.tile, inputs.tile, right, columns,
-                                 sums + p * plan.sum_point(), plan.panel());
+                product_at_point(some, shape.in, scratch + p * inputs.point + t * inputs.tile, inputs.block,
+                                 {at, kBlock, plan.weight_block()}, columns / kBlock, sums + p * plan.sum_point(), plan.panel());
             }
             sums_to_outputs(plan, map, sums, first + t, first + t + some, column, y, epilogue);
         });

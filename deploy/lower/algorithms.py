@@ -11,8 +11,7 @@ from ..fused_ops import FusedConv
 from ..kernels import meetings
 
 # Costs in multiply-adds of a vector of 16 floats, of which a core does two in a cycle.
-READ = 6  # to read 16 weights that fit the second-level cache
-FAR = 12  # and those that do not
+READ = 12  # to read 16 weights, which have left the nearer caches since the last run
 FIT = 1 << 18  # floats: half of a second-level cache of 2 MB
 INPUT, OUTPUT = 12, 10  # to take a value to a point, or from it: additions, stores of what registers do not hold
 
@@ -39,10 +38,9 @@ def tile_outputs(op: FusedConv, kernel: int, shape: tuple[int, ...], out: int, b
     return min(costs, key=lambda tile: (costs[tile], tile))
 
 
-def _products(meetings: int, taps: int, depth: int, blocks: int) -> float:
+def _products(meetings: int, taps: int, depth: int, blocks: int) -> int:
     """The cost of so many outputs times taps, of weights that take at least the time to read them."""
-    floats = taps * depth * blocks * 16
-    return max(meetings * depth * blocks, (READ if floats <= FIT else FAR) * floats / 16)
+    return max(meetings, READ * taps) * depth * blocks
 
 
 def round_of(shape: tuple[int, ...], depth: int, outputs: int, batch: int) -> int:
