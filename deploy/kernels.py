@@ -79,10 +79,10 @@ def transposed_scratch(
 def winograd_scratch(
     images: int, height: int, width: int, depth: int, out: int, padding: int, outputs: int, round: int
 ) -> int:
-    """`round` tiles at their points and, for each thread, sums of a panel of columns (csrc/nd/winograd_conv.h)."""
+    """For each thread, `round` tiles at their points and sums of a panel of columns (csrc/nd/winograd_conv.h)."""
     points, blocks = (outputs + 2) ** 2, -(-out // 16)
     inputs = -(-depth // 16) * (round * 16 + 16) + 16
-    return points * (inputs + THREADS * (round * min(blocks, 4 if round < 8 else 2) * 16 + 16))
+    return THREADS * points * (inputs + round * min(blocks, 4 if round < 8 else 2) * 16 + 16)
 
 
 def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: int, causal: int) -> int:

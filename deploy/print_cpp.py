@@ -13,12 +13,11 @@ from needle.sizes import Size, unit
 
 from .cpp_text import braces, constant, literal, nest, number
 from .plan import Plan
+from .print_convolutions import CONVOLUTIONS
 from .program import Buffer, Call, Program, View, same
 
 # The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
 STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
-
-FILTERS = {2: "ThreeTapsForTwo", 4: "ThreeTaps"}  # of Winograd's filtering, by the outputs of a tile
 
 
 class Body:
@@ -97,59 +96,12 @@ class Body:
         """Its sizes are one argument."""
         return self.plain(call, [f"GroupShape{{{', '.join(map(number, call.sizes))}}}"])
 
-    def conv(self, call: Call) -> str:
-        """Sizes as constants, and a check that the scratch memory is enough."""
-        images, *sizes = call.sizes
-        view, packed = call.reads[:2]
-        constants = [f"Const<{n}>" for n in sizes]
-        shape = f"ConvShape<{', '.join(constants)}>"
-        assert call.scratch is not None
-        floats, _ = unit(call.scratch.floats)  # for each thread
-        fits = " && ".join(f"conv_scratch({shape}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
-        if view.dense:
-            start = (
-                f"direct_conv(on, {number(images)}, {', '.join(f'{n}{{}}' for n in constants)}, {self.pointer(view)}, "
-            )
-        else:
-            start = f"conv(on, {shape}{{}}, {number(images)}, {self.pointer(view)}, {braces(view.strides)}, "
-        memory = f"{self.pointer(packed)}, {self.pointer(call.writes[0])}, {self.names[call.scratch]}"
-        return f"static_assert({fits});\n    {start}{memory}, {self.epilogue(call)})"
-
-    def winograd_conv(self, call: Call) -> str:
-        """Sizes are numbers: all layers share the code, which compilers take long for."""
-        images, height, width, depth, out, padding, outputs, count = call.sizes
-        (view, packed), scratch = call.reads[:2], call.scratch
-        assert scratch is not None
-        shape = f"WinogradShape{{{', '.join(map(number, (height, width, depth, out, padding, count)))}}}"
-        start = f"winograd_conv<{FILTERS[outputs]}>(on, {shape}, {number(images)}, {self.pointer(view)}"
-        memory = f"{self.pointer(packed)}, {self.pointer(call.writes[0])}, {self.names[scratch]}"
-        return f"{start}, {braces(view.strides)}, {memory}, {self.epilogue(call)})"
-
     def linear(self, call: Call) -> str:
         """The rows are what may grow."""
         rows, depth, columns = call.sizes
         sizes = f"{number(rows)}, {constant(depth)}, {constant(columns)}"
         pointers = ", ".join(map(self.pointer, (*call.reads[:2], *call.writes)))
         return f"linear(on, {sizes}, {pointers}, {self.epilogue(call)})"
-
-    def input_gradient(self, call: Call) -> str:
-        """Its sizes are one argument, after which the strides of x follow it."""
-        (x, weight), (out,) = call.reads[:2], call.writes
-        shape = f"ConvShape<>{{{', '.join(map(number, call.sizes[1:]))}}}"
-        assert call.scratch is not None
-        pointers = f"{self.pointer(weight)}, {self.pointer(out)}, {self.names[call.scratch]}"
-        start = f"{call.kernel}(on, {shape}, {number(call.sizes[0])}"
-        return f"{start}, {self.pointer(x)}, {braces(x.strides)}, {pointers})"
-
-    def transposed_conv(self, call: Call) -> str:
-        """The same with weights packed beforehand, and an epilogue."""
-        return f"{self.input_gradient(call)[:-1]}, {self.epilogue(call)})"
-
-    def add_windows(self, call: Call) -> str:
-        """Its sizes are one argument."""
-        images, height, width, depth, *rest = map(number, call.sizes)
-        shape = f"ConvShape<>{{{', '.join([height, width, depth, '1', *rest])}}}"
-        return f"add_windows(on, {shape}, {images}, {self.pointer(call.reads[0])}, {self.pointer(call.writes[0])})"
 
     def attention(self, call: Call) -> str:
         """Heads with any strides but those of columns."""
@@ -205,11 +157,7 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "copy_strided": Body.copy,
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
-    "conv": Body.conv,
-    "winograd_conv": Body.winograd_conv,
-    "conv_input_gradient": Body.input_gradient,
-    "transposed_conv": Body.transposed_conv,
-    "add_windows": Body.add_windows,
+    **CONVOLUTIONS,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,

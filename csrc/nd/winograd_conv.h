@@ -23,18 +23,18 @@ struct WinogradConv {
     static constexpr int64_t points = Filter::points * Filter::points;
     WinogradShape s;
 
-    int64_t rows() const { return conv_outputs(s.height, 3, 1, s.padding); }
-    int64_t columns() const { return conv_outputs(s.width, 3, 1, s.padding); }
-    int64_t blocks() const { return ceil_div(s.out, kBlock); }
+    constexpr int64_t rows() const { return conv_outputs(s.height, 3, 1, s.padding); }
+    constexpr int64_t columns() const { return conv_outputs(s.width, 3, 1, s.padding); }
+    constexpr int64_t blocks() const { return ceil_div(s.out, kBlock); }
     // Columns that one task takes to the points and back: of few tiles many, so that the tiles of the products are full.
-    int64_t panel() const { return min<int64_t>(blocks(), s.round < kTileRows ? 4 : 2) * kBlock; }
-    int64_t weight_block() const { return points * s.in * kBlock; }
-    int64_t sum_point() const { return s.round * panel() + kPointSkew; }
-    PointLayout inputs() const {
+    constexpr int64_t panel() const { return min<int64_t>(blocks(), s.round < kTileRows ? 4 : 2) * kBlock; }
+    constexpr int64_t weight_block() const { return points * s.in * kBlock; }
+    constexpr int64_t sum_point() const { return s.round * panel() + kPointSkew; }
+    constexpr PointLayout inputs() const {
         const int64_t block = s.round * kBlock + kPointSkew;
         return {ceil_div(s.in, kBlock) * block + kPointSkew, kBlock, block};
     }
-    int64_t scratch(int threads) const { return points * (inputs().point + threads * sum_point()); }
+    constexpr int64_t scratch(int threads) const { return points * (inputs().point + threads * sum_point()); }
 
     TiledMap tiled(const float* x, const Strides4& strides) const {
         constexpr int64_t outputs = Filter::outputs;
