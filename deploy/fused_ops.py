@@ -171,7 +171,7 @@ class TransposedPack(TensorOp):
         padded = numpy.zeros((kernel, kernel, depth, -(-out // 16) * 16), dtype=w.dtype)
         padded[..., :out] = array
         parts = [
-            padded[numpy.ix_(a, b)].reshape(len(a) * len(b) * depth, -1, 16).transpose(1, 0, 2).reshape(-1)
+            padded[numpy.ix_(a, b)].reshape(len(a) * len(b) * depth, -(-out // 16), 16).transpose(1, 0, 2).reshape(-1)
             for a, b in self._phases(kernel)
         ]
         return _like(w, numpy.concatenate(parts))
