@@ -91,7 +91,7 @@ def build(
         folder, seconds = cache.made(generated, fill)
         weights = cache.kept(folder, weights_file(program))
         return _built(generated, program, folder, weights, seconds)
-    main = main_program(graph, name)
+    main = main_program(program, name)
     try:
         try:
             folder, seconds = cache.made(generated, fill)

@@ -19,6 +19,7 @@ from needle.types import Type
 from . import compare
 from .build import Built, build, program_name
 from .card import image_of, labels_of
+from .compiled import Compiled
 from .errors import DeployError
 from .freeze import freeze
 from .image import load_image
@@ -26,7 +27,6 @@ from .instant import Instant
 from .ir import Graph, describe, listing
 from .passes import optimize
 from .roofline import Cost, Roofline, costs, roofline
-from .runtime import Compiled
 
 
 def freeze_command(source: str, output: Path, weights: Path | None) -> Answer:

@@ -10,7 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from needle.sizes import Size
+from needle.types import DTYPES
+
 from .plan import THREADS
+
+FLOATS, ALL = ("float32",), tuple(x for x in DTYPES if x != "float64")
+IDS = ("float32", "int32", "int64")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Kernel:
     writes: str
     numbers: str = ""
     strided: bool = False
+    dtypes: tuple[str, ...] = FLOATS  # of its operands
     header: str = ""  # of csrc/nd, beside those that every program has
     scratch: Callable[..., int] = field(default=lambda *sizes: 0)  # floats, of the sizes
     work: Callable[..., int] = field(default=lambda *sizes: 0)  # multiply-adds, of the sizes
@@ -38,7 +45,7 @@ class Kernel:
 def reduce_scratch(outer: int, count: int, inner: int) -> int:
     """A partial result for every 4,096 elements that lie side by side, every 256 that do not (csrc/nd/reduce.h)."""
     blocks = -(-count // (4096 if inner == 1 else 256))
-    return outer * blocks * inner if blocks > 1 else 0
+    return 0 if not isinstance(count, Size) and blocks <= 1 else outer * blocks * inner
 
 
 def group_norm_scratch(images: int, pixels: int, channels: int, groups: int) -> int:
@@ -93,6 +100,11 @@ def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: in
 def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slots: int, context: int) -> int:
     """For each thread: the scores of one query (csrc/nd/cache.h)."""
     return THREADS * context
+
+
+def matmul_scratch(batch: int, rows: int, columns: int, depth: int) -> int:
+    """For each thread: a packed right operand, and a panel of the left one (csrc/nd/gemm.h)."""
+    return THREADS * (packed(depth, columns) + 240 * 512)
 
 
 def packed(depth: int, columns: int) -> int:
@@ -190,8 +202,27 @@ KERNELS: dict[str, Kernel] = {
         "images height width depth kernel stride padding", header="conv_scatter.h",
         reads="windows", writes="y(images height width depth)",
     ),
-    "lookup": Kernel("count cols rows", "ids(count) weight(rows cols)", "y(count cols)", header="lookup.h"),
-    "iota": Kernel("count first", reads="", writes="y(count)", header="lookup.h"),
+    "map_elements": Kernel("", reads="x*", writes="y", strided=True, dtypes=ALL, header="elements.h"),
+    "fold_elements": Kernel("outer count", "x(outer count)", "y(outer)", dtypes=ALL, header="elements.h"),
+    "take_elements": Kernel(
+        "outer n count inner", dtypes=ALL, header="elements.h",
+        reads="x(outer n inner) ids(count)", writes="y(outer count inner)",
+    ),
+    "gather_elements": Kernel(
+        "outer n count inner", dtypes=ALL, header="elements.h",
+        reads="x(outer n inner) index(outer count inner)", writes="y(outer count inner)",
+    ),
+    "mean": Kernel("rows count", reads="x(rows count)", writes="y(rows)", header="moments.h"),
+    "variance": Kernel("rows count", numbers="correction", reads="x(rows count)", writes="y(rows)", header="moments.h"),
+    "batched_matmul": Kernel(
+        "batch m n k", strided=True, header="gemm.h", scratch=matmul_scratch,
+        work=lambda batch, m, n, k: batch * m * n * k,
+        reads="a(batch m k) b(batch k n)", writes="y(batch m n)",
+    ),
+    "lookup": Kernel(
+        "count cols rows", "ids(count) weight(rows cols)", "y(count cols)", dtypes=IDS, header="lookup.h"
+    ),
+    "iota": Kernel("count first", reads="", writes="y(count)", dtypes=IDS, header="lookup.h"),
     "lstm": Kernel(
         "steps batch hidden", header="lstm.h", scratch=lambda steps, batch, hidden: packed(hidden, 4 * hidden),
         work=lambda steps, batch, hidden: steps * batch * hidden * 4 * hidden,
@@ -214,14 +245,14 @@ KERNELS: dict[str, Kernel] = {
         reads="q(batch heads queries depth) k(batch heads keys depth) v(batch heads keys depth)",
         writes="y(batch heads queries depth) lse(batch heads queries)",
     ),
-    "positions": Kernel("rows count", reads="first(rows)", writes="y(rows count)", header="cache.h"),
+    "positions": Kernel("rows count", reads="first(rows)", writes="y(rows count)", dtypes=IDS, header="cache.h"),
     "cache_write": Kernel(
-        "batch steps slots context width", header="cache.h",
+        "batch steps slots context width", dtypes=IDS, header="cache.h",
         reads="cache(slots context width) new(batch steps width) slot(batch) position(batch)",
         writes="y(slots context width)",
     ),
     "cached_attention": Kernel(
-        "batch heads steps depth slots context", numbers="scale", strided=True,
+        "batch heads steps depth slots context", numbers="scale", strided=True, dtypes=IDS,
         header="cache.h", scratch=cached_attention_scratch,
         work=lambda batch, heads, steps, depth, slots, context: batch * heads * steps * context * depth * 2,
         reads="q(batch heads steps depth) keys(slots context heads depth) values(slots context heads depth) "

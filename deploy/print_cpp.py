@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from needle.sizes import Size, unit
+from needle.types import TYPES
 
 from .cpp_text import braces, constant, literal, nest, number
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
+from .print_interface import pointer_type, ports
 from .program import Buffer, Call, Program, View, same
 
+LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
 # The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
 STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
 
@@ -41,20 +44,24 @@ class Body:
         yield f"float* const {names[0]} = arena;"
         for name, before, total in zip(names[1:], names, self.plan.totals, strict=False):
             yield f"float* const {name} = {before} + {number(total)};"
-        yield "".join(f"(void){x}, " for x in ("weights", *names))[:-2] + ", (void)threads;"
+        yield "".join(f"(void){x}, " for x in ("sizes", "weights", *names))[:-2] + ", (void)threads;"
 
     def _pointers(self) -> Iterator[str]:
-        graph = self.program.graph
-        for i, x in enumerate(graph.inputs):
-            yield f"const float* const x{i} = inputs[{i}];  // {x!r}"
-        for i, (name, _) in enumerate(graph.outputs):
-            yield f"float* const y{i} = outputs[{i}];  // {name}"
+        counts = dict.fromkeys(LETTERS, 0)
+        for place, (name, node, kind) in enumerate(ports(self.program.graph)):
+            at, counts[kind] = f"{LETTERS[kind]}{counts[kind]}", counts[kind] + 1
+            of = pointer_type(node, kind)
+            note = repr(node) if kind == "input" else name
+            yield f"{of} const {at} = static_cast<{of}>(operands[{place}]);  // {note}"
         for (buffer, name), region, offset in zip(
             self.names.items(), self.plan.regions, self.plan.offsets, strict=True
         ):
             scale = unit(buffer.floats)[1]
-            place = f"{unit(offset)[0]} * {number(scale)}" if isinstance(scale, Size) else number(offset)
-            yield f"float* const {name} = {region_name(region)} + {place};  // {buffer.note}"
+            one_term = isinstance(scale, Size) and len(scale.terms) == 1
+            at = f"{unit(offset)[0]} * {number(scale)}" if one_term else number(offset)
+            memory, of = f"{region_name(region)} + {at}", TYPES[buffer.dtype].cpp
+            memory = memory if of == "float" else f"reinterpret_cast<{of}*>({memory})"
+            yield f"{of}* const {name} = {memory};  // {buffer.note}"
 
     def say(self, statement: str, call: Call | None = None) -> None:
         """Add a statement, with what the call computes as a comment."""
@@ -70,12 +77,15 @@ class Body:
     def pointer(self, view: View) -> str:
         """The address of the first element."""
         start = self.base(view.buffer)
+        if view.buffer.kind == "weights" and view.dtype != "float32":
+            start = f"reinterpret_cast<const {TYPES[view.dtype].cpp}*>(weights)"
         return start if same(view.offset, 0) and view.buffer.kind != "weights" else f"{start} + {number(view.offset)}"
 
     def base(self, buffer: Buffer) -> str:
         """Where a buffer begins."""
-        given = {"input": f"x{buffer.index}", "output": f"y{buffer.index}", "weights": "weights"}
-        return given.get(buffer.kind) or self.names[buffer]
+        if buffer.kind == "weights":
+            return "weights"
+        return f"{LETTERS[buffer.kind]}{buffer.index}" if buffer.kind in LETTERS else self.names[buffer]
 
     def map(self, call: Call) -> str:
         """y = f(x...) in one sweep, or over a loop nest."""
@@ -86,6 +96,27 @@ class Body:
     def copy(self, call: Call) -> str:
         """y = x."""
         return f"copy_strided(on, {nest(call.operands)}, {', '.join(map(self.pointer, call.operands))})"
+
+    def elements(self, call: Call) -> str:
+        """y = f(x...) of any types over a loop nest."""
+        pointers = ", ".join(map(self.pointer, call.operands))
+        return f"map_elements(on, {nest(call.operands)}, {call.functor}{{}}, {pointers})"
+
+    def fold(self, call: Call) -> str:
+        """Rows of whole numbers, each folded to one."""
+        (x,), (y,) = call.reads, call.writes
+        outer, count = map(number, call.sizes)
+        return f"fold_elements(on, {outer}, {count}, {call.functor}{{}}, {self.pointer(x)}, {self.pointer(y)})"
+
+    def matmul(self, call: Call) -> str:
+        """A batch of products of matrices with any strides."""
+        a, b = (
+            f"Matrices{{{{{self.pointer(x)}, {number(x.strides[1])}, {number(x.strides[2])}}}, {number(x.strides[0])}}}"
+            for x in call.reads
+        )
+        assert call.scratch is not None
+        memory = f"{self.pointer(call.writes[0])}, {self.names[call.scratch]}"
+        return f"batched_matmul(on, {', '.join(map(number, call.sizes))}, {a}, {b}, {memory})"
 
     def reduce(self, call: Call) -> str:
         """Over the middle axis."""
@@ -155,6 +186,9 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "map": Body.map,
     "map_strided": Body.map,
     "copy_strided": Body.copy,
+    "map_elements": Body.elements,
+    "fold_elements": Body.fold,
+    "batched_matmul": Body.matmul,
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     **CONVOLUTIONS,

@@ -72,8 +72,8 @@ void bind_program(py::module_& m) {
 dims: how many numbers a run is given first.
 sizes: integer expressions in static single assignment: entry k is ("const", value, 0), ("dim", index, 0), or
     ("add" | "sub" | "mul" | "floordiv" | "ceildiv" | "min" | "max", i, j) of entries i, j < k.
-calls: (kernel, functor or "", integers, numbers, operands): integers are indices into sizes, an operand is (base, offset), an
-    index into the bases of a run and an index into sizes, in bytes.
+calls: (kernel, functor or "", integers, numbers, operands): integers are indices into sizes, an operand is (base, offset,
+    bytes): an index into the bases of a run, an index into sizes, in bytes, and what an element has, 1, 4 or 8.
 
 Raises ValueError for a program that could not run.)");
     program.def(py::init<int64_t, const std::vector<SizeEntry>&, const std::vector<CallEntry>&>(), py::arg("dims"), py::arg("sizes"),

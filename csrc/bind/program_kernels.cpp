@@ -3,6 +3,7 @@
 #include <algorithm>
 #include "conv.h"
 #include "fused.h"
+#include "gemm.h"
 #include "pointwise.h"
 #include "pooling.h"
 
@@ -32,14 +33,6 @@ int fold_functor(const std::string& name) { return number_of(kFolds, name); }
 
 const PointwiseKernel& pointwise_kernel(const Arguments& a) { return pointwise().maps[a.functor]; }
 const Reduction& fold_kernel(int functor) { return pointwise().*kFolds[functor].kernel; }
-
-// Integers: rank, shape, strides of one operand after the other.
-Loops loops_of(const Arguments& a) {
-    const int64_t rank = a.integers[0], *shape = a.integers + 1;
-    Loops loops{static_cast<int>(rank), shape, {}};
-    for (int64_t k = 0; k < a.operand_count; ++k) loops.stride[k] = shape + (k + 1) * rank;
-    return loops;
-}
 
 void check_loops(const Draft& draft, int64_t numbers, int64_t operands) {
     draft.need(1 + draft.known(0, "the rank", 0, kMaxAxes) * (1 + operands), numbers, operands);
@@ -188,13 +181,17 @@ void run_rows(const Arguments& a) { (softmax_kernels().*kernel)(a.on, a.integers
 // Ids and counts are of these dtypes.
 constexpr struct {
     const char* name;
-} kIds[] = {{"float32"}, {"int32"}};
+} kIds[] = {{"float32"}, {"int32"}, {"int64"}};
 int id_dtype(const std::string& name) { return number_of(kIds, name); }
+int place_dtype(const std::string& name) { return name == "int64" ? -1 : id_dtype(name); }  // of slots and positions
 bool whole(const Arguments& a) { return a.functor == 1; }
 
 void run_lookup(const Arguments& a) {
     const int64_t *n = a.integers, count = n[0], cols = n[1], rows = n[2];
     const float* ids = a.operands[0];
+    if (a.functor == 2)
+        return sequence_kernels().lookup_int64(a.on, count, cols, rows, reinterpret_cast<const int64_t*>(ids), a.operands[1],
+                                               a.operands[2]);
     if (!whole(a)) return sequence_kernels().lookup(a.on, count, cols, rows, ids, a.operands[1], a.operands[2]);
     sequence_kernels().lookup_int32(a.on, count, cols, rows, reinterpret_cast<const int32_t*>(ids), a.operands[1], a.operands[2]);
 }
@@ -248,10 +245,8 @@ constexpr uint32_t writes(std::initializer_list<int> operands) {
     return bits;
 }
 
-}  // namespace
-
-const std::vector<Kernel>& program_kernels() {
-    static const std::vector<Kernel> kernels = {
+std::vector<Kernel> float_kernels() {
+    return {
         // n; the functor's numbers; y, x0[, x1[, x2]], all dense
         {"map", 1, -1, -1, writes({0}), pointwise_functor, check_map, [](const Arguments& a) {
             pointwise_kernel(a).flat(a.on, a.integers[0], a.numbers, a.operands[0], a.operands + 1); }},
@@ -265,6 +260,17 @@ const std::vector<Kernel>& program_kernels() {
         {"reduce", 3, 0, -1, writes({1, 2}), fold_functor, check_reduce, [](const Arguments& a) {
             float* scratch = a.operand_count == 3 ? a.operands[2] : nullptr;
             fold_kernel(a.functor).run(a.on, a.integers[0], a.integers[1], a.integers[2], a.operands[0], a.operands[1], scratch); }},
+        // rows, count; x, y
+        {"mean", 2, 0, 2, writes({1}), nullptr, nullptr, [](const Arguments& a) {
+            norm_kernels().mean(a.on, a.integers[0], a.integers[1], a.operands[0], a.operands[1]); }},
+        // rows, count; correction; x, y
+        {"variance", 2, 1, 2, writes({1}), nullptr, nullptr, [](const Arguments& a) {
+            norm_kernels().variance(a.on, a.integers[0], a.integers[1], a.operands[0], a.numbers[0], a.operands[1]); }},
+        // batch, m, n, k, strides (batch, row, column) of a, of b; a, b, y, scratch
+        {"batched_matmul", 10, 0, 4, writes({2, 3}), nullptr, nullptr, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            gemm().matmul(a.on, n[0], n[1], n[2], n[3], {{a.operands[0], n[5], n[6]}, n[4]}, {{a.operands[1], n[8], n[9]}, n[7]},
+                          a.operands[2], a.operands[3]); }},
         // rows, cols; x, y
         {"softmax", 2, 0, 2, writes({1}), nullptr, nullptr, run_rows<&SoftmaxTable::softmax>},
         {"logsoftmax", 2, 0, 2, writes({1}), nullptr, nullptr, run_rows<&SoftmaxTable::logsoftmax>},
@@ -316,7 +322,7 @@ const std::vector<Kernel>& program_kernels() {
         // count, cols, rows; ids of the dtype that the functor names, weight, y
         {"lookup", 3, 0, 3, writes({2}), id_dtype, nullptr, run_lookup},
         // count, first; y of the dtype that the functor names
-        {"iota", 2, 0, 1, writes({0}), id_dtype, nullptr, run_iota},
+        {"iota", 2, 0, 1, writes({0}), place_dtype, nullptr, run_iota},
         // steps, batch, hidden; gates, h0, c0, weights, h, cells, activated gates, scratch
         {"lstm", 3, 0, 8, writes({4, 5, 6, 7}), nullptr, nullptr, [](const Arguments& a) {
             const int64_t* n = a.integers;
@@ -336,16 +342,33 @@ const std::vector<Kernel>& program_kernels() {
         // log sums, scratch
         {"attention", 18, 1, 6, writes({3, 4, 5}), nullptr, nullptr, run_attention},
         // rows, count; first of the dtype that the functor names, y of the same
-        {"positions", 2, 0, 2, writes({1}), id_dtype, nullptr, run_positions},
+        {"positions", 2, 0, 2, writes({1}), place_dtype, nullptr, run_positions},
         // batch, steps, slots, context, floats of a position; cache, new, slot and position of the dtype that the functor
         // names, y, which may be the cache
-        {"cache_write", 5, 0, 5, writes({4}), id_dtype, nullptr, run_cache_write},
+        {"cache_write", 5, 0, 5, writes({4}), place_dtype, nullptr, run_cache_write},
         // batch, heads, steps, depth, slots, context, strides (batch, head, row) of q, y; scale; q, keys, values, slot,
         // position, y, scratch
-        {"cached_attention", 12, 1, 7, writes({5, 6}), id_dtype, nullptr, run_cached_attention},
+        {"cached_attention", 12, 1, 7, writes({5, 6}), place_dtype, nullptr, run_cached_attention},
         // rows, depth, columns, steps; x, packed weights, y, one for each bias and add
         {"linear", -1, 0, -1, writes({2}), nullptr, check_linear, run_linear},
     };
+}
+
+}  // namespace
+
+Loops loops_of(const Arguments& a) {
+    const int64_t rank = a.integers[0], *shape = a.integers + 1;
+    Loops loops{static_cast<int>(rank), shape, {}};
+    for (int64_t k = 0; k < a.operand_count; ++k) loops.stride[k] = shape + (k + 1) * rank;
+    return loops;
+}
+
+const std::vector<Kernel>& program_kernels() {
+    static const std::vector<Kernel> kernels = [] {
+        std::vector<Kernel> all = float_kernels(), more = element_kernels();
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }();
     return kernels;
 }
 

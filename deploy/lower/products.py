@@ -6,7 +6,9 @@ program's memory. `low.view(x)` is where the value of x is, `low.new(node)` make
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import replace
 
 from needle import ops
 from needle.types import Type
@@ -15,7 +17,7 @@ from ..errors import EmitError
 from ..fused_ops import Pack, TransposedPack, WinogradPack
 from ..ir import Node, apply
 from ..kernels import used_taps
-from ..program import View
+from ..program import View, same
 from .algorithms import round_of, tile_outputs
 from .lowering import Lowering, Value
 
@@ -106,6 +108,32 @@ def matmul(low: Lowering, node: Node) -> View:
     sizes = (x.shape[0], *w.shape)
     low.call("linear", sizes, reads=[view, packed, *more], writes=[out], epilogue=node.op.epilogue, note=repr(node))
     return out
+
+
+def general_matmul(low: Lowering, node: Node) -> View:
+    """Matrices that both are computed, or batches of them, with any strides."""
+    a, b = map(low.view, node.inputs)
+    if len(b.shape) == 2 and len(a.shape) > 2:  # all rows meet one matrix
+        a = low.in_order(a).reshape((math.prod(a.shape[:-1]), a.shape[-1]))
+    lead = node.shape[:-2] if len(a.shape) > 2 or len(b.shape) > 2 else ()
+    a, b = (_one_batch(low, x.broadcast((*lead, *x.shape[-2:]))) for x in (a, b))
+    out = low.new(node)
+    sizes = (*a.shape[:2], b.shape[2], a.shape[2])
+    low.call("batched_matmul", sizes, reads=[a, b], writes=[out], note=repr(node))
+    return out
+
+
+def _one_batch(low: Lowering, view: View) -> View:
+    """(B, rows, columns): the leading axes as one, copied where no single step leads from each matrix to the next."""
+    *lead, rows, columns = view.shape
+    used = [(n, step) for n, step in zip(lead, view.strides, strict=False) if not same(n, 1)]
+    for (_, outer), (n, inner) in itertools.pairwise(used):
+        if not same(outer, n * inner):
+            view = low.copied(view)
+            used = [(1, view.strides[-3])]
+            break
+    step = used[-1][1] if used else 0
+    return replace(view, shape=(math.prod(lead), rows, columns), strides=(step, *view.strides[-2:]))
 
 
 def epilogue(low: Lowering, steps: tuple[str, ...], inputs: list[Node]) -> list[View]:

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-_Call = tuple[str, str, Sequence[int], Sequence[float], Sequence[tuple[int, int]]]
+_Call = tuple[str, str, Sequence[int], Sequence[float], Sequence[tuple[int, int, int]]]
 
 class Program:
     kernels: ClassVar[dict[str, tuple[int, int, int]]]

@@ -46,10 +46,10 @@ def program(*cases: Case) -> Any:
 
     calls, bases = [], 0
     for case in cases:
-        count = len(case.given(1)[0])
-        operands = [(bases + i, 1) for i in range(count)]
+        arrays = case.given(1)[0]
+        operands = [(bases + i, 1, array.itemsize) for i, array in enumerate(arrays)]
         calls.append((case.kernel, case.functor, [place(n) for n in case.integers], list(case.numbers), operands))
-        bases += count
+        bases += len(arrays)
     return Program(1, sizes, calls)
 
 
