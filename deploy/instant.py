@@ -31,10 +31,14 @@ STEPS = ("relu", "bias", "add")
 class Instant(Runtime):
     """The graph, optimised and lowered now. It answers as `Compiled` does, with the same bits.
 
+    Kernels are chosen to be fast for batches of `favoured` rows, and give the same for every batch.
+
     Raises EmitError, naming the node, for what no program can hold.
     """
 
-    def __init__(self, graph: Graph, *, name: str = "model", max_batch: int = 64, threads: int = 1) -> None:
+    def __init__(
+        self, graph: Graph, *, name: str = "model", max_batch: int = 64, threads: int = 1, favoured: int = 1
+    ) -> None:
         super().__init__()
         self.name, self.max_batch, self.threads = name, max_batch, threads
         ports = interface(graph)
@@ -43,13 +47,23 @@ class Instant(Runtime):
         self.results = {key: x.shape for key, x in graph.results}
         self.kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
         self.apart = rows_apart(graph)
-        program, self._dims = lower(optimize(graph)), list(dims(graph))
+        program, self._dims = lower(optimize(graph), favoured), list(dims(graph))
         self.limits = program.limits
-        self._program, self._arena_floats = executable(program), program.plan().floats
+        self.program, self._program, self._arena_floats = program, executable(program), program.plan().floats
+        self._timed: list[float] | None = None  # the seconds of the calls, where somebody asks for them
         self._weights = program.block()
         self._arena = numpy.empty(0, dtype=numpy.float32)
         self._planned: dict[str, int] | None = None  # sizes for which the arena is large enough
         self._opened()
+
+    def times(self, **inputs: numpy.ndarray) -> list[float]:
+        """The seconds of each call of `program` in a run of at most `max_batch` rows. Raises what `run` raises."""
+        self._timed = []
+        try:
+            self.run(**inputs)
+            return self._timed
+        finally:
+            self._timed = None
 
     def _run(self, sizes: dict[str, int], inputs: Arrays, outputs: Arrays, states: Arrays) -> None:
         if sizes != self._planned:
@@ -58,7 +72,8 @@ class Instant(Runtime):
                 self._arena = aligned(floats)
             self._planned = dict(sizes)
         bases = [self._arena, self._weights, *inputs, *outputs, *states]
-        self._program.run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
+        run = self._program.times if self._timed is not None else self._program.run
+        self._timed = run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
 
     def _free(self) -> None:
         self._arena = self._weights = numpy.empty(0, dtype=numpy.float32)
@@ -113,9 +128,7 @@ def integers_of(call: Call) -> list[int]:
         case "map_strided" | "copy_strided" | "map_elements":
             shape = call.writes[0].shape
             return [len(shape), *shape, *(step for view in call.operands for step in view.strides)]
-        case "reduce":
-            return [*sizes, 1]
-        case "conv":
+        case "conv" | "winograd_conv" | "transposed_conv":
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "batched_matmul":
             return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
@@ -138,7 +151,7 @@ def operands_of(call: Call) -> list[View | Buffer]:
     scratch = [call.scratch] if call.scratch is not None else []
     if call.kernel in ("map", "map_strided", "copy_strided", "map_elements"):
         return list(call.operands)
-    if call.kernel in ("conv", "linear"):
+    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
     return [*call.reads, *call.writes, *scratch]
 

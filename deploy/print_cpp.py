@@ -14,6 +14,7 @@ from needle.types import TYPES
 
 from .cpp_text import braces, constant, literal, nest, number
 from .plan import Plan
+from .print_convolutions import CONVOLUTIONS
 from .print_interface import pointer_type, ports
 from .program import Buffer, Call, Program, View, same
 
@@ -118,31 +119,13 @@ class Body:
         return f"batched_matmul(on, {', '.join(map(number, call.sizes))}, {a}, {b}, {memory})"
 
     def reduce(self, call: Call) -> str:
-        """Rows of `count` elements, which lie side by side."""
-        outer, count = call.sizes
-        return self.plain(call, (constant(outer), number(count), "1"), f"reduce<{call.functor}>", "nullptr")
+        """Over the middle axis."""
+        outer, count, inner = call.sizes
+        return self.plain(call, (constant(outer), number(count), number(inner)), f"reduce<{call.functor}>", "nullptr")
 
     def group_norm(self, call: Call) -> str:
         """Its sizes are one argument."""
         return self.plain(call, [f"GroupShape{{{', '.join(map(number, call.sizes))}}}"])
-
-    def conv(self, call: Call) -> str:
-        """Sizes as constants, and a check that the scratch memory is enough."""
-        images, *sizes = call.sizes
-        view, packed = call.reads[:2]
-        constants = [f"Const<{n}>" for n in sizes]
-        shape = f"ConvShape<{', '.join(constants)}>"
-        assert call.scratch is not None
-        floats, _ = unit(call.scratch.floats)  # for each thread
-        fits = " && ".join(f"conv_scratch({shape}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
-        if view.dense:
-            start = (
-                f"direct_conv(on, {number(images)}, {', '.join(f'{n}{{}}' for n in constants)}, {self.pointer(view)}, "
-            )
-        else:
-            start = f"conv(on, {shape}{{}}, {number(images)}, {self.pointer(view)}, {braces(view.strides)}, "
-        memory = f"{self.pointer(packed)}, {self.pointer(call.writes[0])}, {self.names[call.scratch]}"
-        return f"static_assert({fits});\n    {start}{memory}, {self.epilogue(call)})"
 
     def linear(self, call: Call) -> str:
         """The rows are what may grow."""
@@ -150,15 +133,6 @@ class Body:
         sizes = f"{number(rows)}, {constant(depth)}, {constant(columns)}"
         pointers = ", ".join(map(self.pointer, (*call.reads[:2], *call.writes)))
         return f"linear(on, {sizes}, {pointers}, {self.epilogue(call)})"
-
-    def transposed_conv(self, call: Call) -> str:
-        """Its sizes are one argument, after which the strides of g follow it."""
-        (g, weight), (out,) = call.reads, call.writes
-        shape = f"ConvShape<>{{{', '.join(map(number, call.sizes[1:]))}}}"
-        assert call.scratch is not None
-        pointers = f"{self.pointer(weight)}, {self.pointer(out)}, {self.names[call.scratch]}"
-        start = f"conv_input_gradient(on, {shape}, {number(call.sizes[0])}"
-        return f"{start}, {self.pointer(g)}, {braces(g.strides)}, {pointers})"
 
     def attention(self, call: Call) -> str:
         """Heads with any strides but those of columns."""
@@ -217,8 +191,7 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "batched_matmul": Body.matmul,
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
-    "conv": Body.conv,
-    "conv_input_gradient": Body.transposed_conv,
+    **CONVOLUTIONS,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,

@@ -1,5 +1,6 @@
 #include "program.h"
 #include <algorithm>
+#include <chrono>
 
 namespace nd {
 namespace {
@@ -160,7 +161,7 @@ float* Program::pointer(const Call& call, std::size_t i, const std::vector<Base>
     return reinterpret_cast<float*>(base.p + offset);
 }
 
-void Program::run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on) const {
+void Program::run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on, double* seconds) const {
     if (static_cast<int64_t>(dims.size()) != dims_)
         refuse("Program", "needs " + std::to_string(dims_) + " dims, got " + std::to_string(dims.size()));
     for (const int64_t dim : dims)
@@ -173,10 +174,13 @@ void Program::run(const Sizes& dims, const std::vector<Base>& bases, const Execu
     sizes_.evaluate(dims.data(), sizes);
     for (const Call& call : calls_)
         for (std::size_t i = 0; i < call.operand_count; ++i) pointers[call.operands + i] = pointer(call, i, bases, sizes);
+    using Clock = std::chrono::steady_clock;
     for (const Call& call : calls_) {
+        const auto start = seconds ? Clock::now() : Clock::time_point();
         for (std::size_t i = 0; i < call.integer_count; ++i) integers[i] = sizes[integers_[call.integers + i]];
         call.kernel->run({on, integers, numbers_.data() + call.numbers, pointers.data() + call.operands,
                           static_cast<int64_t>(call.integer_count), static_cast<int64_t>(call.operand_count), call.functor});
+        if (seconds) *seconds++ = std::chrono::duration<double>(Clock::now() - start).count();
     }
 }
 

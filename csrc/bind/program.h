@@ -90,7 +90,9 @@ public:
     // Throws std::invalid_argument before anything is written: for numbers of dims or bases that do not fit, for an operand
     // that starts outside its base and for one that is written in read-only memory. That operands also *end* inside their
     // bases is proved for all dims by whoever writes the program (deploy/verify.py), not here.
-    void run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on) const;
+    // With `seconds` it says there how long each call took.
+    void run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on, double* seconds = nullptr) const;
+    std::size_t calls() const { return calls_.size(); }
 
 private:
     struct Call {

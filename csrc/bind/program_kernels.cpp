@@ -102,24 +102,20 @@ void check_max_pool(const Draft& draft) { check_pool(draft, true); }
 void check_resample(const Draft& draft) { check_pool(draft, false); }
 
 // The integers from `first` on are an epilogue's steps; those with a pointer have operands, in order, from `other` on.
-constexpr int64_t kMostSteps = 16;
-struct Epilogue {
-    Epilogue(const Arguments& a, int64_t first, int64_t other) {
-        for (int64_t i = first; i < a.integer_count; ++i) {
-            const auto kind = static_cast<Step::Kind>(a.integers[i]);
-            step[i - first] = {kind, kind == Step::relu ? nullptr : a.operands[other++]};
-        }
-        steps = {step, a.integer_count - first};
-    }
-    Step step[kMostSteps];
+Steps steps_of(const Arguments& a, int64_t first, int64_t other) {
     Steps steps;
-};
+    for (int64_t i = first; i < a.integer_count; ++i) {
+        const auto kind = static_cast<Step::Kind>(a.integers[i]);
+        steps.step[steps.count++] = {kind, kind == Step::relu ? nullptr : a.operands[other++]};
+    }
+    return steps;
+}
 
 void check_epilogue(const Draft& draft, std::size_t first, int64_t other) {
     if (draft.integers() < first)
         draft.refuse("needs at least " + std::to_string(first) + " integers, got " + std::to_string(draft.integers()));
-    if (draft.integers() - first > kMostSteps)
-        draft.refuse("an epilogue has at most " + std::to_string(kMostSteps) + " steps");
+    if (draft.integers() - first > std::size_t{Steps::most})
+        draft.refuse("an epilogue has at most " + std::to_string(Steps::most) + " steps");
     for (std::size_t i = first; i < draft.integers(); ++i) other += draft.known(i, "a step", 0, Step::kinds - 1) != Step::relu;
     draft.need(-1, 0, other);
 }
@@ -135,7 +131,21 @@ void run_conv(const Arguments& a) {
     const int64_t* n = a.integers;
     const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
     conv().direct(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, x, a.operands[1], a.operands[2], a.operands[3],
-                  Epilogue(a, 12, 4).steps);
+                  steps_of(a, 12, 4));
+}
+
+void check_winograd(const Draft& draft) {
+    draft.known(5, "the padding", 0);
+    if (draft.known(6, "the outputs of a tile", 2, 4) == 3) draft.refuse("a tile has 2 or 4 outputs, got 3");
+    draft.known(7, "the tiles of a round", 1);
+    check_epilogue(draft, 12, 4);
+}
+
+void run_winograd(const Arguments& a) {
+    const int64_t* n = a.integers;
+    const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
+    conv().winograd(a.on, {n[0], n[1], n[2], n[3], n[4], 3, 1, n[5]}, n[6], n[7], x, a.operands[1], a.operands[2], a.operands[3],
+                    steps_of(a, 12, 4));
 }
 
 void check_transposed(const Draft& draft) {
@@ -144,12 +154,25 @@ void check_transposed(const Draft& draft) {
     draft.known(7, "the padding", 0);
 }
 
+void run_transposed(const Arguments& a) {
+    const int64_t* n = a.integers;
+    const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
+    conv().transposed(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, x, a.operands[1], a.operands[2], a.operands[3],
+                      steps_of(a, 12, 4));
+}
+
+void check_windows(const Draft& draft) {
+    draft.known(4, "the kernel size", 1);
+    draft.known(5, "the stride", 1);
+    draft.known(6, "the padding", 0);
+}
+
 void check_linear(const Draft& draft) { check_epilogue(draft, 3, 3); }
 
 void run_linear(const Arguments& a) {  // a convolution of maps of one pixel, which needs no scratch
     const int64_t rows = a.integers[0], depth = a.integers[1], columns = a.integers[2];
     const Map x{a.operands[0], {depth, depth, depth, 1}};
-    conv().direct(a.on, {rows, 1, 1, depth, columns, 1, 1, 0}, x, a.operands[1], a.operands[2], nullptr, Epilogue(a, 3, 3).steps);
+    conv().direct(a.on, {rows, 1, 1, depth, columns, 1, 1, 0}, x, a.operands[1], a.operands[2], nullptr, steps_of(a, 3, 3));
 }
 
 template <SoftmaxTable::Map SoftmaxTable::* kernel>
@@ -282,12 +305,20 @@ std::vector<Kernel> float_kernels() {
         // images, height, width, in, out, kernel, stride, padding, strides of x, steps; x, packed weights, y, scratch, one for
         // each bias and add
         {"conv", -1, 0, -1, writes({2, 3}), nullptr, check_conv, run_conv},
+        // images, height, width, in, out, padding, outputs of a tile, tiles at a time, strides of x, steps; the same operands
+        {"winograd_conv", -1, 0, -1, writes({2, 3}), nullptr, check_winograd, run_winograd},
         // images, height, width, in, out, kernel, stride, padding, strides of g; g, weights (K, K, in, out), dx, scratch
         {"conv_input_gradient", 12, 0, 4, writes({2, 3}), nullptr, check_transposed, [](const Arguments& a) {
             const int64_t* n = a.integers;
             const Map g{a.operands[0], {n[8], n[9], n[10], n[11]}};
             conv().direct_input_gradient(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, g, a.operands[1], a.operands[2],
                                          a.operands[3]); }},
+        // images, height, width and channels of y, channels of x, kernel, stride, padding, strides of x, steps; the same operands
+        {"transposed_conv", -1, 0, -1, writes({2, 3}), nullptr, check_conv, run_transposed},
+        // images, height, width, channels, kernel, stride, padding; windows, y
+        {"add_windows", 7, 0, 2, writes({1}), nullptr, check_windows, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            conv().add_windows(a.on, {n[0], n[1], n[2], n[3], 1, n[4], n[5], n[6]}, a.operands[0], a.operands[1]); }},
         // count, cols, rows; ids of the dtype that the functor names, weight, y
         {"lookup", 3, 0, 3, writes({2}), id_dtype, nullptr, run_lookup},
         // count, first; y of the dtype that the functor names

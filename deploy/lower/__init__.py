@@ -21,15 +21,18 @@ __all__ = ["CALLS", "HELD", "Refused", "lower"]
 HELD = frozenset(TYPES) - {"float64"}
 
 
-def lower(graph: Graph) -> Program:
-    """The kernel calls that compute the graph. Raises EmitError naming the node for what cannot be a program."""
+def lower(graph: Graph, favoured: int = 1) -> Program:
+    """The kernel calls that compute the graph, chosen to be fast for batches of `favoured` rows.
+
+    Raises EmitError naming the node for what cannot be a program.
+    """
     with watched(for_every_size):
-        return _lower(graph)
+        return _lower(graph, favoured)
 
 
-def _lower(graph: Graph) -> Program:
+def _lower(graph: Graph, favoured: int) -> Program:
     types = {x.op.name: x.type for x in graph.inputs}
-    low = Lowering(graph, uses_left=dict(graph.uses()))
+    low = Lowering(graph, favoured, uses_left=dict(graph.uses()))
     kept = {
         name: Buffer("state", floats_of(types[name]), types[name].dtype, index=i)
         for i, (name, _) in enumerate(graph.state)

@@ -31,6 +31,7 @@ class Lowering:
     """Rows of the table (table.py) call `view`, `dense`, `new`, `weight` and `call`."""
 
     graph: Graph
+    favoured: int = 1  # the batch that calls are to be fast for; all give the same for every batch
     weights: dict[Hashable, tuple[Node, int]] = field(default_factory=dict)  # what is stored, and at which float
     block: Buffer = field(default_factory=lambda: Buffer("weights"))
     arena: list[Buffer] = field(default_factory=list)
@@ -142,4 +143,5 @@ class Lowering:
 
     def program(self) -> Program:
         """What has been lowered."""
-        return Program(self.graph, tuple(self.calls), tuple(self.arena), tuple(self.weights.values()), self.limits)
+        weights = tuple(self.weights.values())
+        return Program(self.graph, tuple(self.calls), tuple(self.arena), weights, self.limits, self.favoured)

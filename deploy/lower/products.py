@@ -11,12 +11,14 @@ import math
 from dataclasses import replace
 
 from needle import ops
+from needle.types import Type
 
 from ..errors import EmitError
-from ..fused_ops import Pack
+from ..fused_ops import Pack, TransposedPack, WinogradPack
 from ..ir import Node, apply
 from ..kernels import used_taps
 from ..program import View, same
+from .algorithms import round_of, tile_outputs
 from .lowering import Lowering, Value
 
 
@@ -26,6 +28,9 @@ def conv(low: Lowering, node: Node) -> View:
     view = low.view(x)
     images, height, width, depth = x.shape
     kernel, _, _, channels = w.shape
+    tile = tile_outputs(op, kernel, x.shape, channels, low.favoured)
+    if tile:
+        return _winograd(low, node, tile)
     (first, taps), (left, across) = (used_taps(n, kernel, op.stride, op.padding) for n in (height, width))
     kept = apply(ops.GetItem(((first, first + taps, 1), (left, left + across, 1))), w)
     matrix = apply(ops.Reshape((taps * across * depth, channels)), kept)
@@ -37,8 +42,19 @@ def conv(low: Lowering, node: Node) -> View:
     return out
 
 
-def transposed_conv(low: Lowering, node: Node) -> Value:
-    """Only those without groups, dilation or a padding that differs between axes have a kernel."""
+def _winograd(low: Lowering, node: Node, outputs: int) -> View:
+    """The same by Winograd's minimal filtering, with tiles of outputs x outputs."""
+    op, (x, w, *rest) = node.op, node.inputs
+    view, packed = low.view(x), low.weight(w, apply(WinogradPack(outputs), w), "winograd", outputs)
+    out = low.new(node)
+    more = epilogue(low, op.epilogue, rest)
+    sizes = (*x.shape, w.shape[3], op.padding, outputs, round_of(node.shape, x.shape[3], outputs, low.favoured))
+    low.call("winograd_conv", sizes, reads=[view, packed, *more], writes=[out], epilogue=op.epilogue, note=repr(node))
+    return out
+
+
+def input_gradient(low: Lowering, node: Node) -> Value:
+    """A transposed convolution whose weights are computed: they are packed in every call."""
     op = node.op
     if not isinstance(op.padding, int) or (op.groups, op.dilation) != (1, 1):
         raise EmitError(f"[emit] {node!r}: a transposed convolution must have one group, no dilation, one padding")
@@ -47,6 +63,38 @@ def transposed_conv(low: Lowering, node: Node) -> Value:
     images, height, width, depth = out.shape
     sizes = (images, height, width, depth, g.shape[3], w.shape[0], op.stride, op.padding)
     low.call("conv_input_gradient", sizes, reads=[g, w], writes=[out], note=repr(node))
+    return out
+
+
+def transposed_conv(low: Lowering, node: Node) -> Value:
+    """Phase by phase; where there are few channels, the sum of what each pixel gives to its window."""
+    op, (x, w, *rest) = node.op, node.inputs
+    kernel, _, depth, channels = w.shape
+    if channels <= 8 and depth >= 16 and not op.epilogue:
+        return _windows(low, node)
+    view, how = low.view(x), (op.stride, op.padding, op.height, op.width, *x.shape[1:3])
+    packed = low.weight(w, apply(TransposedPack(*how), w), *how)
+    out = low.new(node)
+    more = epilogue(low, op.epilogue, rest)
+    sizes = (*out.shape, depth, kernel, op.stride, op.padding)
+    reads = [view, packed, *more]
+    low.call("transposed_conv", sizes, reads=reads, writes=[out], epilogue=op.epilogue, note=repr(node))
+    return out
+
+
+def _windows(low: Lowering, node: Node) -> View:
+    """One product gives the windows (K, K, O) of all pixels, which are added where they lie."""
+    op, (x, w) = node.op, node.inputs
+    kernel, _, depth, channels = w.shape
+    view = low.dense(x)
+    rows, columns = math.prod(x.shape[:-1]), kernel * kernel * channels
+    matrix = apply(ops.Reshape((depth, columns)), apply(ops.Permute((2, 0, 1, 3)), w))
+    packed = low.weight(w, apply(Pack(), matrix), "windows")
+    windows = low.temporary(Type((rows, columns)), "windows")
+    low.call("linear", (rows, depth, columns), reads=[view, packed], writes=[windows], note=repr(node))
+    out = low.new(node)
+    sizes = (*out.shape, kernel, op.stride, op.padding)
+    low.call("add_windows", sizes, reads=[windows], writes=[out], note="added where they lie")
     return out
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from needle.sizes import Size
+
 from ..ir import Node
 from ..program import View
 from .elements import as_dtype
@@ -25,7 +27,7 @@ def rows(kernel: str) -> Callable[[Lowering, Node], Value]:
 
 
 def summation(low: Lowering, node: Node) -> Value:
-    """The summed axes moved behind the others, then summed as one."""
+    """The summed axes as one."""
     return _folded(low, node, "SumFold", "Add")
 
 
@@ -35,14 +37,22 @@ def extremum(fold: str, functor: str) -> Callable[[Lowering, Node], Value]:
 
 
 def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
-    """A fold of floats in fixed lanes, or of whole numbers by a functor of two."""
-    view, count = _to_the_end(low, node)
+    """A fold of floats where they lie, if they lie side by side, or of whole numbers by a functor of two."""
+    if low.view(node.inputs[0]).dtype != "float32":
+        view, count = _to_the_end(low, node)
+        out, sizes = low.new(node), (math.prod(node.shape), count)
+        low.call("fold_elements", sizes, reads=[view], writes=[out], functor=functor, note=repr(node))
+        return out
+    view, kept, axes, count = _axes(low, node)
+    for k in range(len(kept), -1, -1):
+        x, inner = view.permute([*kept[:k], *axes, *kept[k:]]), math.prod(view.shape[a] for a in kept[k:])
+        if x.dense and not isinstance(inner, Size):
+            break
+    else:
+        k, inner, x = len(kept), 1, low.in_order(view.permute([*kept, *axes]))
     out = low.new(node)
-    whole = view.dtype != "float32"
-    low.call(
-        "fold_elements" if whole else "reduce", (math.prod(out.shape), count), reads=[view], writes=[out],
-        functor=functor if whole else fold, note=repr(node),
-    )  # fmt: skip
+    sizes = (math.prod(view.shape[a] for a in kept[:k]), count, inner)
+    low.call("reduce", sizes, reads=[x], writes=[out], functor=fold, note=repr(node))
     return out
 
 
@@ -73,14 +83,18 @@ def log_sum_exp(low: Lowering, node: Node) -> Value:
 
 def _to_the_end(low: Lowering, node: Node, dtype: str = "") -> tuple[View, int]:
     """Dense memory, of a dtype, in which the reduced axes are last, and how many elements they have together."""
+    view, kept, axes, count = _axes(low, node)
+    return low.in_order(as_dtype(low, view, dtype or view.dtype).permute([*kept, *axes])), count
+
+
+def _axes(low: Lowering, node: Node) -> tuple[View, list[int], list[int], int]:
+    """The value, the axes that are kept, those that are reduced, and how many elements these have together."""
     (x,) = node.inputs
     rank = len(x.shape)
     axes: Any = range(rank) if node.op.axes is None else node.op.axes
     axes = [a % rank for a in ([axes] if isinstance(axes, int) else axes)]
-    order = [a for a in range(rank) if a not in axes] + axes
     count = math.prod([x.shape[a] for a in axes])
-    view = low.view(x)
-    return low.in_order(as_dtype(low, view, dtype or view.dtype).permute(order)), count
+    return low.view(x), [a for a in range(rank) if a not in axes], axes, count
 
 
 def layer_norm(low: Lowering, node: Node) -> Value:

@@ -11,14 +11,23 @@ from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
 from ..errors import EmitError
-from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
+from ..fused_ops import (
+    FusedConv,
+    FusedMatMul,
+    FusedTransposedConv,
+    NormedBias,
+    NormedWeight,
+    Pack,
+    TransposedPack,
+    WinogradPack,
+)  # fmt: skip
 from ..ir import Node
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
 from .elements import add_scalars, as_dtype, cast, concat, dilate, gather, take, undilate, where, whole_numbers
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
-from .products import conv, general_matmul, matmul, transposed_conv
+from .products import conv, general_matmul, input_gradient, matmul, transposed_conv
 from .reductions import (
     batch_norm,
     extremum,
@@ -180,8 +189,9 @@ CALLS: dict[type, Row | Refused] = {
     ops.RMSNorm: rms_norm,
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
+    FusedTransposedConv: transposed_conv,
     FusedMatMul: matmul,
-    **dict.fromkeys((NormedWeight, NormedBias, Pack), OF_WEIGHTS),
+    **dict.fromkeys((NormedWeight, NormedBias, Pack, TransposedPack, WinogradPack), OF_WEIGHTS),
     ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
     ops.MatMul: general_matmul,
     ops.Attention: attention,
@@ -205,7 +215,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.CrossEntropy: TRAINING,
     ops.Huber: TRAINING,
     ops.BatchNorm: TRAINING,
-    ops.ConvInputGradient: transposed_conv,
+    ops.ConvInputGradient: input_gradient,
     ops.ConvWeightGradient: TRAINING,
     ops.AttentionGradient: TRAINING,
     ops.BatchNormGradient: TRAINING,
