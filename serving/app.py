@@ -9,13 +9,14 @@ import zlib
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from serving.engine.errors import ServingError
+from serving.engine.errors import Failed, ServingError
 from serving.engine.service import Service
-from serving.routes import about, oip
+from serving.routes import about, oip, text
+from serving.routes.errors import body_of, headers_of
 from serving.routes.openapi import describe
 from serving.routes.table import answer
 
-ROUTES = (*oip.ROUTES, *about.ROUTES)
+ROUTES = (*oip.ROUTES, *text.ROUTES, *about.ROUTES)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 COMPRESS = {"gzip": lambda data: gzip.compress(data, 1), "deflate": lambda data: zlib.compress(data, 1)}
 WORTH_COMPRESSING = 1024  # bytes
@@ -61,9 +62,8 @@ def _finish(response: Response) -> Response:
 
 
 def _refused(refusal: ServingError) -> Response:
-    response = answer({"error": str(refusal)}, refusal.status)
-    if refusal.retry_after is not None:
-        response.headers["Retry-After"] = str(refusal.retry_after)
+    response = answer(body_of(request.path, refusal), refusal.status)
+    response.headers.update(headers_of(request.path, refusal))
     if refusal.status >= 500:
         what = f"{request.method} {request.path}: {refusal} (request {g.request_id})"
         log.error(what, exc_info=refusal.__cause__)
@@ -71,9 +71,11 @@ def _refused(refusal: ServingError) -> Response:
 
 
 def _not_routed(problem: HTTPException) -> Response:
-    """Unknown paths and methods, in the one error shape of the server."""
+    """Unknown paths and methods, in the error shape of the path."""
     reason = (problem.description or problem.name).split(". ")[0].rstrip(".")
-    response = answer({"error": f"[{request.method} {request.path[:200]}] {reason}"}, problem.code or 500)
+    refusal = ServingError(f"[{request.method} {request.path[:200]}] {reason}")
+    refusal.status = problem.code or 500
+    response = _refused(refusal)
     for name, value in problem.get_headers(request.environ):
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
@@ -82,4 +84,7 @@ def _not_routed(problem: HTTPException) -> Response:
 
 def _failed(problem: Exception) -> Response:
     log.exception("%s %s failed (request %s)", request.method, request.path, g.request_id)
-    return answer({"error": f"[server] internal error; the log has it under request {g.request_id}"}, 500)
+    refusal = Failed(f"[server] internal error; the log has it under request {g.request_id}")
+    response = answer(body_of(request.path, refusal), refusal.status)
+    response.headers.update(headers_of(request.path, refusal))
+    return response

@@ -3,10 +3,13 @@
 import argparse
 import ipaddress
 import logging
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -14,12 +17,15 @@ from gunicorn.app.base import BaseApplication
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
 from serving.app import create_app
 from serving.engine import load, sources
+from serving.engine.catalog import Catalog
 from serving.engine.errors import ServingError
 from serving.engine.limits import FLAGS, Limits
 from serving.engine.memory import return_freed_memory
 from serving.engine.metrics import Metrics
 from serving.engine.models import Model
+from serving.engine.registry import Registry
 from serving.engine.service import Service
+from serving.engine.sources import Source
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
@@ -35,9 +41,11 @@ def parser() -> CommandParser:
     parser.pluggable()
     parser.add_argument("--port", type=whole(0, 65535), default=8000, help="port to listen on; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    several: dict[str, Any] = {"nargs": "+", "default": ["resnet9"], "metavar": "MODEL", "action": Distinct}
-    models = parser.add_argument("--models", **several, help="trained image models of the zoo, and .nd files")
-    offer(models, sources.names())
+    several: dict[str, Any] = {"nargs": "*", "default": ["resnet9"], "metavar": "MODEL", "action": Distinct}
+    what = "trained models of the zoo, and files of models: .nd, or what needle-zoo train wrote; [NAME=]FILE"
+    offer(parser.add_argument("--models", **several, help=what), sources.names())
+    what = "a folder of models, NAME.nd or NAME/VERSION/model.nd, which is looked into again at each load"
+    parser.add_argument("--repository", type=Path, metavar="FOLDER", help=what)
     what = "processes; one is enough for one machine's cores"
     parser.add_argument("--workers", type=whole(1), default=1, help=what)
     parser.add_argument("--threads", type=whole(2), default=64, help="requests that a process works on at once")
@@ -61,12 +69,19 @@ def limits(options: argparse.Namespace) -> Limits:
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn with all its settings from here. `load` makes a Model from a name, in each worker."""
+    """gunicorn with all its settings from here. `load` makes a Model of a source, in each worker.
 
-    def __init__(self, load: Callable[[str], Model], options: argparse.Namespace):
+    The models it begins with are `given`; they are registered in a file that lives as long as the server.
+    """
+
+    def __init__(self, load: Callable[[Source], Model], given: Sequence[Source], options: argparse.Namespace):
         self.load_model, self.options, self.limits = load, options, limits(options)
+        self.folder = Path(tempfile.mkdtemp(prefix="needle-serve-"))
+        registry = Registry(self.folder / "models.db")
+        for source in given:
+            registry.add(source)
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
-        self.metrics = Metrics(options.models, columns=2 * options.workers + 62)
+        self.metrics = Metrics(registry, columns=2 * options.workers + 62)
         self.free = list(range(self.metrics.counters.columns, 0, -1))
         super().__init__()
 
@@ -89,13 +104,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "pre_fork": self.before_fork,
             "post_fork": self.after_fork,
             "child_exit": self.worker_gone,
+            "on_exit": lambda arbiter: shutil.rmtree(self.folder, ignore_errors=True),
         }  # fmt: skip
         for name, value in settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
-        service = Service(self.load_model, self.options.models, self.metrics, self.limits)
+        engine, folder = self.options.engine, self.options.repository
+        service = Service(Catalog(self.load_model, self.metrics, self.limits, folder, engine))
         service.start()
         return create_app(service)
 
@@ -139,22 +156,24 @@ def _is_loopback(host: str) -> bool:
 
 def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or Ctrl-C, or only compile. Raises NeedleError if it cannot begin."""
-    files = sources.sources(options.models)
-    options.models = list(files)
+    given = sources.sources(options.models, options.engine)
+    if options.repository:
+        named = {source.name for source in given}
+        given += [x for x in sources.scan(options.repository, options.engine) if x.name not in named]
     if options.prepare:
-        prepare(files)
+        prepare(given)
         return
     check_address(options)
     if options.engine == "compiled":
-        prepare(files)  # before there are workers, whose failure would end in a server that is never ready
-    Server(load.loader(options.engine, files), options).run()
+        prepare(given)  # before there are workers, whose failure would end in a server that is never ready
+    Server(load.load, given, options).run()
 
 
-def prepare(files: sources.Sources) -> None:
+def prepare(given: Sequence[Source]) -> None:
     """Compile what is not in the cache; SIGTERM ends the compiler too. Raises NeedleError if it cannot be compiled."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        load.prepare(files)
+        load.prepare(given)
     finally:
         signal.signal(signal.SIGTERM, before)
 

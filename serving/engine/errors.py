@@ -12,12 +12,26 @@ class ServingError(NeedleError):
 
     status = 400
     retry_after: int | None = None
+    code: str | None = None  # what programs may look for, where the status does not say it all
+
+
+class Forbidden(ServingError):
+    """It is there, but this may not be done with it."""
+
+    status = 403
 
 
 class NotFound(ServingError):
     """No such model, version or route."""
 
     status = 404
+    code = "model_not_found"
+
+
+class TooLong(ServingError):
+    """A prompt that is longer than the model's context."""
+
+    code = "context_length_exceeded"
 
 
 class TimedOut(ServingError):
@@ -49,6 +63,7 @@ class Busy(ServingError):
 
     status = 429
     retry_after = 1
+    code = "rate_limit_exceeded"
 
 
 class Failed(ServingError):
@@ -62,3 +77,9 @@ class Unavailable(ServingError):
 
     status = 503
     retry_after = 1
+
+
+class Left(ServingError):
+    """The client has closed the connection; nobody reads this."""
+
+    status = 499

@@ -7,7 +7,6 @@ from pathlib import Path
 from flask import Response, current_app
 
 from serving.engine.errors import NotFound
-from serving.engine.service import VERSION
 from serving.routes.table import Route, answer, service
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
@@ -53,7 +52,7 @@ def requests() -> Response:
 
 
 def metrics() -> Response:
-    return Response(service().metrics.text(VERSION), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service().metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def openapi() -> Response:

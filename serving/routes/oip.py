@@ -38,7 +38,7 @@ def server() -> Response:
 
 
 def models() -> Response:
-    return answer({"models": [entry["name"] for entry in service().index() if entry["state"] == "READY"]})
+    return answer({"models": [entry["name"] for entry in service().catalog.index() if entry["state"] == "READY"]})
 
 
 def metadata(model: str, version: str | None = None) -> Response:
@@ -55,32 +55,32 @@ def model_ready(model: str, version: str | None = None) -> Response:
 
 
 def all_statistics() -> Response:
-    entries = service().index()
-    return answer({"model_stats": [service().metrics.statistics(e["name"], e["version"]) for e in entries]})
+    entries = service().catalog.index()
+    return answer({"model_stats": [service().metrics.statistics(entry["name"]) for entry in entries]})
 
 
 def statistics(model: str, version: str | None = None) -> Response:
-    found = service().model(model, version)
-    return answer({"model_stats": [service().metrics.statistics(model, found.version)]})
+    service().model(model, version)
+    return answer({"model_stats": [service().metrics.statistics(model)]})
 
 
 def index() -> Response:
     only_ready = _optional_json().get("ready", False)
     if not isinstance(only_ready, bool):
         raise ServingError(f"[request] ready must be true or false, got {type(only_ready).__name__}")
-    return answer([entry for entry in service().index() if entry["state"] == "READY" or not only_ready])
+    return answer([entry for entry in service().catalog.index() if entry["state"] == "READY" or not only_ready])
 
 
 def load(model: str) -> Response:
     if _optional_json().get("parameters", {}) != {}:
         raise ServingError(f"[{model}] models are loaded from the zoo alone; parameters must be empty")
-    service().set_wanted(model, wanted=True)
+    service().catalog.load(model)
     return answer({})
 
 
 def unload(model: str) -> Response:
     _optional_json()
-    service().set_wanted(model, wanted=False)
+    service().catalog.unload(model)
     return answer({})
 
 
@@ -114,6 +114,14 @@ def classify(model: str, version: str | None = None) -> Response:
         return answer(service().classify(model, version, body))
 
 
+def sample(model: str, version: str | None = None) -> Response:
+    """Pictures that a model makes of noise."""
+    with service().counted(model):
+        given = _optional_json()
+        picture = service().sample(model, version, given.get("count", 1), given.get("seed", 0))
+    return Response(picture, mimetype="image/png")
+
+
 M = "/v2/models/<model>"
 BODY = (400, 408, 413, 415)
 RUN = (*BODY, 404, 422, 429, 500, 503)
@@ -129,6 +137,7 @@ ROUTES = (
     Route("GET", M + "/stats", statistics, "Statistics of a model.", "Statistics", errors=(404, 503), versioned=True),
     Route("POST", M + "/infer", infer, "Run a batch, or classify an image.", "Inference", "Inference", RUN, True),
     Route("POST", M + "/classify", classify, "Class probabilities of an image.", "Predictions", "Image", RUN, True),
+    Route("POST", M + "/sample", sample, "Pictures made of noise.", "Picture", "SampleRequest", RUN, True),
     Route("POST", "/v2/repository/index", index, "All models with their states.", "Index", "IndexRequest", BODY),
     Route("POST", "/v2/repository/models/<model>/load", load, "Load a model, or load it again.", "Empty", "LoadRequest",
           (*BODY, 404, 503)),

@@ -1,5 +1,6 @@
 """What a route is, and the few things every route needs: the service, the body within its limits, a JSON answer."""
 
+import select
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,16 @@ def service() -> Service:
 
 def answer(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, mimetype="application/json")
+
+
+def client_left() -> Callable[[], bool]:
+    """What says whether the client of this request has closed its side of the connection meanwhile."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None:
+        return lambda: False
+    poll = select.poll()
+    poll.register(connection, getattr(select, "POLLRDHUP", 0))  # hang-ups and errors are always told
+    return lambda: bool(poll.poll(0))
 
 
 def read_body() -> bytes:
