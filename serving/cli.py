@@ -1,11 +1,9 @@
 """`needle-serve`: the zoo's models over HTTP, by gunicorn with settings of its own and no configuration file."""
 
 import argparse
-import ipaddress
 import logging
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,6 +13,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
+from serving.addresses import addresses, is_loopback, shown
 from serving.app import create_app
 from serving.engine import load, sources
 from serving.engine.catalog import Catalog
@@ -26,6 +25,7 @@ from serving.engine.models import Model
 from serving.engine.registry import Registry
 from serving.engine.service import Service
 from serving.engine.sources import Source
+from serving.key_commands import add_commands, add_state, keys_of
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
@@ -57,6 +57,10 @@ def parser() -> CommandParser:
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
     what = "seconds for running requests after SIGTERM"
     parser.add_argument("--drain-seconds", type=whole(0), default=30, help=what)
+    what = "answer whoever reaches the address, also from other machines, while there are no keys"
+    parser.add_argument("--open", action="store_true", help=what)
+    add_state(parser)
+    add_commands(parser)
     parser.set_defaults(run=serve)
     return parser
 
@@ -90,8 +94,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         Worker.body_seconds = self.limits.body_seconds
         Worker.max_body = self.limits.body
         settings = {
-            "bind": f"[{self.options.host}]:{self.options.port}" if ":" in self.options.host
-            else f"{self.options.host}:{self.options.port}",
+            "bind": self.options.bind,
             "workers": self.options.workers,
             "threads": self.options.threads,
             "worker_class": "serving.worker.Worker",
@@ -112,14 +115,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Any:
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
         engine, folder = self.options.engine, self.options.repository
-        service = Service(Catalog(self.load_model, self.metrics, self.limits, folder, engine))
+        catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
+        service = Service(catalog, keys_of(self.options.state))
         service.start()
         return create_app(service)
 
     def listening(self, arbiter: Any) -> None:
         for listener in arbiter.LISTENERS:
             host, port = listener.sock.getsockname()[:2]
-            log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+            log.info("listening on http://%s", shown(host, port))
 
     def before_fork(self, arbiter: Any, worker: Any) -> None:
         worker.column = self.free.pop()
@@ -134,24 +138,23 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def check_address(options: argparse.Namespace) -> None:
-    """Warn when others than this machine can reach the address. Raises ServingError unless it is free."""
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((options.host, options.port))
-        except OSError as problem:
-            reason = f"{problem.strerror}; try another --port or --host"
-            raise ServingError(f"[{options.host}:{options.port}] cannot be listened on: {reason}") from None
-    if not _is_loopback(options.host):
-        log.warning("there is no authentication: whoever can reach %s can use this server", options.host)
+    """Put into `options.bind` what is to be listened on.
 
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    Raises ServingError for an address that is taken, or that others can reach while nobody needs a key.
+    """
+    found = addresses(options.host, options.port)
+    options.bind = [shown(*each) for each in found]
+    keys = keys_of(options.state)
+    is_needed = keys.needed
+    keys.close()
+    if is_needed:
+        log.info("requests need a key, as %s holds some", keys.path)
+    elif not options.open and not all(is_loopback(address) for address, _ in found):
+        reason = "other machines can reach it, and there are no keys"
+        advice = "make one with needle-serve keys create, or let everybody in with --open"
+        raise ServingError(f"[{options.host}] {reason}; {advice}")
+    else:
+        log.info("whoever reaches %s can use this server: there are no keys", options.host)
 
 
 def serve(options: argparse.Namespace) -> None:

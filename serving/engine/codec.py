@@ -203,7 +203,7 @@ def reply(model: Model, request: InferRequest, results: Arrays) -> tuple[bytes, 
             blobs.append(to_bytes(array, datatype))
             tensor["parameters"] = {"binary_data_size": len(blobs[-1])}
         else:
-            tensor["data"] = to_json(array, datatype)
+            tensor["data"] = to_json(array, datatype, wanted.spec.name)
         tensors.append(tensor)
     answer: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "outputs": tensors}
     if request.id is not None:

@@ -3,6 +3,7 @@
 Messages say where, what was given and what was needed; a refusal for a limit names the limit and its flag.
 """
 
+import math
 
 from needle.errors import NeedleError
 
@@ -13,6 +14,13 @@ class ServingError(NeedleError):
     status = 400
     retry_after: int | None = None
     code: str | None = None  # what programs may look for, where the status does not say it all
+
+
+class Unauthorized(ServingError):
+    """The request comes without a key that is known."""
+
+    status = 401
+    code = "invalid_api_key"
 
 
 class Forbidden(ServingError):
@@ -58,12 +66,29 @@ class Unreadable(ServingError):
     status = 422
 
 
+class NotFinite(ServingError):
+    """The answer holds numbers that the format which was asked for cannot hold."""
+
+    status = 422
+
+
 class Busy(ServingError):
     """The queue is full; the same request may succeed in a moment."""
 
     status = 429
     retry_after = 1
     code = "rate_limit_exceeded"
+
+
+class RateLimited(ServingError):
+    """A key has made more requests than its rate allows; the next may be made in `seconds`."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, seconds: float):
+        super().__init__(message)
+        self.retry_after = math.ceil(seconds)
 
 
 class Failed(ServingError):

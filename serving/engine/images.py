@@ -8,7 +8,7 @@ import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from needle.data.images import read_image
-from serving.engine.errors import ServingError, TooLarge, Unreadable, UnsupportedMedia
+from serving.engine.errors import Failed, ServingError, TooLarge, Unreadable, UnsupportedMedia
 from serving.engine.limits import Limits, raise_with
 from zoo.pictures import grid
 
@@ -59,6 +59,8 @@ def read(
 
 def predictions(logits: np.ndarray, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """softmax(logits) of one row by label, the most probable first."""
+    if not np.isfinite(logits).all():
+        raise Failed("[model] the logits of this image are not finite")
     weights = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = weights / weights.sum()
     order = np.argsort(-probabilities, kind="stable")

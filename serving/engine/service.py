@@ -12,6 +12,7 @@ from serving.engine import codec, images
 from serving.engine.batcher import Job
 from serving.engine.catalog import Catalog
 from serving.engine.errors import ServingError, UnsupportedMedia
+from serving.engine.keys import Keys
 from serving.engine.memory import Memory
 from serving.engine.models import Model
 from serving.engine.text import asking
@@ -21,7 +22,8 @@ from serving.engine.text.load import written
 class Service:
     """Answers requests with the models of a catalog. `draining` says that the server is shutting down."""
 
-    def __init__(self, catalog: Catalog):
+    def __init__(self, catalog: Catalog, keys: Keys | None = None):
+        self.keys = keys or Keys()
         self.catalog, self.metrics, self.limits = catalog, catalog.metrics, catalog.limits
         self.registry = catalog.registry
         self.memory = Memory(self.limits)
@@ -43,7 +45,9 @@ class Service:
 
     # -- answers
 
-    def infer(self, name: str, version: str | None, body: bytes, header_length: str | None) -> tuple[bytes, int | None]:
+    def infer(
+        self, name: str, version: str | None, body: bytes, header_length: str | None, owner: str = ""
+    ) -> tuple[bytes, int | None]:
         """The answer to an inference request of the Open Inference Protocol, as `codec.reply` gives it."""
         model, batcher = self.catalog.loaded(name, version)
         begun = time.perf_counter()
@@ -52,14 +56,14 @@ class Service:
         parsed = time.perf_counter()
         if model.text is not None:
             asked = asking.parameters(request.parameters, model.text)
-            return codec.reply(model, request, written(model.text, request.inputs, asked))
-        job = batcher.submit(request.inputs, request.timeout and request.timeout / 1e6)
+            return codec.reply(model, request, written(model.text, request.inputs, asked, owner))
+        job = batcher.submit(request.inputs, request.timeout and request.timeout / 1e6, owner)
         computed = time.perf_counter()
         answer = codec.reply(model, request, job.outputs)
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return answer
 
-    def classify(self, name: str, version: str | None, body: bytes) -> dict[str, Any]:
+    def classify(self, name: str, version: str | None, body: bytes, owner: str = "") -> dict[str, Any]:
         """Class probabilities for the image file in `body`, the most probable first."""
         model, batcher = self.catalog.loaded(name, version)
         if model.usage != "image":
@@ -69,14 +73,14 @@ class Service:
         inputs = {model.inputs[0].name: images.read(body, spec, self.limits, self.memory.need)}
         self.memory.release()
         parsed = time.perf_counter()
-        job = batcher.submit(inputs)
+        job = batcher.submit(inputs, owner=owner)
         computed = time.perf_counter()
         logits = job.outputs[model.outputs[0].name][0]
         found = images.predictions(logits, model.outputs[0].labels)
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return {"model_name": name, "model_version": model.version, "predictions": found}
 
-    def sample(self, name: str, version: str | None, count: Any, seed: Any) -> bytes:
+    def sample(self, name: str, version: str | None, count: Any, seed: Any, owner: str = "") -> bytes:
         """A PNG sheet of pictures that a model makes of noise: the same for the same seed."""
         model, batcher = self.catalog.loaded(name, version)
         if model.usage != "noise":
@@ -87,7 +91,7 @@ class Service:
             raise ServingError(f"[seed] must be a whole number from 0 to 2^63 - 1, got {seed!r:.40}")
         (noise,), (picture,) = model.inputs, model.outputs
         drawn = np.random.default_rng(seed).standard_normal((count, *noise.shape[1:])).astype(np.float32)
-        job = batcher.submit({noise.name: drawn})
+        job = batcher.submit({noise.name: drawn}, owner=owner)
         self._count(name, job, 0.0, 0.0)
         return images.sheet(job.outputs[picture.name], model.card["output"])
 

@@ -60,9 +60,9 @@ def openapi() -> Response:
 
 
 ROUTES = (
-    Route("GET", "/", page, "A page to try the model with an image.", "Html"),
-    Route("GET", "/requests", requests, "This list: what can be asked of the server.", "Html"),
-    Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,)),
-    Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text"),
-    Route("GET", "/openapi.json", openapi, "This description."),
+    Route("GET", "/", page, "A page to try the model with an image.", "Html", scope=None),
+    Route("GET", "/requests", requests, "This list: what can be asked of the server.", "Html", scope=None),
+    Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,), scope=None),
+    Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text", scope=""),
+    Route("GET", "/openapi.json", openapi, "This description.", scope=None),
 )

@@ -54,7 +54,7 @@ REASONS = {
     408: "The body came too slowly.",
     413: "The request is larger than a limit.",
     415: "The body's format or encoding is not read.",
-    422: "The image is damaged.",
+    422: "The image is damaged, or the answer holds numbers that JSON has no words for.",
     429: "The queue is full; come again after Retry-After seconds.",
     500: "The model failed.",
     503: "Not ready; come again after Retry-After seconds.",
@@ -81,7 +81,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
                                 "OpenAI API, metrics."},
         "servers": [{"url": "."}],
         "paths": paths,
-        "components": {"schemas": SCHEMAS},
+        "components": {"schemas": SCHEMAS, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }  # fmt: skip
 
 
@@ -89,7 +89,8 @@ def _operation(route: Route, path: str) -> dict[str, Any]:
     name = "".join(part.title() for part in route.view.__name__.split("_")) + ("Version" if "<version>" in path else "")
     responses = {"200": {"description": "The answer.", "content": REPLIES.get(route.reply) or _content(route.reply)}}
     error = "OpenAIError" if path.startswith("/v1/") else "Error"
-    for status in (*route.errors, 405):
+    statuses = {*route.errors, 405} | ({401, 403, 429} if route.scope is not None else set())
+    for status in sorted(statuses):
         responses[str(status)] = {"description": REASONS[status], "content": _json(error)}
     operation: dict[str, Any] = {
         "operationId": name[0].lower() + name[1:],
@@ -97,6 +98,8 @@ def _operation(route: Route, path: str) -> dict[str, Any]:
         "parameters": list(_parameters(route, path)),
         "responses": responses,
     }
+    if route.scope is not None:
+        operation["security"] = [{}, {"key": []}]  # keys are needed where there are some
     if route.body:
         content = REQUESTS.get(route.body) or _content(route.body)
         operation["requestBody"] = {"content": content, "required": route.body in MEDIA or path.startswith("/v1/")}

@@ -88,6 +88,7 @@ TEXT: dict[str, dict[str, Any]] = {
     ),
     "EmbeddingRequest": _object("model input", model=MODEL, input=PROMPT,
                                 encoding_format={"enum": ["float", "base64", None]}),
+    "Usage": _object("object data", object={"const": "list"}, data=_list(_object("key day model requests"))),
     "Embeddings": _object("object data model usage", object={"const": "list"}, data=_list(_object()), model=STRING,
                           usage=USAGE),
 }  # fmt: skip

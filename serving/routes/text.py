@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flask import Response
+from flask import Response, g
 
 from serving.engine.codec import parse_json
 from serving.engine.errors import Forbidden, Left, NotFound, ServingError, UnsupportedMedia
@@ -15,7 +15,7 @@ from serving.engine.text.answers import ChatCompletion, Completion, event
 from serving.engine.text.engine import TextEngine
 from serving.engine.text.task import Call, usage
 from serving.routes.errors import openai_error
-from serving.routes.table import Route, answer, client_left, read_body, service
+from serving.routes.table import Route, answer, client_left, count_usage, owner, read_body, service
 
 LOOK = 0.25  # seconds between looks whether the client is still there
 STREAM = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -39,6 +39,7 @@ def embeddings() -> Response:
         engine = _engine(name)
         prompts, in_base64 = asking.embedding(body, engine)
         vectors = engine.embed(prompts).astype("<f4")
+        count_usage(name, prompt_tokens=sum(map(len, prompts)))
     data = [
         {"object": "embedding", "index": i,
          "embedding": base64.b64encode(x.tobytes()).decode() if in_base64 else x.tolist()}
@@ -75,7 +76,7 @@ def _text(read: Callable[[Mapping[str, Any], TextEngine], asking.TextRequest], s
         engine = _engine(name)
         request = read(body, engine)
         service().memory.release()
-        call = engine.call(request.prompts, request.asked, request.best_of, stream=request.stream)
+        call = engine.call(request.prompts, request.asked, request.best_of, owner(), request.stream)
         reply = shape(name, engine, request)
         left, finish = client_left(), _finisher(name, engine, call, request.best_of, begun)
         if not request.stream:
@@ -90,7 +91,7 @@ def _text(read: Callable[[Mapping[str, Any], TextEngine], asking.TextRequest], s
 
 def _finisher(name: str, engine: TextEngine, call: Call, choices: int, begun: float) -> Callable[[], None]:
     """What ends a call, whether it is done or its client has left, and counts it."""
-    metrics = service().metrics
+    metrics, keys, key = service().metrics, service().keys, g.key  # a stream ends when there is no request any more
 
     def finish() -> None:
         was_done = call.done
@@ -98,6 +99,9 @@ def _finisher(name: str, engine: TextEngine, call: Call, choices: int, begun: fl
         first = call.first - begun if call.first is not None else None
         tokens = usage(call.tasks, choices)
         metrics.text_request(name, tokens["prompt_tokens"], tokens["completion_tokens"], first, not was_done)
+        if key is not None:
+            del tokens["total_tokens"]
+            keys.count(key, name, **tokens)
 
     return finish
 
@@ -123,6 +127,13 @@ def _streamed(reply: Completion, call: Call, left: Callable[[], bool]) -> Iterat
                 call.check()
     except ServingError as problem:
         yield event(openai_error(problem))
+
+
+def key_usage() -> Response:
+    """What the key of the request has used; what all have, for one that administers."""
+    key = g.key
+    is_all = key is None or "admin" in key.scopes
+    return answer({"object": "list", "data": service().keys.usage(None if is_all else key.id)})
 
 
 def list_models() -> Response:
@@ -155,10 +166,12 @@ RUN = (*BODY, 404, 422, 429, 500, 503)
 ROUTES = (
     Route("GET", "/v1/models", list_models, "The models that are loaded.", "OpenAIModels"),
     Route("GET", "/v1/models/<path:name>", get_model, "A model.", "OpenAIModel", errors=(404,)),
-    Route("DELETE", "/v1/models/<path:name>", delete_model, "Remove a fine-tuned model.", "Deleted", errors=(403, 404)),
+    Route("DELETE", "/v1/models/<path:name>", delete_model, "Remove a fine-tuned model.", "Deleted", errors=(403, 404),
+          scope="train"),
     Route("POST", "/v1/completions", completions, "Text that goes on from prompts.", "Completion", "CompletionRequest",
           RUN),
     Route("POST", "/v1/chat/completions", chat_completions, "The next message of a conversation.", "ChatCompletion",
           "ChatRequest", RUN),
+    Route("GET", "/v1/usage", key_usage, "What a key has used, by day and model.", "Usage", scope=""),
     Route("POST", "/v1/embeddings", embeddings, "A vector for each text.", "Embeddings", "EmbeddingRequest", RUN),
 )  # fmt: skip

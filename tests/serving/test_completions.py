@@ -202,7 +202,8 @@ def test_pictures_from_noise(make_service):
     model = zoo.load("dcgan", **zoo.entry("dcgan").tiny.model)
     np.random.set_state(state)
     model.drawn = None  # it does not matter that it is untrained
-    client = create_app(make_service(lambda source: load._load(source, frozen(model, "dcgan")), ["dcgan"])).test_client()
+    service = make_service(lambda source: load._load(source, frozen(model, "dcgan")), ["dcgan"])
+    client = create_app(service).test_client()
     answer = client.post("/v2/models/dcgan/sample", json={"count": 3, "seed": 4})
     assert answer.mimetype == "image/png" and answer.data.startswith(b"\x89PNG")
     page = np.array(Image.open(io.BytesIO(answer.data)))

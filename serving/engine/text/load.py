@@ -66,14 +66,14 @@ def fingerprint(graph: deploy.Graph) -> str:
     return f"fp_{found:08x}"
 
 
-def written(engine: TextEngine, batch: Arrays, asked: Asked) -> dict[str, np.ndarray]:
+def written(engine: TextEngine, batch: Arrays, asked: Asked, owner: str = "") -> dict[str, np.ndarray]:
     """{"text_output": the texts that go on from batch["text_input"]}, both byte strings in UTF-8."""
     texts = batch["text_input"].ravel()
     try:
         prompts = [engine.encode(text.decode(), "text_input") for text in texts]
     except UnicodeDecodeError:
         raise ServingError("[text_input] must be UTF-8") from None
-    call = engine.call(prompts, asked)
+    call = engine.call(prompts, asked, owner=owner)
     call.finish()
     found = np.empty(len(prompts), object)
     found[:] = [task.take().encode() for task in call.tasks]
