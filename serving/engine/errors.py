@@ -36,6 +36,12 @@ class NotFound(ServingError):
     code = "model_not_found"
 
 
+class OtherUse(ServingError):
+    """The model is there, but is not made for what was asked of it."""
+
+    status = 404
+
+
 class TooLong(ServingError):
     """A prompt that is longer than the model's context."""
 

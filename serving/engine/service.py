@@ -11,7 +11,7 @@ import numpy as np
 from serving.engine import codec, images
 from serving.engine.batcher import Job
 from serving.engine.catalog import Catalog
-from serving.engine.errors import ServingError, UnsupportedMedia
+from serving.engine.errors import OtherUse, ServingError
 from serving.engine.keys import Keys
 from serving.engine.memory import Memory
 from serving.engine.models import Model
@@ -67,7 +67,7 @@ class Service:
         """Class probabilities for the image file in `body`, the most probable first."""
         model, batcher = self.catalog.loaded(name, version)
         if model.usage != "image":
-            raise UnsupportedMedia(f"[{name}] takes {model.usage}, not image files")
+            raise OtherUse(f"[{name}] takes {model.usage}, not image files")
         spec = model.card["input"]
         begun = time.perf_counter()
         inputs = {model.inputs[0].name: images.read(body, spec, self.limits, self.memory.need)}
@@ -84,7 +84,7 @@ class Service:
         """A PNG sheet of pictures that a model makes of noise: the same for the same seed."""
         model, batcher = self.catalog.loaded(name, version)
         if model.usage != "noise":
-            raise UnsupportedMedia(f"[{name}] takes {model.usage}, it makes no pictures of noise")
+            raise OtherUse(f"[{name}] takes {model.usage}, it makes no pictures of noise")
         if type(count) is not int or not 1 <= count <= model.max_batch:
             raise ServingError(f"[count] must be a whole number from 1 to {model.max_batch}, got {count!r:.40}")
         if type(seed) is not int or not 0 <= seed < 2**63:

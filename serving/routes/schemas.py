@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from serving.engine.text.asking import MOST_CHOICES, MOST_LOGPROBS, MOST_TOKENS
+from serving.engine.text.asking import (
+    LONGEST_STOP,
+    MOST_BIASES,
+    MOST_CHOICES,
+    MOST_LOGPROBS,
+    MOST_STOPS,
+    MOST_TEXTS,
+    MOST_TOKENS,
+    SEEDS,
+)  # fmt: skip
 
 STRING = {"type": "string"}
 NUMBER = {"type": "number"}
@@ -34,22 +43,31 @@ REASON = {"enum": ["stop", "length", None]}
 USAGE = _object(
     "prompt_tokens total_tokens", prompt_tokens=WHOLE, completion_tokens=WHOLE, total_tokens=WHOLE
 )  # fmt: skip
-IDS = _list({"type": "integer", "minimum": 0})
-PROMPT = {"anyOf": [STRING, _list(STRING), IDS, _list(IDS)], "examples": ["O Romeo"]}
+SOME = {"type": "string", "minLength": 1}
+IDS = {**_list({"type": "integer", "minimum": 0}), "minItems": 1}
+SEVERAL = {"minItems": 1, "maxItems": MOST_TEXTS}
+PROMPT = {"anyOf": [SOME, {**_list(SOME), **SEVERAL}, IDS, {**_list(IDS), **SEVERAL}], "examples": ["O Romeo"]}
+STOP = {**SOME, "maxLength": LONGEST_STOP}
 MODEL = {**STRING, "examples": ["gpt-char"]}
 SAMPLING = {
     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
     "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_CHOICES},
     "max_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": MOST_TOKENS},
-    "seed": {"type": ["integer", "null"]},
-    "stop": {"anyOf": [STRING, _list(STRING), {"type": "null"}]},
+    "seed": {"type": ["integer", "null"], "minimum": -SEEDS, "maximum": SEEDS - 1},
+    "stop": {"anyOf": [STOP, {**_list(STOP), "maxItems": MOST_STOPS}, {"type": "null"}]},
     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-    "logit_bias": {"type": ["object", "null"], "additionalProperties": NUMBER},
+    "logit_bias": {
+        "type": ["object", "null"], "maxProperties": MOST_BIASES, "propertyNames": {"pattern": "^[0-9]{1,9}$"},
+        "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+    },
     "stream": {"type": ["boolean", "null"]},
     "stream_options": {"type": ["object", "null"]},
 }
+PART = _object("type text", type={"const": "text"}, text=STRING)
+MESSAGE = _object("role content", role={"enum": ["system", "developer", "user", "assistant"]},
+                  content={"anyOf": [STRING, _list(PART)]})
 # The formats of the OpenAI API.
 TEXT: dict[str, dict[str, Any]] = {
     "OpenAIError": _object(
@@ -65,7 +83,7 @@ TEXT: dict[str, dict[str, Any]] = {
         "model prompt", model=MODEL, prompt=PROMPT, echo={"type": ["boolean", "null"]},
         logprobs={"type": ["integer", "null"], "minimum": 0, "maximum": MOST_LOGPROBS},
         best_of={"type": ["integer", "null"], "minimum": 1, "maximum": MOST_CHOICES},
-        suffix={"type": ["string", "null"]}, **SAMPLING,
+        suffix={"type": ["string", "null"], "maxLength": 0}, **SAMPLING,
     ),
     "Completion": _object(
         "id object created model choices usage", id=STRING, object={"const": "text_completion"}, created=WHOLE,
@@ -75,7 +93,7 @@ TEXT: dict[str, dict[str, Any]] = {
     ),
     "ChatRequest": _object(
         "model messages", model=MODEL,
-        messages=_list(_object("role content", role={"enum": ["system", "developer", "user", "assistant"]})),
+        messages={**_list(MESSAGE), "minItems": 1},
         max_completion_tokens={"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS},
         logprobs={"type": ["boolean", "null"]},
         top_logprobs={"type": ["integer", "null"], "minimum": 0, "maximum": MOST_LOGPROBS}, **SAMPLING,
@@ -123,6 +141,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         model_version=STRING,
         predictions=_list(_object("label probability", label=STRING, probability=NUMBER)),
     ),
-    "SampleRequest": _object(count={"type": "integer", "minimum": 1}, seed={"type": "integer", "minimum": 0}),
+    "SampleRequest": _object(count={"type": "integer", "minimum": 1, "maximum": 32},
+                             seed={"type": "integer", "minimum": 0, "maximum": SEEDS - 1}),
     **TEXT,
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, g
 
 from serving.engine.codec import parse_json
-from serving.engine.errors import Forbidden, Left, NotFound, ServingError, UnsupportedMedia
+from serving.engine.errors import Forbidden, Left, NotFound, OtherUse, ServingError
 from serving.engine.registry import Row
 from serving.engine.text import asking
 from serving.engine.text.answers import ChatCompletion, Completion, event
@@ -64,7 +64,7 @@ def _model(body: Mapping[str, Any]) -> str:
 def _engine(name: str) -> TextEngine:
     model = service().model(name)
     if model.text is None:
-        raise UnsupportedMedia(f"[model] {name} takes {model.usage}, not text")
+        raise OtherUse(f"[model] {name} takes {model.usage}, not text")
     return model.text
 
 

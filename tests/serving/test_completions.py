@@ -148,7 +148,7 @@ def test_text_as_tensors(client):
     refused = client.post("/v2/models/gpt-char/infer", json=body | {"parameters": {"max_tokens": "x"}})
     assert refused.status_code == 400 and "[max_tokens]" in refused.json["error"]
     picture = client.post("/v2/models/gpt-char/classify", data=b"\x89PNG\r\n\x1a\n")
-    assert picture.status_code == 415 and "takes text, not image files" in picture.json["error"]
+    assert picture.status_code == 404 and "takes text, not image files" in picture.json["error"]
 
 
 WRONG = [
@@ -211,7 +211,7 @@ def test_pictures_from_noise(make_service):
     np.testing.assert_allclose(page[2:34, 2:34].astype(int), model.sample(3, seed=4)[0, ..., 0], atol=1)
     for wrong in ({"count": 0}, {"count": 33}, {"seed": -1}, {"count": "x"}):
         assert client.post("/v2/models/dcgan/sample", json=wrong).status_code == 400
-    assert client.post("/v2/models/dcgan/classify", data=b"\x89PNG\r\n\x1a\n").status_code == 415
+    assert client.post("/v2/models/dcgan/classify", data=b"\x89PNG\r\n\x1a\n").status_code == 404
 
 
 def test_other_weights_are_a_new_version_and_what_runs_ends_on_its_own(make_service, tmp_path):
