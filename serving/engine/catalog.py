@@ -55,12 +55,13 @@ class Catalog:
     def load(self, name: str) -> None:
         """Load a model (again), in every worker. Raises NotFound, or Unavailable if loading fails."""
         self._look_into_folder()
-        row = self._row(name, None)
         try:
-            self.registry.add(latest(row.source), update=True)
+            source = latest(self._row(name, None).source)
         except NotFound as problem:
+            if name not in self.registry.rows():
+                raise
             raise Unavailable(str(problem)) from None
-        row = self.registry.want(name, wanted=True, engine=self.engine)
+        row = self.registry.want(name, wanted=True, engine=self.engine, source=source)
         entry = self._entry(row)
         self._reconcile(entry, row, patience=-1)
         if entry.reason:

@@ -9,8 +9,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,16 +86,8 @@ class Registry:
         """
         if not update and source.name in self.rows():
             return False
-        with self._lock:
-            self._execute("BEGIN IMMEDIATE")
-            try:
-                changed = self._add(source, wanted)
-                self._execute("COMMIT")
-            except BaseException:
-                self._execute("ROLLBACK")
-                raise
-            self._changes[0] += 1
-        return changed
+        with self._transaction():
+            return self._add(source, wanted)
 
     def _add(self, source: Source, wanted: bool) -> bool:
         found = self._execute("SELECT * FROM models WHERE name = ?", source.name).fetchone()
@@ -118,25 +110,41 @@ class Registry:
         )  # fmt: skip
         return True
 
-    def want(self, name: str, wanted: bool, engine: str | None = None) -> Row:
-        """Let every worker load a model (again), by another engine if given, or unload it. Raises NotFound."""
-        with self._lock:
-            changed = self._execute(
+    def want(self, name: str, wanted: bool, engine: str | None = None, source: Source | None = None) -> Row:
+        """Let every worker load a model (again), or unload it; by another engine, or from a source, if given.
+
+        Raises NotFound.
+        """
+        with self._transaction():
+            if source is not None:
+                self._add(source, wanted)
+            self._execute(
                 "UPDATE models SET wanted = ?, generation = ?, engine = coalesce(?, engine) WHERE name = ?",
                 wanted, time.time_ns(), engine, name,
-            ).rowcount  # fmt: skip
-            self._changes[0] += 1
-            if not changed:
-                raise NotFound(f"[models] there is no model {name[:80]!r}; there are {', '.join(self.rows())}")
-            return self.rows()[name]
+            )  # fmt: skip
+        if name not in self.rows():
+            raise NotFound(f"[models] there is no model {name[:80]!r}; there are {', '.join(self.rows())}")
+        return self.rows()[name]
 
     def remove(self, name: str) -> Row | None:
         """Forget a model; its row, None if there was none."""
-        with self._lock:
-            before = self.rows().get(name)
+        before = self.rows().get(name)
+        with self._transaction():
             self._execute("DELETE FROM models WHERE name = ?", name)
+        return before
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that happens inside at once, or nothing; then every worker looks again."""
+        with self._lock:
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._execute("ROLLBACK")
+                raise
+            self._execute("COMMIT")
             self._changes[0] += 1
-            return before
 
     def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         with self._lock:

@@ -124,5 +124,5 @@ def texting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
     for name in ("gpt-char", "lstm-char"):
         texts.save(name, folder / f"{name.partition('-')[0]}.safetensors")
-    with real("--models", *map(str, folder.iterdir()), models=2) as server:
+    with real("--body-timeout", "2", "--models", *map(str, folder.iterdir()), models=2) as server:
         yield server

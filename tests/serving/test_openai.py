@@ -91,18 +91,19 @@ def test_a_client_that_leaves_ends_its_text(texting, stream):
     assert cancelled(texting) == before + 1
 
 
-def test_a_client_that_does_not_read_delays_nobody(texting, client):
+@pytest.mark.thorough
+def test_a_client_that_does_not_read_delays_nobody_and_is_let_go(texting, client):
     """What it does not take stays in the system's buffers and, bounded by the text's length, with the request."""
+    before = cancelled(texting)
     host, port = texting.address.split(":")
-    body = json.dumps(ASKED | {"max_tokens": 2000, "stream": True, "logprobs": 20}).encode()
+    body = json.dumps(ASKED | {"max_tokens": 4096, "n": 4, "stream": True, "logprobs": 20}).encode()
     head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    idle = []
-    for _ in range(3):
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect((host, int(port)))
-        connection.sendall(head + body)
-        idle.append(connection)
-    assert len(client.completions.create(**ASKED).choices[0].text) == 8
-    for connection in idle:
-        connection.close()
+    with socket.socket() as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        idle.connect((host, int(port)))
+        idle.sendall(head + body)
+        assert len(client.completions.create(**ASKED).choices[0].text) == 8
+        deadline = time.monotonic() + 40
+        while cancelled(texting) == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert cancelled(texting) == before + 1
