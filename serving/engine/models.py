@@ -113,5 +113,8 @@ class Model:
             "output": tensors(self.outputs),
             "dynamic_batching": {"max_queue_delay_microseconds": "0", "preferred_batch_size": [self.max_batch]},
             "instance_group": [{"kind": "KIND_CPU", "count": 1}],
-            "parameters": {"labels": {"string_value": json.dumps(self.outputs[0].labels)}},
+            "parameters": {
+                "labels": {"string_value": json.dumps(self.outputs[0].labels)},
+                "usage": {"string_value": self.usage},
+            },
         }

@@ -16,6 +16,8 @@ FILES = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "text.html": "text/html; charset=utf-8",
+    "text.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     **{f"{name}.svg": "image/svg+xml" for name in EXAMPLES},
 }
@@ -28,6 +30,10 @@ POLICY = (
 
 def page() -> Response:
     return file("index.html")
+
+
+def text_page() -> Response:
+    return file("text.html")
 
 
 HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
@@ -61,6 +67,7 @@ def openapi() -> Response:
 
 ROUTES = (
     Route("GET", "/", page, "A page to try the model with an image.", "Html", scope=None),
+    Route("GET", "/text", text_page, "A page to let a language model write.", "Html", scope=None),
     Route("GET", "/requests", requests, "This list: what can be asked of the server.", "Html", scope=None),
     Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,), scope=None),
     Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text", scope=""),

@@ -58,17 +58,17 @@ def evaluate(address: str) -> str:
 
     model = texts.model("gpt-char")
     client = LocalCompletionsAPI(
-        base_url=f"http://{address}/v1/completions", model="gpt", tokenizer_backend=None, tokenized_requests=True,
+        base_url=f"http://{address}/v1/completions", model="gpt", tokenizer_backend=None,
         max_length=model.context, num_concurrent=1, batch_size=4,
     )  # fmt: skip
-    client.tokenizer = model.tokenizer
+    client.tokenizer, client.tokenized_requests = model.tokenizer, True  # which is of no kind that it knows
     client.tok_encode = lambda text, **_: model.tokenizer.encode(text)
     asked = [("O Rome", ", all"), ("O Rome", " x"), ("all", " Rome")]
     instances = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(asked)]
     for (context, text), (score, _) in zip(asked, client.loglikelihood(instances, disable_tqdm=True), strict=True):
         expected = logprob(model, context, text)
         assert abs(score - expected) < 1e-3, (context, text, score, expected)
-    client._tokenizer, client.tokenizer_backend, client.tokenized_requests = None, None, False
+    client.tokenized_requests = False
     wanted = Instance("generate_until", {}, ("O Rome", {"until": ["zz"], "max_gen_toks": 12, "temperature": 0}), 0)
     (text,) = client.generate_until([wanted], disable_tqdm=True)
     assert text == model.generate("O Rome", 12, temperature=0), text
