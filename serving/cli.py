@@ -84,6 +84,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         registry = Registry(self.folder / "models.db")
         for source in given:
             registry.add(source)
+        registry.close()
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
         self.metrics = Metrics(registry, columns=2 * options.workers + 62)
         self.free = list(range(self.metrics.counters.columns, 0, -1))

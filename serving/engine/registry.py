@@ -61,8 +61,15 @@ class Registry:
             connection.execute(SCHEMA)
         os.register_at_fork(after_in_child=self._forget)
 
+    def close(self) -> None:
+        """Close this process's connection, as is to be done before a fork; it is opened again when it is needed."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
     def _forget(self) -> None:
-        """No connection may pass a fork."""
+        """A child opens the file for itself."""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._rows: dict[str, Row] = {}

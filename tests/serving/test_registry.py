@@ -69,6 +69,7 @@ def in_child(rows: Registry) -> None:
 
 def test_what_one_process_changes_the_others_see(rows):
     rows.add(Source("a"))
+    rows.close()
     child = multiprocessing.get_context("fork").Process(target=in_child, args=(rows,))
     child.start()
     child.join(20)

@@ -133,7 +133,7 @@ def test_recorded_it_is_like_one_of_the_zoo_and_its_runs_lie_beside_its_file(
     done("needle-deploy freeze zoo:stripes -o x.nd", capsys)
     from serving.engine import sources
 
-    assert sources.sources(["stripes"]) == {"stripes": None}
+    assert [(source.name, source.path) for source in sources.sources(["stripes"])] == [("stripes", None)]
 
 
 CLASHES = {
