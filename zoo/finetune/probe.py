@@ -1,0 +1,73 @@
+"""The learning rate "auto": a few short runs, of which the one whose loss ends lowest says it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy
+
+from needle.errors import NeedleError
+
+from .rounds import Rounds
+from .step import FineTuning
+from .task import Task
+
+RATES = {
+    "lora": (3e-4, 1e-3, 3e-3, 1e-2), "full": (1e-4, 3e-4, 1e-3, 3e-3), "head": (1e-3, 3e-3, 1e-2, 3e-2),
+}  # fmt: skip
+SHARE = 20  # a short run has this part of the run's steps
+LEAST, MOST = 8, 40
+ROWS = 64  # of what is held out, to measure on
+
+Rates = tuple[tuple[float, float | None], ...]
+
+
+def steps_of(steps: int) -> int:
+    """The steps of one short run before a run of so many."""
+    return min(steps, MOST, max(LEAST, steps // SHARE))
+
+
+def probe(task: Task, stop: Callable[[], bool]) -> Rates | None:
+    """The loss to which each of RATES leads in a short run of its own; None where it was told to stop.
+
+    Each begins where the run will and has its schedule, shortened. The loss is that of some of what is held out, or
+    where nothing is, of the last half of the steps; None where it was not finite. The model is left as it was.
+    """
+    steps, batch = steps_of(task.steps()), task.batch()
+    start = task.learned().state_dict()
+    found: list[tuple[float, float | None]] = []
+    for rate in RATES[task.config.method]:
+        losses = _short(task, rate, steps, batch, stop)
+        if stop():
+            task.learned().load_state_dict(start)
+            return None
+        finite = all(map(math.isfinite, losses)) and len(losses) == steps
+        loss = task.evaluate(ROWS).get("loss", float(numpy.mean(losses[steps // 2 :]))) if finite else math.inf
+        found.append((rate, loss if math.isfinite(loss) else None))
+        task.learned().load_state_dict(start)
+    return tuple(found)
+
+
+def _short(task: Task, rate: float, steps: int, batch: int, stop: Callable[[], bool]) -> list[float]:
+    """The losses of a short run; fewer than `steps` where it was told to stop, or its gradients were not finite."""
+    numpy.random.seed(task.config.seed)
+    step, losses = FineTuning(task, rate, steps), list[float]()
+    task.model.train()
+    for examples in Rounds(task.loader(batch), steps):
+        try:
+            losses.append(step(*examples)["loss"])
+        except NeedleError:  # of gradients that are not finite
+            break
+        if stop():
+            break
+    task.model.eval()
+    return losses
+
+
+def chosen(rates: Rates) -> float:
+    """The rate with the lowest loss. Raises NeedleError where none was finite."""
+    finite = [(loss, rate) for rate, loss in rates if loss is not None]
+    if not finite:
+        raise NeedleError("[finetune] no learning rate gave a finite loss: give one, lower than those tried")
+    return min(finite)[1]
