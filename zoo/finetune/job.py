@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -130,10 +129,8 @@ class _Training(Watcher):
     ) -> None:
         config = job.config
         self.job, self.task, self.plan, self.stop, self.report = job, task, plan, stop, report
-        total = task.steps()
-        self.rounds = min(config.validations, total) if task.held else 1
-        self.each = math.ceil(total / self.rounds)
-        self.total = self.rounds * self.each
+        self.rounds, self.each = task.rounds()
+        self.total = task.steps()
         numpy.random.seed(config.seed)  # of dropout
         self.best = Best(task, plan.before["loss"]) if task.held else None
         self.step = FineTuning(task, plan.learning_rate, self.total, self.best)

@@ -70,15 +70,19 @@ class LanguageTask(Task):
         return measured(self.model, self.measured, most)
 
     def show(self) -> dict[str, Any]:
+        """A sample that begins a line; of rows, the most probable answers to held-out prompts, as long as those meant."""
         pairs = self.measured.pairs if self.measured is not None else ()
         if not pairs:
             return {"prompt": "\n", **SAMPLE, "sample": self.model.generate("\n", **SAMPLE)}
-        settings = {"max_tokens": SAMPLE["max_tokens"], "temperature": 0.0}
         answers = [
-            {"prompt": prompt, "completion": meant, "answer": self.model.generate(prompt or "\n", **settings)}
+            {"prompt": prompt, "completion": meant, "answer": self._answer(prompt, meant)}
             for prompt, meant in pairs[:PROMPTS]
         ]
-        return {**settings, "answers": answers}
+        return {"temperature": 0.0, "answers": answers}
+
+    def _answer(self, prompt: str, meant: str) -> str:
+        length = len(self.model.tokenizer.encode(meant))
+        return self.model.generate(prompt or "\n", length, temperature=0.0)
 
     def arrays(self) -> Mapping[str, numpy.ndarray]:
         found = {"x": self.learn.x, "y": self.learn.y}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,18 @@ class Task:
             return min(int(self.config.batch), self.examples)
         return min(self.wanted_batch, max(self.least_batch, self.examples // 4), self.examples)
 
+    def rounds(self) -> tuple[int, int]:
+        """How many times something is measured, and the steps between: as many epochs in all as asked, else from 3 to
+        100 of them, near `wanted_steps`.
+        """
+        batches, epochs = len(self.loader(self.batch())), self.config.epochs
+        total = batches * (min(100, max(3, round(self.wanted_steps / batches))) if epochs == AUTO else int(epochs))
+        rounds = min(self.config.validations, total) if self.held else 1
+        return rounds, math.ceil(total / rounds)
+
     def steps(self) -> int:
-        """The number of steps: as many epochs as asked, else from 3 to 100 of them, near `wanted_steps`."""
-        batches = len(self.loader(self.batch()))
-        epochs = self.config.epochs
-        return batches * (min(100, max(3, round(self.wanted_steps / batches))) if epochs == AUTO else int(epochs))
+        """The number of steps in all."""
+        return math.prod(self.rounds())
 
     def adapt(self) -> nn.ParameterCount:
         """Prepare the model for the config's method; what learns then. Raises NeedleError where it cannot be done."""
