@@ -70,7 +70,7 @@ class LanguageTask(Task):
         return measured(self.model, self.measured, most)
 
     def show(self) -> dict[str, Any]:
-        """A sample that begins a line; of rows, the most probable answers to held-out prompts, as long as those meant."""
+        """A sample that begins a line; of rows, the most probable answers to held-out prompts."""
         pairs = self.measured.pairs if self.measured is not None else ()
         if not pairs:
             return {"prompt": "\n", **SAMPLE, "sample": self.model.generate("\n", **SAMPLE)}

@@ -78,8 +78,9 @@ def _photo(row: dict[str, Any], size: tuple[int, int], classes: Sequence[str] | 
     if not label or (classes is not None and label not in classes):
         known = f": it is one of {', '.join(classes)}" if classes is not None else ": name the class"
         raise RowError(f"has the label {label!r}{known}")
+    text = text_of(row, "image")
     try:
-        data = base64.b64decode(text_of(row, "image").encode(), validate=True)
+        data = base64.b64decode(text.encode(), validate=True)
     except (binascii.Error, ValueError):
         raise RowError("has an image that is not base64: encode the bytes of the image's file") from None
     try:

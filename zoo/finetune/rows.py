@@ -57,7 +57,7 @@ def text_of(row: dict[str, Any], name: str) -> str:
     """A field that is a string. Raises RowError."""
     value = row[name]
     if not isinstance(value, str):
-        raise RowError(f"has a {name} that is no string but {value!r:.60}: put it in quotes")
+        raise RowError(f"has in {name} no string but {value!r:.60}: put it in quotes")
     return value
 
 
