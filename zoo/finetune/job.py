@@ -24,7 +24,7 @@ from .config import AUTO, Config
 from .estimate import Estimate, estimated
 from .outcome import write_outcome
 from .prepare import prepared, read_json
-from .probe import Rates, chosen, probe, steps_of
+from .probe import RUNGS, Rates, chosen, probe, steps_of
 from .records import Report, Result
 from .rounds import Rounds
 from .step import Best, FineTuning
@@ -118,7 +118,7 @@ class Job:
 
 
 def _probe_steps(task: Task) -> int:
-    return 0 if task.config.has_rate else 4 * steps_of(task.steps())
+    return 0 if task.config.has_rate else RUNGS * steps_of(task.steps())
 
 
 class _Training(Watcher):

@@ -16,7 +16,7 @@ from needle.types import Type
 from ..language_model import LanguageModel
 from .config import Config
 from .task import Task, no_head, path_of, sites
-from .texts import IGNORED, Examples, read_examples
+from .texts import IGNORED, Examples, read_examples, read_held
 
 SAMPLE: dict[str, Any] = {"max_tokens": 120, "temperature": 0.8, "seed": 0}
 PROMPTS = 3  # held-out prompts whose completions are shown
@@ -34,7 +34,7 @@ class LanguageTask(Task):
         share = config.validation if own else 0.0
         self.learn, self.measured = read_examples(path_of(config.data), *read, share, config.seed)
         if config.validation_data is not None:
-            self.measured, _ = read_examples(path_of(config.validation_data), *read, 0.0, 0)
+            self.measured = read_held(path_of(config.validation_data), *read)
 
     @property
     def examples(self) -> int:

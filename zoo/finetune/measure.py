@@ -16,7 +16,7 @@ from .config import Config
 from .photos import read_photos, split
 from .prepare import read_json
 from .task import path_of
-from .texts import read_examples
+from .texts import read_examples, read_held
 
 
 def measure(model: Model, data: str) -> dict[str, float]:
@@ -25,7 +25,7 @@ def measure(model: Model, data: str) -> dict[str, float]:
     """
     path = path_of(data)
     if isinstance(model, LanguageModel):
-        return language.measured(model, read_examples(path, model.tokenizer, model.context, 0.0, 0)[0])
+        return language.measured(model, read_held(path, model.tokenizer, model.context))
     if isinstance(model, ImageClassifier):
         return images.measured(model, read_photos(path, model.card["input"], model.card["labels"]))
     raise ZooError("[evaluate] language models and image classifiers can be measured on data of your own")

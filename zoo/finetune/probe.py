@@ -13,9 +13,9 @@ from .rounds import Rounds
 from .step import FineTuning
 from .task import Task
 
-RATES = {
-    "lora": (3e-4, 1e-3, 3e-3, 1e-2), "full": (1e-4, 3e-4, 1e-3, 3e-3), "head": (1e-3, 3e-3, 1e-2, 3e-2),
-}  # fmt: skip
+LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+LOWEST = {"lora": 1, "full": 0, "head": 2}  # the first rung that is tried
+RUNGS = 4  # that are tried at least; while the highest is the best, one more
 SHARE = 20  # a short run has this part of the run's steps
 LEAST, MOST = 8, 40
 ROWS = 64  # of what is held out, to measure on
@@ -29,7 +29,7 @@ def steps_of(steps: int) -> int:
 
 
 def probe(task: Task, stop: Callable[[], bool]) -> Rates | None:
-    """The loss to which each of RATES leads in a short run of its own; None where it was told to stop.
+    """The losses to which the rates of LADDER lead, each in a short run of its own; None where it was told to stop.
 
     Each begins where the run will and has its schedule, shortened. The loss is that of some of what is held out, or
     where nothing is, of the last half of the steps; None where it was not finite. The model is left as it was.
@@ -37,7 +37,9 @@ def probe(task: Task, stop: Callable[[], bool]) -> Rates | None:
     steps, batch = steps_of(task.steps()), task.batch()
     start = task.learned().state_dict()
     found: list[tuple[float, float | None]] = []
-    for rate in RATES[task.config.method]:
+    for rung, rate in enumerate(LADDER[LOWEST[task.config.method] :]):
+        if rung >= RUNGS and chosen(tuple(found)) < found[-1][0]:
+            break
         losses = _short(task, rate, steps, batch, stop)
         if stop():
             task.learned().load_state_dict(start)
@@ -66,7 +68,7 @@ def _short(task: Task, rate: float, steps: int, batch: int, stop: Callable[[], b
 
 
 def chosen(rates: Rates) -> float:
-    """The rate with the lowest loss. Raises NeedleError where none was finite."""
+    """The rate with the lowest loss, of several the lowest. Raises NeedleError where none was finite."""
     finite = [(loss, rate) for rate, loss in rates if loss is not None]
     if not finite:
         raise NeedleError("[finetune] no learning rate gave a finite loss: give one, lower than those tried")

@@ -49,21 +49,37 @@ def read_examples(
     columns = context or MAX_COLUMNS
     if path.suffix == ".txt":
         return _text(path, tokenizer, columns, share)
-    if path.suffix != ".jsonl" or not path.is_file():
-        raise DataError(
-            f'[finetune] a language model learns from a file of text (.txt) or rows {{"prompt": ..., "completion": '
-            f"...}} (.jsonl), got {path}"
-        )
-    pairs = read_rows(path, ("prompt", "completion"), lambda row: _pair(row, tokenizer, columns))
+    pairs = _pairs(path, tokenizer, columns)
     if not share:
-        return _rows(pairs, tokenizer), None
+        return _rows(pairs), None
     held = max(1, round(share * len(pairs)))
     if held >= len(pairs):
         raise DataError(f"[finetune] {path} needs at least 2 rows, one of them to measure on, got {len(pairs)}")
     order = numpy.random.default_rng(seed).permutation(len(pairs))
     parts = (sorted(order[held:].tolist()), sorted(order[:held].tolist()))
-    learned, measured = (_rows([pairs[i] for i in part], tokenizer) for part in parts)
+    learned, measured = (_rows([pairs[i] for i in part]) for part in parts)
     return learned, measured
+
+
+def read_held(path: Path, tokenizer: Tokenizer, context: int | None) -> Examples:
+    """All of a text or of rows, to measure on: every token but the first of a text is a target once. DataError."""
+    columns = context or MAX_COLUMNS
+    if path.suffix != ".txt":
+        return _rows(_pairs(path, tokenizer, columns))
+    ids = _encoded(path, read_text(path), tokenizer, 0)
+    if len(ids) < 2:
+        raise DataError(f"[finetune] {path} is too short: it needs at least 2 tokens, got {len(ids)}")
+    return _windows(ids, tokenizer, columns, columns)
+
+
+def _pairs(path: Path, tokenizer: Tokenizer, columns: int) -> list[Pair]:
+    """The rows of a file. Raises DataError for a file that is none of rows."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        raise DataError(
+            f'[finetune] a language model learns from a file of text (.txt) or rows {{"prompt": ..., "completion": '
+            f"...}} (.jsonl), got {path}"
+        )
+    return read_rows(path, ("prompt", "completion"), lambda row: _pair(row, tokenizer, columns))
 
 
 def _text(path: Path, tokenizer: Tokenizer, columns: int, share: float) -> tuple[Examples, Examples | None]:
@@ -122,7 +138,7 @@ def _pair(row: dict[str, Any], tokenizer: Tokenizer, columns: int) -> Pair:
     return prompt, completion, before, after
 
 
-def _rows(pairs: list[Pair], tokenizer: Tokenizer) -> Examples:
+def _rows(pairs: list[Pair]) -> Examples:
     """A row for each pair; targets are the tokens of the completions alone."""
     columns = max(len(before) + len(after) for _, _, before, after in pairs) - 1
     x = numpy.zeros((len(pairs), columns), "int32")
