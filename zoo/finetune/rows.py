@@ -45,8 +45,10 @@ def _row(line: str, fields: tuple[str, ...]) -> dict[str, Any]:
     wanted = "{" + ", ".join(f'"{name}": ...' for name in fields) + "}"
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RowError(f"is not JSON ({error}): write {wanted}") from None
+    except json.JSONDecodeError as error:
+        raise RowError(f"is not JSON ({error.msg}, column {error.colno}): write {wanted}") from None
+    except (ValueError, RecursionError) as error:  # too many digits, or brackets
+        raise RowError(f"cannot be read ({error}): write {wanted}") from None
     if not isinstance(row, dict) or set(row) != set(fields):
         got = f"the fields {', '.join(map(repr, row))}" if isinstance(row, dict) else f"a {type(row).__name__}"
         raise RowError(f"has {got:.200}: write {wanted}")
