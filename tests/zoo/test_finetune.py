@@ -22,6 +22,7 @@ from needle.nn import lora
 from tests.zoo import finetune_runs as small
 from zoo.finetune import Config, Job, Report, estimate, measure
 from zoo.finetune.prepare import prepared
+from zoo.finetune.probe import chosen
 from zoo.finetune.rounds import Rounds
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -251,9 +252,22 @@ def test_stopped_before_the_first_step_there_is_no_result(config: Config, tmp_pa
     assert Job(auto, tmp_path / "run").run(stop=lambda: True) is None
     result, told = run(auto, tmp_path / "run")
     rates = next(report.rates for report in told if report.event == "probe")
-    assert len(rates) >= 4 and result.learning_rate == min(rates, key=lambda pair: pair[1] or 9e9)[0]
+    assert len(rates) >= 5 and rates[0][0] == 0 and result.learning_rate == chosen(rates)
     scaled, _ = run(replace(auto, learning_rate_multiplier=0.5), tmp_path / "scaled")
     assert scaled.learning_rate == 0.5 * result.learning_rate
+
+
+@pytest.mark.parametrize(("rates", "rate"), [
+    ([(0.0, 3.0), (0.1, 2.9), (0.2, 1.0), (0.3, 1.1)], 0.2),
+    ([(0.0, 3.0), (0.1, 1.4), (0.2, 1.3), (0.3, 1.0)], 0.1),  # four fifths of the gain of the best
+    ([(0.0, 3.0), (0.1, 1.5), (0.2, None), (0.3, 1.0)], 0.3),
+    ([(0.0, 1.0), (0.1, 2.0), (0.2, 3.0)], 0.1),  # none is better than nothing
+    ([(0.0, None), (0.1, 2.0), (0.2, 1.0)], 0.2),
+])  # fmt: skip
+def test_the_lowest_rate_of_those_that_do_nearly_as_well_is_chosen(rates: Any, rate: float) -> None:
+    assert chosen(tuple(rates)) == rate
+    with pytest.raises(NeedleError, match="no learning rate gave a finite loss"):
+        chosen(((0.0, 1.0), (0.1, None)))
 
 
 def test_another_config_or_other_data_are_refused_in_its_folder(config: Config, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +22,7 @@ from zoo.cli import main
 from zoo.finetune import Config, Job
 from zoo.finetune.photos import read_photos, split
 from zoo.finetune.prepare import prepared
+from zoo.finetune.screen import Screen
 from zoo.finetune.texts import read_examples
 
 Capture = pytest.CaptureFixture[str]
@@ -281,6 +284,28 @@ def test_the_command_says_what_it_does_and_what_came_of_it(weights: Any, tmp_pat
     assert json.loads(capsys.readouterr().out).keys() == {"loss", "token_accuracy", "bits_per_byte"}
     assert main(["finetune", "gpt-char", *base, *options, "--learning-rate", "0.03", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stopped"] is False
+
+
+def test_ctrl_c_ends_the_command_with_the_best_so_far(
+    weights: Any, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my.txt").write_text(small.text(60))
+    options = ["--data", str(tmp_path / "my.txt"), "--folder", str(tmp_path / "run"), "--epochs", "1"]
+    command = ["finetune", "gpt-char", "--weights", weights["gpt-char"], *options, "--learning-rate", "0.03"]
+    handler, tell = signal.getsignal(signal.SIGINT), Screen.tell
+
+    def interrupting(self: Screen, report: Any) -> None:
+        tell(self, report)
+        if report.event == "step" and report.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Screen, "tell", interrupting)
+    assert main(command) == 130 and signal.getsignal(signal.SIGINT) is handler
+    said = capsys.readouterr()
+    assert "SIGINT: ending after this step, with the best so far" in said.err
+    assert "stopped; the same command goes on: " in said.out and (tmp_path / "run" / "adapter" / "card.json").exists()
+    monkeypatch.undo()
+    assert main(command) == 0 and "done: " in capsys.readouterr().out
 
 
 MISTAKES = {

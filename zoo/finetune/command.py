@@ -71,7 +71,7 @@ def finetune_command(args: argparse.Namespace) -> Answer:
     config = Config(args.name, args.data, **given)
     folder = args.folder or Path("runs") / f"{args.name}-{Path(args.data).stem}"
     screen = Screen("")
-    screen.line(f"{named(config)}: {METHODS[config.method]}; into {folder}")
+    screen.line(f"{named(config)}, {config.method}, into {folder}")
     with _signals() as caught:
         result = Job(config, folder).run(stop=lambda: bool(caught), report=screen.tell)
     screen.end_line()

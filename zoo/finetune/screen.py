@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,10 +86,8 @@ def outcome(config: Config, result: Result, folder: Path) -> str:
                  for name, value in result.after.items()]  # fmt: skip
         lines += table(rows, left=1)
     lines += _looks(result.shown)
-    size = (
-        sum(each.stat().st_size for each in (folder / Path(result.path).name).rglob("*"))
-        or Path(result.path).stat().st_size
-    )
+    made = folder / Path(result.path).name
+    size = sum(each.stat().st_size for each in (made.iterdir() if made.is_dir() else [made]))
     state = "stopped; the same command goes on" if result.stopped else "done"
     lines += ["", f"{state}: {result.path}, {size / 1e6:.2f} MB, sha256 {result.sha256[:16]}...", "Next:"]
     return "\n".join([*lines, *(f"    {command}" for command in commands(config, result, folder))])
@@ -115,15 +114,9 @@ def _looks(found: Mapping[str, Any]) -> list[str]:
 
 def commands(config: Config, result: Result, folder: Path) -> list[str]:
     """The command lines that use what a run has made, ready to be copied."""
-    import shlex
-
     path = str(folder) if result.argument == "adapter" else result.path
     base = f" --weights {shlex.quote(config.weights)}" if config.weights and result.argument == "adapter" else ""
     uses = f"{base} --{result.argument} {shlex.quote(path)}"
-    text = "bits_per_byte" in result.after or "sample" in result.shown.get("after", {})
-    use = (
-        f'generate {config.base} --prompt "The "'
-        if text or "answers" in result.shown.get("after", {})
-        else f"predict {config.base} photo.jpg"
-    )
+    text = not result.shown["after"].keys().isdisjoint(("sample", "answers"))
+    use = f'generate {config.base} --prompt "The "' if text else f"predict {config.base} photo.jpg"
     return [f"needle-zoo {use}{uses}", f"needle-deploy freeze zoo:{config.base}{uses} -o {folder.name}.nd"]
