@@ -310,7 +310,7 @@ def test_the_estimate_is_near_what_is_measured(config: Config) -> None:
     model = base(config)
     count = lora.add(model, 4, targets=["*.q", "*.k", "*.v", "*.out", "*.up", "*.down"])
     assert (found.learning, found.parameters) == (count.trainable, count.total)
-    assert found.steps == prepared(config).steps() and 0 < found.seconds < 60 and 10**5 < found.bytes < 10**8
+    assert found.steps == prepared(config).steps() and 0 < found.seconds < 60 and 10**7 < found.bytes < 10**8
 
 
 def test_rounds_go_on_where_they_were_left(config: Config) -> None:
