@@ -7,11 +7,11 @@ deploy.Compiled(built.library, built.weights)(x)   # run it; or, without a compi
 """
 
 from .build import Built, build
+from .compiled import Compiled
 from .errors import BuildError, DeployError, EmitError, FreezeError, GraphError, NdFormatError, RunError
 from .freeze import freeze
 from .instant import Instant
 from .ir import Graph
-from .runtime import Compiled
 
 load = Graph.load
 

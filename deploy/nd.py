@@ -25,7 +25,7 @@ from needle import ops
 from needle.errors import DataError, NeedleError
 from needle.explain import fits
 from needle.sizes import Size, for_every_size, plain, watched
-from needle.types import Type
+from needle.types import DTYPES, Type
 from needle.weights import atomic_write, dump_safetensors, parse_safetensors
 
 from . import attributes
@@ -36,7 +36,7 @@ from .ir import Constant, Graph, Input, Node, Weight, apply, constant, describe,
 from .registry import OPS
 from .sizes import stand_ins
 from .strict import earlier, fields, items, parse, refuse
-from .verify import DTYPES, check_type, verify
+from .verify import check_type, verify
 
 VERSION = 2
 MEMBERS = ("graph.json", "constants.safetensors", "weights.safetensors", "card.json")

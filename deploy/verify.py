@@ -8,7 +8,7 @@ from typing import Any
 from needle.errors import NeedleError
 from needle.size_terms import bounds
 from needle.sizes import Size, dims_of, for_every_size, is_dim, plain, terms_of, watched
-from needle.types import Type
+from needle.types import DTYPES, Type
 
 from .errors import GraphError
 from .ir import Constant, Graph, Input, Node, Weight, describe, parts, same_type
@@ -16,7 +16,6 @@ from .registry import OPS
 
 MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
 MAX_RANK = 8
-DTYPES = ("float32", "int32")
 
 
 def verify(graph: Graph, checked: set[Node] | None = None) -> Graph:
@@ -108,7 +107,7 @@ def check_type(node: Node) -> None:
     """GraphError unless it is of DTYPES, of at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those."""
     for part in parts(node.type):
         if part.dtype not in DTYPES:
-            raise GraphError(f"[verify] {node!r}: only {' and '.join(DTYPES)} are supported")
+            raise GraphError(f"[verify] {node!r}: only {', '.join(DTYPES)} are supported")
         if len(part.shape) > MAX_RANK or any((bounds(terms_of(size))[0] or 0) < 1 for size in part.shape):
             raise GraphError(
                 f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more whatever the open ones are"
