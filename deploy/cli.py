@@ -30,7 +30,9 @@ def parser() -> CommandParser:
         return added
 
     freeze = command(
-        "freeze", lambda a: commands.freeze_command(a.model, a.output, a.weights), "record a model as a .nd file"
+        "freeze",
+        lambda a: commands.freeze_command(a.model, a.output, a.weights, a.adapter),
+        "record a model as a .nd file",
     )
     freeze.add_argument("model", help="package:name, such as zoo:resnet9")
     freeze.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
@@ -50,10 +52,12 @@ def parser() -> CommandParser:
     execute.add_argument("--top", type=whole(1), default=5, help="how many labels to print (default: 5)")
 
     about = "compare the program with the interpreter, needle's kernels, the module"
-    verify = of_file("verify", lambda a: commands.verify_command(a.path, a.model, a.weights), about)
+    verify = of_file("verify", lambda a: commands.verify_command(a.path, a.model, a.weights, a.adapter), about)
     verify.add_argument("--model", help="package:name of the eager module")
     for each in (freeze, verify):
         each.add_argument("--weights", type=Path, metavar="FILE", help="weights that `needle-zoo train` wrote")
+        what = "what `needle-zoo finetune` made, or an adapter of PEFT, merged with the weights"
+        each.add_argument("--adapter", type=Path, metavar="FOLDER", help=what)
         each.pluggable()
 
     about = "time the compiled program"

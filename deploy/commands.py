@@ -29,9 +29,9 @@ from .passes import optimize
 from .roofline import Cost, Roofline, costs, roofline
 
 
-def freeze_command(source: str, output: Path, weights: Path | None) -> Answer:
+def freeze_command(source: str, output: Path, weights: Path | None, adapter: Path | None = None) -> Answer:
     """Freeze `package:name` into a `.nd` file."""
-    model = load_module(source, weights)
+    model = load_module(source, weights, adapter)
     graph = frozen(model, source)
     graph.save(output)
     facts = {"path": str(output), "nodes": len(graph.order()), "bytes": output.stat().st_size}
@@ -54,8 +54,10 @@ def frozen(model: Any, source: str) -> Graph:
     return dataclasses.replace(graph, card=card)
 
 
-def load_module(source: str, weights: Path | None = None) -> Any:
-    """The module `package:name`: `package.load(name, pretrained=True)`, or with `weights`. Raises DeployError."""
+def load_module(source: str, weights: Path | None = None, adapter: Path | None = None) -> Any:
+    """The module `package:name`: `package.load(name, pretrained=True)`, or with `weights` and `adapter`, where they are
+    given. Raises DeployError.
+    """
     package, colon, name = source.partition(":")
     if not colon or not package.isidentifier() or not name:
         raise DeployError(f"[freeze] a model is named package:name, such as zoo:resnet9, got '{source}'")
@@ -63,11 +65,12 @@ def load_module(source: str, weights: Path | None = None) -> Any:
         load = importlib.import_module(package).load
     except (ImportError, AttributeError) as error:
         raise DeployError(f"[freeze] '{package}' has no function load(name, pretrained): {error}") from error
-    if weights is None:
-        return load(name, pretrained=True)
-    if "weights" not in inspect.signature(load).parameters:
-        raise DeployError(f"[freeze] {package}.load takes no weights; leave out --weights")
-    return load(name, weights=weights)
+    given: dict[str, Any] = {"weights": weights, "adapter": adapter}
+    given = {key: value for key, value in given.items() if value is not None}
+    for key in given:
+        if key not in inspect.signature(load).parameters:
+            raise DeployError(f"[freeze] {package}.load takes no {key}; leave out --{key}")
+    return load(name, **(given or {"pretrained": True}))
 
 
 def inspect_command(path: Path, optimized: bool) -> Answer:
@@ -138,13 +141,13 @@ def read_input(source: Path, card: Mapping[str, Any]) -> numpy.ndarray:
         raise DeployError(f"[run] '{source}' is not a .npy file of numbers: {reason}") from error
 
 
-def verify_command(path: Path, source: str | None, weights: Path | None) -> Answer:
+def verify_command(path: Path, source: str | None, weights: Path | None, adapter: Path | None = None) -> Answer:
     """Compare the program with the interpreter, and with the eager module if its name is given. 1 if they differ."""
-    if weights is not None and source is None:
-        raise DeployError("[verify] --weights are those of the eager module: name it with --model package:name")
+    if (weights is not None or adapter is not None) and source is None:
+        raise DeployError("[verify] --weights and --adapter are the eager module's: name it with --model package:name")
     graph, built = built_of(path)
     compiled = Compiled(built.library, built.weights)
-    model = load_module(source, weights) if source else None
+    model = load_module(source, weights, adapter) if source else None
     if model is not None:
         model.eval()
     found = {what: float(error) for what, error in compare.errors(compiled, graph, model)}

@@ -1,4 +1,4 @@
-"""`needle-zoo list | card | data | train | record | evaluate | predict | sample | generate`."""
+"""`needle-zoo list | card | data | train | finetune | record | evaluate | predict | sample | generate`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from needle.commands import Answer, CommandParser, Distinct, number, offer, run, whole
 
 from . import commands
+from .finetune import command as finetuning
 from .registry import names
 from .shelf import ABOUT
 
@@ -38,6 +39,8 @@ def parser() -> CommandParser:
     card = command("card", commands.card_command, "print a model's card, or write the pages of all")
     data = command("data", commands.data_command, "the data sets: where they are, their sizes and licences")
     train = command("train", commands.train_command, "train a model by its recipe, resumable")
+    about = "teach a trained model a text or classes of your own, resumable"
+    finetuning.arguments(command("finetune", finetuning.finetune_command, about))
     record = command("record", commands.record_command, "record a finished run: its numbers, its weights as float16")
     about = "recompute the numbers on a model's card, failing on drift, or measure a file of weights"
     evaluate = command("evaluate", commands.evaluate_command, about)
@@ -52,11 +55,15 @@ def parser() -> CommandParser:
     record.add_argument("--run", type=Path, dest="run_folder", metavar="FOLDER", required=True, help=what)
     record.add_argument("--machine", metavar="TEXT", help="on what it was trained (default: what the run says)")
     for each, lacking in ((train, ", or downloaded"), (evaluate, ""), (record, "")):
-        what = f"folder of the data set (default: found in NEEDLE_DATA or NEEDLE_HOME{lacking})"
+        own = "; with --adapter text, rows or images of yours, by default what its run held out" * (each is evaluate)
+        what = f"folder of the data set (default: found in NEEDLE_DATA or NEEDLE_HOME{lacking}){own}"
         each.add_argument("--data", metavar="FOLDER", help=what)
     for each in (evaluate, predict, sample, generate):
         what = "a file that `train` wrote (default: the weights inside the package)"
         each.add_argument("--weights", type=Path, metavar="FILE", help=what)
+    for each in (evaluate, predict, generate):
+        what = "what `finetune` made, the folder of a run, or an adapter of PEFT: weights and adapter are merged"
+        each.add_argument("--adapter", type=Path, metavar="FOLDER", help=what)
     _training_options(train)
     evaluate.add_argument("--all", action="store_true", help="every model, one after another, saying what it skips")
     what = "where `train` left the weights of models that are not in the package (default: runs)"

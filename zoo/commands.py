@@ -12,6 +12,8 @@ from . import shelf
 from .base import Model
 from .card import render, shown
 from .evaluate import Evaluation, attempt, evaluate, measure
+from .finetune.measure import measure as measure_own
+from .finetune.measure import measure_held
 from .image_classifier import ImageClassifier
 from .language_model import LanguageModel
 from .models.dcgan import DCGAN
@@ -88,9 +90,11 @@ def evaluate_command(args: argparse.Namespace) -> Answer:
     if args.all == (args.name is not None):
         raise ZooError("[evaluate] needs the name of a model or --all, and not both")
     if args.all:
-        if args.weights is not None or args.data is not None or args.tiny:
+        if args.weights is not None or args.adapter is not None or args.data is not None or args.tiny:
             raise ZooError("[evaluate] --all measures the recorded weights of all models on their data, and no others")
         return evaluate_all(args.folder)
+    if args.adapter is not None:
+        return evaluate_adapter(args)
     if args.weights is not None or args.tiny:
         if args.weights is None:
             raise ZooError("[evaluate] the recorded runs are measured on the whole data set: leave out --tiny")
@@ -99,6 +103,13 @@ def evaluate_command(args: argparse.Namespace) -> Answer:
         return Answer(metrics, "\n".join(lines) or f"{args.name} has no metrics")
     found = evaluate(entry(args.name), args.data, args.folder)
     return Answer(found.facts(), found.text(), 0 if found.steady else 1)
+
+
+def evaluate_adapter(args: argparse.Namespace) -> Answer:
+    """The metrics of a base with an adapter, on data of the user's or on what the adapter's run held out."""
+    model = load(args.name, weights=args.weights, adapter=args.adapter)
+    metrics = measure_held(model, args.adapter) if args.data is None else measure_own(model, args.data)
+    return Answer(metrics, "\n".join(f"{metric:<14} {shown(metric, value)}" for metric, value in metrics.items()))
 
 
 def evaluate_all(folder: str) -> Answer:
@@ -146,7 +157,8 @@ def generate_command(args: argparse.Namespace) -> Answer | None:
 
 def _loaded(args: argparse.Namespace, kind: type[Any], command: str, lacks: str) -> Any:
     """The trained model, which must be of a kind that the command can use."""
-    model: Model = load(args.name, pretrained=args.weights is None, weights=args.weights)
+    adapter = getattr(args, "adapter", None)
+    model: Model = load(args.name, pretrained=args.weights is None, weights=args.weights, adapter=adapter)
     if not isinstance(model, kind):
         raise ZooError(f"[{command}] {args.name} {lacks}: {entry(args.name).task}")
     return model

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from needle.errors import NeedleError
 from needle.weights import read_safetensors
 
 from .base import Model, checksum
+from .heads import replace_head
 from .image_classifier import ImageClassifier
 from .recipes.base import Recipe
 from .runs import Measured, Record, Run, Shipped, read_record
@@ -183,24 +184,29 @@ def load(
     *,
     seed: int | None = None,
     weights: str | os.PathLike[str] | None = None,
+    adapter: str | os.PathLike[str] | None = None,
     tiny: bool = False,
     **config: Any,
 ) -> Model:
     """The model `name`: untrained, or in evaluation mode with trained weights.
 
     `pretrained` takes the weights inside the package, `seed` choosing among those there (default: the first);
-    `weights` is a file that `needle-zoo train` wrote. `tiny` is the smallest configuration. The other arguments go to
-    the model's builder. Works offline; with trained weights numpy's global generator stays as it was. Raises ZooError
-    for an unknown name or seed, or the weights of another model, DataError if a file is not what was published.
+    `weights` is a file that `needle-zoo train` or `finetune` wrote. With `adapter`, a folder that `finetune` or the
+    library PEFT wrote, the weights are W + s A B, in the base's structure. `tiny` is the smallest configuration. The
+    other arguments go to the model's builder. Works offline; with trained weights numpy's global generator stays as it
+    was. Raises ZooError for an unknown name or seed, or the weights of another model, DataError if a file is not what
+    was published.
     """
     record = entry(name)
     if tiny:
         config = {**record.tiny.model, **config}
-    if weights is not None:
-        return load_file(record, Path(weights), None, config)
-    if pretrained:
-        file = _shipped(record, seed)
-        return load_file(record, record.home / "weights" / file.file, file.sha256, config)
+    if pretrained or weights is not None or adapter is not None:
+        built = load_file(record, *weights_of(record, weights, seed), config)
+        if adapter is not None:
+            from .adapted import attach  # which knows models of all kinds, and they the registry
+
+            attach(built, Path(adapter))
+        return built
     built = record.make(**config)
     built.drawn = checksum(built)
     return built
@@ -213,20 +219,47 @@ def load_file(record: Entry, path: Path, sha256: str | None = None, config: Mapp
     `sha256`, ZooError if it holds another model, ShapeError if its arrays do not fit.
     """
     arrays, facts = read_safetensors(path, sha256)
-    if facts.get("model") != record.name:
-        raise ZooError(f"[zoo] {path} holds weights of {facts.get('model')}, not of {record.name}")
-    try:
-        given = dict(json.loads(facts.get("config", "{}")))
-    except (ValueError, TypeError):
-        raise ZooError(f"[zoo] {path}: its config is not an object of JSON: {facts['config']!r:.200}") from None
-    with _generator_kept():
-        try:
-            built = record.make(**{**given, **(config or {})})
-        except TypeError as error:
-            raise ZooError(f"[zoo] {path}: {record.name} cannot be built with its config: {error}") from None
+    with generator_kept():
+        built = build_as(record, path, facts, config)
     built.load_state_dict(arrays)
     built.eval()
     return built
+
+
+def build_as(record: Entry, path: Path, facts: Mapping[str, str], config: Mapping[str, Any] | None = None) -> Model:
+    """The model, untrained, that a file of weights says it is of, with the labels that it names. Raises ZooError."""
+    if facts.get("model") != record.name:
+        raise ZooError(f"[zoo] {path} holds weights of {facts.get('model')}, not of {record.name}")
+    given, labels = (_fact(path, facts, name, kind) for name, kind in (("config", dict), ("labels", list)))
+    try:
+        built = record.make(**{**given, **(config or {})})
+    except TypeError as error:
+        raise ZooError(f"[zoo] {path}: {record.name} cannot be built with its config: {error}") from None
+    if labels and isinstance(built, ImageClassifier):
+        replace_head(built, list(map(str, labels)))
+    return built
+
+
+def _fact(path: Path, facts: Mapping[str, str], name: str, kind: type[Any]) -> Any:
+    """An entry of a file's metadata that is JSON of this kind, an empty one where there is none. Raises ZooError."""
+    try:
+        found = json.loads(facts.get(name, json.dumps(kind())))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, kind):
+        what = "an object" if kind is dict else "a list"
+        raise ZooError(f"[zoo] {path}: its {name} is not {what} of JSON: {facts[name]!r:.200}")
+    return found
+
+
+def weights_of(
+    record: Entry, weights: str | os.PathLike[str] | None = None, seed: int | None = None
+) -> tuple[Path, str | None]:
+    """The file of trained weights, with its sha256 if it is one of the package. Raises ZooError where there is none."""
+    if weights is not None:
+        return Path(weights), None
+    file = _shipped(record, seed)
+    return record.home / "weights" / file.file, file.sha256
 
 
 def _shipped(record: Entry, seed: int | None) -> Shipped:
@@ -243,8 +276,8 @@ def _shipped(record: Entry, seed: int | None) -> Shipped:
 
 
 @contextmanager
-def _generator_kept() -> Any:
-    """Building a model draws its initial weights; draws that are thrown away must not shift the user's."""
+def generator_kept() -> Iterator[None]:
+    """Numpy's global generator stays as it is: draws that are thrown away must not shift the user's."""
     state = numpy.random.get_state()
     try:
         yield

@@ -19,7 +19,7 @@ from .checkpoint import RunState, load_run, save_run
 from .history import History, Row
 from .interrupts import Interrupts
 from .lock import locked
-from .progress import Progress
+from .progress import Progress, Watcher
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -28,6 +28,7 @@ def fit(
     step: Any, loader: Any, epochs: int, *, folder: str | os.PathLike[str] | None = None, config: Any = None,
     evaluate: Callable[[], Row] | None = None, on_epoch: Callable[[int], object] | None = None,
     save_every: int | None = None, save_minutes: float | None = 5, log_every: int | None = None, title: str = "",
+    watch: Watcher | None = None, stop: Callable[[], bool] | None = None,
 ) -> History:  # fmt: skip
     """Train: `step(*batch)` for every batch of `loader`, `epochs` times over; the log of it.
 
@@ -46,6 +47,9 @@ def fit(
     run is saved and Interrupted is raised, which is a KeyboardInterrupt, or SystemExit: status 130 or 143. A second
     signal ends the process at once. Signals that the program handles or ignores are left to it.
 
+    With `watch` the run tells that what it would print and draw. With `stop`, which is asked before an epoch and after
+    each step, the run is saved and `fit` returns once that says True; signals are the caller's then.
+
     Raises NeedleError for a checkpoint of another config, a loss that is not finite, a loader without batches, or a
     folder in which another run is; DataError for a checkpoint that is damaged; SettingError for a count below 1.
     """
@@ -55,8 +59,13 @@ def fit(
             raise SettingError(f"[fit] {name} counts steps, from 1 on, got {value}")
     if save_minutes is not None and not (isinstance(save_minutes, Real) and save_minutes > 0):
         raise SettingError(f"[fit] save_minutes must be a number greater than 0, or None, got {save_minutes!r}")
-    with _Run(step, loader, epochs, None if folder is None else Path(folder), config, title) as run:
+    watcher = watch or Progress(title, epochs, len(loader) if hasattr(loader, "__len__") else None)
+    ended = stop or (lambda: False)
+    home = None if folder is None else Path(folder)
+    with _Run(step, loader, home, config, title, watcher, signals=home is not None and stop is None) as run:
         while run.at.epoch < epochs:
+            if ended():
+                return run.stopped()
             for metrics in run.batches():
                 run.take(metrics)
                 if log_every and run.at.steps % log_every == 0:
@@ -64,24 +73,29 @@ def fit(
                 if (save_every and run.at.steps % save_every == 0) or run.due(save_minutes):
                     run.save()
                 run.stop_if_interrupted()
+                if ended():
+                    return run.stopped()
             run.end_epoch(evaluate, on_epoch)
             if save_every is None or run.at.epoch == epochs:
                 run.save()
             run.stop_if_interrupted()
-        run.plot()
+        if watch is None:
+            run.plot()
     return History(run.at.rows)
 
 
 class _Run:
     """A run in progress, alone in its folder: what `fit` does, one method for each thing."""
 
-    def __init__(self, step: Any, loader: Any, epochs: int, folder: Path | None, config: Any, title: str) -> None:
+    def __init__(
+        self, step: Any, loader: Any, folder: Path | None, config: Any, title: str, watcher: Watcher, signals: bool
+    ) -> None:
         self.step, self.loader, self.folder, self.config, self.title = step, loader, folder, config, title
         batches = len(loader) if hasattr(loader, "__len__") else None
         self.at = RunState(batches=batches)
         self.keyed = getattr(loader, "seed", None) is not None and hasattr(loader, "load_state_dict")
         self.waiting: Iterator[Any] | None = None  # the batches that remain of an epoch that goes on
-        self.progress, self.interrupts = Progress(title, epochs, batches), Interrupts()
+        self.progress, self.interrupts, self.signals = watcher, Interrupts(), signals
         self.saved = time.monotonic()
 
     def __enter__(self) -> _Run:
@@ -89,7 +103,8 @@ class _Run:
             if self.folder is not None:
                 _made(self.folder)
                 entered.enter_context(locked(self.folder))
-                entered.enter_context(self.interrupts)
+                if self.signals:
+                    entered.enter_context(self.interrupts)
                 self.resume(self.folder)
             entered.enter_context(self.progress)
             self.entered = entered.pop_all()
@@ -204,6 +219,12 @@ class _Run:
                 self.at.epoch_random = None
             save_run(self.folder / CHECKPOINT, self.step, self.at, self.config)
             self.saved = time.monotonic()
+            self.progress.saved(self.folder / CHECKPOINT, self.at.steps)
+
+    def stopped(self) -> History:
+        """Save, for a run that is told to stop; the log so far."""
+        self.save()
+        return History(self.at.rows)
 
     def due(self, minutes: float | None) -> bool:
         """Whether the last checkpoint, or the beginning, is that long ago."""

@@ -6,7 +6,8 @@ import os
 import shutil
 import sys
 import time
-from typing import TextIO
+from pathlib import Path
+from typing import Self, TextIO
 
 from ..reprs import count
 from .history import Row, text
@@ -14,8 +15,51 @@ from .history import Row, text
 HIDDEN = ("epoch", "step")
 
 
-class Progress:
-    """Reports of one run on standard output. Nothing else reads its clock."""
+class Watcher:
+    """What `fit` tells of a run, and to whom: this one keeps it to itself. A subclass overrides what it listens to.
+
+    Epochs count from 0, positions are batches done in an epoch. Nothing but a watcher reads the run's clock.
+    """
+
+    began = 0.0
+
+    def __enter__(self) -> Self:
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end_line()
+
+    def end_line(self) -> None:
+        """Whatever comes next, an error too, begins a line."""
+
+    def start(self, position: int) -> None:
+        """An epoch begins, or goes on at batch `position`."""
+        self.began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the epoch began, or went on."""
+        return time.monotonic() - self.began
+
+    def batch(self, epoch: int, position: int, metrics: Row) -> None:
+        """Batch number `position` of the epoch is done."""
+
+    def epoch(self, epoch: int, row: Row) -> None:
+        """The epoch is done, with this row of the log."""
+
+    def resumed(self, epoch: int, position: int) -> None:
+        """The run goes on from its checkpoint."""
+
+    def saved(self, path: Path, steps: int) -> None:
+        """The checkpoint was written, after so many steps."""
+
+    def line(self, message: str) -> None:
+        """Something else that is worth a line."""
+
+
+class Progress(Watcher):
+    """Reports of one run on standard output."""
 
     def __init__(self, title: str, epochs: int, batches: int | None) -> None:
         self.title = f"{title}  " if title else ""
@@ -26,15 +70,12 @@ class Progress:
         self.open = False  # a bar stands on the last line
         self.said = False  # where the run goes on from
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if not self.said:  # an epoch may take an hour: nobody should have to guess whether it has begun
             each = f" of {count(self.batches, 'batch', 'batches')}" if self.batches else ""
             message = f"{self.title}begins: {count(self.epochs, 'epoch')}{each}"
             (self._show if self.terminal else self.line)(message)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end_line()
 
     def end_line(self) -> None:
         """Whatever comes next, an error too, begins a line."""
@@ -44,12 +85,8 @@ class Progress:
 
     def start(self, position: int) -> None:
         """An epoch begins, or goes on at batch `position`."""
-        self.began, self.first = time.monotonic(), position
-
-    @property
-    def seconds(self) -> float:
-        """Since the epoch began, or went on."""
-        return time.monotonic() - self.began
+        super().start(position)
+        self.first = position
 
     def batch(self, epoch: int, position: int, metrics: Row) -> None:
         """Batch number `position` of the epoch is done: the bar ten times a second at most, else a line each minute."""

@@ -148,6 +148,30 @@ def test_a_run_resumes_within_an_epoch_with_loaders_of_every_kind(tmp_path, kind
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("place", [0, 3, 5, 7])
+def test_a_run_that_is_told_to_stop_is_saved_and_goes_on(tmp_path, place, capsys):
+    step, loader = pieces()
+    ndl.fit(step, loader, 3, folder=tmp_path / "whole")
+    step, loader = pieces()
+    capsys.readouterr()
+    told = []
+
+    class Listening(ndl.training.Watcher):
+        def batch(self, epoch, position, metrics):
+            told.append((epoch, position))
+
+        def saved(self, path, steps):
+            told.append((path.name, steps))
+
+    history = ndl.fit(step, loader, 3, folder=tmp_path / "stopped", watch=Listening(), stop=lambda: len(told) >= place)
+    assert told[-1] == ("checkpoint.safetensors", len([each for each in told if type(each[0]) is int]))
+    assert len(history) <= 1 and capsys.readouterr().out == ""
+    step, loader = pieces()
+    ndl.fit(step, loader, 3, folder=tmp_path / "stopped", watch=Listening())
+    for name in FILES:
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_a_finished_run_returns_its_log_and_trains_no_more(tmp_path):
     first = run(tmp_path)
     again = run(tmp_path, stop_at=1)

@@ -128,7 +128,9 @@ def test_another_base_is_refused_with_both_hashes(tmp_path):
     ({"use_rslora": "yes"}, "true or false, got 'yes'"), ({"peft_type": "LOHA"}, "asks for peft_type = 'LOHA'"),
     ({"use_dora": True}, "asks for use_dora = True, which there is not here"), ({"bias": "all"},
      "asks for bias = 'all'"),
-    ({"rank_pattern": {"a": 2}}, "asks for rank_pattern"), ({"modules_to_save": ["head"]}, "asks for modules_to_save"),
+    ({"rank_pattern": {"a": 2}}, "asks for rank_pattern"),
+    ({"modules_to_save": ["head"]}, "lacks the module 'head', which modules_to_save names. There are classifier"),
+    ({"modules_to_save": 3}, "modules_to_save .* must be null or a list of at most 100 names, got 3"),
     ({"of_tomorrow": 7}, "asks for of_tomorrow = 7"), ({BASE: "12"}, "64 hexadecimal digits, got '12'"),
     ({"r": 2}, "has A and B of shapes .* unfit for its kind and r 2"),
 ])  # fmt: skip
@@ -206,6 +208,81 @@ def test_a_name_that_is_taken_and_names_that_collide_are_refused(tmp_path):
     refused(model, tmp_path, NeedleError, "has an adapter 'default'")
 
 
+# Modules that are saved whole: a head for other classes.
+
+
+def with_a_head(classes=5):
+    model = convolutions()
+    np.random.seed(1)
+    lora.add(model, rank=2, targets="features.*", modules_to_save={"classifier": nn.Linear(80, classes)})
+    train(model, IMAGES)
+    return model, fixed(IMAGES)
+
+
+def test_a_head_of_its_own_learns_travels_and_leaves_the_base_as_it_was(tmp_path):
+    base, x = convolutions(), fixed(IMAGES)
+    before, state = base(x).numpy(), base.state_dict()
+    model, _ = with_a_head()
+    lora.save(model, tmp_path)
+    assert lora.base_sha256(model) == lora.base_sha256(base)
+    fresh = convolutions()
+    count = lora.load(fresh, tmp_path)
+    assert fresh(x).shape == (4, 5) and (fresh(x).numpy() == model(x).numpy()).all()
+    assert count.trainable == sum(a.size for a in lora.state_dict(fresh).values()) and "classifier.bias" in (
+        lora.state_dict(fresh)
+    )
+    lora.activate(fresh, None)
+    assert (fresh(x).numpy() == before).all()
+    lora.add(fresh, rank=1, targets="features.*", name="second")
+    assert fresh(x).shape == (4, 3)
+    lora.activate(fresh, "default")
+    assert (fresh(x).numpy() == model(x).numpy()).all()
+    lora.remove(fresh)
+    assert all((array == state[at]).all() for at, array in fresh.state_dict().items())
+    assert nn.ParameterCount.of(fresh).trainable == nn.ParameterCount.of(base).total
+
+
+def test_unloading_leaves_the_base_s_structure_with_other_weights():
+    model, x = with_a_head(3)
+    meant, names = model(x).numpy(), list(convolutions().state_dict())
+    lora.merge_and_unload(model)
+    np.testing.assert_allclose(model(x).numpy(), meant, rtol=1e-5, atol=1e-5)
+    assert list(model.state_dict()) == names and lora.names(model) == [] and type(model.classifier) is nn.Linear
+    assert nn.ParameterCount.of(model).trainable == nn.ParameterCount.of(convolutions()).total
+    language, _ = adapted("gpt")
+    with pytest.raises(NeedleError, match=r"'embedding' is an Embedding, whose weight others may use .* lora.merge"):
+        lora.merge_and_unload(language)
+    assert not lora.merged(language)
+
+
+@pytest.mark.parametrize(("whole", "message"), [
+    ("features.modules.0", "'features.modules.0' is Conv. There are classifier"), ("head", "'head' is not there"),
+    ({"classifier": nn.Linear(7, 3)}, "in the place of 'classifier' goes a Linear of 80 in_features"),
+])  # fmt: skip
+def test_what_cannot_be_saved_whole_is_refused(whole, message):
+    model = convolutions()
+    with pytest.raises(NeedleError, match=message):
+        lora.add(model, targets="features.modules.3", modules_to_save=whole)
+    with pytest.raises(NeedleError, match="'classifier' is a target"):
+        lora.add(model, targets="classifier", modules_to_save="classifier")
+    lora.add(model, targets="features.modules.3", modules_to_save="classifier")
+    with pytest.raises(NeedleError, match="'classifier' is a whole module of another adapter"):
+        lora.add(model, targets="classifier", name="other")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda a: without(a, "classifier.weight"), "lacks the module 'classifier'"),
+    (lambda a: without(a, "classifier.bias"), r"classifier needs a weight \(outputs, 80\) and its bias \(5,\)"),
+    (lambda a: a | {ROOT + "weight": np.zeros((5, 81), "f")}, r"needs a weight \(outputs, 80\)"),
+    (lambda a: a | {ROOT + "weight": np.zeros((0, 80), "f"), ROOT + "bias": np.zeros(0, "f")}, "needs a weight"),
+])  # fmt: skip
+def test_a_whole_module_that_does_not_fit_is_refused(change, message, tmp_path):
+    model, _ = with_a_head()
+    lora.save(model, tmp_path)
+    save_safetensors(tmp_path / WEIGHTS, change(dict(load_safetensors(tmp_path / WEIGHTS))))
+    refused(convolutions(), tmp_path, DataError, message)
+
+
 # Beside PEFT itself.
 
 
@@ -222,15 +299,21 @@ RENAMED = {"blocks.*.attention.q": "h.*.attn.q_proj", "blocks.*.attention.v": "h
 TWINS = {"gpt": RENAMED, "gpt, fused": None, "convolutions": None}
 
 
+def loaded_by_peft(peft, base, folder):
+    """The PyTorch model with an adapter of ours, of which PEFT misses nothing (it warns of our field)."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        loaded = peft.PeftModel.from_pretrained(base, str(folder)).eval()
+    assert not [str(each.message) for each in said if "missing" in str(each.message)]
+    return loaded
+
+
 @pytest.mark.parametrize("key", TWINS)
 def test_peft_gives_the_same_results_with_our_files(key, peers, tmp_path):
     torch, peft, twins = peers
     model, x = adapted(key)
     lora.save(model, tmp_path, modules=TWINS[key])
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        loaded = peft.PeftModel.from_pretrained(twins.twin(key, lora.base_state(model)), str(tmp_path)).eval()
-    assert not [str(each.message) for each in said if "missing" in str(each.message)]
+    loaded = loaded_by_peft(peft, twins.twin(key, lora.base_state(model)), tmp_path)
     with torch.no_grad():
         np.testing.assert_allclose(twins.run(loaded, x.numpy()), model(x).numpy(), rtol=1e-5, atol=1e-5)
     lora.activate(model, None)
@@ -255,3 +338,23 @@ def test_we_give_the_same_results_with_peft_s_files(key, peers, tmp_path):
     same = set(ours) & set(peft_s) - {"target_modules", "base_model_name_or_path", "auto_mapping"}
     assert {name: ours[name] for name in same} == {name: peft_s[name] for name in same}
     assert set(ours) - set(peft_s) == {BASE}
+
+
+def test_a_head_travels_both_ways(peers, tmp_path):
+    torch, peft, twins = peers
+    model, x = with_a_head(3)
+    lora.save(model, tmp_path / "ours")
+    loaded = loaded_by_peft(peft, twins.twin("convolutions", lora.base_state(model)), tmp_path / "ours")
+    np.testing.assert_allclose(twins.run(loaded, x.numpy()), model(x).numpy(), rtol=1e-5, atol=1e-5)
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=3, target_modules=["features.0", "features.3"], modules_to_save=["classifier"])
+    theirs = peft.get_peft_model(twins.twin("convolutions", convolutions().state_dict()), config).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    theirs.save_pretrained(str(tmp_path / "theirs"))
+    fresh = convolutions()
+    with pytest.warns(UserWarning, match="only names and shapes are checked"):
+        lora.load(fresh, tmp_path / "theirs")
+    np.testing.assert_allclose(fresh(x).numpy(), twins.run(theirs, x.numpy()), rtol=1e-5, atol=1e-5)

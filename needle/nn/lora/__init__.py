@@ -9,22 +9,13 @@
 Source: Hu et al., "LoRA: low-rank adaptation of large language models", 2021, arXiv:2106.09685.
 """
 
-from .adapters import (
-    activate,
-    active,
-    add,
-    load_state_dict,
-    merge,
-    merged,
-    names,
-    remove,
-    state_dict,
-    unmerge,
-)
-from .files import base_state, load, save
+from .adapters import activate, add, load_state_dict, remove, state_dict
+from .files import base_sha256, base_state, load, save
 from .layers import LowRank
+from .merging import merge, merge_and_unload, merged, unmerge
+from .sites import active, names, sites
 
 __all__ = [
-    "LowRank", "activate", "active", "add", "base_state", "load", "load_state_dict", "merge", "merged", "names",
-    "remove", "save", "state_dict", "unmerge",
+    "LowRank", "activate", "active", "add", "base_sha256", "base_state", "load", "load_state_dict", "merge",
+    "merge_and_unload", "merged", "names", "remove", "save", "sites", "state_dict", "unmerge",
 ]  # fmt: skip

@@ -2,83 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
-from ...autograd import Tensor
 from ...errors import NeedleError, SettingError, ShapeError
 from ...optim.settings import fraction, number, whole
 from .. import module_state
 from ..module import Module
+from ..nn_basic import Linear
 from ..nn_named import ParameterCount, freeze, known, matching, replace_modules
-from .layers import KINDS, WHOLE, Adapted, Adapter, LowRank, adaptable
-
-
-class Site(NamedTuple):
-    """What can be adapted under one name: all columns of a layer, or those of one of its parts."""
-
-    layer: str  # the layer's name
-    part: str
-    columns: tuple[int, int]
-
-
-@dataclass
-class Frozen:
-    """What learned, and which statistics were collected, before the first adapter: so it is when the last one goes."""
-
-    parameters: list[Tensor]
-    collecting: list[Any]
-
-    @classmethod
-    def of(cls, model: Module) -> Frozen:
-        """What `freeze` is about to change."""
-        collecting = [module for _, module in model.named_modules() if getattr(module, "frozen", None) is False]
-        return cls([p for p in model.parameters() if p.requires_grad], collecting)
-
-    def thaw(self) -> None:
-        """Give it back."""
-        for parameter in self.parameters:
-            parameter.requires_grad = True
-        for module in self.collecting:
-            module.frozen = False
-
-
-def sites(model: Module) -> dict[str, Site]:
-    """What can be adapted, by name: layers and, of those that hold several (`fused`), the parts: "attention.q"."""
-    found: dict[str, Site] = {}
-    for name, module in model.named_modules():
-        if name and adaptable(module):
-            found[name] = Site(name, WHOLE, (0, module.weight.shape[-1]))  # type: ignore[attr-defined]
-        for layer, parts in getattr(module, "fused", {}).items():
-            where = f"{name}.{layer}" if name else layer
-            width = getattr(module, layer).weight.shape[-1] // len(parts)
-            for i, part in enumerate(parts):
-                found[f"{name}.{part}" if name else part] = Site(where, part, (i * width, (i + 1) * width))
-    return found
-
-
-def adapted_layers(model: Module) -> dict[str, Adapted]:
-    """The adapted layers by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, Adapted)}
-
-
-def names(model: Module) -> list[str]:
-    """The names of the adapters, in the order in which they came."""
-    return list(dict.fromkeys(name for layer in adapted_layers(model).values() for name in layer.adapters))
-
-
-def active(model: Module) -> str | None:
-    """The name of the active adapter; None where the model computes what it did without any."""
-    return next((layer.active for layer in adapted_layers(model).values()), None)
+from .layers import KINDS, WHOLE, Adapted, LowRank
+from .merging import not_merged
+from .sites import Before, Site, Whole, active, adapted_layers, adapter, before, names, sites
 
 
 def add(
     model: Module, rank: int = 8, alpha: float = 16, *, targets: str | Iterable[str], dropout: float = 0.0,
     rslora: bool = False, name: str = "default", seed: int = 0,
+    modules_to_save: Mapping[str, Linear] | Iterable[str] = (),
 ) -> ParameterCount:  # fmt: skip
     """y = x W + (alpha / rank) (dropout(x) A) B in place of y = x W in the targets; only A and B learn; their number.
 
@@ -87,10 +32,12 @@ def add(
     side their names stand for its columns ("*.attention.q"), unless the whole layer is a target too. A pattern takes
     what can be adapted among what it matches. With `rslora` the factor is alpha / sqrt(rank). A fresh adapter changes
     nothing: see `LowRank` for what is drawn, from a generator of its own made of `seed`, layer by layer in the model's
-    order; dropout draws from numpy's global generator. All else in the model is frozen as by `needle.nn.freeze`, and
-    the new adapter is the active one. Weights are replaced in one model at a time: the rows of a batch share an
-    adapter. Raises NeedleError for targets that cannot be adapted, a name that is taken, or a merged model, and
-    SettingError for a rank, alpha, dropout or seed outside its range.
+    order; dropout draws from numpy's global generator. `modules_to_save` are Linear layers that the adapter has whole,
+    which learn and are saved beside: names, of which it takes copies, or modules to put in their place, such as a head
+    for other classes. All else in the model is frozen as by `needle.nn.freeze`, and the new adapter is the active one.
+    Weights are replaced in one model at a time: the rows of a batch share an adapter. Raises NeedleError for targets
+    that cannot be adapted, a name that is taken, or a merged model, and SettingError for a rank, alpha, dropout or seed
+    outside its range.
     Source: Hu et al., "LoRA: low-rank adaptation of large language models", 2021; rslora: Kalajdzievski, 2023.
     """
     whole("lora.add", rank=rank)
@@ -103,12 +50,15 @@ def add(
         raise SettingError(f"[lora.add] the name of an adapter is a string without a dot, got {name!r}")
     if name in names(model):
         raise NeedleError(f"[lora.add] the model has an adapter {name!r}: remove it, or give this one another name")
-    _not_merged("lora.add", model)
+    not_merged("lora.add", model)
     chosen = _targets(model, targets)
+    heads = _whole(model, modules_to_save, {site.layer for site in chosen.values()})
     generator = numpy.random.default_rng(int(seed))
     if not adapted_layers(model):
-        vars(model)["_before_lora"] = Frozen.of(model)
-    modules = dict(model.named_modules())
+        vars(model)["_before_lora"] = Before.of(model)
+    record, modules = before(model), dict(model.named_modules())
+    record.whole[name] = heads
+    record.modules = {at: modules[at] for at in heads} | record.modules
     layers = {site.layer: modules[site.layer] for site in chosen.values()}
     new = {at: KINDS[type(layer)](layer) for at, layer in layers.items() if not isinstance(layer, Adapted)}
     for at, layer in layers.items():
@@ -131,8 +81,13 @@ def activate(model: Module, name: str | None) -> ParameterCount:
     """
     if name is not None:
         adapter("lora.activate", model, name)
-    _not_merged("lora.activate", model)
+    not_merged("lora.activate", model)
+    record = before(model)
+    whole = record.whole.get(name or "", {})
+    replace_modules(model, {**record.modules, **whole})
     freeze(model)
+    for parameter in (p for module in whole.values() for p in module.parameters()):
+        parameter.requires_grad = True
     for layer in adapted_layers(model).values():
         layer.active = name
         for low in layer.adapters.get(name or "", {}).values():
@@ -147,12 +102,13 @@ def remove(model: Module, name: str | None = None) -> None:
     """
     if name is not None:
         adapter("lora.remove", model, name)
-    _not_merged("lora.remove", model)
+    not_merged("lora.remove", model)
     if not adapted_layers(model):
         return
     if name is None or active(model) == name:
         activate(model, None)
     empty = {}
+    before(model).whole.pop(name or "", None)
     for at, layer in adapted_layers(model).items():
         layer.adapters = {} if name is None else {k: v for k, v in layer.adapters.items() if k != name}
         if not layer.adapters:
@@ -162,39 +118,12 @@ def remove(model: Module, name: str | None = None) -> None:
         vars(model).pop("_before_lora").thaw()
 
 
-def merge(model: Module) -> None:
-    """Let each adapted layer compute with W + s A B of the active adapter, as one weight: the cost of the base alone.
-
-    For what is computed, served or frozen for a compiler from now on; the base's weights stay, beside the merged ones,
-    and an adapter learns nothing while it is merged. Of one model at a time, for all rows of a batch. Results are those
-    of before up to rounding. Raises NeedleError where no adapter is active, or one is merged.
-    """
-    if active(model) is None:
-        raise NeedleError(f"[lora.merge] no adapter is active: activate one first{known('', names(model))}")
-    _not_merged("lora.merge", model)
-    for layer in adapted_layers(model).values():
-        layer.merge()
-
-
-def unmerge(model: Module) -> None:
-    """Let each adapted layer compute with its own weight, which was kept, and the adapter beside it again.
-
-    Raises NeedleError for a model that is not merged.
-    """
-    if not merged(model):
-        raise NeedleError("[lora.unmerge] the model is not merged")
-    for layer in adapted_layers(model).values():
-        layer.merged = None
-
-
-def merged(model: Module) -> bool:
-    """Whether the active adapter is merged."""
-    return any(layer.merged is not None for layer in adapted_layers(model).values())
-
-
 def state_dict(model: Module, name: str = "default") -> dict[str, numpy.ndarray]:
-    """Copies of an adapter's A (..., rank) and B (rank, outputs), "site.A" and "site.B". NeedleError without one."""
-    return module_state.state_dict(adapter("lora.state_dict", model, name))
+    """Copies of an adapter's A (..., rank) and B (rank, outputs), "site.A" and "site.B", and of its whole modules.
+
+    Raises NeedleError without one.
+    """
+    return module_state.state_dict({**adapter("lora.state_dict", model, name), **before(model).whole[name]})
 
 
 def load_state_dict(model: Module, state: Mapping[str, Any], name: str = "default") -> None:
@@ -202,24 +131,12 @@ def load_state_dict(model: Module, state: Mapping[str, Any], name: str = "defaul
 
     Raises NeedleError without such an adapter or for a merged model, ShapeError that lists what does not fit.
     """
-    found = adapter("lora.load_state_dict", model, name)
-    _not_merged("lora.load_state_dict", model)
+    found = {**adapter("lora.load_state_dict", model, name), **before(model).whole[name]}
+    not_merged("lora.load_state_dict", model)
     difference = module_state.difference(found, state)
     if difference:
         raise ShapeError(f"[lora.load_state_dict] the state does not fit adapter {name!r}: {difference}")
     module_state.load_state_dict(found, state)
-
-
-def adapter(where: str, model: Module, name: str) -> Adapter:
-    """The parts of an adapter by the names of their sites. Raises NeedleError without one."""
-    if name not in names(model):
-        raise NeedleError(f"[{where}] there is no adapter {name!r}{known(str(name), names(model))}")
-    layers = adapted_layers(model)
-    return {
-        at: layers[site.layer].adapters[name][site.part]
-        for at, site in sites(model).items()
-        if site.layer in layers and site.part in layers[site.layer].adapters.get(name, {})
-    }
 
 
 def _targets(model: Module, targets: str | Iterable[str]) -> dict[str, Site]:
@@ -238,9 +155,27 @@ def _targets(model: Module, targets: str | Iterable[str]) -> dict[str, Site]:
             )
     chosen = {name: found[name] for name in matching("lora.add", found, patterns)}
     entire = {site.layer for site in chosen.values() if site.part == WHOLE}
+    taken = [name for name, site in chosen.items() if site.layer in before(model).modules]
+    if taken:
+        raise NeedleError(f"[lora.add] {taken[0]!r} is a whole module of another adapter, which cannot be adapted")
     return {name: site for name, site in chosen.items() if site.part == WHOLE or site.layer not in entire}
 
 
-def _not_merged(where: str, model: Module) -> None:
-    if merged(model):
-        raise NeedleError(f"[{where}] the model is merged: unmerge it first")
+def _whole(model: Module, given: Mapping[str, Linear] | Iterable[str], targets: set[str]) -> Whole:
+    """The whole modules of an adapter: those given, or copies of the named ones of the base. Raises NeedleError."""
+    present = dict(model.named_modules()) | before(model).modules
+    given = [given] if isinstance(given, str) else given
+    found: Whole = {}
+    for name in given:
+        there = present.get(name)
+        if type(there) is not Linear or name in targets:
+            why = "is a target" if name in targets else f"is {type(there).__name__ if there else 'not there'}"
+            linear = [at for at, module in present.items() if type(module) is Linear]
+            raise NeedleError(
+                f"[lora.add] modules_to_save are Linear layers without adapters: {name!r} {why}{known(name, linear)}"
+            )
+        module = given[name] if isinstance(given, Mapping) else copy.deepcopy(there)
+        if not isinstance(module, Linear) or module.in_features != there.in_features:
+            raise NeedleError(f"[lora.add] in the place of {name!r} goes a Linear of {there.in_features} in_features")
+        found[name] = module
+    return found

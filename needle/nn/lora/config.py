@@ -19,11 +19,14 @@ CONSTANT: dict[str, Any] = {
     "alpha_pattern": {}, "auto_mapping": None, "bias": "none", "exclude_modules": None, "fan_in_fan_out": False,
     "inference_mode": True, "init_lora_weights": True, "layer_replication": None, "layers_pattern": None,
     "layers_to_transform": None, "loftq_config": {}, "lora_bias": False, "megatron_config": None,
-    "megatron_core": "megatron.core", "modules_to_save": None, "peft_type": "LORA", "rank_pattern": {},
+    "megatron_core": "megatron.core", "peft_type": "LORA", "rank_pattern": {},
     "revision": None, "target_parameters": None, "task_type": None, "trainable_token_indices": None,
     "use_dora": False, "use_qalora": False,
 }  # fmt: skip
-OWN = {"r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "base_model_name_or_path", BASE}
+OWN = {
+    "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "modules_to_save", "base_model_name_or_path",
+    BASE,
+}  # fmt: skip
 # Fields that say how an adapter came to be, or where: they change nothing about what it computes.
 HARMLESS = {
     "auto_mapping", "ensure_weight_tying", "exclude_modules", "inference_mode", "init_lora_weights", "layers_pattern",
@@ -42,13 +45,15 @@ class Config:
     modules: list[str]
     base: str | None
     base_sha256: str | None
+    whole: list[str]  # the modules that are in the file whole
 
     def text(self) -> str:
         """The file's text, its fields in order of the alphabet, as PEFT writes them."""
         alpha = int(self.alpha) if self.alpha == int(self.alpha) else self.alpha
         own = {
             "r": self.rank, "lora_alpha": alpha, "lora_dropout": self.dropout, "use_rslora": self.rslora,
-            "target_modules": self.modules, "base_model_name_or_path": self.base, BASE: self.base_sha256,
+            "target_modules": self.modules, "modules_to_save": self.whole or None,
+            "base_model_name_or_path": self.base, BASE: self.base_sha256,
         }  # fmt: skip
         return json.dumps(CONSTANT | own, indent=2, sort_keys=True)
 
@@ -77,6 +82,7 @@ class Config:
             [],  # the names of the arrays say it: PEFT's may be patterns
             checked("base_model_name_or_path", lambda x: x is None or isinstance(x, str), "a string or null"),
             checked(BASE, _is_sha256, "64 hexadecimal digits"),
+            checked("modules_to_save", _are_names, "null or a list of at most 100 names") or [],
         )
 
 
@@ -108,3 +114,7 @@ def _positive(x: Any) -> bool:
 
 def _is_sha256(x: Any) -> bool:
     return x is None or (isinstance(x, str) and len(x) == 64 and set(x) <= set("0123456789abcdef"))
+
+
+def _are_names(x: Any) -> bool:
+    return x is None or (isinstance(x, list) and len(x) <= 100 and all(isinstance(each, str) for each in x))

@@ -1,7 +1,8 @@
 """Adapters in files, as the library PEFT reads and writes them: `adapter_config.json`, `adapter_model.safetensors`.
 
 PEFT keeps matrices as PyTorch does, outputs first, and names them by the modules of a PyTorch model of the same shape:
-`base_model.model.<module>.lora_A.weight`. LAYOUTS says where each kind of layer has what, `torch_name` what differs.
+`base_model.model.<module>.lora_A.weight`; modules that are saved whole have their own tensors there, `<module>.weight`.
+LAYOUTS says where each kind of layer has what, `torch_name` what differs.
 Our files say by one more field, which PEFT warns of and ignores, which base they belong to: `needle_base_sha256`, the
 sha256 of the safetensors file that `save` of the model without adapters writes.
 """
@@ -12,7 +13,7 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -27,13 +28,15 @@ from ..nn_basic import Linear, Module, Sequential
 from ..nn_conv import Conv, Conv2d
 from ..nn_named import ParameterCount, known
 from ..nn_sequence import Embedding
-from .adapters import Site, activate, active, adapted_layers, adapter, add, load_state_dict, remove, sites
+from .adapters import activate, add, load_state_dict, remove
 from .config import Config
 from .layers import Adapted
+from .sites import active, adapted_layers, adapter, before, sites
+from .whole import ROOT, take_whole
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MAX_OUTPUTS = 10_000  # of a module that is saved whole
 SPARE = 1 << 20  # bytes that a file of weights may have beside them
-ROOT = "base_model.model."  # before the names of a model's modules
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,21 @@ def save(
     and DataError where the folder cannot be written to.
     """
     parts, layouts, found = adapter("lora.save", model, name), _layouts(model), sites(model)
-    theirs = _torch_names("lora.save", model, {at: found[at] for at in parts}, modules)
+    whole = before(model).whole[name]
+    theirs = _torch_names("lora.save", model, [*parts, *whole], modules)
     arrays: dict[str, numpy.ndarray] = {}
+    for at, module in whole.items():
+        arrays[f"{ROOT}{theirs[at]}.weight"] = module.weight.numpy().T
+        if module.bias is not None:
+            arrays[f"{ROOT}{theirs[at]}.bias"] = module.bias.numpy().reshape(-1)
     for at, low in parts.items():
         layout = layouts[found[at].layer]
         a, b = layout.given(low.A.numpy(), low.B.numpy())
         arrays |= {f"{ROOT}{theirs[at]}.{layout.a}": a, f"{ROOT}{theirs[at]}.{layout.b}": b}
     low = next(iter(parts.values()))
     config = Config(
-        low.rank, low.alpha, low.p, low.rslora, sorted(theirs.values()), base or type(model).__name__,
-        base_sha256(model),
+        low.rank, low.alpha, low.p, low.rslora, sorted(theirs[at] for at in parts), base or type(model).__name__,
+        base_sha256(model), sorted(theirs[at] for at in whole),
     )  # fmt: skip
     target = Path(folder)
     try:
@@ -118,18 +126,20 @@ def load(
     found, layouts = sites(model), _layouts(model)
     theirs = _torch_names("lora.load", model, found, modules)
     layers = {theirs[at]: (at, layouts[site.layer]) for at, site in found.items()}
-    state = _taken(Path(folder) / WEIGHTS, config, layers, most_bytes(model, config.rank), where)
-    before = active(model)
+    arrays = _arrays(Path(folder) / WEIGHTS, most_bytes(model, config), where)
+    heads, arrays = take_whole(arrays, config.whole, _linears(model, theirs), f"{where}] {WEIGHTS}")
+    state = _taken(arrays, config, layers, where)
+    was_active = active(model)
     add(
         model, config.rank, config.alpha, targets=sorted({key.rpartition(".")[0] for key in state}),
-        dropout=config.dropout, rslora=config.rslora, name=name,
+        dropout=config.dropout, rslora=config.rslora, name=name, modules_to_save=heads,
     )  # fmt: skip
     try:
-        load_state_dict(model, state, name)
+        load_state_dict(model, state | module_state.state_dict(heads), name)
     except NeedleError:
         remove(model, name)
-        if before is not None:
-            activate(model, before)
+        if was_active is not None:
+            activate(model, was_active)
         raise
     return ParameterCount.of(model)
 
@@ -137,7 +147,10 @@ def load(
 def base_state(model: Module) -> dict[str, numpy.ndarray]:
     """The `state_dict` that the model would have without any adapters."""
     own = {id(t) for layer in adapted_layers(model).values() for _, t in module_state.named_tensors(layer.adapters)}
-    return {at: numpy.array(t.numpy()) for at, t in module_state.named_tensors(model) if id(t) not in own}
+    replaced = before(model).modules
+    inside = tuple(f"{at}." for at in replaced)
+    kept = {at: t for at, t in module_state.named_tensors(model) if id(t) not in own and not at.startswith(inside)}
+    return {at: numpy.array(t.numpy()) for at, t in (kept | dict(module_state.named_tensors(replaced))).items()}
 
 
 def base_sha256(model: Module) -> str:
@@ -160,45 +173,56 @@ def _check_base(model: Module, config: Config, where: str) -> None:
         )
 
 
-def _taken(
-    path: Path, config: Config, layers: Mapping[str, tuple[str, Layout]], most: int, where: str
-) -> dict[str, numpy.ndarray]:
-    """The state of an adapter in a file of weights. Raises DataError for arrays that are missing, strange or unfit."""
+def _arrays(path: Path, most: int, where: str) -> dict[str, numpy.ndarray]:
+    """The arrays of a file of at most so many bytes. Raises DataError."""
     try:
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"[{where}] {path.name} cannot be read: {error.strerror}") from None
     if size > most:
         raise DataError(f"[{where}] {path.name} has {size:,} bytes, an adapter of this model has at most {most:,}")
-    arrays, _ = read_safetensors(path)
+    return read_safetensors(path)[0]
+
+
+def _taken(
+    arrays: Mapping[str, numpy.ndarray], config: Config, layers: Mapping[str, tuple[str, Layout]], where: str
+) -> dict[str, numpy.ndarray]:
+    """The state of an adapter in a file's arrays. Raises DataError for ones that are missing, strange or unfit."""
     keys = {f"{ROOT}{at}.{end}": (at, i) for at, (_, lay) in layers.items() for i, end in enumerate((lay.a, lay.b))}
     pairs: dict[str, dict[int, numpy.ndarray]] = {}
     for key, array in arrays.items():
         if key not in keys:
-            raise DataError(f"[{where}] {path.name} has {key!r}, which belongs to no layer{known(key, keys)}")
+            raise DataError(f"[{where}] {WEIGHTS} has {key!r}, which belongs to no layer{known(key, keys)}")
         at, which = keys[key]
         pairs.setdefault(at, {})[which] = array
     state: dict[str, numpy.ndarray] = {}
     for at, pair in pairs.items():
         ours, layout = layers[at]
         if len(pair) != 2:
-            raise DataError(f"[{where}] {path.name} has one of A and B of {at!r}, not both")
+            raise DataError(f"[{where}] {WEIGHTS} has one of A and B of {at!r}, not both")
         taken = layout.taken(pair[0], pair[1])
         if taken is None or taken[0].shape[-1] != config.rank or taken[1].shape[0] != config.rank:
             shapes = f"{pair[0].shape} and {pair[1].shape}"
             raise DataError(f"[{where}] {at!r} has A and B of shapes {shapes}, unfit for its kind and r {config.rank}")
         state |= {f"{ours}.A": taken[0], f"{ours}.B": taken[1]}
     if not state:
-        raise DataError(f"[{where}] {path.name} holds no arrays")
+        raise DataError(f"[{where}] {WEIGHTS} holds no arrays")
     return state
 
 
-def most_bytes(model: Module, rank: int) -> int:
+def most_bytes(model: Module, config: Config) -> int:
     """The size of a file with an adapter of this rank for every layer and every part, in float64, and to spare."""
     modules: dict[str, Any] = dict(model.named_modules())
-    rows: int = sum(prod(modules[site.layer].weight.shape[:-1]) for site in sites(model).values())
+    inputs: list[int] = [prod(modules[site.layer].weight.shape[:-1]) for site in sites(model).values()]
     columns = sum(end - first for _, _, (first, end) in sites(model).values())
-    return 8 * rank * (rows + columns) + SPARE
+    whole = MAX_OUTPUTS * (max(inputs, default=0) + 1) * len(config.whole)
+    return 8 * (config.rank * (sum(inputs) + columns) + whole) + SPARE
+
+
+def _linears(model: Module, theirs: Mapping[str, str]) -> dict[str, tuple[str, Linear]]:
+    """The Linear layers of the base by their names in a PyTorch model, with ours."""
+    modules = dict(model.named_modules()) | before(model).modules
+    return {name: (at, m) for at, name in theirs.items() if type(m := modules.get(at)) is Linear}
 
 
 def _layouts(model: Module) -> dict[str, Layout]:
@@ -207,9 +231,7 @@ def _layouts(model: Module) -> dict[str, Layout]:
     return {at: LAYOUTS[kind] for at, kind in kinds.items() if kind in LAYOUTS}
 
 
-def _torch_names(
-    where: str, model: Module, found: Mapping[str, Site], modules: Mapping[str, str] | None
-) -> dict[str, str]:
+def _torch_names(where: str, model: Module, found: Iterable[str], modules: Mapping[str, str] | None) -> dict[str, str]:
     """The name in a PyTorch model of each of our sites. Raises NeedleError where two get one name."""
     containers = {at for at, module in model.named_modules() if isinstance(module, Sequential)}
     theirs: dict[str, str] = {}
