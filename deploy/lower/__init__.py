@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from needle import ops
 from needle.errors import ShapeError
-from needle.sizes import for_every_size, watched
+from needle.size_terms import bounds
+from needle.sizes import for_every_size, terms_of, watched
 
 from ..errors import EmitError
 from ..ir import Graph, Input, Node, parts
@@ -59,6 +60,8 @@ def _value(low: Lowering, node: Node) -> Value:
     row = CALLS.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")
+    if any(is_empty(n) for x in (node, *node.inputs) for part in parts(x.type) for n in part.shape):
+        raise EmitError(f"[emit] {node!r}: programs need sizes of 1 or more, whatever the open ones are")
     dtypes = {part.dtype for x in (node, *node.inputs) for part in parts(x.type)}
     if dtypes != {"float32"} and not isinstance(node.op, ANY_DTYPE):
         other = min(dtypes - {"float32"})
@@ -68,6 +71,11 @@ def _value(low: Lowering, node: Node) -> Value:
     except ShapeError as error:
         raise EmitError(f"[emit] {node!r}: {error}") from error
     return value
+
+
+def is_empty(size: int) -> bool:
+    """Whether a size may be 0."""
+    return (bounds(terms_of(size))[0] or 0) < 1
 
 
 def _update(low: Lowering, graph: Graph, kept: dict[str, Buffer]) -> None:
