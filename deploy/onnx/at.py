@@ -9,12 +9,27 @@ from typing import Any
 
 import numpy
 
-from ..ir import Constant, Node
+from ..ir import Constant, Input, Node
 from . import make
 from .make import Unsupported
 from .read import array_of
 
 Value = Any  # a Node, a list of values (a sequence), or None: an input that is left out, an empty optional
+
+
+class ValueNeeded(Unsupported):
+    """A row needs elements that follow from the values of inputs: giving these would help."""
+
+    def __init__(self, message: str, x: Value) -> None:
+        super().__init__(message)
+        self.inputs: set[str] = set()
+        stack, seen = [x] if isinstance(x, Node) else [], set()
+        while stack:
+            node = stack.pop()
+            if node not in seen:
+                seen.add(node)
+                self.inputs |= {node.op.name} if isinstance(node.op, Input) else set()
+                stack += node.inputs
 
 
 @dataclass
@@ -47,7 +62,7 @@ class At:
 
         if isinstance(x, Node) and isinstance(x.op, Weight):
             return x.op.array
-        raise Unsupported(f"'{what}' must be known when the model is read, here it is computed from data")
+        raise ValueNeeded(f"'{what}' must be known when the model is read, here it is computed from data", x)
 
     def number(self, x: Value, what: str, default: Any = None) -> Any:
         """One number that must be known now."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ from needle.sizes import dim, for_every_size, watched
 from needle.types import Type
 
 from ..errors import GraphError, OnnxError
-from ..ir import Constant, Graph, Input, Node, constant, weight
+from ..ir import Graph, Input, Node, constant, weight
 from ..verify import verify
 from . import make, shapes
-from .at import At, Value, attributes_of
+from .at import At, Value, ValueNeeded, attributes_of
 from .dtypes import HALVES, NAMES, is_float
 from .make import Unsupported
-from .read import MAX_NODES, array_of
+from .read import array_of
 from .table import ROWS, Refused
 
 Dims = Mapping[str, Sequence[int | str | None]]
@@ -45,8 +44,14 @@ MISSING = Missing()
 class Importer:
     """Reads one model. `dims` fixes sizes of inputs, `values` inputs themselves, both by the names in the file."""
 
-    def __init__(self, model: Any, folder: Path | None, dims: Dims, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, model: Any, folder: Path | None, dims: Dims, values: Mapping[str, Any],
+        given: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.folder, self.dims, self.values = model, folder, dims, values
+        self.given = given or {}  # what inputs are, whatever the model says: a Type, a list of such, or None
+        self.wanted: set[str] = set()  # inputs, by their identifiers, whose values rows have asked for
+        self.returned: list[Any] = []  # of each output its identifier, a list of such, or None
         self.opsets = {entry.domain: entry.version for entry in model.opset_import} or {"": 1}
         self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self.reasons: list[str] = []
@@ -61,7 +66,6 @@ class Importer:
             proto = self.model.graph
             scope: dict[str, Value] = {}
             weights = {t.name for t in proto.initializer}
-            unknown = sorted({x.name for x in proto.input} ^ self.dims.keys() & self.dims.keys() - weights)
             unknown = sorted(self.dims.keys() - {x.name for x in proto.input})
             if unknown:
                 names = [x.name for x in proto.input if x.name not in weights]
@@ -92,6 +96,8 @@ class Importer:
         try:
             return do()
         except (NeedleError, OnnxError) as error:
+            if isinstance(error, ValueNeeded):
+                self.wanted |= error.inputs
             self.reasons.append(f"{where}: {error}")
         except (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, AssertionError) as error:
             self.reasons.append(f"{where}: its inputs or attributes do not fit ({type(error).__name__}: {error})")
@@ -105,6 +111,8 @@ class Importer:
         """A known value, or an Input node; a sequence or an optional as what is known of it."""
         if info.name in self.values:
             return _known(self.values[info.name])
+        if info.name in self.given:
+            return self._structured(info.name, self.given[info.name])
         proto = info.type
         while proto.HasField("optional_type"):
             proto = proto.optional_type.elem_type
@@ -122,6 +130,14 @@ class Importer:
         elif not tensor.HasField("shape"):
             raise Unsupported("its number of axes is not stated: give its shape")
         return self.new_input(info.name, Type(shape, NAMES[tensor.elem_type]))
+
+    def _structured(self, name: str, given: Any) -> Value:
+        """Input nodes in the structure of what is given; an empty optional is None."""
+        if given is None:
+            return None
+        if isinstance(given, list):
+            return [self._structured(f"{name}_{i}", x) for i, x in enumerate(given)]
+        return self.new_input(name, given)
 
     def new_input(self, name: str, type: Type) -> Node:
         """An input of the graph."""
@@ -161,7 +177,6 @@ class Importer:
     def _outputs(self, proto: Any, values: Sequence[Value]) -> list[tuple[str, Node]]:
         """(name, node) of each output; of a sequence, of each item."""
         found: list[tuple[str, Node]] = []
-        self.returned: list[Any] = []  # the structure of the results: names, lists of names, None
         self.names = {k: v for k, v in self.names.items() if k in {x.op.name for x in self.inputs}}
         taken = dict(self.names)
         self.names = {}
@@ -356,6 +371,3 @@ def _plain_card(card: dict[str, Any]) -> dict[str, Any]:
         except ValueError:
             pass
     return card
-
-
-_ = (MAX_NODES, Constant, replace)
