@@ -45,8 +45,9 @@ class NeedleRep(BackendRep):
     def run(self, inputs: Any, **options: Any) -> tuple[Any, ...]:
         """The outputs, in their order; a sequence is a list, an empty optional None."""
         given = dict(zip(self.names, inputs, strict=False)) if isinstance(inputs, Sequence) else dict(inputs)
-        given = {name: _arrays(x) for name, x in given.items()}
-        importer, run = self.open or self._fixed(given)
+        given = {name: _arrays(given.get(name)) for name in self.names}
+        tensors = all(isinstance(x, numpy.ndarray) for x in given.values())
+        importer, run = self.open if self.open and tensors else self._fixed(given)
         feeds = _flat(given, {x.op.name: x.type.dtype for x in importer.inputs}, importer.names)
         with numpy.errstate(all="ignore"):
             found = run(feeds)

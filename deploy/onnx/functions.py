@@ -7,7 +7,7 @@ from typing import Any
 from .dtypes import CODES
 
 
-def body(proto: Any, domain: str, opset: int, types: list[Any]) -> Any | None:
+def body(proto: Any, attributes: dict[str, Any], domain: str, opset: int, types: list[Any]) -> Any | None:
     """The FunctionProto of an operator; None if it is no function, or none for these types."""
     import onnx
     from onnx import defs
@@ -20,6 +20,7 @@ def body(proto: Any, domain: str, opset: int, types: list[Any]) -> Any | None:
         return schema.function_body
     if not schema.has_context_dependent_function:
         return None
+    proto = resolved(proto, attributes)
     protos = [type_proto(x).SerializeToString() for x in types]
     for version in sorted(schema.context_dependent_function_opset_versions, reverse=True):
         if version > opset:
@@ -28,6 +29,20 @@ def body(proto: Any, domain: str, opset: int, types: list[Any]) -> Any | None:
         if found:
             return onnx.FunctionProto.FromString(found)
     return None
+
+
+def resolved(proto: Any, attributes: dict[str, Any]) -> Any:
+    """The node with its attributes in the place of references to those of the function around it."""
+    from onnx import NodeProto, helper
+
+    if not any(a.ref_attr_name for a in proto.attribute):
+        return proto
+    copy = NodeProto.FromString(proto.SerializeToString())
+    own = [a for a in copy.attribute if not a.ref_attr_name]
+    named = [a.name for a in copy.attribute if a.ref_attr_name and a.name in attributes]
+    del copy.attribute[:]
+    copy.attribute.extend([*own, *(helper.make_attribute(name, attributes[name]) for name in named)])
+    return copy
 
 
 def defaults(proto: Any, domain: str, opset: int) -> dict[str, Any]:

@@ -257,7 +257,7 @@ class Importer:
         function = self.functions.get((proto.domain, proto.op_type, proto.overload))
         outer = scope.get("\0attributes")
         if function is not None:
-            return self.call(function, attributes_of(proto, self.folder, outer), inputs, label)
+            return self.call(function, attributes_of(proto, self.folder, outer), inputs, proto.output, label)
         row = ROWS.get(kind)
         if isinstance(row, Refused):
             raise Unsupported(row.reason)
@@ -287,8 +287,10 @@ class Importer:
             raise Unsupported("its inner graph cannot be read")
         return results
 
-    def call(self, function: Any, attributes: dict[str, Any], inputs: list[Value], label: str) -> list[Value]:
-        """A function's body in the place of its call."""
+    def call(
+        self, function: Any, attributes: dict[str, Any], inputs: list[Value], outputs: Sequence[str], label: str
+    ) -> list[Value]:
+        """A function's body in the place of its call, which names the outputs that it wants."""
         scope: dict[str, Value] = dict.fromkeys(function.input)
         scope |= dict(zip(function.input, inputs, strict=False))
         for attribute in function.attribute_proto:
@@ -304,16 +306,18 @@ class Importer:
             self.opsets = opsets
         if len(self.reasons) > before:
             raise Unsupported("its function cannot be read")
-        return [self._found(scope, name, label) for name in function.output]
+        wanted = zip(function.output, outputs, strict=False)
+        return [self._found(scope, name, label) if output else scope.get(name) for name, output in wanted]
 
     def _standard(self, proto: Any, domain: str, opset: int, inputs: list[Value], at: At) -> list[Value]:
         """The body that the standard gives for an operator that is a function of others."""
         from . import functions
 
-        body = functions.body(proto, domain, opset, [x.type if isinstance(x, Node) else None for x in inputs])
+        body = functions.body(proto, at.attributes, domain, opset, [x.type if isinstance(x, Node) else None for x in inputs])
         if body is None:
             raise Unsupported("there is no such operator here")
-        return self.call(body, {**functions.defaults(proto, domain, opset), **at.attributes}, inputs, at.name)
+        attributes = {**functions.defaults(proto, domain, opset), **at.attributes}
+        return self.call(body, attributes, inputs, proto.output, at.name)
 
 
 class _Attributes:
@@ -329,7 +333,7 @@ def _floats(row: Any, at: At, inputs: list[Value]) -> Any:
     if not row.in_float32 or not halves:
         return row.read(at, *inputs)
     made = _as_list(row.read(at, *[make.in_float32(x) if isinstance(x, Node) and _dtype(x) else x for x in inputs]))
-    return [make.cast(x, halves[0]) if isinstance(x, Node) and _dtype(x) == "float32" else x for x in made]
+    return tuple(make.cast(x, halves[0]) if isinstance(x, Node) and _dtype(x) == "float32" else x for x in made)
 
 
 def _dtype(x: Node) -> str:

@@ -147,7 +147,7 @@ class Ceil(Elementary):
 class Round(Elementary):
     """y = the nearest whole number, of two the even one; its gradient is 0"""
 
-    plain, rounds = numpy.round, True
+    plain, rounds = numpy.rint, True
 
 
 @dataclass(frozen=True)

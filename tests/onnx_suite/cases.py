@@ -51,13 +51,21 @@ def operator_of(case: Any, model: Any) -> str:
 def data_of(case: Any, model: Any) -> Iterator[tuple[list[Any], list[Any]]]:
     """(inputs, outputs) of each data set."""
     if case.data_sets is not None:
-        yield from case.data_sets
+        for inputs, outputs in case.data_sets:
+            yield [_plain(x) for x in inputs], [_plain(x) for x in outputs]
         return
     for folder in sorted(Path(case.model_dir).glob("test_data_set_*")):
         yield tuple(  # type: ignore[misc]
             [_read(folder / f"{side}_{i}.pb", values[i].type) for i in range(len(list(folder.glob(f"{side}_*.pb"))))]
             for side, values in (("input", model.graph.input), ("output", model.graph.output))
         )
+
+
+def _plain(x: Any) -> Any:
+    """A TensorProto, in which some element types are given, as an array."""
+    from onnx import TensorProto, numpy_helper
+
+    return numpy_helper.to_array(x) if isinstance(x, TensorProto) else x
 
 
 def _read(path: Path, type: Any) -> Any:

@@ -99,7 +99,7 @@ def small_float(x: Any, dtype: str, saturate: bool, up: str) -> Any:
     top = float(ml_dtypes.finfo(kind).max)
     y = wide.astype(kind)
     if dtype == "float4_e2m1fn":
-        return numpy.clip(numpy.where(numpy.isnan(wide), top, wide), -top, top).astype(kind)
+        return numpy.clip(wide, -top, top).astype(kind)
     if saturate:
         high = numpy.isposinf(wide) | (y.astype("float32") > top) | (wide > top) | _lost(wide, y, 1)
         low = numpy.isneginf(wide) | (y.astype("float32") < -top) | (wide < -top) | _lost(wide, y, -1)

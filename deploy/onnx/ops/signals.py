@@ -31,8 +31,9 @@ class DFT(NumpyOp):
         return Type(tuple(shape), x.dtype)
 
     def value(self, x: Any) -> Any:
-        wide = x.astype("float64")
-        signal = wide[..., 0] + (1j * wide[..., 1] if x.shape[-1] == 2 else 0)
+        signal = x[..., 0].astype("complex128" if x.dtype == "float64" else "complex64")
+        if x.shape[-1] == 2:
+            signal.imag = x[..., 1]
         axis = self.axis
         if self.onesided and self.inverse:
             return numpy.fft.irfft(signal, self.length, axis)[..., None].astype(x.dtype)

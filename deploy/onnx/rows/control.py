@@ -12,7 +12,7 @@ from needle.sizes import Size
 from ...ir import Node, same_type
 from ...ir import apply as node_of
 from .. import make
-from ..at import At, Value
+from ..at import At, Value, ValueNeeded
 from ..make import Unsupported, apply, axis_of, const, index, known
 from ..row import Row
 from .shape import cut
@@ -29,7 +29,7 @@ def _if(at: At, condition: Node) -> tuple[Value, ...]:
     found = []
     for a, b in zip(first, second, strict=True):
         if not isinstance(a, Node) or not isinstance(b, Node) or not same_type(a.type, b.type):
-            raise Unsupported("data decide between branches whose results have different types: fix the condition")
+            raise ValueNeeded("data decide between branches whose results have different types: fix the condition", condition)
         mask = make.reshape(condition, (1,) * len(a.shape)) if condition.shape != () else condition
         found.append(apply(ops.Where(), mask, a, b))
     return tuple(found)
@@ -51,9 +51,9 @@ def _loop(at: At, limit: Node | None, condition: Node | None, *carried: Value) -
         if known(test):
             goes = bool(test.op.array.reshape(-1)[0])
         elif most is None:
-            raise Unsupported("a loop that data end has no bound")
+            raise ValueNeeded("a loop that data end has no bound", test)
         else:
-            raise Unsupported("a loop that data end: its number of rounds must be known")
+            raise ValueNeeded("a loop that data end: its number of rounds must be known", test)
     count = len(body.output) - 1 - len(carried)
     if count and not scanned:
         return (*values, *(_empty(body.output[1 + len(carried) + i]) for i in range(count)))

@@ -101,6 +101,8 @@ def _hard_swish(at: At, x: Node) -> Node:
 
 
 def _prelu(at: At, x: Node, slope: Node) -> Node:
+    if at.opset < 7 and len(slope.shape) == 1 and len(x.shape) > 1:  # one for each channel
+        slope = make.reshape(slope, (*slope.shape, *(1,) * (len(x.shape) - 2)))
     if not is_float(x.type.dtype):
         return where(apply(ops.Less(), x, like(x, 0)), mul(x, slope), x)
     return where(positive(x), x, mul(x, slope))

@@ -131,7 +131,7 @@ def _conv_transpose(at: At, x: Node, w: Node, bias: Node | None = None) -> Node:
         padding = list(zip(flat[:rank], flat[rank:], strict=True))
     if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation, strict=True) if e):
         raise Unsupported(f"output_padding {extra} with strides {stride}")
-    out = tuple(n - a - b for n, (a, b) in zip(wide, padding, strict=True))
+    out = tuple(wanted or (n - a - b for n, (a, b) in zip(wide, padding, strict=True)))
     # the weight (C, O / groups, *K) of the transposed map is (*K, O / groups, C) of the map itself
     turned = permute(w, (*range(2, len(w.shape)), 1, 0))
     given = last_channels(x)
