@@ -22,12 +22,13 @@ Shapes = Mapping[str, Sequence[int | str | None]]
 
 
 def load(
-    path: str | os.PathLike[str], shapes: Shapes | None = None, values: Mapping[str, Any] | None = None
-) -> Graph:
+    path: str | os.PathLike[str], shapes: Shapes | None = None, values: Mapping[str, Any] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Graph:  # fmt: skip
     """The graph of the model in a file. Its named dims stay open; `shapes` fixes or names sizes of inputs by name.
 
-    `values` gives inputs that decide shapes or branches: they become part of the structure. Floats among the
-    initializers are weights under their names. Raises OnnxError, with every reason, for a model that cannot be read or
+    `values` gives inputs that decide shapes or branches: they become part of the structure. `outputs` names values
+    inside the model to give instead of its own. Floats among the initializers are weights under their names. Raises OnnxError, with every reason, for a model that cannot be read or
     is damaged; OSError for a file that cannot be opened.
     """
     from .importer import Importer
@@ -35,7 +36,7 @@ def load(
 
     _needs_onnx()
     model, folder = read_model(path)
-    return Importer(model, folder, shapes or {}, values or {}).graph()
+    return Importer(model, folder, shapes or {}, values or {}, outputs=outputs).graph()
 
 
 def loads(data: bytes, shapes: Shapes | None = None, values: Mapping[str, Any] | None = None) -> Graph:
@@ -63,11 +64,16 @@ def dumps(graph: Graph, opset: int = 17) -> bytes:
     return dumps(graph, opset)
 
 
-def module(path: str | os.PathLike[str], shapes: Shapes | None = None) -> Module:
-    """The model in a file as a module of needle, whose parameters are its float initializers under their names."""
+def module(
+    path: str | os.PathLike[str], shapes: Shapes | None = None, outputs: Sequence[str] | None = None
+) -> Module:
+    """The model in a file as a module of needle, whose parameters are its float initializers under their names.
+
+    `outputs` names values inside the model to give instead: the features that a new head learns from.
+    """
     from ..graph_module import GraphModule
 
-    return GraphModule(load(path, shapes))
+    return GraphModule(load(path, shapes, outputs=outputs))
 
 
 def _needs_onnx() -> None:

@@ -46,8 +46,9 @@ class Importer:
 
     def __init__(
         self, model: Any, folder: Path | None, dims: Dims, values: Mapping[str, Any],
-        given: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
     ) -> None:  # fmt: skip
+        self.outputs = tuple(outputs) if outputs else None  # values inside the model, in the place of its outputs
         self.model, self.folder, self.dims, self.values = model, folder, dims, values
         self.given = given or {}  # what inputs are, whatever the model says: a Type, a list of such, or None
         self.wanted: set[str] = set()  # inputs, by their identifiers, whose values rows have asked for
@@ -190,10 +191,9 @@ class Importer:
             found.append((known, value))
             return known
 
-        for info, value in zip(proto.output, values, strict=True):
-            if value is MISSING:
-                continue
-            self.returned.append(place(info.name, value))
+        for name, value in zip(self.outputs or [info.name for info in proto.output], values, strict=True):
+            if value is not MISSING:
+                self.returned.append(place(name, value))
         self.names = {**taken, **self.names}
         return found
 
@@ -208,7 +208,8 @@ class Importer:
             scope[name] = self._try(f"initializer '{name}'", lambda s=sparse: constant(dense(s, self.folder)))
         for i, node in enumerate(proto.node):
             self.node(node, scope, prefix, i)
-        return [self._found(scope, info.name, "the graph") for info in proto.output]
+        names = [info.name for info in proto.output] if prefix or not self.outputs else self.outputs
+        return [self._found(scope, name, "the graph") for name in names]
 
     def _initial(self, tensor: Any, prefix: str) -> Node:
         """Floats of one axis or more are weights, whose values decide nothing; the rest is structure."""
