@@ -8,12 +8,14 @@ from dataclasses import replace
 
 from needle import ops
 from needle.ops.ops_compare import Truth
+from needle.ops.plain_op import Elementary
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
 from ..errors import EmitError
 from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
 from ..ir import Node
+from ..onnx import ops as onnx_ops
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
 from .lowering import Lowering, Refused, Value
@@ -131,9 +133,15 @@ POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGr
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
 NO_BOOL = Refused("programs hold float32 only")
 NOT_YET = Refused("programs cannot hold this op yet")
+NO_KERNEL = Refused("it has no kernel: the interpreter computes it by numpy")
+ONNX_ONLY = Refused("only the interpreter computes it, as ONNX defines it")
 OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are loaded")
 
 CALLS: dict[type, Row | Refused] = {
+    **{op: ONNX_ONLY for op in vars(onnx_ops).values() if op in OPS.values()},
+    **{op: NO_KERNEL for op in OPS.values() if issubclass(op, Elementary)},
+    **dict.fromkeys((ops.IsNaN, ops.IsInf, ops.Pad, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.ConvND), NO_KERNEL),
+    **dict.fromkeys((ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
     ops.Cast: Refused("programs compute in float32 throughout"),
     **{op: NO_BOOL if issubclass(op, Truth) else pointwise for op in POINTWISE},
     ops.Permute: permute,

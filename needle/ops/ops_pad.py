@@ -53,6 +53,8 @@ class Pad(PlainFields, TensorOp):
     def _value(self, x: Any) -> Any:
         cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, self.widths, strict=True))
         widths = [(max(a, 0), max(b, 0)) for a, b in self.widths]
+        if not widths:
+            return x.copy()
         if self.mode == "constant":
             return numpy.pad(x[cut], widths, constant_values=x.dtype.type(self.value))
         return numpy.pad(x[cut], widths, mode=self.mode)  # type: ignore[call-overload]
