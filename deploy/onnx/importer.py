@@ -25,12 +25,14 @@ from . import make, shapes
 from .at import At, Value, ValueNeeded, attributes_of
 from .dtypes import HALVES, NAMES, is_float
 from .make import Unsupported
+from .patterns import fused
 from .read import array_of
 from .table import ROWS, Refused
 
 Dims = Mapping[str, Sequence[int | str | None]]
 MAX_REASONS = 50
 MAX_STEPS = 1_000_000  # applied rows, those of unrolled loops and functions among them
+MAX_CALLS = 16  # functions inside each other
 STAND_IN = 7  # what an open size is while reading
 
 
@@ -58,7 +60,7 @@ class Importer:
         self.reasons: list[str] = []
         self.named: dict[str, Any] = {}  # dims
         self.names: dict[str, str] = {}  # identifiers of inputs and outputs, to their names in the file
-        self.steps = self.counts = 0
+        self.steps = self.counts = self.depth = 0
         self.inputs: list[Node] = []
 
     def graph(self) -> Graph:
@@ -81,7 +83,8 @@ class Importer:
         card = {"source": "onnx", "names": {k: v for k, v in self.names.items() if k != v}}
         card |= {entry.key: entry.value for entry in self.model.metadata_props if entry.key not in card}
         try:
-            return verify(Graph(tuple(self.inputs), tuple(outputs), _plain_card(card)))
+            with watched(for_every_size):
+                return verify(fused(Graph(tuple(self.inputs), tuple(outputs), _plain_card(card))))
         except GraphError as error:
             raise OnnxError(f"[onnx] {error}") from error
 
@@ -292,6 +295,8 @@ class Importer:
         self, function: Any, attributes: dict[str, Any], inputs: list[Value], outputs: Sequence[str], label: str
     ) -> list[Value]:
         """A function's body in the place of its call, which names the outputs that it wants."""
+        if self.depth >= MAX_CALLS:
+            raise OnnxError(f"[onnx] functions call each other without end, or more than {MAX_CALLS} deep: {label[:80]}")
         scope: dict[str, Value] = dict.fromkeys(function.input)
         scope |= dict(zip(function.input, inputs, strict=False))
         for attribute in function.attribute_proto:
@@ -299,12 +304,13 @@ class Importer:
                 attributes |= attributes_of(_Attributes([attribute]), self.folder)
         scope["\0attributes"] = attributes
         before, opsets = len(self.reasons), self.opsets
+        self.depth += 1
         self.opsets = {**opsets, **{entry.domain: entry.version for entry in function.opset_import}}
         try:
             for i, node in enumerate(function.node):
                 self.node(node, scope, f"{label}/", i)
         finally:
-            self.opsets = opsets
+            self.opsets, self.depth = opsets, self.depth - 1
         if len(self.reasons) > before:
             raise Unsupported("its function cannot be read")
         wanted = zip(function.output, outputs, strict=False)

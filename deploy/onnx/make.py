@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from needle import ops
-from needle.sizes import Size, plain, smaller, larger
+from needle.sizes import Size
 from needle.types import Type
 
 from ..errors import DeployError
@@ -81,7 +81,7 @@ def sizes(values: Any, dtype: str = "int64") -> Node:
 def sizes_in(x: Node) -> numpy.ndarray | None:
     """The integers of a node, open sizes among them, as an array of objects; None if they are computed from data."""
     match x.op:
-        case Constant(array) if array.dtype.kind in "iu":
+        case Constant(array) if array.dtype.kind in "iub":
             return array.astype(object)
         case Sizes(values, shape):
             found = numpy.empty(len(values), dtype=object)
@@ -136,13 +136,29 @@ def concat(parts: Sequence[Node], axis: int) -> Node:
     return apply(ops.Concat(axis), made)
 
 
+def number(x: Node, beside: Node) -> float | None:
+    """The number that a constant is which does not widen what is beside it; None if x is none."""
+    if isinstance(x.op, Constant) and x.op.array.size == 1 and x.type.dtype == "float32":
+        found = float(x.op.array.reshape(-1)[0])
+        return found if len(x.shape) <= len(beside.shape) and math.isfinite(found) else None
+    return None
+
+
 def add(a: Node, b: Node) -> Node:
     """a + b"""
+    for x, y in ((a, b), (b, a)):
+        n = number(y, x)
+        if n is not None and not known(x):
+            return apply(ops.AddScalar(n), x)
     return apply(ops.EWiseAdd(), a, b)
 
 
 def mul(a: Node, b: Node) -> Node:
     """a b"""
+    for x, y in ((a, b), (b, a)):
+        n = number(y, x)
+        if n is not None and not known(x):
+            return apply(ops.MulScalar(n), x)
     return apply(ops.EWiseMul(), a, b)
 
 
@@ -155,6 +171,9 @@ def sub(a: Node, b: Node) -> Node:
 
 def div(a: Node, b: Node) -> Node:
     """a / b of floats."""
+    n = number(b, a)
+    if n is not None and n != 0 and not known(a):
+        return apply(ops.DivScalar(n), a)
     return apply(ops.EWiseDiv(), a, b)
 
 
@@ -207,6 +226,3 @@ def in_float32(x: Node) -> Node:
     """Half floats as float32, in which they are computed; all else as it is."""
     return cast(x, "float32") if x.type.dtype in HALVES else x
 
-
-__all__ = [name for name in dir() if not name.startswith("_")]
-_ = (plain, smaller, larger)

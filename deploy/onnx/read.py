@@ -15,7 +15,7 @@ from .dtypes import BITS, NAMES, numpy_dtype
 
 MAX_BYTES = 2**31 - 1  # what protobuf can hold in one message
 MAX_NODES = 100_000
-MAX_DEPTH = 32  # of subgraphs in subgraphs
+MAX_DEPTH = 16  # of subgraphs in subgraphs
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[Any, Path]:

@@ -83,7 +83,8 @@ class Writer:
     def __init__(self, graph: Graph, opset: int) -> None:
         self.source, self.opset = graph, opset
         self.nodes: list[Any] = []
-        self.arrays: dict[str, numpy.ndarray] = {}  # initializers
+        self.arrays: dict[str, numpy.ndarray] = {}  # initializers: the weights
+        self.fixed: dict[str, numpy.ndarray] = {}  # constants
         self.turned: dict[str, tuple[str, tuple[int, ...]]] = {}  # what is a transpose of what
         self.first: dict[str, str] = {}  # transposed initializers, to the weight that they are of
         self.known: dict[Any, str] = {}  # constants and sizes that are there already
@@ -229,12 +230,15 @@ class Writer:
         return proto
 
     def constant(self, array: numpy.ndarray) -> str:
-        """An initializer; equal ones are one."""
+        """A Constant, which belongs to the structure: initializers are weights. Equal ones are one."""
+        from onnx import helper
+
         array = numpy.asarray(array)
         key = (str(array.dtype), array.shape, array.tobytes() if array.dtype != object else tuple(array.reshape(-1)))
         if key not in self.known:
-            self.known[key] = self.fresh("constant")
-            self.arrays[self.known[key]] = array
+            name = self.known[key] = self.fresh("constant")
+            self.fixed[name] = array
+            self.nodes.append(helper.make_node("Constant", [], [name], value=self.tensor(array)))
         return self.known[key]
 
     def constant_of(self, values: Sequence[float], dtype: str = "float32") -> str:
@@ -259,7 +263,7 @@ class Writer:
         return name if node.type.dtype in ("int32", "int64") else self.cast(name, "int64")
 
     def transpose(self, name: str, axes: Sequence[int]) -> str:
-        """The value with its axes permuted; of an initializer another initializer."""
+        """The value with its axes permuted; of a weight or constant another one."""
         source, axes = name, tuple(a % len(axes) for a in axes)
         if name in self.turned:
             source, before = self.turned[name]
@@ -272,6 +276,8 @@ class Writer:
                 made = self.fresh("transposed")
                 self.arrays[made] = self.arrays[source].transpose(axes)
                 self.first[made] = source
+            elif source in self.fixed:
+                return self.constant(self.fixed[source].transpose(axes))
             else:
                 made = self.add("Transpose", (source,), perm=list(axes))
             self.known[key], self.turned[made] = made, (source, axes)

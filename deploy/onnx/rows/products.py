@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
-
 from needle import ops
 from needle.ops.attributes import pair
 from needle.sizes import Size
@@ -15,7 +13,7 @@ from ...ir import Node
 from .. import make
 from ..at import At
 from ..dtypes import is_float
-from ..make import Unsupported, add, apply, cast, matmul, permute, reshape, scale, total
+from ..make import Unsupported, add, apply, cast, matmul, permute, reshape, scale
 from ..row import Row, Refused, written
 
 Widths = tuple[tuple[int, int], ...]
@@ -50,7 +48,7 @@ def _gemm(at: At, a: Node, b: Node, c: Node | None = None) -> Node:
     y = scale(matmul(a, b), at.get("alpha", 1.0))
     beta = at.get("beta", 1.0)
     if c is not None and beta != 0:
-        y = add(y, scale(c, beta))
+        y = add(y, make.broadcast(scale(c, beta), y.shape))
     return cast(y, dtype)
 
 
@@ -90,8 +88,7 @@ def _conv(at: At, x: Node, w: Node, bias: Node | None = None) -> Node:
     stride, padding, dilation = windows(at, x.shape[2:], kernel)
     turned = permute(w, (*range(2, len(w.shape)), 1, 0))
     y = convolved(last_channels(x), turned, stride, padding, dilation, at.get("group", 1))
-    y = first_channels(y)
-    return y if bias is None else add(y, reshape(bias, (bias.shape[0], *(1,) * len(kernel))))
+    return first_channels(y if bias is None else add(y, make.broadcast(bias, y.shape)))
 
 
 def convolved(x: Node, w: Node, stride: Any, padding: Widths, dilation: Any, groups: int) -> Node:
@@ -143,8 +140,8 @@ def _conv_transpose(at: At, x: Node, w: Node, bias: Node | None = None) -> Node:
     else:
         op = ops.ConvNDInputGradient(tuple(stride), tuple(_balanced(size, out, padding, reach, stride)),
                                      tuple(dilation), groups, out)  # fmt: skip
-    y = first_channels(apply(op, given, turned))
-    return y if bias is None else add(y, reshape(bias, (bias.shape[0], *(1,) * rank)))
+    y = apply(op, given, turned)
+    return first_channels(y if bias is None else add(y, make.broadcast(bias, y.shape)))
 
 
 def _balanced(size: Any, out: Any, padding: Any, reach: Any, stride: Any) -> Any:
@@ -222,4 +219,3 @@ ROWS: dict[str, Row | Refused] = {
     "ConvTranspose": Row(_conv_transpose, {ops.ConvInputGradient: _write_transposed,
                                            ops.ConvNDInputGradient: _write_transposed}),
 }  # fmt: skip
-_ = (numpy, make, total)
