@@ -17,6 +17,8 @@ from ..verify_program import verify_program
 from .lowering import Lowering, Refused, Value
 from .table import ANY_DTYPE, CALLS
 
+HELD = ("float32", "int32")
+
 __all__ = ["CALLS", "Refused", "lower"]
 
 
@@ -27,6 +29,7 @@ def lower(graph: Graph) -> Program:
 
 
 def _lower(graph: Graph) -> Program:
+    _check_dtypes(graph)
     types = {x.op.name: x.type for x in graph.inputs}
     low = Lowering(graph, uses_left=dict(graph.uses()))
     kept = {name: Buffer("state", math.prod(types[name].shape), index=i) for i, (name, _) in enumerate(graph.state)}
@@ -53,6 +56,17 @@ def _lower(graph: Graph) -> Program:
             low.copy(whole(output, node.type.shape), view)
     _update(low, graph, kept)
     return verify_program(low.program())
+
+
+def _check_dtypes(graph: Graph) -> None:
+    """EmitError for a value of another dtype than programs hold; what makes weights of weights is none of a program."""
+    read = {x for node in graph.order() if not node.known for x in node.inputs}
+    for node in (*graph.inputs, *graph.order(), *(node for _, node in graph.outputs)):
+        if node.known and node not in read and all(node is not x for _, x in graph.outputs):
+            continue
+        for part in parts(node.type):
+            if part.dtype not in HELD:
+                raise EmitError(f"[emit] {node!r}: programs hold {' and '.join(HELD)}, not {part.dtype}")
 
 
 def _value(low: Lowering, node: Node) -> Value:

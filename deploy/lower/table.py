@@ -140,8 +140,8 @@ OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are 
 CALLS: dict[type, Row | Refused] = {
     **{op: ONNX_ONLY for op in vars(onnx_ops).values() if op in OPS.values()},
     **{op: NO_KERNEL for op in OPS.values() if issubclass(op, Elementary)},
-    **dict.fromkeys((ops.IsNaN, ops.IsInf, ops.Pad, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.ConvND), NO_KERNEL),
-    **dict.fromkeys((ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
+    **dict.fromkeys((ops.IsNaN, ops.IsInf, ops.Pad, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK), NO_KERNEL),
+    **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
     ops.Cast: Refused("programs compute in float32 throughout"),
     **{op: NO_BOOL if issubclass(op, Truth) else pointwise for op in POINTWISE},
     ops.Permute: permute,

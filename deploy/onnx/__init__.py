@@ -28,8 +28,9 @@ def load(
     """The graph of the model in a file. Its named dims stay open; `shapes` fixes or names sizes of inputs by name.
 
     `values` gives inputs that decide shapes or branches: they become part of the structure. `outputs` names values
-    inside the model to give instead of its own. Floats among the initializers are weights under their names. Raises OnnxError, with every reason, for a model that cannot be read or
-    is damaged; OSError for a file that cannot be opened.
+    inside the model to give instead of its own. Floats among the initializers are weights under their names. Raises
+    OnnxError, with every reason, for a model that cannot be read or is damaged; OSError for a file that cannot be
+    opened.
     """
     from .importer import Importer
     from .read import read_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy
@@ -44,7 +45,6 @@ def limits(dtype: str) -> tuple[Any, Any]:
     if kind.kind in "iu":
         info: Any = numpy.iinfo(kind)
     else:
-        import ml_dtypes
-
-        info = ml_dtypes.finfo(kind) if "float" in dtype else ml_dtypes.iinfo(kind)
+        small: Any = importlib.import_module("ml_dtypes")
+        info = small.finfo(kind) if "float" in dtype else small.iinfo(kind)
     return info.min, info.max

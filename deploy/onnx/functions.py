@@ -1,4 +1,4 @@
-"""Operators that the standard defines as functions of others: their bodies, as a model of that opset would have them."""
+"""Operators that the standard defines as functions of others: their bodies, as a model of that opset has them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def body(proto: Any, attributes: dict[str, Any], domain: str, opset: int, types:
     from onnx import defs
 
     try:
-        schema = defs.get_schema(proto.op_type, opset, domain)
+        schema: Any = defs.get_schema(proto.op_type, opset, domain)
     except defs.SchemaError:
         return None
     if schema.has_function:
@@ -65,4 +65,5 @@ def type_proto(type: Any) -> Any:
         import onnx
 
         return onnx.TypeProto()
-    return helper.make_tensor_type_proto(CODES[type.dtype], [str(n) if hasattr(n, "terms") else int(n) for n in type.shape])
+    shape = [str(n) if hasattr(n, "terms") else int(n) for n in type.shape]
+    return helper.make_tensor_type_proto(CODES[type.dtype], shape)

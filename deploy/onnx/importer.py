@@ -151,16 +151,16 @@ class Importer:
 
     def _size(self, name: str, axis: int, d: Any) -> int:
         """A number, or the dim of that name."""
-        if d.WhichOneof("value") == "dim_value":
-            if d.dim_value < 0:
-                return self._dim(f"{name}_{axis}")
+        if d.WhichOneof("value") == "dim_value" and d.dim_value >= 0:
             return int(d.dim_value)
-        return self._dim(d.dim_param or f"{name}_{axis}")
+        found: int = self._dim(d.dim_param or f"{name}_{axis}")
+        return found
 
     def _fixed(self, given: int | str | None, axis: int, shape: tuple[int, ...]) -> int:
         if given is None:
             return shape[axis]
-        return self._dim(given) if isinstance(given, str) else int(given)
+        found: int = self._dim(given) if isinstance(given, str) else int(given)
+        return found
 
     def _dim(self, name: str) -> Any:
         known = re.sub(r"\W", "_", name, flags=re.ASCII)
@@ -296,7 +296,7 @@ class Importer:
     ) -> list[Value]:
         """A function's body in the place of its call, which names the outputs that it wants."""
         if self.depth >= MAX_CALLS:
-            raise OnnxError(f"[onnx] functions call each other without end, or more than {MAX_CALLS} deep: {label[:80]}")
+            raise OnnxError(f"[onnx] functions call each other without end, {MAX_CALLS} deep: {label[:80]}")
         scope: dict[str, Value] = dict.fromkeys(function.input)
         scope |= dict(zip(function.input, inputs, strict=False))
         for attribute in function.attribute_proto:
@@ -320,7 +320,8 @@ class Importer:
         """The body that the standard gives for an operator that is a function of others."""
         from . import functions
 
-        body = functions.body(proto, at.attributes, domain, opset, [x.type if isinstance(x, Node) else None for x in inputs])
+        types = [x.type if isinstance(x, Node) else None for x in inputs]
+        body = functions.body(proto, at.attributes, domain, opset, types)
         if body is None:
             raise Unsupported("there is no such operator here")
         attributes = {**functions.defaults(proto, domain, opset), **at.attributes}

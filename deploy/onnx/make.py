@@ -90,7 +90,7 @@ def sizes_in(x: Node) -> numpy.ndarray | None:
     return None
 
 
-# -- the ops that rows are made of, on nodes ----------------------------------------------------------------------------
+# -- the ops that rows are made of, on nodes ---------------------------------------------------------------------------
 
 
 def cast(x: Node, dtype: str) -> Node:

@@ -62,7 +62,7 @@ def graphs(graph: Any, where: str, depth: int = 0) -> Iterator[Any]:
 
 
 def array_of(tensor: Any, folder: Path | None) -> numpy.ndarray:
-    """The values of a TensorProto; its external data must lie inside the folder. Raises OnnxError, naming the tensor."""
+    """The values of a TensorProto; its external data must lie inside the folder. OnnxError names the tensor."""
     from onnx import numpy_helper
 
     where = f"tensor '{tensor.name}'"

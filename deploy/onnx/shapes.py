@@ -63,7 +63,7 @@ def _slice(at: At, x: Any, starts: Any = None, ends: Any = None, axes: Any = Non
     bounds = [int(a.reshape(-1)[0]) for a in (starts, ends) if not isinstance(a.reshape(-1)[0], Size)]
     if len(bounds) != 2:
         raise NotImplementedError
-    return x[slice(*bounds, 1 if steps is None else int(steps.reshape(-1)[0]))]
+    return x[slice(bounds[0], bounds[1], 1 if steps is None else int(steps.reshape(-1)[0]))]
 
 
 def _product(at: At, x: Any, *_: Any) -> Any:

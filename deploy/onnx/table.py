@@ -27,7 +27,7 @@ ONLY_READ = Refused("it is read but not written yet")
 
 
 def _writers() -> dict[type, Any]:
-    found: dict[type, Any] = {**native.WRITE, **pointwise.EXTRA}
+    found: dict[type, Any] = dict(native.WRITE)
     for row in ROWS.values():
         if isinstance(row, Row):
             found.update(row.write)

@@ -224,7 +224,8 @@ class Writer:
         from onnx import helper, numpy_helper
 
         if array.dtype == object:
-            return helper.make_tensor(name, 8, array.shape, [str(s).encode() for s in array.reshape(-1)])
+            words: Any = [str(s) for s in array.reshape(-1)]
+            return helper.make_tensor(name, 8, array.shape, words)
         proto = numpy_helper.from_array(numpy.ascontiguousarray(array).reshape(array.shape))
         proto.name = name
         return proto

@@ -27,7 +27,7 @@ Widths = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class ConvND(PlainFields, TensorOp):
-    """y[n, i, o] = sum_{u, c} x[n, i stride + u dilation - before, c] w[u, c, o], i and u each several axes, x 0 outside
+    """y[n, i, o] = sum_{u, c} x[n, i stride + u dilation - before, c] w[u, c, o], i, u each several axes, x 0 outside
 
     x (N, *S, C), w (*K, C / groups, O), y (N, *S', O) with S' = (S + before + after - reach) // stride + 1 and
     reach = (K - 1) dilation + 1. `padding` is (before, after) of each axis.

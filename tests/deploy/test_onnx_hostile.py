@@ -55,7 +55,8 @@ def test_sizes_that_a_file_only_claims() -> None:
     made.graph.initializer[0].data_type = 99
     refused(made, "tensor 'w': unknown element type 99")
     arrays = {"shape": np.array([2**31, 2**31])}
-    nodes = [node("ConstantOfShape", ["shape"], ["big"]), node("ReduceSum", ["big"], ["s"]), node("Add", ["x", "s"], ["y"])]
+    nodes = [node("ConstantOfShape", ["shape"], ["big"]), node("ReduceSum", ["big"], ["s"])]
+    nodes.append(node("Add", ["x", "s"], ["y"]))
     refused(model(nodes, *PORTS, arrays), r"more than 2147483648 elements")
     nodes = [node("Expand", ["one", "shape"], ["big"]), node("Add", ["x", "big"], ["y"])]
     refused(model(nodes, *PORTS, {**arrays, "one": np.float32(1)}), r"\[onnx\]")
@@ -74,7 +75,7 @@ def test_external_data_outside_the_folder(tmp_path: Path, location: str) -> None
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", location
     (folder / "m.onnx").write_bytes(made.SerializeToString())
-    with pytest.raises(OnnxError, match=r"tensor 'w': (.* is no file inside the model's folder|its data are in another)"):
+    with pytest.raises(OnnxError, match=r"tensor 'w': (.* is no file inside the model's|its data are in another)"):
         exchange.load(folder / "m.onnx")
 
 

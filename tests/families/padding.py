@@ -60,7 +60,8 @@ CASES: list[Case] = [
     Case(ops.Pad(((5, 4),), "reflect"), (normal(3),)),
     Case(ops.Pad((), "constant", 2.0), (normal(),)),
     Case(ops.Pad(((1, 1), (0, 0))), (normal(0, 2),)),
-    *(Case(ops.PadGradient(w, m, (3, 4)), (normal(*shape_of(w, (3, 4))),)) for w in WIDTHS for m in ("constant", "wrap")),
+    *(Case(ops.PadGradient(w, m, (3, 4)), (normal(*shape_of(w, (3, 4))),)) for m in ("constant", "wrap")
+      for w in WIDTHS),
 ]
 
 MEANING: dict[type, Callable[..., Any]] = {ops.Pad: pad, ops.PadGradient: pad_gradient}

@@ -77,9 +77,9 @@ MEANING: dict[type, Callable[..., Any]] = {
 
 PLAIN = (1,), ((0, 0),), (1,), 1
 REFUSALS: list[Refusal] = [
-    (ops.ConvND(*PLAIN), ((1, 4, 2), (3, 3, 2)), r"\[conv_nd\] needs x \(N, ..., C\) and w \(..., C / groups, O\), got"),
+    (ops.ConvND(*PLAIN), ((1, 4, 2), (3, 3, 2)), r"\[conv_nd\] needs x \(N, ..., C\) and w \(..., C / groups, O\)"),
     (ops.ConvND(*PLAIN), ((1, 2, 2), (3, 2, 2)), r"\[conv_nd\] no window fits, got"),
     (ops.ConvND(*PLAIN), ((1, 2, 2, 2), (1, 1, 2, 2)), r"\[conv_nd\] needs x \(N, ..., C\) and a window, stride"),
-    (ops.ConvNDInputGradient(*PLAIN, (4,)), ((1, 3, 2), (3, 1, 2)), r"\[conv_nd_input_gradient\] needs g \(N, \(2,\), 2"),
-    (ops.ConvNDWeightGradient(*PLAIN, (3,)), ((1, 4, 2), (1, 3, 2)), r"\[conv_nd_weight_gradient\] needs g \(1, \(2,\)"),
+    (ops.ConvNDInputGradient(*PLAIN, (4,)), ((1, 3, 2), (3, 1, 2)), r"\[conv_nd_input_gradient\] needs g \(N, \(2,\)"),
+    (ops.ConvNDWeightGradient(*PLAIN, (3,)), ((1, 4, 2), (1, 3, 2)), r"\[conv_nd_weight_gradient\] needs g \(1,"),
 ]

@@ -1,4 +1,4 @@
-"""Samples, meaning and PyTorch counterpart of trigonometric and hyperbolic functions, rounding, and what is no number."""
+"""Samples, meaning and PyTorch counterpart of trigonometry, hyperbolic functions, rounding, and what is no number."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ MEANING: dict[type, Callable[..., Any]] = {
 
 TORCH: dict[type, Callable[..., Any]] = {
     getattr(ops, name): lambda op, a, name=name: getattr(torch, name.lower())(a)
-    for name in "Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Floor Ceil Round".split()
+    for name in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Floor")
 }

@@ -130,7 +130,7 @@ class Resize(NumpyOp):
 
 @dataclass(frozen=True)
 class GridSample(NumpyOp):
-    """y[n, c, i] = x[n, c, grid[n, i]], places in -1..1 along each axis, the last one first, between elements by `mode`"""
+    """y[n, c, i] = x[n, c, grid[n, i]], places in -1..1 along each axis, last one first, between elements by `mode`"""
 
     mode: str
     padding: str
@@ -247,7 +247,7 @@ class RoiAlign(NumpyOp):
 
 @dataclass(frozen=True)
 class NonMaxSuppression(NumpyOp):
-    """y = (batch, class, box) of boxes taken greedily by score, none overlapping one taken before by more than `overlap`
+    """y = (batch, class, box) of boxes taken greedily by score, none sharing more than `overlap` with one before
 
     boxes (N, B, 4), scores (N, C, B); overlap is intersection over union. How many there are, data decide.
     """
@@ -294,7 +294,7 @@ class NonMaxSuppression(NumpyOp):
 class DeformConv(NumpyOp):
     """y[n, o, i, j] = sum_{c, u, v} w[o, c, u, v] x[n, c, (i, j) stride + (u, v) dilation - pad + offset] mask + b
 
-    x is taken between pixels, 0 outside. offset (N, 2 G K K, H', W'), mask (N, G K K, H', W'), for G groups of channels.
+    x is taken between pixels, 0 outside. offset (N, 2 G K K, H', W'), mask (N, G K K, H', W') for G groups.
     """
 
     stride: Ints

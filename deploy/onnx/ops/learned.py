@@ -18,7 +18,7 @@ AGGREGATES = {"SUM": "sum", "AVERAGE": "mean", "MIN": "min", "MAX": "max"}
 
 @dataclass(frozen=True)
 class Trees(NumpyOp):
-    """y[n, k] = the sum (or mean, minimum, maximum) over trees of what the leaf that row n of x reaches says of target k
+    """y[n, k] = the sum (or mean, least, largest) over trees of what the leaf that row n of x reaches says of target k
 
     Nodes are numbered through all trees: `feature`, `mode`, `threshold`, `yes`, `no`, `missing` (whether NaN goes to
     yes); a leaf has mode -1 and says `says[start:stop]` of (target, weight). Mode 6 tests membership in `members`.
@@ -100,7 +100,7 @@ class Kernels(NumpyOp):
 
 @dataclass(frozen=True)
 class Step(NumpyTupleOp):
-    """(x, state...) after one step of an optimizer: "Adagrad", "Adam" or "Momentum", as ai.onnx.preview.training says"""
+    """(x, state...) after one step of an optimizer: "Adagrad", "Adam" or "Momentum" of ai.onnx.preview.training"""
 
     kind: str
     alpha: float = 0.0
@@ -114,7 +114,7 @@ class Step(NumpyTupleOp):
     def infer(self, rate: Type, count: Type, *tensors: Type) -> tuple[Type, ...]:
         n = {"Adagrad": 3, "Adam": 4, "Momentum": 3}[self.kind]
         k = len(tensors) // n
-        return tuple([*tensors[:k], *tensors[2 * k :]])
+        return (*tensors[:k], *tensors[2 * k :])
 
     def value(self, rate: Any, count: Any, *tensors: Any) -> Any:
         n = {"Adagrad": 3, "Adam": 4, "Momentum": 3}[self.kind]

@@ -11,7 +11,7 @@ from needle.errors import ShapeError
 from needle.ops.shape_rules import broadcast_shape
 from needle.types import Type
 
-from ..dtypes import BITS, HALVES, SMALL_FLOATS, is_float, numpy_dtype
+from ..dtypes import BITS, HALVES, SMALL_FLOATS, is_float, limits, numpy_dtype
 from .base import NumpyOp
 
 
@@ -90,13 +90,11 @@ def text(value: Any) -> str:
 
 def small_float(x: Any, dtype: str, saturate: bool, up: str) -> Any:
     """x as a float of 8 or 4 bits, rounded to even; what is too large as `saturate` says."""
-    import ml_dtypes
-
     kind = numpy_dtype(dtype)
     wide = numpy.asarray(x).astype("float32")
     if dtype == "float8_e8m0fnu":
         return _exponent(wide, kind, saturate, up or "up")
-    top = float(ml_dtypes.finfo(kind).max)
+    top = float(limits(dtype)[1])
     y = wide.astype(kind)
     if dtype == "float4_e2m1fn":
         return numpy.clip(wide, -top, top).astype(kind)

@@ -169,7 +169,7 @@ class Compress(NumpyOp):
 
 @dataclass(frozen=True)
 class Unique(NumpyTupleOp):
-    """(the distinct elements, or slices along an axis, where each is first, which each element is, how often each is)"""
+    """(the distinct elements, or slices along an axis, where each is first, which one each element is, how often)"""
 
     axis: int | None
     ordered: bool
@@ -349,7 +349,7 @@ class Extremum(NumpyOp):
 
 @dataclass(frozen=True)
 class CumProd(NumpyOp):
-    """y[..., i, ...] = product of x[..., j, ...] over j <= i along an axis; j < i if `exclusive`, j >= i if `reverse`"""
+    """y[..., i, ...] = product of x[..., j, ...] over j <= i along an axis; as `CumSum`"""
 
     axis: int
     exclusive: bool = False

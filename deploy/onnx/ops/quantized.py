@@ -87,7 +87,7 @@ def _check(op: Any, x: Type, scale: Type) -> None:
         raise ShapeError(f"[quantize] blocks need a scale with the axes of {x.shape}, got {scale.shape}")
     per_axis = len(scale.shape) == 1 and scale.shape[0] != 1 and not op.block
     if per_axis and (not -len(x.shape) <= op.axis < len(x.shape) or scale.shape[0] != x.shape[op.axis]):
-        raise ShapeError(f"[quantize] needs a scale for each place along axis {op.axis} of {x.shape}, got {scale.shape}")
+        raise ShapeError(f"[quantize] needs a scale for each place of axis {op.axis} of {x.shape}, got {scale.shape}")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class ConvInteger(NumpyOp):
 
 @dataclass(frozen=True)
 class Requantize(NumpyOp):
-    """y = saturate(round(x scale) + zero): sums of products as small integers again, a scale of the tensor or of `axis`"""
+    """y = saturate(round(x scale) + zero): sums of products as small integers, a scale of all or of `axis`"""
 
     axis: int
     dtype: str

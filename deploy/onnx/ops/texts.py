@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import locale
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +84,7 @@ class RegexFullMatch(NumpyOp):
 
 @dataclass(frozen=True)
 class TfIdfVectorizer(NumpyOp):
-    """y[indexes[g]] = how often the n-gram g of the pool occurs, its items up to `skips` apart; or whether, or weighted"""
+    """y[indexes[g]] = how often the n-gram g of the pool occurs, items up to `skips` apart; or whether, or weighted"""
 
     shortest: int
     longest: int
@@ -143,5 +142,3 @@ class LabelEncoder(NumpyOp):
         found = [table.get(key(v), self.default) for v in x.reshape(-1).tolist()]
         return numpy.array(found, dtype=numpy_dtype(self.dtype)).reshape(x.shape)
 
-
-_ = locale

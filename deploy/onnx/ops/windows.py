@@ -43,7 +43,7 @@ class Windows:
         return tuple(found)
 
     def places(self, size: Ints) -> tuple[list[Any], Any]:
-        """Of each axis the places (count, kernel) in the unpadded axis; and whether each lies inside (*counts, *kernel)."""
+        """Of each axis the places (count, kernel), without padding; and whether each is inside, (*counts, *kernel)."""
         axes = []
         rows = zip(self.counts(size), self.kernel, self.stride, self.padding, self.dilation, strict=True)
         for count, k, s, (a, _), d in rows:
@@ -121,9 +121,8 @@ class MeanPool(NumpyOp):
         total = w.of(x, x.dtype.type(0)).sum(axis=axes)
         if self.padding:  # what hangs over the padded image does not count
             wide = tuple(n + a + b for n, (a, b) in zip(x.shape[2:], w.padding, strict=True))
-            there = Windows(w.kernel, w.stride, ((0, 0),) * rank, w.dilation, w.ceil)
-            starts = [numpy.arange(c)[:, None] * s + numpy.arange(k) * d
-                      for c, s, k, d in zip(w.counts(x.shape[2:]), w.stride, w.kernel, there.dilation, strict=True)]  # fmt: skip
+            rows = zip(w.counts(x.shape[2:]), w.stride, w.kernel, w.dilation, strict=True)
+            starts = [numpy.arange(c)[:, None] * s + numpy.arange(k) * d for c, s, k, d in rows]
             inside: Any = numpy.ones((), dtype=bool)
             for i, (at, n) in enumerate(zip(starts, wide, strict=True)):
                 shape = [1] * (2 * rank)
@@ -152,7 +151,7 @@ class NormPool(NumpyOp):
 
 @dataclass(frozen=True)
 class MaxUnpool(NumpyOp):
-    """y = zeros in `shape`, but y[places[i]] = x[i], places numbering the elements of y (of `inner`, if given) in order"""
+    """y = zeros in `shape`, but y[places[i]] = x[i], places numbering the elements of `inner`, a corner of y"""
 
     shape: Ints
     inner: Ints

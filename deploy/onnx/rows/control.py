@@ -10,7 +10,6 @@ from needle import ops
 from needle.sizes import Size
 
 from ...ir import Node, same_type
-from ...ir import apply as node_of
 from .. import make
 from ..at import At, Value, ValueNeeded
 from ..make import Unsupported, apply, axis_of, const, index, known
@@ -29,7 +28,7 @@ def _if(at: At, condition: Node) -> tuple[Value, ...]:
     found = []
     for a, b in zip(first, second, strict=True):
         if not isinstance(a, Node) or not isinstance(b, Node) or not same_type(a.type, b.type):
-            raise ValueNeeded("data decide between branches whose results have different types: fix the condition", condition)
+            raise ValueNeeded("data decide between branches of different types: fix the condition", condition)
         mask = make.reshape(condition, (1,) * len(a.shape)) if condition.shape != () else condition
         found.append(apply(ops.Where(), mask, a, b))
     return tuple(found)
@@ -117,7 +116,7 @@ def _scanned(at: At, count: int, inputs: list[Value]) -> tuple[Value, ...]:
     return (*states, *found)
 
 
-# -- sequences and optionals --------------------------------------------------------------------------------------------
+# -- sequences and optionals -------------------------------------------------------------------------------------------
 
 
 def _place(at: At, items: list[Value], position: Node | None, what: str) -> int:
@@ -205,4 +204,3 @@ ROWS: dict[str, Row] = {
     "OptionalGetElement": Row(_get, in_float32=False),
     "Optional": Row(_optional, in_float32=False),
 }
-_ = node_of

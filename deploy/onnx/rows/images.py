@@ -80,12 +80,13 @@ def resized(
         op = ops.Upsample((rows[0], columns[0]), "nearest" if floor else "bilinear", (rows[1], columns[1]))
         return first_channels(apply(op, last_channels(x)))
     kept = box and tuple(v for part in (box[: len(axes)], box[len(axes) :]) for i, v in enumerate(part) if i in changed)
-    op2 = Resize(
+    general = Resize(
         tuple(axes[i] for i in changed), tuple(out[i] for i in changed), tuple(numbers),
         {"bilinear": "linear"}.get(mode, mode), coordinates, nearest, at.get("cubic_coeff_a", -0.75),
-        bool(at.get("exclude_outside", 0)), bool(at.get("antialias", 0)), at.get("extrapolation_value", 0.0), kept or (),
+        bool(at.get("exclude_outside", 0)), bool(at.get("antialias", 0)), at.get("extrapolation_value", 0.0),
+        kept or (),
     )  # fmt: skip
-    return apply(op2, x)
+    return apply(general, x)
 
 
 def _same(a: int, b: int) -> bool:
@@ -137,7 +138,7 @@ def _deform(at: At, x: Node, w: Node, offset: Node, bias: Node | None = None, ma
     return apply(op, x, w, offset, *[v for v in (bias, mask) if v is not None])
 
 
-# -- quantisation -------------------------------------------------------------------------------------------------------
+# -- quantisation ------------------------------------------------------------------------------------------------------
 
 
 def _quantize(at: At, x: Node, scale: Node, zero: Node | None = None) -> Node:
@@ -198,16 +199,17 @@ def _decode(at: At, x: Node) -> Node:
     return apply(ImageDecoder(at.get("pixel_format", "RGB"), at.fresh("rows"), at.fresh("columns")), x)
 
 
-def _write_upsample(w: Any, node: Node, x: str) -> str:
+def _write_upsample(w: Any, node: Node, x: str) -> Any:
     op, shape = node.op, node.inputs[0].shape
     linear = op.mode == "bilinear"
     y = w.transpose(x, (0, 3, 1, 2))
     if op.scale is None or any(not _exact(n, s, m) for n, s, m in zip(shape[1:3], op.scale, op.size, strict=True)):
-        given = (y, "", "", w.shape((shape[0], shape[3], *op.size)))
+        given = [y, "", "", w.shape((shape[0], shape[3], *op.size))]
     else:
-        given = (y, "", w.constant_of([1.0, 1.0, *map(float, op.scale)]))
-    y = w.add("Resize", given, mode="linear" if linear else "nearest",
-              coordinate_transformation_mode="half_pixel" if linear else "asymmetric", nearest_mode="floor")  # fmt: skip
+        given = [y, "", w.constant_of([1.0, 1.0, *map(float, op.scale)])]
+    places = "half_pixel" if linear else "asymmetric"
+    y = w.add("Resize", given, mode="linear" if linear else "nearest", coordinate_transformation_mode=places,
+              nearest_mode="floor")  # fmt: skip
     return w.transpose(y, (0, 2, 3, 1))
 
 

@@ -18,7 +18,7 @@ COMPILED = Refused("it is made by the compiler's passes; export the graph as it 
 FAR = -1e30  # exp of it is 0
 
 
-def _softmax_over(w: Any, scores: str, values: str) -> str:
+def _softmax_over(w: Any, scores: str, values: str) -> Any:
     return w.add("MatMul", (w.add("Softmax", (scores,), axis=-1), values))
 
 
@@ -34,7 +34,7 @@ def _attention(w: Any, node: Node, q: str, k: str, v: str) -> Any:
     return _softmax_over(w, scores, v), total
 
 
-def _positions(w: Any, node: Node, first: str, x: str) -> str:
+def _positions(w: Any, node: Node, first: str, x: str) -> Any:
     """first[b] + t"""
     steps = w.cast(w.count_from(0, node.shape[1]), node.type.dtype)
     return w.add("Add", (w.add("Unsqueeze", (first, w.ints([1]))), w.add("Unsqueeze", (steps, w.ints([0])))))
@@ -48,14 +48,14 @@ def _places(w: Any, node: Node, slot: str, position: str, batch: int, steps: int
     return w.add("Expand", (rows, w.shape((batch, steps)))), at
 
 
-def _cache_write(w: Any, node: Node, cache: str, new: str, slot: str, position: str) -> str:
+def _cache_write(w: Any, node: Node, cache: str, new: str, slot: str, position: str) -> Any:
     batch, steps = node.inputs[1].shape[:2]
     rows, at = _places(w, node, slot, position, batch, steps)
     indices = w.add("Concat", [w.add("Unsqueeze", (v, w.ints([2]))) for v in (rows, at)], axis=2)
     return w.add("ScatterND", (cache, indices, new))
 
 
-def _cached_attention(w: Any, node: Node, q: str, keys: str, values: str, slot: str, position: str) -> str:
+def _cached_attention(w: Any, node: Node, q: str, keys: str, values: str, slot: str, position: str) -> Any:
     steps, context = node.inputs[0].shape[2], node.inputs[1].shape[1]
     ids = w.cast(slot, "int64")
     k, v = (w.add("Gather", (x, ids), axis=0) for x in (keys, values))  # (B, context, H, D)
@@ -68,7 +68,7 @@ def _cached_attention(w: Any, node: Node, q: str, keys: str, values: str, slot: 
     return _softmax_over(w, w.add("Where", (seen, scores, w.number(FAR))), w.transpose(v, (0, 2, 1, 3)))
 
 
-def _iota(w: Any, node: Node, x: str) -> str:
+def _iota(w: Any, node: Node, x: str) -> Any:
     return w.cast(w.count_from(node.op.first, node.shape[0]), node.type.dtype)
 
 
@@ -81,16 +81,16 @@ def _same(operator: str) -> Any:
     return lambda w, node, *inputs: w.add(operator, inputs)
 
 
-def _modulo(w: Any, node: Node, a: str, b: str) -> str:
+def _modulo(w: Any, node: Node, a: str, b: str) -> Any:
     return w.add("Mod", (a, b), fmod=int(node.op.c))
 
 
-def _sizes(w: Any, node: Node) -> str:
+def _sizes(w: Any, node: Node) -> Any:
     name = w.shape(node.op.values)
     return w.cast(w.add("Reshape", (name, w.ints(list(node.op.shape)))), node.type.dtype)
 
 
-def _no_window(w: Any, node: Node, *inputs: str) -> str:
+def _no_window(w: Any, node: Node, *inputs: str) -> Any:
     raise Unsupported("ONNX has no operator for windows of any shape")
 
 

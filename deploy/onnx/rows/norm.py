@@ -10,7 +10,7 @@ from needle import ops
 from ...ir import Node
 from .. import make
 from ..at import At
-from ..make import Unsupported, add, apply, axis_of, cast, div, last, mean, mul, permute, reshape, scale, sub, total
+from ..make import Unsupported, add, apply, axis_of, cast, div, mean, mul, reshape, scale, sub, total
 from ..row import Row
 from .products import first_channels, last_channels
 
@@ -135,10 +135,10 @@ def _lp_norm(at: At, x: Node) -> Node:
     return make.where(zero, make.like(x, 0), div(x, make.where(zero, make.like(x, 1), norm)))
 
 
-# -- export -------------------------------------------------------------------------------------------------------------
+# -- export ------------------------------------------------------------------------------------------------------------
 
 
-def _write_batch_norm(w: Any, node: Node, x: str, *given: str) -> str:
+def _write_batch_norm(w: Any, node: Node, x: str, *given: str) -> Any:
     rank = len(node.shape)
     moved = w.transpose(x, (0, rank - 1, *range(1, rank - 1))) if rank > 2 else x
     y = w.add("BatchNormalization", (moved, *given), epsilon=float(node.op.eps))
@@ -182,4 +182,3 @@ ROWS: dict[str, Row] = {
     "LRN": Row(_lrn),
     "LpNormalization": Row(_lp_norm),
 }
-_ = permute, last

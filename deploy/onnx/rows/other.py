@@ -84,7 +84,7 @@ def _tfidf(at: At, x: Node) -> Node:
     return apply(op, x)
 
 
-# -- ai.onnx.ml ---------------------------------------------------------------------------------------------------------
+# -- ai.onnx.ml --------------------------------------------------------------------------------------------------------
 
 KINDS = {"strings": ("object", "_Unused"), "int64s": ("int64", -1), "floats": ("float32", -0.0), "tensor": ("", None)}
 
@@ -254,10 +254,13 @@ def trees(at: At, x: Node, prefix: str, targets: int) -> Node:
     weights = at.get(f"{prefix}_weights_as_tensor", None)
     weights = numpy.array(at.get(f"{prefix}_weights"), "float64") if weights is None else weights
     rows: dict[int, list[tuple[int, float]]] = {}
-    places = zip(at.get(f"{prefix}_treeids"), at.get(f"{prefix}_nodeids"), at.get(f"{prefix}_ids"), weights, strict=True)
+    columns = (at.get(f"{prefix}_{name}") for name in ("treeids", "nodeids", "ids"))
+    places = zip(*columns, weights, strict=True)
     for t, n, target, value in places:
         rows.setdefault(at_of[t, n], []).append((target, float(value)))
-    start, stop, target_of, weight_of = numpy.zeros(len(ids), "int64"), numpy.zeros(len(ids), "int64"), [], []
+    start, stop = numpy.zeros(len(ids), "int64"), numpy.zeros(len(ids), "int64")
+    target_of: list[int] = []
+    weight_of: list[float] = []
     for i in range(len(ids)):
         start[i] = len(target_of)
         for target, value in rows.get(i, ()):

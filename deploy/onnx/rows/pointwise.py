@@ -6,14 +6,12 @@ import math
 from functools import reduce
 from typing import Any
 
-import numpy
-
 from needle import ops
 
 from ...ir import Node
 from .. import make
 from ..at import At
-from ..dtypes import NAMES, SMALL_FLOATS, is_float, limits
+from ..dtypes import NAMES, SMALL_FLOATS, is_float
 from ..make import Unsupported, add, apply, cast, div, like, mul, scale, sub, where
 from ..ops import BitCast, BitShift, Bitwise, BitwiseNot, CastTo, Divide, Modulo, PowerOf
 from ..row import Row, same, written
@@ -178,19 +176,19 @@ def _negate(at: At, x: Node) -> Node:
 def _scalar(operator: str, opset: int = 1) -> Any:
     """Writers of ops with one number: the operator with a constant."""
 
-    def write(w: Any, node: Node, x: str) -> str:
+    def write(w: Any, node: Node, x: str) -> Any:
         return w.add(operator, (x, w.number(node.op.scalar, node.inputs[0].type.dtype)))
 
     return write
 
 
-def _write_clip(w: Any, node: Node, x: str) -> str:
+def _write_clip(w: Any, node: Node, x: str) -> Any:
     low, high = (None if b is None or math.isinf(b) else b for b in (node.op.low, node.op.high))
     dtype = node.inputs[0].type.dtype
     return w.add("Clip", (x, *("" if b is None else w.number(b, dtype) for b in (low, high))))
 
 
-def _write_gelu(w: Any, node: Node, x: str) -> str:
+def _write_gelu(w: Any, node: Node, x: str) -> Any:
     if w.opset >= 20:
         return w.add("Gelu", (x,), approximate="tanh" if node.op.approximate else "none")
     half = w.number(0.5)
@@ -203,28 +201,28 @@ def _write_gelu(w: Any, node: Node, x: str) -> str:
     return w.add("Mul", (x, w.add("Mul", (w.add("Add", (share, w.number(1.0))), half))))
 
 
-def _write_silu(w: Any, node: Node, x: str) -> str:
+def _write_silu(w: Any, node: Node, x: str) -> Any:
     return w.add("Mul", (x, w.add("Sigmoid", (x,))))
 
 
-def _write_not_equal(w: Any, node: Node, a: str, b: str) -> str:
+def _write_not_equal(w: Any, node: Node, a: str, b: str) -> Any:
     return w.add("Not", (w.add("Equal", (a, b)),))
 
 
-def _write_square(w: Any, node: Node, a: str, b: str) -> str:
+def _write_square(w: Any, node: Node, a: str, b: str) -> Any:
     d = w.add("Sub", (a, b))
     return w.add("Mul", (d, d))
 
 
 def _write_logic(operator: str) -> Any:
-    def write(w: Any, node: Node, *names: str) -> str:
+    def write(w: Any, node: Node, *names: str) -> Any:
         given = zip(names, node.inputs, strict=True)
         return w.add(operator, [n if x.type.dtype == "bool" else w.cast(n, "bool") for n, x in given])
 
     return write
 
 
-def _write_share(w: Any, node: Node, a: str, b: str) -> str:
+def _write_share(w: Any, node: Node, a: str, b: str) -> Any:
     sign = w.add("Sign", (w.add("Sub", (a, b)),))
     return w.add("Mul", (w.add("Add", (sign, w.number(1.0))), w.number(0.5)))
 
@@ -253,7 +251,7 @@ ROWS: dict[str, Row] = {
     "IsNaN": same("IsNaN", ops.IsNaN()),
     "IsInf": Row(_is_inf, {ops.IsInf: written("IsInf", 10, detect_positive=lambda op: int(op.positive),
                                               detect_negative=lambda op: int(op.negative))}),
-    "Max": Row(_fold(ops.Maximum()), {ops.Maximum: written("Max")}),
+    "Max": Row(_fold(ops.Maximum()), {ops.Maximum: written("Max"), ops.LargerShare: _write_share}),
     "Min": Row(_fold(ops.Minimum()), {ops.Minimum: written("Min")}),
     "Sum": Row(_fold(ops.EWiseAdd())),
     "Mean": Row(_mean),
@@ -288,5 +286,3 @@ ROWS: dict[str, Row] = {
                         CastTo: lambda w, node, x: w.cast(x, node.type.dtype)}, in_float32=False),
     "CastLike": Row(lambda at, x, y: to_dtype(at, x, y.type.dtype), in_float32=False),
 }  # fmt: skip
-EXTRA = {ops.LargerShare: _write_share}
-_ = (numpy, limits)

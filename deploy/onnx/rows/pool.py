@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from needle import ops
@@ -33,6 +32,11 @@ def _plain(w: Windows, x: Node) -> bool:
     return not w.ceil or (not any(isinstance(n, Size) for n in x.shape[2:]) and _floor(w, x.shape[2:]))
 
 
+def _pairs(w: Windows) -> Any:
+    """(kernel, stride, padding) as needle's pools have them."""
+    return w.kernel, w.stride, tuple(a for a, _ in w.padding)
+
+
 def _floor(w: Windows, size: Any) -> bool:
     return w.counts(size) == Windows(w.kernel, w.stride, w.padding, w.dilation).counts(size)
 
@@ -40,7 +44,7 @@ def _floor(w: Windows, size: Any) -> bool:
 def _max_pool(at: At, x: Node) -> Any:
     w = _windows(at, x)
     if _plain(w, x) and not at.wants(1):
-        op = ops.MaxPool(w.kernel, w.stride, tuple(a for a, _ in w.padding))
+        op = ops.MaxPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
     y, places = make.items(MaxPoolIndices(w, not at.get("storage_order", 0)), x)
     return (y, places) if at.wants(1) else y
@@ -49,7 +53,7 @@ def _max_pool(at: At, x: Node) -> Any:
 def _average_pool(at: At, x: Node) -> Node:
     w, count = _windows(at, x), bool(at.get("count_include_pad", 0))
     if _plain(w, x) and (count or not any(map(any, w.padding))):
-        op = ops.AvgPool(w.kernel, w.stride, tuple(a for a, _ in w.padding))
+        op = ops.AvgPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
     return apply(MeanPool(w, count), x)
 
@@ -87,11 +91,11 @@ def _col2im(at: At, x: Node, image: Node, block: Node) -> Node:
     return apply(Col2Im(tuple(size), Windows(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation))), x)
 
 
-# -- export -------------------------------------------------------------------------------------------------------------
+# -- export ------------------------------------------------------------------------------------------------------------
 
 
 def _write_pool(operator: str, **more: int) -> Any:
-    def write(w: Any, node: Node, x: str) -> str:
+    def write(w: Any, node: Node, x: str) -> Any:
         op = node.op
         y = w.add(operator, (w.transpose(x, (0, 3, 1, 2)),), kernel_shape=list(op.kernel), strides=list(op.stride),
                   pads=[*op.padding, *op.padding], **more)  # fmt: skip
@@ -103,7 +107,7 @@ def _write_pool(operator: str, **more: int) -> Any:
 def _write_adaptive(operator: str, whole: str) -> Any:
     """Windows that divide the image evenly are a pool; others have no operator."""
 
-    def write(w: Any, node: Node, x: str) -> str:
+    def write(w: Any, node: Node, x: str) -> Any:
         size, out = node.inputs[0].shape[1:3], node.op.size
         x = w.transpose(x, (0, 3, 1, 2))
         if tuple(out) == (1, 1):
@@ -147,4 +151,3 @@ ROWS: dict[str, Row] = {
     "MaxUnpool": Row(_max_unpool),
     "Col2Im": Row(_col2im),
 }  # fmt: skip
-_ = math

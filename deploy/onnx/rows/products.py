@@ -14,7 +14,7 @@ from .. import make
 from ..at import At
 from ..dtypes import is_float
 from ..make import Unsupported, add, apply, cast, matmul, permute, reshape, scale
-from ..row import Row, Refused, written
+from ..row import Refused, Row, written
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -133,7 +133,8 @@ def _conv_transpose(at: At, x: Node, w: Node, bias: Node | None = None) -> Node:
     turned = permute(w, (*range(2, len(w.shape)), 1, 0))
     given = last_channels(x)
     square = rank == 2 and kernel[0] == kernel[1] and stride[0] == stride[1] and dilation[0] == dilation[1]
-    fits = all(n == (o + 2 * p[0] - r) // s + 1 for n, o, p, r, s in zip(size, out, padding, reach, stride, strict=True))
+    rows = zip(size, out, padding, reach, stride, strict=True)
+    fits = all(n == (o + 2 * p[0] - r) // s + 1 for n, o, p, r, s in rows)
     if square and fits and all(not isinstance(n, Size) for n in out):
         pads = padding[0][0] if padding[0][0] == padding[1][0] else (padding[0][0], padding[1][0])
         op: Any = ops.ConvInputGradient(stride[0], pads, out[0], out[1], groups, dilation[0])
@@ -145,23 +146,23 @@ def _conv_transpose(at: At, x: Node, w: Node, bias: Node | None = None) -> Node:
 
 
 def _balanced(size: Any, out: Any, padding: Any, reach: Any, stride: Any) -> Any:
-    """The padding of the map whose adjoint this is: `after` may be more than asked, where output_padding adds places."""
+    """The padding of the map whose adjoint this is: more behind where output_padding adds places."""
     for n, o, (a, _), r, s in zip(size, out, padding, reach, stride, strict=True):
         yield a, max((n - 1) * s + r - a - o, 0)
 
 
-# -- export -------------------------------------------------------------------------------------------------------------
+# -- export ------------------------------------------------------------------------------------------------------------
 
 
-def _to_first(w: Any, name: str, rank: int) -> str:
+def _to_first(w: Any, name: str, rank: int) -> Any:
     return w.transpose(name, (0, rank - 1, *range(1, rank - 1)))
 
 
-def _to_last(w: Any, name: str, rank: int) -> str:
+def _to_last(w: Any, name: str, rank: int) -> Any:
     return w.transpose(name, (0, *range(2, rank), 1))
 
 
-def _write_conv(w: Any, node: Node, x: str, weight: str, *more: str) -> str:
+def _write_conv(w: Any, node: Node, x: str, weight: str, *more: str) -> Any:
     op = node.op
     if isinstance(op, ops.ConvND):
         rank, stride, dilation, groups = len(op.stride), list(op.stride), list(op.dilation), op.groups
@@ -182,13 +183,13 @@ def _write_conv(w: Any, node: Node, x: str, weight: str, *more: str) -> str:
     return _epilogue(w, _to_last(w, y, rank + 2), steps, rest)
 
 
-def _epilogue(w: Any, y: str, steps: list[str], rest: Any) -> str:
+def _epilogue(w: Any, y: str, steps: list[str], rest: Any) -> Any:
     for step in steps:
         y = w.add("Relu", (y,)) if step == "relu" else w.add("Add", (y, next(rest)))
     return y
 
 
-def _write_transposed(w: Any, node: Node, g: str, weight: str) -> str:
+def _write_transposed(w: Any, node: Node, g: str, weight: str) -> Any:
     op = node.op
     if isinstance(op, ops.ConvNDInputGradient):
         rank, stride, dilation = len(op.stride), list(op.stride), list(op.dilation)
@@ -208,7 +209,7 @@ def _write_transposed(w: Any, node: Node, g: str, weight: str) -> str:
     return _to_last(w, y, rank + 2)
 
 
-def _write_fused(w: Any, node: Node, a: str, b: str, *more: str) -> str:
+def _write_fused(w: Any, node: Node, a: str, b: str, *more: str) -> Any:
     return _epilogue(w, w.add("MatMul", (a, b)), list(node.op.epilogue), iter(more))
 
 

@@ -13,7 +13,7 @@ from ...ir import Node
 from .. import make
 from ..at import At
 from ..make import Unsupported, add, apply, concat, index, matmul, permute, reshape
-from ..ops import ACTIVATIONS, DEFAULTS, Fill, GATES, Recurrent
+from ..ops import ACTIVATIONS, DEFAULTS, GATES, Recurrent
 from ..row import Row
 
 STANDARD = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
@@ -131,7 +131,7 @@ def _ordered(kind: str, w: Node, hidden: int) -> Node:
     return concat(parts, 0)
 
 
-# -- export -------------------------------------------------------------------------------------------------------------
+# -- export ------------------------------------------------------------------------------------------------------------
 
 
 def _write(kind: str) -> Any:
@@ -175,4 +175,3 @@ ROWS: dict[str, Row] = {
     "GRU": Row(_read("GRU"), {ops.GRU: _write("GRU")}),
     "RNN": Row(_read("RNN"), {ops.RNN: _write("RNN")}),
 }
-_ = Fill

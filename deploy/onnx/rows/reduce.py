@@ -1,4 +1,4 @@
-"""Operators that put many elements into one: sums, means, norms, softmax, places of the largest, products by indices."""
+"""Operators that put many elements into one: sums, means, norms, softmax, places of extrema, products by indices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...ir import Node
 from .. import make
 from ..at import At
 from ..dtypes import is_float
-from ..make import apply, axis_of, cast, last, like, mul, permute, reshape, total
+from ..make import apply, axis_of, cast, last, mul, permute, reshape, total
 from ..ops import Det, Einsum, Extremum, OneHot, Product
 from ..row import Row, written
 
@@ -152,7 +152,7 @@ def as_product(equation: str, inputs: tuple[Node, ...]) -> Node | None:
 def _write_reduce(operator: str) -> Any:
     """The axes are an attribute before opset 18 (13 for sums), an input from then on."""
 
-    def write(w: Any, node: Node, x: str) -> str:
+    def write(w: Any, node: Node, x: str) -> Any:
         rank = len(node.inputs[0].shape)
         axes = node.op.axes
         chosen = list(range(rank)) if axes is None else [a % rank for a in ((axes,) if isinstance(axes, int) else axes)]
@@ -170,7 +170,7 @@ def _write_reduce(operator: str) -> Any:
     return write
 
 
-def _write_var(w: Any, node: Node, x: str) -> str:
+def _write_var(w: Any, node: Node, x: str) -> Any:
     rank = len(node.inputs[0].shape)
     axes = node.op.axes
     chosen = list(range(rank)) if axes is None else [a % rank for a in ((axes,) if isinstance(axes, int) else axes)]
@@ -204,4 +204,3 @@ ROWS: dict[str, Row] = {
     "Einsum": Row(_einsum, {Einsum: written("Einsum", 12, equation=lambda op: op.equation)}),
     "Det": Row(lambda at, x: apply(Det(), x), {Det: written("Det", 11)}),
 }  # fmt: skip
-_ = like

@@ -16,7 +16,7 @@ from ...ir import apply as node_of
 from .. import make
 from ..at import At
 from ..dtypes import NAMES, numpy_dtype
-from ..make import Unsupported, apply, axis_of, cast, const, permute, reshape
+from ..make import Unsupported, apply, axis_of, const, permute, reshape
 from ..ops import (
     Arange,
     Compress,
@@ -230,7 +230,7 @@ def _pad(at: At, x: Node, pads: Node | None = None, value: Node | None = None, a
     return apply(ops.Pad(tuple(widths), mode, number), x)
 
 
-def _write_pad(w: Any, node: Node, x: str) -> str:
+def _write_pad(w: Any, node: Node, x: str) -> Any:
     flat = [a for a, _ in node.op.widths] + [b for _, b in node.op.widths]
     value = (w.number(node.op.value, node.type.dtype),) if node.op.mode == "constant" else ()
     if node.op.mode == "wrap":
@@ -243,7 +243,7 @@ def _constant(at: At) -> Node:
         if name in at.attributes:
             value = at.get(name)
             if name == "value":
-                return make.constant(value)
+                return const(value)
             kind = "float32" if "float" in name else "int64" if "int" in name else "object"
             return const(numpy.array(value, dtype=kind))
     raise Unsupported("a constant without a value that is read")
@@ -276,7 +276,8 @@ def _size(at: At, x: Node) -> Node:
 def _range(at: At, start: Node, limit: Node, step: Node) -> Node:
     ends = [make.sizes_in(v) for v in (start, limit, step)]
     if any(e is None for e in ends) or isinstance(ends[2].reshape(-1)[0], Size):  # type: ignore[union-attr]
-        numbers = [at.array(v, name).reshape(-1)[0] for v, name in ((start, "start"), (limit, "limit"), (step, "delta"))]
+        named = ((start, "start"), (limit, "limit"), (step, "delta"))
+        numbers = [at.array(v, name).reshape(-1)[0] for v, name in named]
         count = max(math.ceil((float(numbers[1]) - float(numbers[0])) / float(numbers[2])), 0)
         if count > make.MAX_FOLDED:
             raise Unsupported(f"a range of {count} numbers")
@@ -293,7 +294,7 @@ def _eye(at: At, x: Node) -> Node:
     dtype = NAMES[at.get("dtype")] if at.get("dtype") else x.type.dtype
     if any(isinstance(n, Size) for n in x.shape):
         raise Unsupported("of an open size")
-    return const(numpy.eye(*x.shape, k=at.get("k", 0)), dtype)
+    return const(numpy.eye(x.shape[0], x.shape[1], k=at.get("k", 0)), dtype)
 
 
 def _trilu(at: At, x: Node, k: Node | None = None) -> Node:
@@ -356,7 +357,7 @@ def _dropout(at: At, x: Node, ratio: Node | None = None, training: Node | None =
     return x, filled(numpy.bool_(True), "bool", x.shape)
 
 
-def _write_index(w: Any, node: Node, x: str) -> str:
+def _write_index(w: Any, node: Node, x: str) -> Any:
     """GetItem: a Slice of what is cut, then axes go and come by Squeeze and Unsqueeze."""
     starts, ends, axes, steps, gone, new = [], [], [], [], [], []
     axis = place = 0
@@ -390,7 +391,7 @@ def _write_index(w: Any, node: Node, x: str) -> str:
     return w.add("Unsqueeze", (x, w.ints(new))) if new else x
 
 
-def _write_stack(w: Any, node: Node, *parts: str) -> str:
+def _write_stack(w: Any, node: Node, *parts: str) -> Any:
     axis = node.op.axis % len(node.shape)
     return w.add("Concat", [w.add("Unsqueeze", (p, w.ints([axis]))) for p in parts], axis=axis)
 
@@ -402,25 +403,25 @@ def _write_split(w: Any, node: Node, x: str) -> tuple[str, ...]:
     return tuple(w.add("Squeeze", (p, w.ints([axis]))) for p in ((made,) if count == 1 else made))
 
 
-def _write_transpose(w: Any, node: Node, x: str) -> str:
+def _write_transpose(w: Any, node: Node, x: str) -> Any:
     order = list(range(len(node.shape)))
     a, b = node.op.axes or (-2, -1)
     order[a], order[b] = order[b], order[a]
     return w.transpose(x, order)
 
 
-def _write_flip(w: Any, node: Node, x: str) -> str:
+def _write_flip(w: Any, node: Node, x: str) -> Any:
     axes = range(len(node.shape)) if node.op.axes is None else node.op.axes
     axes = [axes] if isinstance(axes, int) else list(axes)
     n = len(axes)
     return w.add("Slice", (x, w.ints([-1] * n), w.ints([-FAR] * n), w.ints(axes), w.ints([-1] * n)))
 
 
-def _write_reshape(w: Any, node: Node, x: str) -> str:
+def _write_reshape(w: Any, node: Node, x: str) -> Any:
     return w.add("Reshape", (x, w.shape(node.shape, one_open=True)))
 
 
-def _write_dilate(w: Any, node: Node, x: str) -> str:
+def _write_dilate(w: Any, node: Node, x: str) -> Any:
     op, shape = node.op, node.inputs[0].shape
     for axis in op.axes if isinstance(op.axes, tuple) else (op.axes,):
         if axis >= len(shape):
@@ -434,7 +435,7 @@ def _write_dilate(w: Any, node: Node, x: str) -> str:
     return x
 
 
-def _write_undilate(w: Any, node: Node, x: str) -> str:
+def _write_undilate(w: Any, node: Node, x: str) -> Any:
     axes = [a for a in node.op.axes if a < len(node.shape)]
     n = len(axes)
     return w.add("Slice", (x, w.ints([0] * n), w.ints([FAR] * n), w.ints(axes), w.ints([node.op.dilation + 1] * n)))
@@ -479,8 +480,8 @@ ROWS: dict[str, Row] = {
     "Size": Row(_size, in_float32=False),
     "Range": Row(_range, {Arange: lambda w, node: w.arange(node.op)}, in_float32=False),
     "EyeLike": Row(_eye, in_float32=False),
-    "Trilu": Row(_trilu, {Trilu: lambda w, node, x: w.add("Trilu", (x, w.ints(node.op.k, ())), upper=int(node.op.upper)),
-                          }, in_float32=False),
+    "Trilu": Row(_trilu, {Trilu: lambda w, node, x: w.add("Trilu", (x, w.ints(node.op.k, ())),
+                                                         upper=int(node.op.upper))}, in_float32=False),
     "OneHot": Row(_one_hot, {OneHot: lambda w, node, i, v: w.add("OneHot", (i, w.ints(node.op.depth, ()), v),
                                                                  axis=node.op.axis)}, in_float32=False),
     "NonZero": Row(lambda at, x: apply(NonZero(at.fresh("nonzero")), x), in_float32=False),
@@ -499,4 +500,3 @@ ROWS: dict[str, Row] = {
     "CumProd": Row(lambda at, x, axis: apply(CumProd(int(at.number(axis, "axis")), bool(at.get("exclusive", 0)),
                                                      bool(at.get("reverse", 0))), x)),
 }  # fmt: skip
-_ = cast
