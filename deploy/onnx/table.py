@@ -23,7 +23,7 @@ for family in FAMILIES:
         raise ValueError(f"two families have rows for {twice}")
     ROWS.update(family.ROWS)
 
-ONLY_READ = Refused("it is read but not written yet")
+ONLY_READ = Refused("it comes from ONNX models and is read alone; export the model that it came from")
 
 
 def _writers() -> dict[type, Any]:
