@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from needle import ops
 from needle.sizes import Size
 
 from ..errors import EmitError
 from ..ir import Node
 from ..program import View
 from .lowering import Lowering, Value
+
+QUOTIENT = ops.DivScalar(1).functor
 
 
 def rows(kernel: str) -> Callable[[Lowering, Node], Value]:
@@ -31,6 +34,28 @@ def summation(low: Lowering, node: Node) -> Value:
     view, count = _to_the_end(low, node)
     out = low.new(node)
     low.call("reduce", (math.prod(out.shape), count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
+    return out
+
+
+def extremum(functor: str) -> Callable[[Lowering, Node], Value]:
+    """The largest or smallest over axes, as sums are computed."""
+
+    def row(low: Lowering, node: Node) -> Value:
+        view, count = _to_the_end(low, node)
+        out = low.new(node)
+        low.call("reduce", (math.prod(out.shape), count), reads=[view], writes=[out], functor=functor, note=repr(node))
+        return out
+
+    return row
+
+
+def mean(low: Lowering, node: Node) -> Value:
+    """The sum, then its quotient in place."""
+    view, count = _to_the_end(low, node)
+    out = low.new(node)
+    size = math.prod(out.shape)
+    low.call("reduce", (size, count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
+    low.call("map", [size], reads=[out], writes=[out], numbers=(float(count),), functor=QUOTIENT, note=repr(node))
     return out
 
 

@@ -21,7 +21,7 @@ from .caches import cache_write, cached_attention, positions
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
 from .products import conv, matmul, transposed_conv
-from .reductions import batch_norm, group_norm, layer_norm, log_sum_exp, rms_norm, rows, summation
+from .reductions import batch_norm, extremum, group_norm, layer_norm, log_sum_exp, mean, rms_norm, rows, summation
 from .sequences import attention, embed, gru, iota, lstm, rnn
 
 Row = Callable[[Lowering, Node], Value]
@@ -116,6 +116,16 @@ def split(low: Lowering, node: Node) -> Value:
     return tuple(view.take(axis, k) for k in range(int(view.shape[axis])))
 
 
+def concat(low: Lowering, node: Node) -> Value:
+    """A copy of each part into its place."""
+    out = low.new(node)
+    axis, start = node.op.axis % len(node.shape), 0
+    for part in low.parts(node.inputs[0]):
+        low.copy(replace(out, shape=part.shape, offset=out.offset + start * out.strides[axis]), part)
+        start = start + part.shape[axis]
+    return out
+
+
 def stack(low: Lowering, node: Node) -> Value:
     """A copy of each part into its slice."""
     out = low.new(node)
@@ -127,7 +137,8 @@ def stack(low: Lowering, node: Node) -> Value:
 
 ANY_DTYPE = (  # they move elements, or read ids
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
-    ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
+    ops.Split, ops.GetItem, ops.Stack, ops.Concat, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite,
+    ops.CachedAttention,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
@@ -188,7 +199,11 @@ CALLS: dict[type, Row | Refused] = {
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,
     ops.Where: NO_BOOL,
-    **dict.fromkeys((ops.Mean, ops.Var, ops.Max, ops.Min, ops.Concat, ops.Take, ops.Gather), NOT_YET),
+    ops.Mean: mean,
+    ops.Max: extremum("MaxFold"),
+    ops.Min: extremum("MinFold"),
+    ops.Concat: concat,
+    **dict.fromkeys((ops.Var, ops.Take, ops.Gather), NOT_YET),
     **dict.fromkeys((ops.ExtremumGradient, ops.GetItemGradient, ops.TakeGradient, ops.GatherGradient), TRAINING),
     ops.CrossEntropy: TRAINING,
     ops.Huber: TRAINING,

@@ -31,7 +31,7 @@ from .table import ROWS, Refused
 
 Dims = Mapping[str, Sequence[int | str | None]]
 MAX_REASONS = 50
-MAX_STEPS = 1_000_000  # applied rows, those of unrolled loops and functions among them
+MAX_STEPS = 200_000  # applied rows, those of unrolled loops and functions among them
 MAX_CALLS = 16  # functions inside each other
 STAND_IN = 7  # what an open size is while reading
 

@@ -30,11 +30,10 @@ def read_model(path: str | os.PathLike[str]) -> tuple[Any, Path]:
 def parse(data: bytes, where: str = "model") -> Any:
     """The ModelProto in some bytes, its size checked."""
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.ModelProto.FromString(data)
-    except (DecodeError, ValueError, RecursionError) as error:
+    except Exception as error:  # protobuf has errors of its own
         raise OnnxError(f"[onnx] '{where}' is damaged, or no ONNX model: {error}") from error
     check(model, where)
     return model

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-OPERATORS = ("Relu", "Conv", "Reshape", "Slice", "Concat", "Gather", "Resize", "LSTM", "Loop", "If", "Expand", "Tile",
-             "Pad", "TopK", "Split", "QuantizeLinear", "ConstantOfShape", "Range", "Einsum", "Unsqueeze", "Nothing")  # fmt: skip
+OPERATORS = (
+    "Relu", "Conv", "Reshape", "Slice", "Concat", "Gather", "Resize", "LSTM", "Loop", "If", "Expand", "Tile", "Pad",
+    "TopK", "Split", "QuantizeLinear", "ConstantOfShape", "Range", "Einsum", "Unsqueeze", "Nothing",
+)  # fmt: skip
 NUMBERS = (-(2**63), -(2**31), -2, -1, 0, 1, 2, 3, 7, 2**16, 2**31 - 1, 2**40, 2**63 - 1)
 
 

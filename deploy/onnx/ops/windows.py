@@ -70,6 +70,22 @@ class Windows:
         return numpy.where(inside, seen, fill)
 
 
+@dataclass(frozen=True)
+class _Windowed:
+    """The settings of windows, as fields of an op."""
+
+    kernel: Ints
+    stride: Ints
+    padding: Widths
+    dilation: Ints
+    ceil: bool = False
+
+    @property
+    def windows(self) -> Windows:
+        """The windows."""
+        return Windows(self.kernel, self.stride, self.padding, self.dilation, self.ceil)
+
+
 def pooled(x: Type, windows: Windows) -> Type:
     """The type of a result of pooling."""
     if len(x.shape) != len(windows.kernel) + 2:
@@ -78,10 +94,9 @@ def pooled(x: Type, windows: Windows) -> Type:
 
 
 @dataclass(frozen=True)
-class MaxPoolIndices(NumpyTupleOp):
+class MaxPoolIndices(_Windowed, NumpyTupleOp):
     """(the largest of each window, its place among all elements of x in order), columns first if not `row_major`"""
 
-    windows: Windows
     row_major: bool = True
 
     def infer(self, x: Type) -> tuple[Type, ...]:
@@ -106,11 +121,10 @@ class MaxPoolIndices(NumpyTupleOp):
 
 
 @dataclass(frozen=True)
-class MeanPool(NumpyOp):
-    """y = the mean of each window, over the places inside the image or, with `padding`, inside its padding"""
+class MeanPool(_Windowed, NumpyOp):
+    """y = the mean of each window, over the places inside the image or, if they are `counted`, inside its padding"""
 
-    windows: Windows
-    padding: bool
+    counted: bool = False
 
     def infer(self, x: Type) -> Type:
         return pooled(x, self.windows)
@@ -119,7 +133,7 @@ class MeanPool(NumpyOp):
         w, rank = self.windows, len(x.shape) - 2
         axes = tuple(range(-rank, 0))
         total = w.of(x, x.dtype.type(0)).sum(axis=axes)
-        if self.padding:  # what hangs over the padded image does not count
+        if self.counted:  # what hangs over the padded image does not count
             wide = tuple(n + a + b for n, (a, b) in zip(x.shape[2:], w.padding, strict=True))
             rows = zip(w.counts(x.shape[2:]), w.stride, w.kernel, w.dilation, strict=True)
             starts = [numpy.arange(c)[:, None] * s + numpy.arange(k) * d for c, s, k, d in rows]
@@ -134,11 +148,10 @@ class MeanPool(NumpyOp):
 
 
 @dataclass(frozen=True)
-class NormPool(NumpyOp):
+class NormPool(_Windowed, NumpyOp):
     """y = (the sum of |x|^p over each window)^(1/p)"""
 
-    windows: Windows
-    p: int
+    p: int = 2
 
     def infer(self, x: Type) -> Type:
         return pooled(x, self.windows)
@@ -171,11 +184,10 @@ class MaxUnpool(NumpyOp):
 
 
 @dataclass(frozen=True)
-class Col2Im(NumpyOp):
+class Col2Im(_Windowed, NumpyOp):
     """y = the image whose windows are the columns of x (N, C prod(kernel), L), summed where they overlap"""
 
-    image: Ints
-    windows: Windows
+    image: Ints = ()
 
     def infer(self, x: Type) -> Type:
         count = int(numpy.prod(self.windows.kernel))

@@ -23,6 +23,11 @@ def _windows(at: At, x: Node) -> Windows:
     return Windows(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), bool(at.get("ceil_mode", 0)))
 
 
+def fields_of(w: Windows) -> tuple[Any, ...]:
+    """The settings of windows, as ops have them."""
+    return w.kernel, w.stride, w.padding, w.dilation, w.ceil
+
+
 def _plain(w: Windows, x: Node) -> bool:
     """Whether needle's pooling of images is this: even padding less than a window, no dilation, no hanging window."""
     if len(w.kernel) != 2 or not is_float(x.type.dtype) or any(d != 1 for d in w.dilation):
@@ -46,7 +51,7 @@ def _max_pool(at: At, x: Node) -> Any:
     if _plain(w, x) and not at.wants(1):
         op = ops.MaxPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
-    y, places = make.items(MaxPoolIndices(w, not at.get("storage_order", 0)), x)
+    y, places = make.items(MaxPoolIndices(*fields_of(w), not at.get("storage_order", 0)), x)
     return (y, places) if at.wants(1) else y
 
 
@@ -55,11 +60,11 @@ def _average_pool(at: At, x: Node) -> Node:
     if _plain(w, x) and (count or not any(map(any, w.padding))):
         op = ops.AvgPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
-    return apply(MeanPool(w, count), x)
+    return apply(MeanPool(*fields_of(w), count), x)
 
 
 def _lp_pool(at: At, x: Node) -> Node:
-    return apply(NormPool(_windows(at, x), int(at.get("p", 2))), x)
+    return apply(NormPool(*fields_of(_windows(at, x)), int(at.get("p", 2))), x)
 
 
 def _global(kind: str) -> Any:
@@ -88,7 +93,7 @@ def _max_unpool(at: At, x: Node, places: Node, shape: Node | None = None) -> Nod
 def _col2im(at: At, x: Node, image: Node, block: Node) -> Node:
     size, kernel = at.ints(image, "image_shape") or (), at.ints(block, "block_shape") or ()
     stride, padding, dilation = windows(at, tuple(size), tuple(kernel))
-    return apply(Col2Im(tuple(size), Windows(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation))), x)
+    return apply(Col2Im(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), False, tuple(size)), x)
 
 
 # -- export ------------------------------------------------------------------------------------------------------------
@@ -143,7 +148,7 @@ ROWS: dict[str, Row] = {
     "AveragePool": Row(_average_pool, {ops.AvgPool: _write_pool("AveragePool", count_include_pad=1),
                                        ops.AdaptiveAvgPool: _write_adaptive("AveragePool", "GlobalAveragePool"),
                                        MeanPool: _write_windows("AveragePool", count_include_pad=lambda op: int(
-                                           op.padding))}),
+                                           op.counted))}),
     "LpPool": Row(_lp_pool),
     "GlobalAveragePool": Row(_global("mean")),
     "GlobalMaxPool": Row(_global("max")),

@@ -19,23 +19,11 @@ from ..dtypes import NAMES, numpy_dtype
 from ..make import Unsupported, apply, axis_of, const, permute, reshape
 from ..ops import (
     Arange,
-    Compress,
-    CumProd,
     Fill,
-    GatherND,
-    NonZero,
-    OneHot,
-    ReverseSequence,
-    ScatterElements,
-    ScatterND,
-    TensorScatter,
-    Trilu,
-    Unique,
 )  # fmt: skip
-from ..row import Row, written
-
-WHOLE = (None, None, 1)
-FAR = 2**31  # what a slice's end means "to the end" by
+from ..row import Row
+from . import shape_writers
+from .shape_writers import FAR
 
 
 def _reshape(at: At, x: Node, shape: Node | None = None) -> Node:
@@ -187,23 +175,6 @@ def bound(at: int, n: int) -> int:
     return larger(n + at, 0) if at < 0 else smaller(at, n) if at else 0
 
 
-def _gather(at: At, x: Node, ids: Node) -> Node:
-    axis = axis_of(at.get("axis", 0), len(x.shape))
-    if make.known(ids) and ids.op.array.ndim == 0:
-        n, i = x.shape[axis], int(ids.op.array)
-        if not isinstance(n, Size) or i >= 0:
-            return make.index(x, axis, i)
-    return apply(ops.Take(axis), x, ids)
-
-
-def _gather_elements(at: At, x: Node, ids: Node) -> Node:
-    axis = axis_of(at.get("axis", 0), len(x.shape))
-    for i, (n, m) in enumerate(zip(x.shape, ids.shape, strict=True)):
-        if i != axis and not same(n, m):
-            x = cut(x, i, 0, m)
-    return apply(ops.Gather(axis), x, ids)
-
-
 def _tile(at: At, x: Node, repeats: Node, *old: Node) -> Node:
     times = at.ints(repeats, "repeats") or ()
     if old:  # opset 1: one axis
@@ -228,14 +199,6 @@ def _pad(at: At, x: Node, pads: Node | None = None, value: Node | None = None, a
     if all(n == (0, 0) for n in widths):
         return x
     return apply(ops.Pad(tuple(widths), mode, number), x)
-
-
-def _write_pad(w: Any, node: Node, x: str) -> Any:
-    flat = [a for a, _ in node.op.widths] + [b for _, b in node.op.widths]
-    value = (w.number(node.op.value, node.type.dtype),) if node.op.mode == "constant" else ()
-    if node.op.mode == "wrap":
-        w.needs(19, "Pad with mode wrap")
-    return w.add("Pad", (x, w.ints(flat), *value), mode=node.op.mode)
 
 
 def _constant(at: At) -> Node:
@@ -297,35 +260,6 @@ def _eye(at: At, x: Node) -> Node:
     return const(numpy.eye(x.shape[0], x.shape[1], k=at.get("k", 0)), dtype)
 
 
-def _trilu(at: At, x: Node, k: Node | None = None) -> Node:
-    return apply(Trilu(int(at.number(k, "k", 0)), bool(at.get("upper", 1))), x)
-
-
-def _one_hot(at: At, ids: Node, depth: Node, values: Node) -> Node:
-    return apply(OneHot(int(at.number(depth, "depth")), at.get("axis", -1)), ids, values)
-
-
-def _scatter(at: At, x: Node, ids: Node, updates: Node) -> Node:
-    return apply(ScatterElements(at.get("axis", 0), at.get("reduction", "none")), x, ids, updates)
-
-
-def _compress(at: At, x: Node, condition: Node) -> Node:
-    axis = at.get("axis")
-    if make.known(condition):
-        places = numpy.flatnonzero(condition.op.array)
-        flat = reshape(x, (math.prod(x.shape),)) if axis is None else x
-        return apply(ops.Take(0 if axis is None else axis_of(axis, len(x.shape))), flat, const(places))
-    return apply(Compress(axis, at.fresh("kept")), x, condition)
-
-
-def _unique(at: At, x: Node) -> tuple[Node, ...]:
-    return make.items(Unique(at.get("axis"), bool(at.get("sorted", 1)), at.fresh("unique")), x)
-
-
-def _reverse(at: At, x: Node, lengths: Node) -> Node:
-    return apply(ReverseSequence(at.get("batch_axis", 1), at.get("time_axis", 0)), x, lengths)
-
-
 def _depth_to_space(at: At, x: Node) -> Node:
     b, (n, c, h, w) = at.get("blocksize"), x.shape
     if at.get("mode", "DCR") == "DCR":
@@ -357,121 +291,23 @@ def _dropout(at: At, x: Node, ratio: Node | None = None, training: Node | None =
     return x, filled(numpy.bool_(True), "bool", x.shape)
 
 
-def _write_index(w: Any, node: Node, x: str) -> Any:
-    """GetItem: a Slice of what is cut, then axes go and come by Squeeze and Unsqueeze."""
-    starts, ends, axes, steps, gone, new = [], [], [], [], [], []
-    axis = place = 0
-    shape = node.inputs[0].shape
-    for part in (*node.op.index, *[WHOLE] * (len(shape) - sum(p is not None for p in node.op.index))):
-        if part is None:
-            new.append(place)
-            place += 1
-            continue
-        if part != WHOLE:
-            n = shape[axis]
-            if isinstance(part, int):
-                part, last = (part, part + 1 if part != -1 else FAR, 1), True
-                gone.append(axis)
-            else:
-                last = False
-            start, stop, step = part
-            starts.append((FAR if step < 0 else 0) if start is None else start)
-            ends.append((-FAR if step < 0 else FAR) if stop is None else stop)
-            axes.append(axis)
-            steps.append(step)
-            place += 0 if last else 1
-            del n
-        else:
-            place += 1
-        axis += 1
-    if axes:
-        x = w.add("Slice", (x, w.ints(starts), w.ints(ends), w.ints(axes), w.ints(steps)))
-    if gone:
-        x = w.add("Squeeze", (x, w.ints(gone)))
-    return w.add("Unsqueeze", (x, w.ints(new))) if new else x
-
-
-def _write_stack(w: Any, node: Node, *parts: str) -> Any:
-    axis = node.op.axis % len(node.shape)
-    return w.add("Concat", [w.add("Unsqueeze", (p, w.ints([axis]))) for p in parts], axis=axis)
-
-
-def _write_split(w: Any, node: Node, x: str) -> tuple[str, ...]:
-    axis = node.op.axis % len(node.inputs[0].shape)
-    count = len(node.type)
-    made = w.add("Split", (x, w.ints([1] * count)), results=count, axis=axis)
-    return tuple(w.add("Squeeze", (p, w.ints([axis]))) for p in ((made,) if count == 1 else made))
-
-
-def _write_transpose(w: Any, node: Node, x: str) -> Any:
-    order = list(range(len(node.shape)))
-    a, b = node.op.axes or (-2, -1)
-    order[a], order[b] = order[b], order[a]
-    return w.transpose(x, order)
-
-
-def _write_flip(w: Any, node: Node, x: str) -> Any:
-    axes = range(len(node.shape)) if node.op.axes is None else node.op.axes
-    axes = [axes] if isinstance(axes, int) else list(axes)
-    n = len(axes)
-    return w.add("Slice", (x, w.ints([-1] * n), w.ints([-FAR] * n), w.ints(axes), w.ints([-1] * n)))
-
-
-def _write_reshape(w: Any, node: Node, x: str) -> Any:
-    return w.add("Reshape", (x, w.shape(node.shape, one_open=True)))
-
-
-def _write_dilate(w: Any, node: Node, x: str) -> Any:
-    op, shape = node.op, node.inputs[0].shape
-    for axis in op.axes if isinstance(op.axes, tuple) else (op.axes,):
-        if axis >= len(shape):
-            continue
-        x = w.add("Unsqueeze", (x, w.ints([axis + 1])))
-        pads = [0] * (2 * (len(shape) + 1))
-        pads[len(shape) + 1 + axis + 1] = op.dilation
-        x = w.add("Pad", (x, w.ints(pads)))
-        shape = (*shape[:axis], shape[axis] * (op.dilation + 1), *shape[axis + 1 :])
-        x = w.add("Reshape", (x, w.shape(shape, one_open=True)))
-    return x
-
-
-def _write_undilate(w: Any, node: Node, x: str) -> Any:
-    axes = [a for a in node.op.axes if a < len(node.shape)]
-    n = len(axes)
-    return w.add("Slice", (x, w.ints([0] * n), w.ints([FAR] * n), w.ints(axes), w.ints([node.op.dilation + 1] * n)))
-
-
 ROWS: dict[str, Row] = {
-    "Reshape": Row(_reshape, {ops.Reshape: _write_reshape}, in_float32=False),
+    "Reshape": Row(_reshape, {ops.Reshape: shape_writers.write_reshape}, in_float32=False),
     "Flatten": Row(_flatten, in_float32=False),
     "Transpose": Row(_transpose, {ops.Permute: lambda w, node, x: w.transpose(x, node.op.axes),
-                                  ops.Transpose: _write_transpose}, in_float32=False),
+                                  ops.Transpose: shape_writers.write_transpose}, in_float32=False),
     "Squeeze": Row(_squeeze, in_float32=False),
     "Unsqueeze": Row(_unsqueeze, in_float32=False),
     "Expand": Row(_expand, {ops.BroadcastTo: lambda w, node, x: w.add("Expand", (x, w.shape(node.shape)))},
                   in_float32=False),
     "Concat": Row(_concat, {ops.Concat: lambda w, node, *p: w.add("Concat", p, axis=node.op.axis % len(node.shape)),
-                            ops.Stack: _write_stack}, in_float32=False),
-    "Split": Row(_split, {ops.Split: _write_split}, in_float32=False),
-    "Slice": Row(_slice, {ops.GetItem: _write_index, ops.Flip: _write_flip, ops.UnDilate: _write_undilate},
+                            ops.Stack: shape_writers.write_stack}, in_float32=False),
+    "Split": Row(_split, {ops.Split: shape_writers.write_split}, in_float32=False),
+    "Slice": Row(_slice, {ops.GetItem: shape_writers.write_index, ops.Flip: shape_writers.write_flip,
+                          ops.UnDilate: shape_writers.write_undilate},
                  in_float32=False),
-    "Gather": Row(_gather, {ops.Take: lambda w, node, x, i: w.add("Gather", (x, w.places(node.inputs[1], i)),
-                                                                  axis=node.op.axis),
-                            ops.Embed: lambda w, node, i, x: w.add("Gather", (x, w.places(node.inputs[0], i)), axis=0)},
-                  in_float32=False),
-    "GatherElements": Row(_gather_elements, {ops.Gather: lambda w, node, x, i: w.add(
-        "GatherElements", (x, w.places(node.inputs[1], i)), axis=node.op.axis)}, in_float32=False),
-    "GatherND": Row(lambda at, x, i: apply(GatherND(at.get("batch_dims", 0)), x, i),
-                    {GatherND: written("GatherND", 12, batch_dims=lambda op: op.batch)}, in_float32=False),
-    "ScatterND": Row(lambda at, x, i, u: apply(ScatterND(at.get("reduction", "none")), x, i, u),
-                     {ScatterND: written("ScatterND", 16, reduction=lambda op: op.reduction)}, in_float32=False),
-    "ScatterElements": Row(_scatter, {ScatterElements: written("ScatterElements", 16, axis=lambda op: op.axis,
-                                                               reduction=lambda op: op.reduction)}, in_float32=False),
-    "Scatter": Row(_scatter, in_float32=False),
-    "TensorScatter": Row(lambda at, c, u, *i: apply(TensorScatter(at.get("axis", -2), at.get("mode") == "circular"),
-                                                    c, u, *[v for v in i if v is not None]), in_float32=False),
     "Tile": Row(_tile, in_float32=False),
-    "Pad": Row(_pad, {ops.Pad: _write_pad, ops.Dilate: _write_dilate}, in_float32=False),
+    "Pad": Row(_pad, {ops.Pad: shape_writers.write_pad, ops.Dilate: shape_writers.write_dilate}, in_float32=False),
     "Constant": Row(_constant, in_float32=False),
     "ConstantOfShape": Row(_constant_of_shape, {Fill: lambda w, node: w.add(
         "ConstantOfShape", (w.shape(node.shape),), value=w.tensor(numpy.array(
@@ -480,23 +316,8 @@ ROWS: dict[str, Row] = {
     "Size": Row(_size, in_float32=False),
     "Range": Row(_range, {Arange: lambda w, node: w.arange(node.op)}, in_float32=False),
     "EyeLike": Row(_eye, in_float32=False),
-    "Trilu": Row(_trilu, {Trilu: lambda w, node, x: w.add("Trilu", (x, w.ints(node.op.k, ())),
-                                                         upper=int(node.op.upper))}, in_float32=False),
-    "OneHot": Row(_one_hot, {OneHot: lambda w, node, i, v: w.add("OneHot", (i, w.ints(node.op.depth, ()), v),
-                                                                 axis=node.op.axis)}, in_float32=False),
-    "NonZero": Row(lambda at, x: apply(NonZero(at.fresh("nonzero")), x), in_float32=False),
-    "Compress": Row(_compress, in_float32=False),
-    "Unique": Row(_unique, in_float32=False),
-    "ReverseSequence": Row(_reverse, in_float32=False),
     "DepthToSpace": Row(_depth_to_space, in_float32=False),
     "SpaceToDepth": Row(_space_to_depth, in_float32=False),
     "Identity": Row(_identity, in_float32=False),
     "Dropout": Row(_dropout, in_float32=False),
-    "CumSum": Row(lambda at, x, axis: apply(ops.CumSum(int(at.number(axis, "axis")), bool(at.get("exclusive", 0)),
-                                                       bool(at.get("reverse", 0))), x),
-                  {ops.CumSum: lambda w, node, x: w.add("CumSum", (x, w.ints(node.op.axis, ())),
-                                                        exclusive=int(node.op.exclusive),
-                                                        reverse=int(node.op.reverse))}),
-    "CumProd": Row(lambda at, x, axis: apply(CumProd(int(at.number(axis, "axis")), bool(at.get("exclusive", 0)),
-                                                     bool(at.get("reverse", 0))), x)),
 }  # fmt: skip
