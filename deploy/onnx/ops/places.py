@@ -236,21 +236,6 @@ class Trilu(NumpyOp):
 
 
 @dataclass(frozen=True)
-class Fill(NumpyOp):
-    """y = one number in a shape that may be open"""
-
-    number: float | int | bool
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-    def infer(self) -> Type:
-        return Type(tuple(self.shape), self.dtype)
-
-    def value(self) -> Any:
-        return numpy.full(tuple(int(n) for n in self.shape), self.number, dtype=numpy_dtype(self.dtype))
-
-
-@dataclass(frozen=True)
 class Arange(NumpyOp):
     """y = start, start + step, ..., `count` of them"""
 

@@ -19,7 +19,6 @@ from ..dtypes import NAMES, numpy_dtype
 from ..make import Unsupported, apply, axis_of, const, permute, reshape
 from ..ops import (
     Arange,
-    Fill,
 )  # fmt: skip
 from ..row import Row
 from . import shape_writers
@@ -222,7 +221,7 @@ def _constant_of_shape(at: At, shape: Node) -> Node:
 def filled(number: Any, dtype: str, shape: Sequence[int]) -> Node:
     """One number in a shape."""
     if any(isinstance(n, Size) for n in shape) or math.prod(shape) > make.MAX_FOLDED:
-        return node_of(Fill(number.item(), tuple(shape), dtype))
+        return make.broadcast(const(numpy.full((1,) * len(shape), number), dtype), shape)
     return const(numpy.full(tuple(shape), number, dtype=numpy_dtype(dtype)))
 
 
@@ -309,9 +308,7 @@ ROWS: dict[str, Row] = {
     "Tile": Row(_tile, in_float32=False),
     "Pad": Row(_pad, {ops.Pad: shape_writers.write_pad, ops.Dilate: shape_writers.write_dilate}, in_float32=False),
     "Constant": Row(_constant, in_float32=False),
-    "ConstantOfShape": Row(_constant_of_shape, {Fill: lambda w, node: w.add(
-        "ConstantOfShape", (w.shape(node.shape),), value=w.tensor(numpy.array(
-            [node.op.number], dtype=numpy_dtype(node.op.dtype))))}, in_float32=False),
+    "ConstantOfShape": Row(_constant_of_shape, in_float32=False),
     "Shape": Row(_shape, in_float32=False),
     "Size": Row(_size, in_float32=False),
     "Range": Row(_range, {Arange: lambda w, node: w.arange(node.op)}, in_float32=False),
