@@ -1,8 +1,8 @@
 """python -m tests.onnx_models [words ...]: models written by PyTorch's exporters, beside ONNX Runtime.
 
-Needs torch, onnxruntime and, for the architectures, torchvision; weights are random, images 224 x 224. Each row says how
-far the largest error is, relative to the largest output, by the interpreter and by the instant engine; or why a model, or
-an engine, is refused. `--exporter new` takes torch.export's.
+Needs torch, onnxruntime and, for the architectures, torchvision; weights are random, images 224 x 224. Each row says
+how far the largest error is, relative to the largest output, by the interpreter and by the instant engine; or why a
+model, or an engine, is refused. `--exporter new` takes torch.export's.
 """
 
 from __future__ import annotations

@@ -27,26 +27,28 @@ def load(
 ) -> Graph:  # fmt: skip
     """The graph of the model in a file. Its named dims stay open; `shapes` fixes or names sizes of inputs by name.
 
+    An open size has the least value for which all windows fit, as far as a few are tried (1, 2, 4, 8, ...).
+
     `values` gives inputs that decide shapes or branches: they become part of the structure. `outputs` names values
     inside the model to give instead of its own. Floats among the initializers are weights under their names. Raises
     OnnxError, with every reason, for a model that cannot be read or is damaged; OSError for a file that cannot be
     opened.
     """
-    from .importer import Importer
+    from .importer import read_graph
     from .read import read_model
 
     _needs_onnx()
     model, folder = read_model(path)
-    return Importer(model, folder, shapes or {}, values or {}, outputs=outputs).graph()
+    return read_graph(model, folder, shapes or {}, values or {}, outputs)
 
 
 def loads(data: bytes, shapes: Shapes | None = None, values: Mapping[str, Any] | None = None) -> Graph:
     """As `load`, of the bytes of a file without external data."""
-    from .importer import Importer
+    from .importer import read_graph
     from .read import parse
 
     _needs_onnx()
-    return Importer(parse(data), None, shapes or {}, values or {}).graph()
+    return read_graph(parse(data), None, shapes or {}, values or {})
 
 
 def save(graph: Graph, path: str | os.PathLike[str], opset: int = 17) -> None:

@@ -21,7 +21,6 @@ class ValueNeeded(Unsupported):
     """A row needs elements that follow from the values of inputs: giving these would help."""
 
     def __init__(self, message: str, x: Value) -> None:
-        super().__init__(message)
         self.inputs: set[str] = set()
         stack, seen = [x] if isinstance(x, Node) else [], set()
         while stack:
@@ -30,6 +29,8 @@ class ValueNeeded(Unsupported):
                 seen.add(node)
                 self.inputs |= {node.op.name} if isinstance(node.op, Input) else set()
                 stack += node.inputs
+        named = f" from {', '.join(sorted(self.inputs))}: values={{...}} gives it" if self.inputs else ""
+        super().__init__(message + named)
 
 
 @dataclass

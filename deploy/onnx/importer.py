@@ -33,7 +33,28 @@ Dims = Mapping[str, Sequence[int | str | None]]
 MAX_REASONS = 50
 MAX_STEPS = 200_000  # applied rows, those of unrolled loops and functions among them
 MAX_CALLS = 16  # functions inside each other
+LEAST = (2, 4, 8, 16, 32, 48, 64, 128, 256, 512, 1024)
 STAND_IN = 7  # what an open size is while reading
+
+
+def read_graph(
+    model: Any, folder: Path | None, dims: Dims, values: Mapping[str, Any], outputs: Sequence[str] | None = None
+) -> Graph:
+    """The graph of a model. An open size is 1 or more or, where rules ask for more, at least one of LEAST.
+
+    A window that fits an image of 32 pixels does not fit one of 1. Raises OnnxError as `Importer.graph`.
+    """
+    least: dict[str, int] = {}
+    while True:
+        importer = Importer(model, folder, dims, values, outputs=outputs)
+        importer.least = least
+        try:
+            return importer.graph()
+        except OnnxError:
+            raised = {name: next((n for n in LEAST if n > least.get(name, 1)), 0) for name in importer.asked}
+            if not raised or not all(raised.values()):
+                raise
+            least = {**least, **raised}
 
 
 class Missing:
@@ -59,13 +80,15 @@ class Importer:
         self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self.reasons: list[str] = []
         self.named: dict[str, Any] = {}  # dims
+        self.least: Mapping[str, int] = {}  # of dims by name: 1 where nothing is said
+        self.asked: set[str] = set()  # dims about which a rule asked what their bounds do not decide
         self.names: dict[str, str] = {}  # identifiers of inputs and outputs, to their names in the file
         self.steps = self.counts = self.depth = 0
         self.inputs: list[Node] = []
 
     def graph(self) -> Graph:
         """The verified graph. Raises OnnxError with every reason why there is none."""
-        with watched(for_every_size):
+        with watched(self._every_size):
             proto = self.model.graph
             scope: dict[str, Value] = {}
             weights = {t.name for t in proto.initializer}
@@ -83,17 +106,27 @@ class Importer:
         card = {"source": "onnx", "names": {k: v for k, v in self.names.items() if k != v}}
         card |= {entry.key: entry.value for entry in self.model.metadata_props if entry.key not in card}
         try:
-            with watched(for_every_size):
+            with watched(self._every_size):
                 return verify(fused(Graph(tuple(self.inputs), tuple(outputs), _plain_card(card))))
         except GraphError as error:
             raise OnnxError(f"[onnx] {error}") from error
+
+    def _every_size(self, what: str) -> bool:
+        """Answers must hold for all values of the open sizes; which ones were in question is noted."""
+        try:
+            return for_every_size(what)
+        except NeedleError:
+            self.asked |= self.named.keys() & set(re.findall(r"\w+", what))
+            raise
 
     def refusal(self) -> OnnxError:
         """All reasons in one message."""
         shown = self.reasons[:MAX_REASONS]
         more = f"\n  and {len(self.reasons) - len(shown)} more" if len(self.reasons) > len(shown) else ""
         many = f"{len(self.reasons)} reasons" if len(self.reasons) > 1 else "one reason"
-        return OnnxError(f"[onnx] the model cannot be read, for {many}:\n  " + "\n  ".join(shown) + more)
+        names = ", ".join(self.named)
+        hint = f"\n  (open sizes: {names}; shapes, or --shape, fix those of an input)" if self.named else ""
+        return OnnxError(f"[onnx] the model cannot be read, for {many}:\n  " + "\n  ".join(shown) + more + hint)
 
     def _try(self, where: str, do: Any) -> Any:
         """What `do` gives, or MISSING with the reason noted."""
@@ -153,7 +186,8 @@ class Importer:
         """A number, or the dim of that name."""
         if d.WhichOneof("value") == "dim_value" and d.dim_value >= 0:
             return int(d.dim_value)
-        found: int = self._dim(d.dim_param or f"{name}_{axis}")
+        stated = d.dim_param if re.search(r"\w", d.dim_param) else ""  # "?" is no name
+        found: int = self._dim(stated or f"{name}_{axis}")
         return found
 
     def _fixed(self, given: int | str | None, axis: int, shape: tuple[int, ...]) -> int:
@@ -165,7 +199,8 @@ class Importer:
     def _dim(self, name: str) -> Any:
         known = re.sub(r"\W", "_", name, flags=re.ASCII)
         known = known if known.isidentifier() else f"d_{known}"
-        return self.named.setdefault(known, dim(known, STAND_IN + 6 * len(self.named)))
+        low = self.least.get(known, 1)
+        return self.named.setdefault(known, dim(known, low + STAND_IN + 6 * len(self.named), low))
 
     def _identifier(self, name: str) -> str:
         """The name as graphs have it: letters, digits and underscores, each name once."""

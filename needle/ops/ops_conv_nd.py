@@ -153,7 +153,7 @@ def _check(where: str, op: Any, x: Sizes, w: Sizes) -> Sizes:
         raise ShapeError(f"[{where}] needs x (N, ..., C) and a window, stride, padding of each axis, got {given}")
     sane = min(op.stride) > 0 and min(op.dilation) > 0 and min(min(p) for p in op.padding) >= 0 and op.groups > 0
     out = _windows(op, x[1:-1], w[:-2]) if sane and min(w[:-2]) > 0 else (0,)
-    if min(out) < 1:
+    if any(n < 1 for n in out):
         raise ShapeError(f"[{where}] no window fits, got {given}")
     return out
 

@@ -46,7 +46,8 @@ class Resize(NumpyOp):
     """y[i, ...] = sum_a k(a - place(i)) x[a, ...] / sum_a k(a - place(i)) along each of `axes`, edges held
 
     place(i) by `coordinates`: half_pixel (i + 1/2) / scale - 1/2, asymmetric i / scale, align_corners and the others of
-    the standard. k is the tent of "linear", Keys' kernel of "cubic"; "nearest" takes one element.
+    the standard; without scales they are the quotients of the sizes. k is the tent of "linear", Keys' kernel of
+    "cubic"; "nearest" takes one element.
     """
 
     axes: Ints
@@ -72,7 +73,8 @@ class Resize(NumpyOp):
     def value(self, x: Any) -> Any:
         y = x
         for k, axis in enumerate(self.axes):
-            n, out, scale = y.shape[axis], int(self.size[k]), self.scales[k]
+            n, out = y.shape[axis], int(self.size[k])
+            scale = self.scales[k] if self.scales else out / n
             if n == out and scale == 1 and not self.roi:
                 continue
             places = self._places(k, n, out, scale)

@@ -24,7 +24,10 @@ def _if(at: At, condition: Node) -> tuple[Value, ...]:
     then, other = at.get("then_branch"), at.get("else_branch")
     if known(condition):
         return tuple(at.run(then if bool(condition.op.array.reshape(-1)[0]) else other, []))
-    first, second = at.run(then, []), at.run(other, [])
+    try:
+        first, second = at.run(then, []), at.run(other, [])
+    except Unsupported as error:
+        raise ValueNeeded("data decide between branches, one of which cannot be read", condition) from error
     found = []
     for a, b in zip(first, second, strict=True):
         if not isinstance(a, Node) or not isinstance(b, Node) or not same_type(a.type, b.type):

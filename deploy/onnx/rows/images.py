@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy
@@ -67,10 +68,15 @@ def resized(
     changed = [i for i, a in enumerate(axes) if not _same(x.shape[a], out[i]) or (given and given[i] != 1) or box]
     if not changed:
         return x
-    if any(isinstance(x.shape[axes[i]], Size) or isinstance(out[i], Size) for i in changed):
-        raise Unsupported("of an open size: give the input's shape")
-    numbers = [given[i] if given else out[i] / x.shape[axes[i]] for i in changed]
-    image = len(x.shape) == 4 and all(axes[i] in (2, 3) for i in changed) and x.type.dtype == "float32" and not box
+    repeated = [_times(x.shape[axes[i]], out[i]) for i in changed]
+    whole = coordinates in ("asymmetric", "half_pixel") and nearest in ("floor", "round_prefer_floor")
+    whole = whole and (coordinates == "half_pixel") == (nearest == "round_prefer_floor")
+    is_open = any(isinstance(n, Size) for i in changed for n in (x.shape[axes[i]], out[i]))
+    if is_open and mode == "nearest" and whole and all(repeated):
+        return _repeat(x, {axes[i]: n for i, n in zip(changed, repeated, strict=True)})
+    numbers = [] if is_open and not given else [given[i] if given else out[i] / x.shape[axes[i]] for i in changed]
+    image = len(x.shape) == 4 and all(axes[i] in (2, 3) for i in changed) and x.type.dtype == "float32"
+    image = image and not is_open and not box
     floor = mode == "nearest" and coordinates == "asymmetric" and nearest == "floor"
     linear = mode in ("linear", "bilinear") and coordinates in ("half_pixel", "pytorch_half_pixel") and all(
         out[i] > 1 or coordinates == "half_pixel" for i in changed)  # fmt: skip
@@ -89,6 +95,18 @@ def resized(
     return apply(general, x)
 
 
+def _times(n: int, out: int) -> int:
+    """k where out = k n, whatever the open sizes are; 0 where there is none up to 16."""
+    return next((k for k in range(1, 17) if _same(n * k, out)), 0)
+
+
+def _repeat(x: Node, times: dict[int, int]) -> Node:
+    """Every element as often along its axis as this says."""
+    wide = make.reshape(x, [m for n in x.shape for m in (n, 1)])
+    many = make.broadcast(wide, [m for axis, n in enumerate(x.shape) for m in (n, times.get(axis, 1))])
+    return make.reshape(many, [n * times.get(axis, 1) for axis, n in enumerate(x.shape)])
+
+
 def _same(a: int, b: int) -> bool:
     return str(a) == str(b)
 
@@ -97,9 +115,10 @@ def _scaled(n: int, s: float) -> int:
     if s == 1:
         return n
     if isinstance(n, Size):
-        if s != int(s):
+        share = Fraction(s).limit_denominator(1024)
+        if float(share) != s:
             raise Unsupported(f"an open size, {n}, times {s}")
-        return n * int(s)
+        return n * share.numerator // share.denominator
     return math.floor(n * s)
 
 
