@@ -3,8 +3,12 @@ PYTHON ?= python3
 PORT ?= 8000
 # Instruction sets of the extension: native is this processor's, all what a wheel holds. What was built once stays.
 WIDTH = $(or $(VARIANTS),native)
-# make test leaves out the tests that are marked `thorough`; TESTS=all runs them too.
+# make test leaves out the tests that are marked `thorough`; TESTS=all runs them too. It runs a process more than there are
+# processors, for some tests wait, each on one thread, for threads of several processes are in each other's way; with
+# TESTS=all one for each processor, on all threads. Bytecode is kept: hundreds of tests start Python anew.
 THOROUGH = $(if $(filter all,$(TESTS)),,-m "not thorough")
+WORKERS = $(if $(THOROUGH),$$(($$(nproc) + 1)),auto)
+THREADS = $(if $(THOROUGH),NEEDLE_NUM_THREADS=1)
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt
@@ -24,10 +28,15 @@ tools:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needle needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
 	@command -v $${CXX:-c++} >/dev/null || { echo "needle needs a C++17 compiler; none was found (install g++ or clang++, or set CXX)"; exit 1; }
 
-$(VENV)/.ready: pyproject.toml | tools
+# What compiles comes first, so that the rest is installed while the compiler runs.
+$(VENV)/.tools: pyproject.toml | tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt install python3-venv"; exit 1; }
 	@echo "installing what needle needs into $(VENV): a minute or so, once"
-	$(call needs,p["dependencies"] + p["optional-dependencies"]["build"],run)
+	$(call needs,p["optional-dependencies"]["build"],build)
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.tools
+	$(call needs,p["dependencies"],run)
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.ready
@@ -38,24 +47,25 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.test
 	$(call needs,p["optional-dependencies"]["dev"],dev)
 	@touch $@
 
-$(VENV)/.width: $(VENV)/.ready FORCE
+$(VENV)/.width: $(VENV)/.tools FORCE
 	@case "$$(cat $@ 2>/dev/null):$(WIDTH)" in all:*|$(WIDTH):*) ;; *) echo $(WIDTH) > $@ ;; esac
 
-$(VENV)/.built: $(VENV)/.ready $(VENV)/.width $(SOURCES)
+$(VENV)/.built: $(VENV)/.tools $(VENV)/.width $(SOURCES)
 	@echo "compiling needle's extension: a minute or two, once"
 	PATH="$(CURDIR)/$(BIN):$$PATH" flock $(VENV)/.lock $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --config-settings=cmake.define.NEEDLE_VARIANTS=$$(cat $(VENV)/.width) --editable .
 	@touch $@
 	@echo "the commands are $(BIN)/needle-zoo, $(BIN)/needle-deploy and $(BIN)/needle-serve; '. $(BIN)/activate' puts them on the path"
 
-build: $(VENV)/.built  ## compile the extension (does nothing when nothing changed)
+build: tools  ## compile the extension (does nothing when nothing changed)
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.built $(VENV)/.ready
 
 serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 	@echo "starting the server; its first start compiles the model, a minute or so, and answers meanwhile"
 	$(BIN)/needle-serve --port $(PORT)
 
-test: $(VENV)/.ready  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
-	$(MAKE) --no-print-directory --jobs=2 build $(VENV)/$(if $(THOROUGH),.test,.dev)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(THOROUGH)
+test: tools  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.built $(VENV)/$(if $(THOROUGH),.test,.dev)
+	PYTHONDONTWRITEBYTECODE= $(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(THOROUGH)
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ from bench.cases import GROUPS
 from bench.table import LEGEND, Row, header
 
 REPORT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PEERS = ("torch", "numpy", "onnxruntime", "peft")
+PEERS = ("torch", "numpy", "onnxruntime", "openvino", "peft")
 
 
 class SkippedError(Exception):

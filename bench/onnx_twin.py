@@ -10,7 +10,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy import Graph
-from deploy.fused_ops import FusedConv, FusedMatMul
+from deploy.fused_ops import FusedConv, FusedMatMul, FusedTransposedConv
 from deploy.interpreter import values_of
 from deploy.ir import Input, Node
 from deploy.passes import PIPELINE
@@ -33,9 +33,9 @@ class Twin:
             "image", TensorProto.FLOAT, ["batch", *map(int, graph.inputs[0].shape[1:])]
         )
         logits = helper.make_tensor_value_info(
-            "logits", TensorProto.FLOAT, ["batch", int(graph.outputs[0][1].shape[1])]
+            "logits", TensorProto.FLOAT, ["batch", *map(int, graph.outputs[0][1].shape[1:])]
         )
-        made = helper.make_graph(self.nodes, "resnet9", [image], [logits], self.weights)
+        made = helper.make_graph(self.nodes, "twin", [image], [logits], self.weights)
         self.model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
     def add(self, op: str, inputs: list[str], name: str | None = None, **attributes: Any) -> str:
@@ -46,7 +46,12 @@ class Twin:
     def weight(self, node: Node, order: tuple[int, ...] | None = None) -> str:
         """The name of what a known node gives, with its axes in this order."""
         (array,) = values_of([node])
-        array = array if order is None else array.transpose(order)
+        return self.constant(array if order is None else array.transpose(order))
+
+    def integers(self, values: list[int]) -> str:
+        return self.constant(np.array(values, np.int64))
+
+    def constant(self, array: np.ndarray) -> str:
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -62,17 +67,46 @@ class Twin:
                 return self.names[x]  # between the two layouts
             case Node(ops.Reshape(), (x,)) if all(size == 1 for size in x.shape[1:-1]):
                 return self.add("Flatten", [self.names[x]])
+            case Node(ops.Reshape(), (x,)) if len(x.shape) == len(node.shape) == 4:
+                return self.names[x]  # a permute that moves axes of size 1
+            case Node(ops.Reshape((_, height, width, channels)), (x,)):
+                return self.add("Reshape", [self.names[x], self.integers([0, channels, height, width])])
             case Node(FusedConv(stride, padding, epilogue), (x, w, *rest)):
-                kernel = self.weight(w, (3, 2, 0, 1))
-                y = [self.names[x], kernel, self.weight(rest.pop(0))]
+                y = [self.names[x], self.weight(w, (3, 2, 0, 1)), *self.bias(epilogue, rest)]
                 return self.steps(epilogue, rest, self.add("Conv", y, strides=[stride] * 2, pads=[padding] * 4))
+            case Node(FusedTransposedConv(stride, padding, _, _, epilogue), (x, w, *rest)):
+                y = [self.names[x], self.weight(w, (2, 3, 0, 1)), *self.bias(epilogue, rest)]
+                around = {"strides": [stride] * 2, "pads": [padding] * 4}
+                return self.steps(epilogue, rest, self.add("ConvTranspose", y, **around))
             case Node(FusedMatMul(epilogue), (x, w, *rest)):
-                y = [self.names[x], self.weight(w), self.weight(rest.pop(0))]
+                y = [self.names[x], self.weight(w), *self.bias(epilogue, rest)]
                 return self.steps(epilogue, rest, self.add("Gemm", y))
+            case Node(ops.BatchNormInference(eps), (x, *rest)):
+                return self.add("BatchNormalization", [self.names[x], *map(self.weight, rest)], epsilon=eps)
+            case Node(ops.MaxPool(kernel, stride, padding), (x,)):
+                shape = {"kernel_shape": list(kernel), "strides": list(stride), "pads": list(padding) * 2}
+                return self.add("MaxPool", [self.names[x]], **shape)
+            case Node(ops.DivScalar(), (Node(ops.Summation((2, 3)), (x,)),)):  # the mean of a map
+                return self.add("Flatten", [self.add("GlobalAveragePool", [self.names[x]])])
+            case Node(ops.Summation((2, 3)), _):
+                return ""
+            case Node(ops.MulScalar(scalar), (x,)):
+                return self.add("Mul", [self.names[x], self.constant(np.array(scalar, np.float32))])
+            case Node(ops.ReLU() | ops.Tanh(), (x,)):
+                return self.add("Relu" if isinstance(node.op, ops.ReLU) else "Tanh", [self.names[x]])
+            case Node(ops.GELU(), (x,)):  # 0.5 x (1 + erf(x / sqrt(2))), which runtimes recognise
+                half = self.add("Mul", [self.names[x], self.constant(np.array(0.5**0.5, np.float32))])
+                grown = self.add("Add", [self.add("Erf", [half]), self.constant(np.array(1, np.float32))])
+                product = self.add("Mul", [self.names[x], grown])
+                return self.add("Mul", [product, self.constant(np.array(0.5, np.float32))])
         raise TypeError(f"the twin has no {node!r}")
 
+    def bias(self, epilogue: tuple[str, ...], rest: list[Node]) -> list[str]:
+        """The name of a product's bias, if it has one, which is taken from `rest`."""
+        return [self.weight(rest.pop(0))] if epilogue[:1] == ("bias",) else []
+
     def steps(self, epilogue: tuple[str, ...], rest: list[Node], y: str) -> str:
-        for step in epilogue[1:]:  # behind the bias
+        for step in epilogue[epilogue[:1] == ("bias",) :]:
             y = self.add("Relu", [y]) if step == "relu" else self.add("Add", [y, self.names[rest.pop(0)]])
         return y
 
@@ -93,3 +127,16 @@ def session(model: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
     return lambda x: run(None, {"image": x})[0]
+
+
+def openvino_session(model: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    """OpenVINO in float32, as fast as it answers one request."""
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }  # fmt: skip
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
+    return lambda x: request.infer([x], share_inputs=True, share_outputs=True)[0]

@@ -7,12 +7,12 @@ deploy.Compiled(built.library, built.weights)(x)   # run it; or, without a compi
 """
 
 from .build import Built, build
+from .compiled import Compiled
 from .errors import BuildError, DeployError, EmitError, FreezeError, GraphError, NdFormatError, OnnxError, RunError
 from .freeze import freeze
 from .graph_module import GraphModule
 from .instant import Instant
 from .ir import Graph
-from .runtime import Compiled
 
 load = Graph.load
 

@@ -67,20 +67,20 @@ class Built:
 
 def build(
     graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model",
-    compiling: Compiling = lambda name: nullcontext(), nice: int = 0,
+    compiling: Compiling = lambda name: nullcontext(), nice: int = 0, favoured: int = 1,
 ) -> Built:  # fmt: skip
     """Compile a graph, or the `.nd` file at a path, for every instruction set of this kind of machine.
 
     The library stays in the cache, a folder named by the hash of what was compiled under `NEEDLE_HOME` (default
     `~/.cache/needle`). With a folder `out` it is put there, its weights linked into it, with a command, a header and
     the source; then no cache is needed. `compiling(name)` is a context that is entered while the compiler works, to
-    show it; `nice` is the compiler's niceness.
+    show it; `nice` is the compiler's niceness. Kernels are chosen to be fast for batches of `favoured` rows.
 
     Raises EmitError if the graph cannot be written as a program, BuildError if there is no C++ compiler (`CXX`, default
     `c++`), it fails or `out` cannot be written, and SettingError if the cache is needed and cannot be written.
     """
     graph = graph if isinstance(graph, Graph) else Graph.load(graph)
-    program = lower(optimize(graph))
+    program = lower(optimize(graph), favoured)
     generated = generate(program, name)
 
     def fill(folder: Path) -> None:
@@ -91,7 +91,7 @@ def build(
         folder, seconds = cache.made(generated, fill)
         weights = cache.kept(folder, weights_file(program))
         return _built(generated, program, folder, weights, seconds)
-    main = main_program(graph, name)
+    main = main_program(program, name)
     try:
         try:
             folder, seconds = cache.made(generated, fill)
@@ -105,12 +105,12 @@ def build(
     return _built(generated, program, Path(out), Path(out) / f"{name}.weights", seconds, Path(out) / name)
 
 
-def find(graph: Graph, *, name: str = "model") -> Built | None:
+def find(graph: Graph, *, name: str = "model", favoured: int = 1) -> Built | None:
     """What `build` would take from the cache, None if it would compile; no compiler is called.
 
     Where there is no compiler, a library that any compiler made of the same structure.
     """
-    program = lower(optimize(graph))
+    program = lower(optimize(graph), favoured)
     generated = generate(program, name)
     folder = cache.found(generated)
     if folder is None:

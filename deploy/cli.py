@@ -52,7 +52,7 @@ def parser() -> CommandParser:
     inspect.add_argument("--optimized", action="store_true", help="after the compiler's passes")
 
     about = "compile a file to a shared library, a command and a header"
-    build = of_file("build", lambda a: commands.build_command(a.path, a.output, a.shape), about)
+    build = of_file("build", lambda a: commands.build_command(a.path, a.output, a.favour, a.shape), about)
     what = "folder for the files (default: the path without its suffix)"
     build.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=what)
 
@@ -69,10 +69,18 @@ def parser() -> CommandParser:
         each.pluggable()
 
     about = "time the compiled program"
-    bench = of_file("bench", lambda a: commands.bench_command(a.path, a.batch, a.threads, a.seconds, a.shape), about)
+    bench = of_file(
+        "bench",
+        lambda a: commands.bench_command(a.path, a.batch, a.threads, a.seconds, a.favour, a.by_op, a.shape),
+        about,
+    )
     bench.add_argument("--batch", type=whole(1), default=1, help="items in a run (default: 1)")
     bench.add_argument("--threads", type=whole(1, 1024), default=1, help="threads of a run (default: 1)")
     bench.add_argument("--seconds", type=number(0), default=1.0, help="how long to repeat it (default: 1)")
+    bench.add_argument("--by-op", action="store_true", help="also each call: time, share, percent of the roofline")
+    for each in (build, bench):
+        what = "the batch that the kernels are chosen for (default: 1); any batch gives the same numbers"
+        each.add_argument("--favour", type=whole(1), default=1, metavar="BATCH", help=what)
     return top
 
 

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from needle.types import Type
 from . import compare, onnx
 from .build import Built, build, program_name
 from .card import image_of, labels_of
+from .compiled import Compiled
 from .errors import DeployError
 from .freeze import freeze
 from .image import load_image
+from .instant import Instant
 from .ir import Graph, describe, interface, listing
 from .passes import optimize
-from .runtime import Compiled
+from .roofline import Cost, Roofline, costs, roofline
 
 Shapes = Sequence[tuple[str, Sequence[int | str]]]  # (input, sizes), as --shape gives them
 
@@ -112,10 +114,10 @@ def inspect_command(path: Path, optimized: bool, shapes: Shapes = ()) -> Answer:
     return Answer(facts, "\n".join(lines))
 
 
-def build_command(path: Path, out: Path | None, shapes: Shapes = ()) -> Answer:
+def build_command(path: Path, out: Path | None, favoured: int = 1, shapes: Shapes = ()) -> Answer:
     """Compile a file; what came out."""
-    graph = graph_of(path, shapes)
-    built = build(graph, out or path.with_suffix(""), name=program_name(path), compiling=compiling)
+    graph, folder = graph_of(path, shapes), out or path.with_suffix("")
+    built = build(graph, folder, name=program_name(path), compiling=compiling, favoured=favoured)
     names = ("library", "executable", "header", "source", "weights")
     files = {name: getattr(built, name) for name in names}
     lines = [f"{file}  {file.stat().st_size} bytes" for file in files.values()]
@@ -133,7 +135,7 @@ def compiling(name: str) -> Any:
 
 def run_command(path: Path, source: Path, top: int, shapes: Shapes = ()) -> Answer:
     """The answer of a file to one image or `.npy` array: labels with probabilities, or the numbers."""
-    graph, built = built_of(path, shapes)
+    graph, built = built_of(path, shapes=shapes)
     compiled = Compiled(built.library, built.weights)
     x = read_input(source, graph.card)
     labels = labels_of(graph.card)
@@ -167,7 +169,7 @@ def verify_command(path: Path, source: str | None, weights: Path | None, shapes:
     """Compare the program with the interpreter, and with the eager module if its name is given. 1 if they differ."""
     if weights is not None and source is None:
         raise DeployError("[verify] --weights are those of the eager module: name it with --model package:name")
-    graph, built = built_of(path, shapes)
+    graph, built = built_of(path, shapes=shapes)
     compiled = Compiled(built.library, built.weights)
     model = load_module(source, weights) if source else None
     if model is not None:
@@ -180,25 +182,73 @@ def verify_command(path: Path, source: str | None, weights: Path | None, shapes:
     return Answer({"errors": found, "allowed": compare.TOLERANCE, "equal": equal}, "\n".join(lines), 0 if equal else 1)
 
 
-def bench_command(path: Path, batch: int, threads: int, seconds: float, shapes: Shapes = ()) -> Answer:
-    """The median time of one run."""
-    graph, built = built_of(path, shapes)
+def bench_command(
+    path: Path, batch: int, threads: int, seconds: float, favoured: int, by_op: bool, shapes: Shapes = ()
+) -> Answer:
+    """The median time of one run; with `by_op`, that of each call."""
+    graph, built = built_of(path, favoured, shapes)
     compiled = Compiled(built.library, built.weights, max_batch=batch, threads=threads)
     inputs = compare.random_inputs(graph, batch)
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 10:
-        start = time.perf_counter()
-        compiled.run(**inputs)
-        times.append(time.perf_counter() - start)
-    median = float(numpy.median(times)) * 1e6
+    times = repeated(seconds, lambda: compiled.run(**inputs))
+    median = float(numpy.median([elapsed for elapsed, _ in times])) * 1e6
     per_item = f"{median / batch:.1f} per item"
     text = f"batch {batch}, {threads} threads, {compiled.isa}: {median:.1f} microseconds per run, {per_item}"
     facts = {"batch": batch, "threads": threads, "isa": compiled.isa, "microseconds": median, "runs": len(times)}
-    return Answer(facts, text)
+    if not by_op:
+        return Answer(facts, text)
+    instant = Instant(graph, name=program_name(path), max_batch=batch, threads=threads, favoured=favoured)
+    calls = [found for _, found in repeated(seconds, lambda: instant.times(**inputs))]
+    sizes = {"batch": batch, "threads": threads}
+    limit = roofline(instant.program, sizes)
+    limit = Roofline(threads * limit.multiply_adds, threads * limit.bytes)
+    rows = costs(instant.program, calls, sizes, limit)
+    return Answer({**facts, **by_op_facts(rows, limit)}, "\n".join([text, *by_op_lines(rows, limit)]))
 
 
-def built_of(path: Path, shapes: Shapes = ()) -> tuple[Graph, Built]:
+def repeated(seconds: float, run: Callable[[], Any]) -> list[tuple[float, Any]]:
+    """What each of at least 10 runs took and gave, for so many seconds."""
+    found: list[tuple[float, Any]] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(found) < 10:
+        start = time.perf_counter()
+        answer = run()
+        found.append((time.perf_counter() - start, answer))
+    return found
+
+
+def by_op_facts(rows: Sequence[Cost], limit: Roofline) -> dict[str, Any]:
+    """What `bench --by-op` found, as numbers."""
+    calls = [
+        {
+            "call": x.call.kernel, "computes": x.call.note, "microseconds": 1e6 * x.seconds,
+            "multiply_adds": x.multiply_adds, "bytes": x.bytes, "roofline_microseconds": 1e6 * x.least,
+        }
+        for x in rows
+    ]  # fmt: skip
+    return {"multiply_adds_per_second": limit.multiply_adds, "bytes_per_second": limit.bytes, "calls": calls}
+
+
+def by_op_lines(rows: Sequence[Cost], limit: Roofline) -> list[str]:
+    """A row for each call, and what they make together."""
+    total, least = sum(x.seconds for x in rows), sum(x.least for x in rows)
+    peak, reading = limit.multiply_adds / 1e9, limit.bytes / 1e9
+    lines = [
+        "", f"the instant engine, call by call; roofline: {peak:.1f} G multiply-adds/s, {reading:.1f} GB/s", "",
+        f"{'us':>9} {'share':>6} {'M multiply-adds':>16} {'KB':>8} {'roofline':>9}  call",
+    ]  # fmt: skip
+    for x in rows:
+        shape = "x".join(map(str, x.call.writes[0].shape[1:]))
+        about = f"{x.call.kernel} {x.call.functor} {' '.join(x.call.epilogue)}".split()
+        lines.append(
+            f"{1e6 * x.seconds:9.1f} {x.seconds / total:6.1%} {x.multiply_adds / 1e6:16.2f} {x.bytes / 1024:8.0f} "
+            f"{x.least / x.seconds:9.0%}  {' '.join(about)} to {shape}"
+        )
+    work = sum(x.multiply_adds for x in rows) / 1e6
+    lines.append(f"{1e6 * total:9.1f} {1:6.0%} {work:16.2f} {'':8} {least / total:9.0%}  in all")
+    return lines
+
+
+def built_of(path: Path, favoured: int = 1, shapes: Shapes = ()) -> tuple[Graph, Built]:
     """The graph in a file and its compiled files, from the cache if they are there."""
     graph = graph_of(path, shapes)
-    return graph, build(graph, name=program_name(path), compiling=compiling)
+    return graph, build(graph, name=program_name(path), compiling=compiling, favoured=favoured)

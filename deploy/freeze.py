@@ -11,6 +11,7 @@ import numpy
 
 from needle import autograd
 from needle.autograd import Tensor, TensorTuple, Value, find_topo_sort
+from needle.backend_selection import BACKEND
 from needle.errors import NeedleError
 from needle.nn import Module
 from needle.nn.module_state import named_tensors
@@ -80,11 +81,14 @@ def freeze(
 
 
 def _type_of(example: Any) -> Type:
-    """Shape and float32: what programs compute in."""
+    """Shape and dtype, as a Tensor of the example has them; arrays of integers and of bool keep theirs."""
     if isinstance(example, Type):
         return example
-    shape = tuple(example.shape) if hasattr(example, "shape") else numpy.shape(example)
-    return Type(tuple(int(size) for size in shape), "float32")
+    array = example if hasattr(example, "shape") else numpy.asarray(example)
+    dtype = str(array.dtype)
+    if not isinstance(example, Tensor) and (dtype.startswith("float") or not hasattr(example, "dtype")):
+        dtype = "float32"
+    return Type(tuple(int(size) for size in array.shape), dtype)
 
 
 def _named(type: Type, batch: str | None) -> Type:
@@ -188,5 +192,6 @@ def _node(value: Value, inputs: list[Node], name: str) -> Node:
     array = value.numpy()
     if not isinstance(array, numpy.ndarray):
         raise FreezeError("[freeze] a tuple of tensors that was computed before recording cannot be in a graph")
-    array = array.astype(numpy.float32)
+    if BACKEND == "np" and array.dtype == numpy.float64:  # of Python's numbers, which are float32 elsewhere
+        array = array.astype(numpy.float32)
     return weight(array, name) if name else constant(array)

@@ -7,6 +7,7 @@ they have no gradient.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,20 @@ import numpy
 from needle.autograd import TensorOp
 from needle.backend_ndarray.kernels import kernels
 from needle.errors import ShapeError
-from needle.ops import ReLU
+from needle.ops import ConvInputGradient, Permute, ReLU
 from needle.types import Type
 
 STEPS = ("bias", "relu", "add")
 
 
+class Product(TensorOp):
+    """A product of values with weights, finished by the steps of its epilogue."""
+
+    epilogue: tuple[str, ...]
+
+
 @dataclass(frozen=True)
-class FusedConv(TensorOp):
+class FusedConv(Product):
     """y = epilogue(conv(x, w)), x (N, H, W, Ci) with `padding` zeros around each map, w (K, K, Ci, Co).
 
     `epilogue` lists steps in order: "bias" adds the next input (Co,), "relu", "add" adds the next input, shaped like y.
@@ -48,7 +55,32 @@ class FusedConv(TensorOp):
 
 
 @dataclass(frozen=True)
-class FusedMatMul(TensorOp):
+class FusedTransposedConv(Product):
+    """y = epilogue(the transposed convolution of x (N, h, w, I) with w (K, K, I, O)); `epilogue` as in FusedConv
+
+    `height` and `width` are those of y, of which a convolution with this stride and padding would give x its size.
+    """
+
+    stride: int
+    padding: int
+    height: int
+    width: int
+    epilogue: tuple[str, ...] = ()
+
+    def infer(self, x: Type, w: Type, *more: Type) -> Type:
+        """(N, height, width, O)."""
+        out = self._plain().infer(x, Type((*w.shape[:2], w.shape[3], w.shape[2]), w.dtype))
+        return _check_epilogue(out, self.epilogue, more)
+
+    def compute(self, x: Any, w: Any, *more: Any) -> Any:
+        return _epilogue(self._plain().compute(x, Permute((0, 1, 3, 2)).compute(w)), self.epilogue, more)
+
+    def _plain(self) -> ConvInputGradient:
+        return ConvInputGradient(self.stride, self.padding, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class FusedMatMul(Product):
     """y = epilogue(x @ w), x (M, K), w (K, N); `epilogue` as in FusedConv, bias (N,)."""
 
     epilogue: tuple[str, ...] = ()
@@ -111,6 +143,88 @@ class Pack(TensorOp):
         padded = numpy.zeros((rows, -(-columns // 16) * 16), dtype=x.dtype)
         padded[:, :columns] = _numpy(x)
         return _like(x, padded.reshape(rows, -1, 16).transpose(1, 0, 2))
+
+
+@dataclass(frozen=True)
+class TransposedPack(TensorOp):
+    """Weights (K, K, I, O) of a transposed convolution of maps (rows, columns) to (height, width), phase by phase
+
+    Outputs S apart use the same taps: those of a phase are [ceil(O / 16)][tap rows][tap columns][I][16], zeros behind
+    column O, taps in the order in which the map is read (csrc/nd/conv_gradients.h).
+    """
+
+    stride: int
+    padding: int
+    height: int
+    width: int
+    rows: int
+    columns: int
+
+    def infer(self, w: Type) -> Type:
+        """All phases in a row."""
+        kernel, _, depth, out = w.shape
+        taps = sum(len(a) * len(b) for a, b in self._phases(kernel))
+        return Type((taps * depth * -(-out // 16) * 16,), w.dtype)
+
+    def compute(self, w: Any) -> Any:
+        array, (kernel, _, depth, out) = _numpy(w), w.shape
+        padded = numpy.zeros((kernel, kernel, depth, -(-out // 16) * 16), dtype=w.dtype)
+        padded[..., :out] = array
+        parts = [
+            padded[numpy.ix_(a, b)].reshape(len(a) * len(b) * depth, -(-out // 16), 16).transpose(1, 0, 2).reshape(-1)
+            for a, b in self._phases(kernel)
+        ]
+        return _like(w, numpy.concatenate(parts))
+
+    def _phases(self, kernel: int) -> list[tuple[list[int], list[int]]]:
+        """The rows and the columns of the taps of each phase."""
+        down, across = (
+            [taps_of_phase(size, inputs, kernel, self.stride, self.padding, k) for k in range(min(self.stride, size))]
+            for size, inputs in ((self.height, self.rows), (self.width, self.columns))
+        )
+        return [(a, b) for a in down for b in across]
+
+
+def taps_of_phase(size: int, inputs: int, kernel: int, stride: int, padding: int, first: int) -> list[int]:
+    """The taps that the outputs first, first + stride, ... use along an axis; as `conv_phase` of conv_gradients.h."""
+    tap, q = (first + padding) % stride, (first + padding) // stride
+    low, high = max(0, q - inputs + 1), min(q + -(-(size - first) // stride), max(0, -(-(kernel - tap) // stride)))
+    return [tap + stride * i for i in reversed(range(low, high))]
+
+
+POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)}  # and infinity; csrc/nd/winograd_points.h
+
+
+def taps_at_points(outputs: int) -> list[list[float]]:
+    """G of F(outputs, 3): at the point p, sum over t of p^t w[t] over the product of p - q for the other points q."""
+    points = POINTS[outputs]
+    rows = [[p**t / math.prod(p - q for q in points if q != p) for t in range(3)] for p in points]
+    return [*rows, [0.0, 0.0, 1.0]]
+
+
+@dataclass(frozen=True)
+class WinogradPack(TensorOp):
+    """G w G^T for every channel and column of w (3, 3, I, O), as [ceil(O / 16)][points][I][16], zeros behind column O
+
+    The layout of weights in csrc/nd/winograd_conv.h: (`outputs` + 2)^2 points, computed in double precision.
+    """
+
+    outputs: int = 4
+
+    def infer(self, w: Type) -> Type:
+        """(ceil(O / 16), (outputs + 2)^2, I, 16)."""
+        if len(w.shape) != 4 or w.shape[:2] != (3, 3) or self.outputs not in POINTS:
+            raise ShapeError(f"[winograd pack] needs w (3, 3, I, O) and 2 or 4 outputs, got {w.shape}, {self.outputs}")
+        return Type((-(-w.shape[3] // 16), (self.outputs + 2) ** 2, w.shape[2], 16), w.dtype)
+
+    def compute(self, w: Any) -> Any:
+        taps, matrix = _double(w), taps_at_points(self.outputs)
+        down = [sum(g * taps[i] for i, g in enumerate(row)) for row in matrix]  # products one by one: BLAS has no order
+        points = [sum(g * each[i] for i, g in enumerate(row)) for each in down for row in matrix]
+        channels, columns = w.shape[2:]
+        packed = numpy.zeros((len(points), channels, -(-columns // 16) * 16))
+        packed[:, :, :columns] = points
+        return _like(w, packed.reshape(len(points), channels, -1, 16).transpose(2, 0, 1, 3))
 
 
 def _like(x: Any, array: numpy.ndarray) -> Any:

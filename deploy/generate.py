@@ -12,17 +12,13 @@ from typing import Any
 
 import numpy
 
-from needle.sizes import unit
-
-from .cpp_text import number
 from .errors import EmitError
 from .headers import inline, system_headers
-from .ir import dims, interface
 from .kernels import KERNELS
 from .plan import Plan
 from .print_cpp import Body
-from .program import Program
-from .rows import rows_apart
+from .print_interface import ABI, description, words_of
+from .program import FLOAT, Program
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADERS = ("direct_conv.h", "map.h", "strided.h", "reduce.h", "softmax.h", "group_norm.h", "rms_norm.h", "pooling.h")
@@ -45,25 +41,14 @@ def generate(program: Program, name: str) -> Generated:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise EmitError(f"[emit] a program's name must be a lower-case C identifier, got {name!r}")
-    graph, plan, digest = program.graph, program.plan(), program.structure
-    if dims(graph).keys() - {"batch"}:
-        names = ", ".join(dims(graph))
-        raise EmitError(f"[emit] a C++ program has one named size, batch; the graph has {names}: run it by Instant")
-    if graph.state:
-        raise EmitError("[emit] a C++ program keeps no state yet; Instant runs it")
-    if any(x.type.dtype != "float32" for x in (*graph.inputs, *(x for _, x in graph.outputs))):
-        raise EmitError("[emit] a C++ program takes and gives float32 only; Instant runs other dtypes")
-    apart = {} if rows_apart(graph) else {"apart": False}
-    words: dict[str, Any] = {
+    plan, digest = program.plan(), program.structure
+    words: dict[str, Any] = words_of(program) | {
         "name": name,
         "NAME": name.upper(),
+        "abi": ABI,
         "hash": digest,
-        "weight_bytes": 4 * program.block_floats,
-        "inputs": len(graph.inputs),
-        "outputs": len(graph.outputs),
-        "item": unit(plan.totals[0])[0],
-        "arena": number(plan.floats),
-        "describe": _text(json.dumps({"name": name, "graph": digest, **interface(graph), **apart})),
+        "weight_bytes": FLOAT * program.block_floats,
+        "describe": _text(json.dumps({"name": name, "graph": digest, **description(program)})),
         "body": Body(program, plan).text(),
     }
     seen: set[str] = set()

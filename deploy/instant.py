@@ -6,7 +6,7 @@ integer expressions, which it evaluates once per run for the sizes at hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -15,93 +15,68 @@ import numpy
 from needle.backend_ndarray import ndarray_backend_cpu
 from needle.size_terms import Dim, Factor, Monomial, Quotient, Terms
 from needle.sizes import size_at, terms_of
+from needle.types import TYPES
 
-from .binding import sizes_of
-from .errors import RunError
 from .ir import Graph, dims, interface
 from .lower import lower
 from .passes import optimize
-from .program import Buffer, Call, Program, View, aligned
+from .program import FLOAT, Buffer, Call, Program, View, aligned
 from .rows import rows_apart
-from .runtime import Runtime
+from .runtime import Arrays, Runtime
 
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
 STEPS = ("relu", "bias", "add")
-FLOAT = 4  # bytes
 
 
 class Instant(Runtime):
     """The graph, optimised and lowered now. It answers as `Compiled` does, with the same bits.
 
-    What a graph says it carries from call to call stays here: `reset()` begins anew, `state` may be taken and put back.
+    Kernels are chosen to be fast for batches of `favoured` rows, and give the same for every batch.
 
     Raises EmitError, naming the node, for what no program can hold.
     """
 
-    def __init__(self, graph: Graph, *, name: str = "model", max_batch: int = 64, threads: int = 1) -> None:
+    def __init__(
+        self, graph: Graph, *, name: str = "model", max_batch: int = 64, threads: int = 1, favoured: int = 1
+    ) -> None:
         super().__init__()
         self.name, self.max_batch, self.threads = name, max_batch, threads
         ports = interface(graph)
         self.inputs, self.outputs = ports["inputs"], ports["outputs"]
         self.shapes = {x.op.name: x.shape for x in graph.given}
         self.results = {key: x.shape for key, x in graph.results}
-        self._kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
-        self._state: dict[str, numpy.ndarray] = {}
-        self.stateful, self.apart = bool(graph.state), rows_apart(graph)
-        program, self._dims = lower(optimize(graph)), list(dims(graph))
+        self.kept = {name: next(x.type for x in graph.inputs if x.op.name == name) for name, _ in graph.state}
+        self.apart = rows_apart(graph)
+        program, self._dims = lower(optimize(graph), favoured), list(dims(graph))
         self.limits = program.limits
-        self._program, self._arena_floats = executable(program), program.plan().floats
+        self.program, self._program, self._arena_floats = program, executable(program), program.plan().floats
+        self._timed: list[float] | None = None  # the seconds of the calls, where somebody asks for them
         self._weights = program.block()
         self._arena = numpy.empty(0, dtype=numpy.float32)
         self._planned: dict[str, int] | None = None  # sizes for which the arena is large enough
         self._opened()
 
-    def reset(self) -> None:
-        """Begin anew: the state is zeros, for as many rows as the next call has."""
-        with self._lock:
-            self._state = {}
+    def times(self, **inputs: numpy.ndarray) -> list[float]:
+        """The seconds of each call of `program` in a run of at most `max_batch` rows. Raises what `run` raises."""
+        self._timed = []
+        try:
+            self.run(**inputs)
+            return self._timed
+        finally:
+            self._timed = None
 
-    @property
-    def state(self) -> dict[str, numpy.ndarray]:
-        """Copies of what is carried to the next call, by the names of the inputs; empty before the first."""
-        with self._lock:
-            return {name: array.copy() for name, array in self._state.items()}
-
-    @state.setter
-    def state(self, arrays: Mapping[str, numpy.ndarray]) -> None:
-        """Carry on from a state that was taken before. Raises RunError for one of other names, shapes or dtypes."""
-        sizes_of(self.name, {name: x.shape for name, x in self._kept.items()}, arrays)
-        for name, x in self._kept.items():
-            dtype = numpy.asarray(arrays[name]).dtype
-            if dtype != x.dtype:
-                raise RunError(f"[{self.name}] state '{name}' must be {x.dtype}, got {dtype}")
-        with self._lock:
-            self._state = {name: numpy.array(arrays[name], order="C") for name in self._kept}
-
-    def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
+    def _run(self, sizes: dict[str, int], inputs: Arrays, outputs: Arrays, states: Arrays) -> None:
         if sizes != self._planned:
             floats = size_at(self._arena_floats, {**sizes, "threads": self.threads})
             if self._arena.size < floats:
                 self._arena = aligned(floats)
             self._planned = dict(sizes)
-        bases = [self._arena, self._weights, *inputs, *outputs, *self._states(sizes)]
-        self._program.run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
-
-    def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
-        """The memory of the state, zeros at first. RunError if it has other sizes than this call."""
-        for name, kept in self._kept.items():
-            shape = tuple(size_at(n, sizes) for n in kept.shape)
-            found = self._state.setdefault(name, numpy.zeros(shape, kept.dtype))
-            if found.shape != shape:
-                raise RunError(
-                    f"[{self.name}] the state '{name}' is {found.shape} and this call needs {shape}: the rows of a "
-                    "call go on with those of the one before; reset() begins anew"
-                )
-        return list(self._state.values())
+        bases = [self._arena, self._weights, *inputs, *outputs, *states]
+        run = self._program.times if self._timed is not None else self._program.run
+        self._timed = run([*(sizes[name] for name in self._dims), self.threads], bases, self.threads)
 
     def _free(self) -> None:
         self._arena = self._weights = numpy.empty(0, dtype=numpy.float32)
-        self._state = {}
 
 
 def executable(program: Program) -> Any:
@@ -112,9 +87,10 @@ def executable(program: Program) -> Any:
     for buffer, region, offset in zip(program.arena, plan.regions, plan.offsets, strict=True):
         starts[buffer] = sum(plan.totals[:region]) + offset
 
-    def operand(view: View | Buffer) -> tuple[int, int]:
+    def operand(view: View | Buffer) -> tuple[int, int, int]:
         buffer, offset = (view.buffer, view.offset) if isinstance(view, View) else (view, 0)
-        return base(buffer), sizes.of(FLOAT * (starts.get(buffer, 0) + offset))
+        bytes = TYPES[view.dtype].bytes
+        return base(buffer), sizes.of(FLOAT * starts.get(buffer, 0) + bytes * offset), bytes
 
     def base(buffer: Buffer) -> int:
         outputs = GIVEN + len(program.graph.given)
@@ -127,21 +103,35 @@ def executable(program: Program) -> Any:
         integers = [sizes.of(size) for size in integers_of(call)]
         numbers = [*call.numbers, *(w for bands in call.windows for w in bands.arrays[3] if call.kernel == "resample")]
         operands = [operand(x) for x in operands_of(call)]
-        calls.append((call.kernel, call.functor, integers, [float(x) for x in numbers], operands))
+        calls.append((call.kernel, functor_of(call), integers, [float(x) for x in numbers], operands))
     return ndarray_backend_cpu.Program(len(sizes.dims), sizes.table, calls)
+
+
+def functor_of(call: Call) -> str:
+    """The functor of a call; of kernels for any elements with their types."""
+    match call.kernel:
+        case "map_elements" | "fold_elements":
+            return f"{call.functor} {call.reads[-1].dtype} {call.writes[0].dtype}"
+        case "take_elements" | "gather_elements" | "iota":
+            return call.writes[0].dtype
+        case "lookup" | "positions":
+            return call.reads[0].dtype
+        case "cache_write" | "cached_attention":
+            return call.reads[-1].dtype
+    return call.functor
 
 
 def integers_of(call: Call) -> list[int]:
     """The sizes of a call, then what else its kernel is told: a loop nest, strides, steps, windows."""
     sizes = list(call.sizes)
     match call.kernel:
-        case "map_strided" | "copy_strided":
+        case "map_strided" | "copy_strided" | "map_elements":
             shape = call.writes[0].shape
             return [len(shape), *shape, *(step for view in call.operands for step in view.strides)]
-        case "reduce":
-            return [*sizes, 1]
-        case "conv":
+        case "conv" | "winograd_conv" | "transposed_conv":
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
+        case "batched_matmul":
+            return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
         case "conv_input_gradient":
             return [*sizes, *call.reads[0].strides]
         case "attention":
@@ -159,9 +149,9 @@ def integers_of(call: Call) -> list[int]:
 def operands_of(call: Call) -> list[View | Buffer]:
     """The views of a call in the order in which its kernel is given them."""
     scratch = [call.scratch] if call.scratch is not None else []
-    if call.kernel in ("map", "map_strided", "copy_strided"):
+    if call.kernel in ("map", "map_strided", "copy_strided", "map_elements"):
         return list(call.operands)
-    if call.kernel in ("conv", "linear"):
+    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
     return [*call.reads, *call.writes, *scratch]
 

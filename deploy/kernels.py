@@ -10,7 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from needle.sizes import Size
+from needle.types import DTYPES
+
 from .plan import THREADS
+
+FLOATS, ALL = ("float32",), tuple(x for x in DTYPES if x != "float64")
+IDS = ("float32", "int32", "int64")
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,10 @@ class Kernel:
     writes: str
     numbers: str = ""
     strided: bool = False
+    dtypes: tuple[str, ...] = FLOATS  # of its operands
     header: str = ""  # of csrc/nd, beside those that every program has
     scratch: Callable[..., int] = field(default=lambda *sizes: 0)  # floats, of the sizes
+    work: Callable[..., int] = field(default=lambda *sizes: 0)  # multiply-adds, of the sizes
 
     def counts(self, operands: str) -> list[tuple[str, ...] | None]:
         """For each operand the names of the sizes whose product is its number of elements; None where not said."""
@@ -34,10 +42,10 @@ class Kernel:
         return [tuple(names.split()) if names else None for _, names in found]
 
 
-def reduce_scratch(outer: int, count: int) -> int:
-    """A partial result for every 4,096 elements (csrc/nd/reduce.h)."""
-    blocks = -(-count // 4096)
-    return outer * blocks if blocks > 1 else 0
+def reduce_scratch(outer: int, count: int, inner: int) -> int:
+    """A partial result for every 4,096 elements that lie side by side, every 256 that do not (csrc/nd/reduce.h)."""
+    blocks = -(-count // (4096 if inner == 1 else 256))
+    return 0 if not isinstance(count, Size) and blocks <= 1 else outer * blocks * inner
 
 
 def group_norm_scratch(images: int, pixels: int, channels: int, groups: int) -> int:
@@ -57,14 +65,31 @@ def conv_scratch(
     return THREADS * max(7 * rows * columns * depth, (max(1, 16384 // plain) + 7) * plain)
 
 
+def input_gradient_scratch(
+    images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int
+) -> int:
+    """Packed weights, and what the call with weights packed beforehand needs."""
+    sizes = (images, height, width, depth, out, kernel, stride, padding)
+    return kernel * kernel * packed(out, depth) + transposed_scratch(*sizes)
+
+
 def transposed_scratch(
     images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int
 ) -> int:
-    """Packed weights and, for each thread, copies of maps with the zeros around them (csrc/nd/conv_gradients.h)."""
+    """For each thread, copies of maps with the zeros around them (csrc/nd/conv_gradients.h)."""
     rows, columns = ((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
     plain, around = rows * columns * out, 2 * -(-kernel // stride)
     copies = max(7 * (rows + around) * (columns + around) * out, (max(1, 16384 // plain) + 7) * plain)
-    return kernel * kernel * packed(out, depth) + THREADS * copies
+    return THREADS * copies
+
+
+def winograd_scratch(
+    images: int, height: int, width: int, depth: int, out: int, padding: int, outputs: int, round: int
+) -> int:
+    """For each thread, `round` tiles at their points and sums of a panel of columns (csrc/nd/winograd_conv.h)."""
+    points, blocks = (outputs + 2) ** 2, -(-out // 16)
+    inputs = -(-depth // 16) * (round * 16 + 16) + 16
+    return THREADS * points * (inputs + round * min(blocks, 4 if round < 8 else 2) * 16 + 16)
 
 
 def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: int, causal: int) -> int:
@@ -75,6 +100,11 @@ def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: in
 def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slots: int, context: int) -> int:
     """For each thread: the scores of one query (csrc/nd/cache.h)."""
     return THREADS * context
+
+
+def matmul_scratch(batch: int, rows: int, columns: int, depth: int) -> int:
+    """For each thread: a packed right operand, and a panel of the left one (csrc/nd/gemm.h)."""
+    return THREADS * (packed(depth, columns) + 240 * 512)
 
 
 def packed(depth: int, columns: int) -> int:
@@ -89,6 +119,32 @@ def used_taps(size: int, kernel: int, stride: int, padding: int) -> tuple[int, i
     return first, min(kernel, size + padding) - first
 
 
+def meetings(size: int, kernel: int, stride: int, padding: int) -> int:
+    """How many pairs of an output and a tap along one axis meet the map."""
+    outputs = (size + 2 * padding - kernel) // stride + 1
+    return sum(0 <= o * stride + t - padding < size for o in range(outputs) for t in range(kernel))
+
+
+def conv_work(
+    images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int
+) -> int:
+    """Those that meet no padding."""
+    rows, columns = (meetings(n, kernel, stride, padding) for n in (height, width))
+    return images * rows * columns * depth * out
+
+
+def winograd_work(
+    images: int, height: int, width: int, depth: int, out: int, padding: int, outputs: int, round: int
+) -> int:
+    """Those of direct sums, of which it makes do with fewer."""
+    return conv_work(images, height, width, depth, out, 3, 1, padding)
+
+
+def attention_work(batch: int, heads: int, queries: int, keys: int, depth: int, causal: int) -> int:
+    """Scores and their sums of values."""
+    return batch * heads * queries * keys * depth * (1 if causal else 2)
+
+
 def extent(size: int, kernel: int, stride: int, padding: int) -> int:
     """The size of one axis with the zeros that the used taps read."""
     outputs = (size + 2 * padding - kernel) // stride + 1
@@ -101,7 +157,9 @@ KERNELS: dict[str, Kernel] = {
     "map": Kernel("n", reads="x*", writes="y(n)", numbers="*"),
     "map_strided": Kernel("", reads="x*", writes="y", numbers="*", strided=True),
     "copy_strided": Kernel("", reads="x", writes="y", strided=True),
-    "reduce": Kernel("outer count", reads="x(outer count)", writes="y(outer)", scratch=reduce_scratch),
+    "reduce": Kernel(
+        "outer count inner", reads="x(outer count inner)", writes="y(outer inner)", scratch=reduce_scratch
+    ),
     "softmax": Kernel("rows cols", reads="x(rows cols)", writes="y(rows cols)"),
     "logsoftmax": Kernel("rows cols", reads="x(rows cols)", writes="y(rows cols)"),
     "logsumexp": Kernel("rows cols", reads="x(rows cols)", writes="y(rows)"),
@@ -122,47 +180,87 @@ KERNELS: dict[str, Kernel] = {
     "max_pool": Kernel("images channels", reads="x", writes="y", strided=True),
     "resample": Kernel("images channels", reads="x", writes="y", strided=True),
     "conv": Kernel(
-        "images height width depth out kernel stride padding", scratch=conv_scratch, strided=True,
+        "images height width depth out kernel stride padding", scratch=conv_scratch, strided=True, work=conv_work,
+        reads="x(images height width depth) packed more*", writes="y",
+    ),
+    "winograd_conv": Kernel(
+        "images height width depth out padding outputs round", strided=True,
+        header="winograd_conv.h", scratch=winograd_scratch, work=winograd_work,
         reads="x(images height width depth) packed more*", writes="y",
     ),
     "conv_input_gradient": Kernel(
         "images height width depth out kernel stride padding", strided=True,
-        header="conv_gradients.h", scratch=transposed_scratch,
+        header="conv_gradients.h", scratch=input_gradient_scratch, work=conv_work,
         reads="g weight(kernel kernel depth out)", writes="y(images height width depth)",
     ),
-    "lookup": Kernel("count cols rows", "ids(count) weight(rows cols)", "y(count cols)", header="lookup.h"),
-    "iota": Kernel("count first", reads="", writes="y(count)", header="lookup.h"),
+    "transposed_conv": Kernel(  # sizes and depth are those of y, out are the channels of x
+        "images height width depth out kernel stride padding", strided=True,
+        header="conv_gradients.h", scratch=transposed_scratch, work=conv_work,
+        reads="x packed more*", writes="y(images height width depth)",
+    ),
+    "add_windows": Kernel(
+        "images height width depth kernel stride padding", header="conv_scatter.h",
+        reads="windows", writes="y(images height width depth)",
+    ),
+    "map_elements": Kernel("", reads="x*", writes="y", strided=True, dtypes=ALL, header="elements.h"),
+    "fold_elements": Kernel("outer count", "x(outer count)", "y(outer)", dtypes=ALL, header="elements.h"),
+    "take_elements": Kernel(
+        "outer n count inner", dtypes=ALL, header="elements.h",
+        reads="x(outer n inner) ids(count)", writes="y(outer count inner)",
+    ),
+    "gather_elements": Kernel(
+        "outer n count inner", dtypes=ALL, header="elements.h",
+        reads="x(outer n inner) index(outer count inner)", writes="y(outer count inner)",
+    ),
+    "mean": Kernel("rows count", reads="x(rows count)", writes="y(rows)", header="moments.h"),
+    "variance": Kernel("rows count", numbers="correction", reads="x(rows count)", writes="y(rows)", header="moments.h"),
+    "batched_matmul": Kernel(
+        "batch m n k", strided=True, header="gemm.h", scratch=matmul_scratch,
+        work=lambda batch, m, n, k: batch * m * n * k,
+        reads="a(batch m k) b(batch k n)", writes="y(batch m n)",
+    ),
+    "lookup": Kernel(
+        "count cols rows", "ids(count) weight(rows cols)", "y(count cols)", dtypes=IDS, header="lookup.h"
+    ),
+    "iota": Kernel("count first", reads="", writes="y(count)", dtypes=IDS, header="lookup.h"),
     "lstm": Kernel(
         "steps batch hidden", header="lstm.h", scratch=lambda steps, batch, hidden: packed(hidden, 4 * hidden),
+        work=lambda steps, batch, hidden: steps * batch * hidden * 4 * hidden,
         reads="gates h0(batch hidden) c0(batch hidden) weight",
         writes="y(steps batch hidden) cells(steps batch hidden) act",
     ),
     "gru": Kernel(
         "steps batch hidden", header="gru.h", scratch=lambda steps, batch, hidden: packed(hidden, 3 * hidden),
+        work=lambda steps, batch, hidden: steps * batch * hidden * 3 * hidden,
         reads="gates h0(batch hidden) weight bias", writes="y(steps batch hidden) act",
     ),
     "rnn": Kernel(
         "steps batch hidden relu", header="rnn.h", scratch=lambda steps, batch, hidden, relu: packed(hidden, hidden),
+        work=lambda steps, batch, hidden, relu: steps * batch * hidden * hidden,
         reads="gates(steps batch hidden) h0(batch hidden) weight(hidden hidden)", writes="y(steps batch hidden)",
     ),
     "attention": Kernel(
         "batch heads queries keys depth causal", numbers="scale", strided=True,
-        header="attention.h", scratch=attention_scratch,
+        header="attention.h", scratch=attention_scratch, work=attention_work,
         reads="q(batch heads queries depth) k(batch heads keys depth) v(batch heads keys depth)",
         writes="y(batch heads queries depth) lse(batch heads queries)",
     ),
-    "positions": Kernel("rows count", reads="first(rows)", writes="y(rows count)", header="cache.h"),
+    "positions": Kernel("rows count", reads="first(rows)", writes="y(rows count)", dtypes=IDS, header="cache.h"),
     "cache_write": Kernel(
-        "batch steps slots context width", header="cache.h",
+        "batch steps slots context width", dtypes=IDS, header="cache.h",
         reads="cache(slots context width) new(batch steps width) slot(batch) position(batch)",
         writes="y(slots context width)",
     ),
     "cached_attention": Kernel(
-        "batch heads steps depth slots context", numbers="scale", strided=True,
+        "batch heads steps depth slots context", numbers="scale", strided=True, dtypes=IDS,
         header="cache.h", scratch=cached_attention_scratch,
+        work=lambda batch, heads, steps, depth, slots, context: batch * heads * steps * context * depth * 2,
         reads="q(batch heads steps depth) keys(slots context heads depth) values(slots context heads depth) "
         "slot(batch) position(batch)",
         writes="y(batch heads steps depth)",
     ),
-    "linear": Kernel("rows depth out", reads="x(rows depth) packed more*", writes="y(rows out)"),
+    "linear": Kernel(
+        "rows depth out", work=lambda rows, depth, out: rows * depth * out,
+        reads="x(rows depth) packed more*", writes="y(rows out)",
+    ),
 }  # fmt: skip

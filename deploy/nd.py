@@ -25,7 +25,7 @@ from needle import ops
 from needle.errors import DataError, NeedleError
 from needle.explain import fits
 from needle.sizes import Size, for_every_size, plain, watched
-from needle.types import Type
+from needle.types import DTYPES, Type
 from needle.weights import atomic_write, dump_safetensors, parse_safetensors
 
 from . import attributes
@@ -36,10 +36,10 @@ from .ir import Constant, Graph, Input, Node, Weight, apply, constant, describe,
 from .registry import OPS
 from .sizes import stand_ins
 from .strict import earlier, fields, items, parse, refuse
-from .verify import DTYPES, check_type, verify
+from .verify import STORED, check_type, verify
 
 VERSION = 2
-HELD = tuple(x for x in DTYPES if not x.startswith(("object", "complex")))  # of inputs
+HELD = (*DTYPES, *(x for x in STORED if not x.startswith(("object", "complex"))))  # of inputs
 MEMBERS = ("graph.json", "constants.safetensors", "weights.safetensors", "card.json")
 MEMBERS_1 = ("graph.json", "weights.safetensors", "card.json")
 MAX_NODES = 100_000

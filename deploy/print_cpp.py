@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from needle.sizes import Size, unit
+from needle.types import TYPES
 
 from .cpp_text import braces, constant, literal, nest, number
 from .plan import Plan
+from .print_convolutions import CONVOLUTIONS
+from .print_interface import pointer_type, ports
 from .program import Buffer, Call, Program, View, same
 
+LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
 # The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
 STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
 
@@ -40,20 +44,24 @@ class Body:
         yield f"float* const {names[0]} = arena;"
         for name, before, total in zip(names[1:], names, self.plan.totals, strict=False):
             yield f"float* const {name} = {before} + {number(total)};"
-        yield "".join(f"(void){x}, " for x in ("weights", *names))[:-2] + ", (void)threads;"
+        yield "".join(f"(void){x}, " for x in ("sizes", "weights", *names))[:-2] + ", (void)threads;"
 
     def _pointers(self) -> Iterator[str]:
-        graph = self.program.graph
-        for i, x in enumerate(graph.inputs):
-            yield f"const float* const x{i} = inputs[{i}];  // {x!r}"
-        for i, (name, _) in enumerate(graph.outputs):
-            yield f"float* const y{i} = outputs[{i}];  // {name}"
+        counts = dict.fromkeys(LETTERS, 0)
+        for place, (name, node, kind) in enumerate(ports(self.program.graph)):
+            at, counts[kind] = f"{LETTERS[kind]}{counts[kind]}", counts[kind] + 1
+            of = pointer_type(node, kind)
+            note = repr(node) if kind == "input" else name
+            yield f"{of} const {at} = static_cast<{of}>(operands[{place}]);  // {note}"
         for (buffer, name), region, offset in zip(
             self.names.items(), self.plan.regions, self.plan.offsets, strict=True
         ):
             scale = unit(buffer.floats)[1]
-            place = f"{unit(offset)[0]} * {number(scale)}" if isinstance(scale, Size) else number(offset)
-            yield f"float* const {name} = {region_name(region)} + {place};  // {buffer.note}"
+            one_term = isinstance(scale, Size) and len(scale.terms) == 1
+            at = f"{unit(offset)[0]} * {number(scale)}" if one_term else number(offset)
+            memory, of = f"{region_name(region)} + {at}", TYPES[buffer.dtype].cpp
+            memory = memory if of == "float" else f"reinterpret_cast<{of}*>({memory})"
+            yield f"{of}* const {name} = {memory};  // {buffer.note}"
 
     def say(self, statement: str, call: Call | None = None) -> None:
         """Add a statement, with what the call computes as a comment."""
@@ -69,12 +77,15 @@ class Body:
     def pointer(self, view: View) -> str:
         """The address of the first element."""
         start = self.base(view.buffer)
+        if view.buffer.kind == "weights" and view.dtype != "float32":
+            start = f"reinterpret_cast<const {TYPES[view.dtype].cpp}*>(weights)"
         return start if same(view.offset, 0) and view.buffer.kind != "weights" else f"{start} + {number(view.offset)}"
 
     def base(self, buffer: Buffer) -> str:
         """Where a buffer begins."""
-        given = {"input": f"x{buffer.index}", "output": f"y{buffer.index}", "weights": "weights"}
-        return given.get(buffer.kind) or self.names[buffer]
+        if buffer.kind == "weights":
+            return "weights"
+        return f"{LETTERS[buffer.kind]}{buffer.index}" if buffer.kind in LETTERS else self.names[buffer]
 
     def map(self, call: Call) -> str:
         """y = f(x...) in one sweep, or over a loop nest."""
@@ -86,32 +97,35 @@ class Body:
         """y = x."""
         return f"copy_strided(on, {nest(call.operands)}, {', '.join(map(self.pointer, call.operands))})"
 
+    def elements(self, call: Call) -> str:
+        """y = f(x...) of any types over a loop nest."""
+        pointers = ", ".join(map(self.pointer, call.operands))
+        return f"map_elements(on, {nest(call.operands)}, {call.functor}{{}}, {pointers})"
+
+    def fold(self, call: Call) -> str:
+        """Rows of whole numbers, each folded to one."""
+        (x,), (y,) = call.reads, call.writes
+        outer, count = map(number, call.sizes)
+        return f"fold_elements(on, {outer}, {count}, {call.functor}{{}}, {self.pointer(x)}, {self.pointer(y)})"
+
+    def matmul(self, call: Call) -> str:
+        """A batch of products of matrices with any strides."""
+        a, b = (
+            f"Matrices{{{{{self.pointer(x)}, {number(x.strides[1])}, {number(x.strides[2])}}}, {number(x.strides[0])}}}"
+            for x in call.reads
+        )
+        assert call.scratch is not None
+        memory = f"{self.pointer(call.writes[0])}, {self.names[call.scratch]}"
+        return f"batched_matmul(on, {', '.join(map(number, call.sizes))}, {a}, {b}, {memory})"
+
     def reduce(self, call: Call) -> str:
-        """Rows of `count` elements, which lie side by side."""
-        outer, count = call.sizes
-        return self.plain(call, (constant(outer), number(count), "1"), f"reduce<{call.functor}>", "nullptr")
+        """Over the middle axis."""
+        outer, count, inner = call.sizes
+        return self.plain(call, (constant(outer), number(count), number(inner)), f"reduce<{call.functor}>", "nullptr")
 
     def group_norm(self, call: Call) -> str:
         """Its sizes are one argument."""
         return self.plain(call, [f"GroupShape{{{', '.join(map(number, call.sizes))}}}"])
-
-    def conv(self, call: Call) -> str:
-        """Sizes as constants, and a check that the scratch memory is enough."""
-        images, *sizes = call.sizes
-        view, packed = call.reads[:2]
-        constants = [f"Const<{n}>" for n in sizes]
-        shape = f"ConvShape<{', '.join(constants)}>"
-        assert call.scratch is not None
-        floats, _ = unit(call.scratch.floats)  # for each thread
-        fits = " && ".join(f"conv_scratch({shape}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
-        if view.dense:
-            start = (
-                f"direct_conv(on, {number(images)}, {', '.join(f'{n}{{}}' for n in constants)}, {self.pointer(view)}, "
-            )
-        else:
-            start = f"conv(on, {shape}{{}}, {number(images)}, {self.pointer(view)}, {braces(view.strides)}, "
-        memory = f"{self.pointer(packed)}, {self.pointer(call.writes[0])}, {self.names[call.scratch]}"
-        return f"static_assert({fits});\n    {start}{memory}, {self.epilogue(call)})"
 
     def linear(self, call: Call) -> str:
         """The rows are what may grow."""
@@ -119,15 +133,6 @@ class Body:
         sizes = f"{number(rows)}, {constant(depth)}, {constant(columns)}"
         pointers = ", ".join(map(self.pointer, (*call.reads[:2], *call.writes)))
         return f"linear(on, {sizes}, {pointers}, {self.epilogue(call)})"
-
-    def transposed_conv(self, call: Call) -> str:
-        """Its sizes are one argument, after which the strides of g follow it."""
-        (g, weight), (out,) = call.reads, call.writes
-        shape = f"ConvShape<>{{{', '.join(map(number, call.sizes[1:]))}}}"
-        assert call.scratch is not None
-        pointers = f"{self.pointer(weight)}, {self.pointer(out)}, {self.names[call.scratch]}"
-        start = f"conv_input_gradient(on, {shape}, {number(call.sizes[0])}"
-        return f"{start}, {self.pointer(g)}, {braces(g.strides)}, {pointers})"
 
     def attention(self, call: Call) -> str:
         """Heads with any strides but those of columns."""
@@ -181,10 +186,12 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "map": Body.map,
     "map_strided": Body.map,
     "copy_strided": Body.copy,
+    "map_elements": Body.elements,
+    "fold_elements": Body.fold,
+    "batched_matmul": Body.matmul,
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
-    "conv": Body.conv,
-    "conv_input_gradient": Body.transposed_conv,
+    **CONVOLUTIONS,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,

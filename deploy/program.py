@@ -4,6 +4,7 @@ print_cpp.py words it, instant.py runs it at once.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,20 +13,26 @@ from typing import Any
 
 import numpy
 
+from needle.sizes import unit
+from needle.types import TYPES, Type
+
 from .interpreter import values_of
 from .ir import Graph, Node, dim_key
 from .nd import structure
 from .plan import Lifetime, Plan, plan, rounded
 
+FLOAT = 4  # bytes
+
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of `floats`: in the arena, from call `first` to call `last`, or `kind` says what it is: an "input", an
-    "output", a "state" (`index` counts them), the "weights".
+    """Memory of `floats`, for elements of a dtype: in the arena, from call `first` to call `last`, or `kind` says what
+    it is: an "input", an "output", a "state" (`index` counts them), the "weights", which are of any dtype.
     """
 
     kind: str
-    floats: int = 0
+    floats: int = 0  # the unit of memory: 4 bytes
+    dtype: str = "float32"
     first: int = -1
     last: int = -1
     note: str = ""
@@ -44,6 +51,12 @@ class View:
     strides: tuple[int, ...]
     offset: int = 0
     version: int = 0
+    dtype: str = "float32"
+
+    @property
+    def type(self) -> Type:
+        """Shape and dtype."""
+        return Type(self.shape, self.dtype)
 
     @property
     def dense(self) -> bool:
@@ -74,6 +87,17 @@ class View:
         strides = self.strides[:axis] + self.strides[axis + 1 :]
         return replace(self, shape=shape, strides=strides, offset=self.offset + index * self.strides[axis])
 
+    def slice(self, axis: int, start: int, size: int) -> View:
+        """The `size` elements of `axis` from `start` on."""
+        shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
+        return replace(self, shape=shape, offset=self.offset + start * self.strides[axis])
+
+    def every(self, axis: int, step: int, count: int) -> View:
+        """The first of every `step` elements of `axis`, `count` of them."""
+        shape = (*self.shape[:axis], count, *self.shape[axis + 1 :])
+        strides = (*self.strides[:axis], self.strides[axis] * step, *self.strides[axis + 1 :])
+        return replace(self, shape=shape, strides=strides)
+
     def flip(self, axis: int) -> View:
         """`axis` walked from its end."""
         step = self.strides[axis]
@@ -89,9 +113,15 @@ class View:
         return replace(self, version=self.version + 1)
 
 
-def whole(buffer: Buffer, shape: tuple[int, ...], offset: int = 0) -> View:
-    """Row-major memory of this shape."""
-    return View(buffer, shape, dense_strides(shape), offset)
+def whole(buffer: Buffer, type: Type, offset: int = 0) -> View:
+    """Row-major memory for a value of this type, from an element on."""
+    return View(buffer, type.shape, dense_strides(type.shape), offset, dtype=type.dtype)
+
+
+def floats_of(type: Type) -> int:
+    """The memory of a value, in floats."""
+    count, of = unit(math.prod(type.shape))
+    return -(-count * TYPES[type.dtype].bytes // FLOAT) * of
 
 
 @dataclass(frozen=True)
@@ -128,16 +158,20 @@ class Program:
     arena: tuple[Buffer, ...]
     weights: tuple[tuple[Node, int], ...]
     limits: Mapping[str, int] = field(default_factory=dict)  # inputs of whole numbers from 0 on, which are below
+    favoured: int = 1  # the batch for which the kernels were chosen
 
     @cached_property
     def structure(self) -> str:
         """The hash of all but the weights' values: 32 hexadecimal digits."""
-        return structure(self.graph)
+        plain = structure(self.graph)
+        if self.favoured == 1:
+            return plain
+        return hashlib.sha256(f"{plain} for batches of {self.favoured}".encode()).hexdigest()[:32]
 
     @property
     def block_floats(self) -> int:
         """The size of the block; each array begins at a cache line."""
-        return max((offset + rounded(math.prod(node.shape)) for node, offset in self.weights), default=0)
+        return max((offset + rounded(floats_of(node.type)) for node, offset in self.weights), default=0)
 
     def block(self, arrays: Mapping[str, numpy.ndarray] | None = None) -> numpy.ndarray:
         """The block for the weights of the graph, or for others by name. Raises GraphError if they do not fit."""
@@ -147,8 +181,8 @@ class Program:
         block[:] = 0
         values = values_of([node for node, _ in self.weights], arrays)
         for (node, offset), array in zip(self.weights, values, strict=True):
-            numbers = array.reshape(-1).astype(node.type.dtype, copy=False)
-            block[offset : offset + array.size] = numbers.view(numpy.float32)  # the bits, of ids too
+            data = numpy.ascontiguousarray(array, node.type.dtype).reshape(-1).view(numpy.uint8)
+            block.view(numpy.uint8)[FLOAT * offset : FLOAT * offset + data.size] = data
         return block
 
     def plan(self) -> Plan:

@@ -1,33 +1,32 @@
-"""A model in Python that answers: arrays in, arrays out. Compiled runs the library that a program was built to."""
+"""A model in Python that answers: arrays in, arrays out; what Instant and Compiled have in common."""
 
 from __future__ import annotations
 
-import ctypes
-import json
 import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy
 
 from needle.sizes import size_at
+from needle.types import Type
 
-from .binding import Binding, axes_of, shape_at
-from .errors import DeployError, RunError
-from .plan import BATCH
+from .binding import Binding, axes_of, shape_at, sizes_of
+from .errors import RunError
+
+Arrays = Sequence[numpy.ndarray]
 
 
 class Runtime(ABC):
     """`model(x)`, or `model.run(name=x, ...)` -> {name: array}. Threads may share it: calls run one after the other.
 
-    Batches larger than `max_batch` are run in pieces, where each row is computed by itself. `inputs` and `outputs` are
-    plain data: name, dtype, shape with -1 for a size that is open; `shapes`, `results` and `dtypes` are the same by
-    name, with named sizes.
+    What a model carries from call to call stays here: `reset()` begins anew, `state` may be taken and put back. Batches
+    larger than `max_batch` run in pieces, where each row is computed by itself. `inputs` and `outputs` are plain
+    data: name, dtype, shape with -1 for an open size; `shapes`, `results` and `dtypes` are the same by name, with
+    named sizes.
     """
 
     name: str
@@ -38,11 +37,12 @@ class Runtime(ABC):
     results: dict[str, tuple[int, ...]]
     dtypes: dict[str, numpy.dtype[Any]]
     limits: Mapping[str, int] = {}  # of inputs that hold whole numbers from 0 on, which are below; may name sizes
-    stateful = False
+    kept: Mapping[str, Type] = {}  # what it carries from call to call
     apart = True  # whether a batch may be run in pieces
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._state: dict[str, numpy.ndarray] = {}
         self._open = False  # whether it can run
         _models.add(self)
 
@@ -77,16 +77,50 @@ class Runtime(ABC):
             if not self._open:
                 raise RunError(f"[{self.name}] the model was closed")
             batch = sizes.get("batch", 1)
-            if batch > self.max_batch and self.stateful:
+            if batch > self.max_batch and self.kept:
                 raise RunError(f"[{self.name}] has a state: it takes at most {self.max_batch} rows, got {batch}")
             if batch <= self.max_batch or not self.apart:
-                self._run(sizes, arrays, results)
+                self._run(sizes, arrays, results, self._states(sizes))
                 return outputs
             for first in range(0, batch, self.max_batch):
                 piece = slice(first, first + self.max_batch)
                 count = min(self.max_batch, batch - first)
-                self._run({**sizes, "batch": count}, [x[piece] for x in arrays], [y[piece] for y in results])
+                self._run({**sizes, "batch": count}, [x[piece] for x in arrays], [y[piece] for y in results], [])
         return outputs
+
+    def reset(self) -> None:
+        """Begin anew: the state is zeros, for as many rows as the next call has."""
+        with self._lock:
+            self._state = {}
+
+    @property
+    def state(self) -> dict[str, numpy.ndarray]:
+        """Copies of what is carried to the next call, by the names of the inputs; empty before the first."""
+        with self._lock:
+            return {name: array.copy() for name, array in self._state.items()}
+
+    @state.setter
+    def state(self, arrays: Mapping[str, numpy.ndarray]) -> None:
+        """Carry on from a state that was taken before. Raises RunError for one of other names, shapes or dtypes."""
+        sizes_of(self.name, {name: x.shape for name, x in self.kept.items()}, arrays)
+        for name, x in self.kept.items():
+            dtype = numpy.asarray(arrays[name]).dtype
+            if dtype != x.dtype:
+                raise RunError(f"[{self.name}] state '{name}' must be {x.dtype}, got {dtype}")
+        with self._lock:
+            self._state = {name: numpy.array(arrays[name], order="C") for name in self.kept}
+
+    def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
+        """The memory of the state, zeros at first. RunError if it has other sizes than this call."""
+        for name, kept in self.kept.items():
+            shape = tuple(size_at(n, sizes) for n in kept.shape)
+            found = self._state.setdefault(name, numpy.zeros(shape, kept.dtype))
+            if found.shape != shape:
+                raise RunError(
+                    f"[{self.name}] the state '{name}' is {found.shape} and this call needs {shape}: the rows of a "
+                    "call go on with those of the one before; reset() begins anew"
+                )
+        return list(self._state.values())
 
     def _bound(self, inputs: Mapping[str, Any]) -> tuple[dict[str, int], list[Any]]:
         """The sizes, and (name, shape, dtype) of each output: those of the last call where the shapes are the same."""
@@ -106,6 +140,7 @@ class Runtime(ABC):
         with self._lock:
             if self._open:
                 self._open = False
+                self._state = {}
                 self._free()
 
     def __enter__(self) -> Any:
@@ -119,7 +154,7 @@ class Runtime(ABC):
             self.close()
 
     @abstractmethod
-    def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
+    def _run(self, sizes: dict[str, int], inputs: Arrays, outputs: Arrays, states: Arrays) -> None:
         """Compute at most `max_batch` rows, or all where they are not apart; the arrays fit."""
 
     @abstractmethod
@@ -138,67 +173,6 @@ class Runtime(ABC):
         return array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
 
 
-class Compiled(Runtime):
-    """The model in `libNAME.so` with the weights in a `NAME.weights` file, or with those linked into it.
-
-    Open the library again for a second call at the same time (the weights are shared). A forked child may use its
-    parent's models, and starts threads of its own for them. Raises DeployError if the library cannot be used.
-    """
-
-    def __init__(
-        self, library: str | PathLike[str], weights: str | PathLike[str] | None = None, *, max_batch: int = 64,
-        threads: int = 1,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        library = Path(library).resolve()
-        self.name = library.name.removeprefix("lib").partition(".")[0]
-        self.max_batch = max_batch
-        try:
-            functions = ctypes.CDLL(str(library))
-            self._functions = {name: getattr(functions, f"{self.name}_{name}") for name in SIGNATURES}
-        except (OSError, AttributeError) as error:
-            raise DeployError(f"[Compiled] '{library}' is not a library that needle-deploy built: {error}") from error
-        for name, (result, *arguments) in SIGNATURES.items():
-            self._functions[name].restype, self._functions[name].argtypes = result, arguments
-        description = json.loads(self._functions["describe"]())
-        self.graph: str = description["graph"]
-        self.inputs, self.outputs = description["inputs"], description["outputs"]
-        self.apart = description.get("apart", True)
-        self.shapes, self.results = (
-            {x["name"]: tuple(BATCH if n == -1 else n for n in x["shape"]) for x in ports}
-            for ports in (self.inputs, self.outputs)
-        )
-        self._given = (ctypes.c_void_p * len(self.inputs))()  # the addresses of one call, guarded by the lock
-        self._found = (ctypes.c_void_p * len(self.outputs))()
-        reason = ctypes.create_string_buffer(256)
-        file = None if weights is None else os.fsencode(weights)
-        self._model: Any = self._functions["create"](file, max_batch, threads, reason, len(reason))
-        if not self._model:
-            raise DeployError(reason.value.decode())
-        self._opened()
-
-    @property
-    def isa(self) -> str:
-        """The instruction set in use: v2, v3, v4 or native."""
-        return str(self._functions["isa"](self._model).decode())
-
-    def _run(self, sizes: dict[str, int], inputs: Sequence[numpy.ndarray], outputs: Sequence[numpy.ndarray]) -> None:
-        for addresses, arrays in ((self._given, inputs), (self._found, outputs)):
-            for i, array in enumerate(arrays):
-                addresses[i] = _address(array)
-        if self._functions["run"](self._model, sizes.get("batch", 1), self._given, self._found):
-            raise RunError(self._functions["error"](self._model).decode())
-
-    def _free(self) -> None:
-        model, self._model = self._model, None
-        self._functions["destroy"](model)
-
-
-def _address(array: numpy.ndarray) -> int:
-    """Where a contiguous array's elements are. Asking the buffer of a writable one is much faster."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(array)) if array.flags.writeable else array.ctypes.data  # type: ignore[arg-type]
-
-
 _models: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
@@ -209,13 +183,3 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-
-SIGNATURES: dict[str, tuple[Any, ...]] = {
-    "create": (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t),
-    "run": (ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p),
-    "error": (ctypes.c_char_p, ctypes.c_void_p),
-    "destroy": (None, ctypes.c_void_p),
-    "describe": (ctypes.c_char_p,),
-    "arena_bytes": (ctypes.c_int64, ctypes.c_int64, ctypes.c_int),
-    "isa": (ctypes.c_char_p, ctypes.c_void_p),
-}

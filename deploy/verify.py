@@ -8,7 +8,7 @@ from typing import Any
 from needle.errors import NeedleError
 from needle.size_terms import bounds
 from needle.sizes import Size, dims_of, for_every_size, is_dim, plain, terms_of, watched
-from needle.types import Type
+from needle.types import DTYPES, Type
 
 from .errors import GraphError
 from .ir import Constant, Graph, Input, Node, Weight, describe, parts, same_type
@@ -16,10 +16,10 @@ from .registry import OPS
 
 MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
 MAX_RANK = 8
-DTYPES = (  # of values in graphs: of numpy, ml_dtypes and, as "object", strings; programs hold fewer
-    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
-    "bfloat16", "complex64", "complex128", "object", "int2", "uint2", "int4", "uint4", "float4_e2m1fn", "float8_e4m3fn",
-    "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
+STORED = (  # dtypes that tensors of needle lack, of numpy, ml_dtypes and, as "object", strings
+    "int16", "uint16", "uint32", "uint64", "float16", "bfloat16", "complex64", "complex128", "object", "int2", "uint2",
+    "int4", "uint4", "float4_e2m1fn", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
+    "float8_e8m0fnu",
 )  # fmt: skip
 
 
@@ -117,8 +117,8 @@ def _inferred(op: Any, node: Node) -> Any:
 def check_type(node: Node) -> None:
     """GraphError unless it is of DTYPES, of at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those."""
     for part in parts(node.type):
-        if part.dtype not in DTYPES:
-            raise GraphError(f"[verify] {node!r}: the dtype must be one of {', '.join(DTYPES)}")
+        if part.dtype not in DTYPES and part.dtype not in STORED:
+            raise GraphError(f"[verify] {node!r}: only {', '.join((*DTYPES, *STORED))} are supported")
         if len(part.shape) > MAX_RANK or any(_least(size) < 0 for size in part.shape):
             raise GraphError(
                 f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 0 or more whatever the open ones are"

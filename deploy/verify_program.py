@@ -7,10 +7,11 @@ from collections import Counter
 
 from needle.size_terms import bounds
 from needle.sizes import terms_of
+from needle.types import TYPES
 
 from .errors import EmitError
 from .kernels import KERNELS, Kernel
-from .program import Buffer, Call, Program, View, same
+from .program import FLOAT, Buffer, Call, Program, View, floats_of, same
 
 
 def verify_program(program: Program) -> Program:
@@ -24,7 +25,9 @@ def verify_program(program: Program) -> Program:
         try:
             _check_call(call)
             for view in call.operands:
-                _check_inside(view, _capacity(view.buffer, program))
+                _check_inside(view, FLOAT * _capacity(view.buffer, program) // TYPES[view.dtype].bytes)
+                if view.buffer.kind != "weights" and view.dtype != view.buffer.dtype:
+                    raise ValueError(f"it takes {view.buffer.dtype} for {view.dtype}")
             for view in call.reads:
                 if view.buffer.kind == "state" and view.version != written[view.buffer]:
                     why = "whose old value is gone" if view.version < written[view.buffer] else "before it is written"
@@ -69,6 +72,9 @@ def _check_call(call: Call) -> None:
                 raise ValueError(f"an operand of shape {view.shape} must have {' * '.join(count)} elements, {sizes}")
     if not row.strided and not all(view.dense for view in call.operands):
         raise ValueError("its operands must lie dense")
+    for view in call.operands:
+        if view.dtype not in row.dtypes:
+            raise ValueError(f"its operands must be {', '.join(row.dtypes)}, got {view.dtype}")
 
 
 def _capacity(buffer: Buffer, program: Program) -> int:
@@ -76,9 +82,9 @@ def _capacity(buffer: Buffer, program: Program) -> int:
     graph = program.graph
     match buffer.kind:
         case "input":
-            return math.prod(graph.given[buffer.index].shape)
+            return floats_of(graph.given[buffer.index].type)
         case "output":
-            return math.prod(graph.results[buffer.index][1].shape)
+            return floats_of(graph.results[buffer.index][1].type)
         case "weights":
             return program.block_floats
     return buffer.floats
@@ -98,7 +104,7 @@ def _check_inside(view: View, capacity: int) -> None:
             raise ValueError(f"a view of shape {view.shape} has strides {view.strides}, which may go either way")
     if _may_be_negative(first) or _may_be_negative(capacity - 1 - last):
         raise ValueError(
-            f"a view of shape {view.shape} with strides {view.strides} at {view.offset} leaves its {capacity} floats"
+            f"a view of shape {view.shape} with strides {view.strides} at {view.offset} leaves its {capacity} elements"
         )
 
 

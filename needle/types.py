@@ -3,8 +3,8 @@
 An op's `infer` maps the types of its inputs to the type of its output. Shapes are tuples of ints; while a graph is
 being traced an int may be a `Size` (sizes.py), an expression over named dims, so that `batch` stays symbolic.
 
-NDArrays hold the DTYPES, and those of two operands meet in the later one: bool < int32 < int64 < float32 < float64.
-Python numbers are weak: they raise the dtype only where it cannot hold their kind. See docs/dtypes.md.
+NDArrays hold the DTYPES, and those of two operands meet in the later one: bool < uint8, int8 < int32 < int64 < float32
+< float64. Python numbers are weak: they raise the dtype only where it cannot hold their kind. See docs/dtypes.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,31 @@ import numpy
 
 from .errors import DTypeError
 
-DTYPES = ("bool", "int32", "int64", "float32", "float64")
+
+class DType(NamedTuple):
+    """What is to be known of a dtype: `bytes` of an element, its C++ type, the whole numbers it holds from `low` on."""
+
+    name: str
+    bytes: int
+    kind: str  # "bool", "integer" or "float"
+    cpp: str
+    low: int = -(2**1023)  # of floats: those that Python makes a float of
+    high: int = 2**1023  # the first above
+
+
+TYPES = {
+    x.name: x
+    for x in (
+        DType("bool", 1, "bool", "bool", -(2**63), 2**63),  # beside it a number counts as an int64
+        DType("uint8", 1, "integer", "uint8_t", 0, 2**8),
+        DType("int8", 1, "integer", "int8_t", -(2**7), 2**7),
+        DType("int32", 4, "integer", "int32_t", -(2**31), 2**31),
+        DType("int64", 8, "integer", "int64_t", -(2**63), 2**63),
+        DType("float32", 4, "float", "float"),
+        DType("float64", 8, "float", "double"),
+    )
+}
+DTYPES = tuple(TYPES)
 INTEGERS, NUMBERS = (int, numpy.integer), (int, float, numpy.number)  # what may stand for a size and for a setting
 FLOATS = ("float32", "float64", "float16", "longdouble")  # that have gradients; the last two in numpy mode alone
 
@@ -37,8 +61,8 @@ def dtype_of(where: str, dtype: Any) -> str:
 
 @lru_cache
 def promote(a: str, b: str) -> str:
-    """The dtype in which NDArrays of dtypes `a` and `b` meet: the later one of DTYPES."""
-    return max(a, b, key=DTYPES.index)
+    """The dtype in which NDArrays of dtypes `a` and `b` meet: the later one of DTYPES; uint8 and int8 in int32."""
+    return "int32" if {a, b} == {"uint8", "int8"} else max(a, b, key=DTYPES.index)
 
 
 def promote_number(dtype: str, number: bool | int | float) -> str:
@@ -75,9 +99,10 @@ def number_of(where: str, value: Any, dtype: Any) -> Any:
     if not isinstance(value, int):
         fix = "; Tensor(x) makes one of an array" if isinstance(value, numpy.ndarray) else ""
         raise DTypeError(f"[{where}] needs a number, got {type(value).__name__}{fix}")
-    limit = 2.0**1023 if dtype in FLOATS else 2**31 if dtype == "int32" else 2**63
-    if not -limit <= value < limit:
-        raise DTypeError(f"[{where}] {value:.6g} is too large for {dtype}" if abs(value) < 2.0**1023 else
+    record = TYPES.get(dtype, TYPES["float64" if dtype in FLOATS else "int64"])  # others are in numpy mode alone
+    if not record.low <= value < record.high:
+        raise DTypeError(f"[{where}] {value:.6g} is no number that {dtype} holds" if value < 0 == record.low else
+                         f"[{where}] {value:.6g} is too large for {dtype}" if abs(value) < 2.0**1023 else
                          f"[{where}] a number of {value.bit_length()} bits is too large for {dtype}")  # fmt: skip
     return value
 

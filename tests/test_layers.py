@@ -15,7 +15,6 @@ LIBRARIES = {
     "numpy": ["needle", "deploy", "zoo", "serving"],
     "shtab": ["needle/commands"],
     "matplotlib": ["needle/training"],
-    "tokenizers": ["needle/data/text.py"],
     "PIL": ["needle/data", "zoo", "deploy", "serving/engine"],
     "flask": ["serving/app.py", "serving/routes"],
     "werkzeug": ["serving/app.py", "serving/routes"],

@@ -13,6 +13,10 @@ from .registry import Entry
 from .runs import Run
 from .signature import Labels, Text
 
+PICTURES = (  # the names of what a recipe shows as files
+    ("sheet", "Samples", "As they came, none chosen."),
+    ("nearest", "Nearest training images", "The first samples above, and the training images nearest to them below."),
+)
 FRACTIONS = {"top1", "top1_mirrored"}  # the metrics that people read as per cent
 
 
@@ -80,6 +84,8 @@ def _measured(entry: Entry) -> Iterator[str]:
             f"{shown(metric, number.std)}" if number.seeds > 1 else ""
         )  # fmt: skip
         lines.append(f"- {metric}: **{shown(metric, number.value)}** {whose}{spread}; recomputed by `{number.by}`")
+        if meaning := entry.recipe.meanings.get(metric):
+            lines[-1] += f"\n  ({meaning})"
     yield "\n".join(lines)
     if entry.shipped and (note := entry.shipped[0][1].note):
         yield f"The weights stay float32: {note}."
@@ -128,9 +134,11 @@ def _shown(entry: Entry, pictures: str | None) -> Iterator[list[str]]:
         yield ["## Confusion", *_confusion(entry.output.names, facts["confusion"], picture)]
     if "samples" in facts:
         yield ["## Samples", "As they came, none chosen.", *(_sample(each) for each in facts["samples"])]
-    if "sheet" in facts:
-        path = entry.home / "cards" / facts["sheet"] if pictures is None else f"{pictures}/{facts['sheet']}"
-        yield ["## Samples", "As they came, none chosen.", str(path) if pictures is None else f"![samples]({path})"]
+    for kind, title, text in PICTURES:
+        if kind in facts:
+            place = str(entry.home / "cards") if pictures is None else pictures
+            path = f"{place}/{facts[kind]}"
+            yield [f"## {title}", text, path if pictures is None else f"![{title.lower()}]({path})"]
 
 
 def _confusion(names: tuple[str, ...], counts: list[list[int]], picture: str | None) -> Iterator[str]:

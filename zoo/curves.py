@@ -25,8 +25,8 @@ class Panel(NamedTuple):
 
 
 def panels(runs: Sequence[Run]) -> list[Panel]:
-    """The losses, and what lies between 0 and 1 (accuracies, probabilities), each over the epochs."""
-    found: dict[str, dict[str, list[Points]]] = {"loss": {}, "fraction": {}}
+    """The losses, Fréchet distances, and what lies between 0 and 1 (accuracies, probabilities), over the epochs."""
+    found: dict[str, dict[str, list[Points]]] = {"loss": {}, "Fréchet distance": {}, "fraction": {}}
     for run in runs:
         epochs = run.log.get("epoch", [])
         for name, column in run.log.items():
@@ -36,6 +36,8 @@ def panels(runs: Sequence[Run]) -> list[Panel]:
                 continue
             if "loss" in name:
                 found["loss"].setdefault(name, []).append(points)
+            elif "frechet" in name:
+                found["Fréchet distance"].setdefault(name, []).append(points)
             elif all(0 <= y <= 1 for _, y in points):
                 found["fraction"].setdefault(name, []).append(points)
     return [Panel(title, lines) for title, lines in found.items() if lines]

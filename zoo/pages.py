@@ -59,17 +59,23 @@ def _overview(path: Path, entries: list[Entry], folder: str) -> str:
     text = path.read_text(encoding="utf-8")
     if text.count(first) != 1 or text.count(last) != 1:
         raise ZooError(f"[card] {path} needs the lines {first} and {last}, between which the table of models goes")
-    rows = [["model", "task", "measured", "training", "curves"], *(_line(entry, folder) for entry in entries)]
+    rows = [["model", "task", "measured", "training", "pictures"]]
+    rows += [_line(entry, path.parent, folder) for entry in entries]
     made = f"{first}\n{table(rows)}\n{last}"
     return re.sub(f"{re.escape(first)}.*{re.escape(last)}", lambda _: made, text, flags=re.DOTALL)
 
 
-def _line(entry: Entry, folder: str) -> list[str]:
+def _line(entry: Entry, home: Path, folder: str) -> list[str]:
+    """The row of a model in the page in `home`, whose other pages are in its `folder`."""
     numbers = [f"{metric} {shown(metric, number.value)}" for metric, number in entry.measured.items()]
     state = ", ".join(numbers) or ("weights in the package" if entry.shipped else "not trained yet")
     runs = entry.runs
     fastest = min(runs, key=lambda run: run.seconds, default=None)
     time = f"{duration(fastest.seconds)} on {fastest.machine}" if fastest else ""
-    logged = any(run.log for run in runs)
-    curves = f'<img src="{folder}/{entry.name}.svg" width="300" alt="curves of {entry.name}">' if logged else ""
-    return [f"[{entry.name}]({folder}/{entry.name}.md)", entry.task, state, time, curves]
+    pictures = []
+    if any(run.log for run in runs):
+        pictures.append(f'<img src="{folder}/{entry.name}.svg" width="300" alt="curves of {entry.name}">')
+    if "sheet" in entry.record.shown:
+        cards = Path(os.path.relpath(entry.home / "cards", home)).as_posix()
+        pictures.append(f'<img src="{cards}/{entry.record.shown["sheet"]}" width="150" alt="samples of {entry.name}">')
+    return [f"[{entry.name}]({folder}/{entry.name}.md)", entry.task, state, time, " ".join(pictures)]

@@ -156,4 +156,15 @@ GROUPS = {
             case("resnet9, instant engine, from the graph to the first answer", "compiled.first_answer"),
         ),
     ),
+    "nets": Group(
+        "Convolutional networks compiled, beside ONNX Runtime and OpenVINO in float32", 1, ("onnx", "onnxruntime"),
+        tuple(
+            case(f"{name}, built for batch {n}", "compiled.zoo_model", name, n)
+            for name, n in (
+                ("resnet9", 1), ("resnet9", 64), ("resnet20", 1), ("resnet9-dawn", 1), ("resnet9-dawn", 32),
+                ("airnet", 1), ("dcgan", 1), ("dcgan", 16),
+            )
+        ),
+        commits=False,
+    ),
 }  # fmt: skip

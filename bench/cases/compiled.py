@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from bench.case import Run, Sides
 from bench.cases.data import rng
 from deploy import Compiled, Graph, build, freeze
+from deploy.build import program_name
 from needle.backend_ndarray import ndarray_backend_cpu
 from needle.types import Type
 from zoo.course.models import ResNet9
@@ -38,6 +39,18 @@ def instant(batch: int) -> Sides:
 
     graph = freeze(ResNet9(), Type((1, 3, 32, 32)), input_names=["image"], output_names=["logits"])
     return beside_onnx(graph, Instant(graph, max_batch=LARGEST, threads=THREADS), batch)
+
+
+def zoo_model(name: str, batch: int) -> Sides:
+    """A model of the zoo, built for this batch, beside both runtimes; trained where the zoo has weights."""
+    import zoo
+
+    model = zoo.load(name, pretrained=name in ("airnet", "resnet9"))
+    model.eval()
+    graph = freeze(model, model.example(), input_names=["image"], output_names=["logits"])
+    built = build(graph, name=program_name(name), favoured=batch)
+    compiled = Compiled(built.library, built.weights, max_batch=batch, threads=THREADS)
+    return beside_onnx(graph, compiled, batch, openvino=True)
 
 
 def first_answer() -> Sides:
@@ -73,16 +86,21 @@ def other_weights() -> Sides:
     return Sides(switch, {"ONNX Runtime": peer})
 
 
-def beside_onnx(graph: Graph, ours: Callable[[np.ndarray], np.ndarray], batch: int) -> Sides:
-    x = rng.standard_normal((batch, 3, 32, 32), np.float32)
+def beside_onnx(
+    graph: Graph, ours: Callable[[np.ndarray], np.ndarray], batch: int, openvino: bool = False
+) -> Sides:
+    x = rng.standard_normal((batch, *map(int, graph.inputs[0].shape[1:])), np.float32)
 
-    def peer() -> Run:
-        from bench.onnx_twin import session, twin
+    def peer(made_by: str) -> Run:
+        from bench import onnx_twin
 
-        theirs = session(twin(graph), THREADS)
+        theirs = getattr(onnx_twin, made_by)(onnx_twin.twin(graph), THREADS)
         difference = np.abs(ours(x) - theirs(x)).max() / np.abs(theirs(x)).max()
         if difference > 1e-4:
             raise ValueError(f"the two programs disagree by {difference:.1e}")
         return lambda: theirs(x)
 
-    return Sides(lambda: ours(x), {"ONNX Runtime": peer})
+    peers = {"ONNX Runtime": partial(peer, "session")}
+    if openvino:
+        peers["OpenVINO"] = partial(peer, "openvino_session")
+    return Sides(lambda: ours(x), peers)

@@ -123,7 +123,8 @@ void* Zeroed::operator new(std::size_t bytes) {
     return block;
 }
 
-void Zeroed::operator delete(void* block) noexcept { std::free(block); }
+// Out of line, like the operator new above: a compiler that saw only one of the two would warn of a mismatch.
+__attribute__((noinline)) void Zeroed::operator delete(void* block) noexcept { std::free(block); }
 
 Array::~Array() {
     if (owned) release(ptr, sizeof(float) * static_cast<std::size_t>(size));

@@ -21,9 +21,15 @@ struct ConvTable {
     // As programs of the compiler call it: weights packed beforehand, an epilogue, bits that do not depend on the batch.
     void (*direct)(const Executor&, const ConvSizes&, const Map& x, const float* packed, float* y, float* scratch,
                    const Steps& steps);
+    // The same by Winograd's filtering: `outputs` is 2 or 4 for each axis of a tile, `round` tiles lie at their points at a time.
+    void (*winograd)(const Executor&, const ConvSizes&, int64_t outputs, int64_t round, const Map& x, const float* packed, float* y,
+                     float* scratch, const Steps& steps);
     int64_t (*input_gradient_scratch)(const ConvSizes&, int threads);
     void (*input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);
     void (*direct_input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);
+    void (*transposed)(const Executor&, const ConvSizes&, const Map& g, const float* packed, float* dx, float* scratch,
+                       const Steps& steps);
+    void (*add_windows)(const Executor&, const ConvSizes&, const float* windows, float* dx);
     int64_t (*weight_gradient_scratch)(const ConvSizes&, int threads);
     void (*weight_gradient)(const Executor&, const ConvSizes&, const Map& x, const Map& g, float* dw, float* scratch);
 };

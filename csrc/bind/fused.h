@@ -32,6 +32,8 @@ struct NormTable {
     void (*layer_norm_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, const float* x,
                                 const float* weight, const float* mean, const float* rstd, float* dx, float* dweight,
                                 float* dbias, float* scratch);
+    void (*mean)(const Executor&, int64_t rows, int64_t count, const float* x, float* y);
+    void (*variance)(const Executor&, int64_t rows, int64_t count, const float* x, float correction, float* y);
 };
 
 struct GroupNormTable {
@@ -77,6 +79,8 @@ struct SequenceTable {
     void (*embedding)(const Executor&, int64_t count, int64_t cols, const float* ids, const float* weight, float* y);
     void (*lookup)(const Executor&, int64_t count, int64_t cols, int64_t rows, const float* ids, const float* weight, float* y);
     void (*lookup_int32)(const Executor&, int64_t count, int64_t cols, int64_t rows, const int32_t* ids, const float* weight,
+                         float* y);
+    void (*lookup_int64)(const Executor&, int64_t count, int64_t cols, int64_t rows, const int64_t* ids, const float* weight,
                          float* y);
     void (*iota)(const Executor&, int64_t count, int64_t first, float* y);
     void (*iota_int32)(const Executor&, int64_t count, int64_t first, int32_t* y);

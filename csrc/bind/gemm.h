@@ -15,6 +15,8 @@ struct Products {
 struct GemmTable {
     int64_t (*scratch)(int64_t m, int64_t n, int64_t k, int threads);
     void (*run)(const Executor&, const Products&, float* c, float* scratch);
+    void (*matmul)(const Executor&, int64_t batch, int64_t m, int64_t n, int64_t k, const Matrices& a, const Matrices& b,
+                   float* c, float* scratch);
     // Operands of 8 x 8 tiles: a [m][n][8][8], b [n][p][8][8] -> c [m][p][8][8].
     void (*tiled)(const Executor&, int64_t m, int64_t n, int64_t p, const float* a, const float* b, float* c);
 };

@@ -1,5 +1,6 @@
 #include "program.h"
 #include <algorithm>
+#include <chrono>
 
 namespace nd {
 namespace {
@@ -125,12 +126,13 @@ void Program::add(const CallEntry& given) {
         integers_.push_back(static_cast<std::size_t>(index));
     }
     for (std::size_t i = 0; i < operands.size(); ++i) {
-        const auto [base, offset] = operands[i];
+        const auto [base, offset, bytes] = operands[i];
         check_index(draft, "an offset", offset, sizes_.count());
         if (base < 0 || base >= kMostBases)
             draft.refuse("a base must be 0.." + std::to_string(kMostBases - 1) + ", got " + std::to_string(base));
+        if (bytes != 1 && bytes != 4 && bytes != 8) draft.refuse("an element has 1, 4 or 8 bytes, got " + std::to_string(bytes));
         const bool written = i < 32 && (kernel->written >> i & 1) != 0;
-        operands_.push_back({static_cast<std::size_t>(base), static_cast<std::size_t>(offset), written});
+        operands_.push_back({static_cast<std::size_t>(base), static_cast<std::size_t>(offset), static_cast<std::size_t>(bytes), written});
         bases_ = std::max(bases_, static_cast<std::size_t>(base) + 1);
     }
     draft.need(kernel->integers, kernel->numbers, kernel->operands);
@@ -151,15 +153,15 @@ float* Program::pointer(const Call& call, std::size_t i, const std::vector<Base>
     if (offset < 0 || offset > base.bytes)
         refuse_operand(" starts at byte " + std::to_string(offset) + " of the " + std::to_string(base.bytes) + " of base " +
                        std::to_string(operand.base));
-    if ((reinterpret_cast<std::uintptr_t>(base.p) + static_cast<std::uintptr_t>(offset)) % alignof(float) != 0)
-        refuse_operand(" must be aligned as floats are, got byte " + std::to_string(offset) + " of base " +
+    if ((reinterpret_cast<std::uintptr_t>(base.p) + static_cast<std::uintptr_t>(offset)) % operand.bytes != 0)
+        refuse_operand(" must be aligned to its " + std::to_string(operand.bytes) + " bytes, got byte " + std::to_string(offset) + " of base " +
                        std::to_string(operand.base));
     if (operand.written && base.readonly)
         refuse_operand(" is written, but base " + std::to_string(operand.base) + " is read-only");
     return reinterpret_cast<float*>(base.p + offset);
 }
 
-void Program::run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on) const {
+void Program::run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on, double* seconds) const {
     if (static_cast<int64_t>(dims.size()) != dims_)
         refuse("Program", "needs " + std::to_string(dims_) + " dims, got " + std::to_string(dims.size()));
     for (const int64_t dim : dims)
@@ -172,10 +174,13 @@ void Program::run(const Sizes& dims, const std::vector<Base>& bases, const Execu
     sizes_.evaluate(dims.data(), sizes);
     for (const Call& call : calls_)
         for (std::size_t i = 0; i < call.operand_count; ++i) pointers[call.operands + i] = pointer(call, i, bases, sizes);
+    using Clock = std::chrono::steady_clock;
     for (const Call& call : calls_) {
+        const auto start = seconds ? Clock::now() : Clock::time_point();
         for (std::size_t i = 0; i < call.integer_count; ++i) integers[i] = sizes[integers_[call.integers + i]];
         call.kernel->run({on, integers, numbers_.data() + call.numbers, pointers.data() + call.operands,
                           static_cast<int64_t>(call.integer_count), static_cast<int64_t>(call.operand_count), call.functor});
+        if (seconds) *seconds++ = std::chrono::duration<double>(Clock::now() - start).count();
     }
 }
 

@@ -7,12 +7,14 @@
 #include <vector>
 #include "../nd/base.h"
 #include "array.h"
+#include "pointwise.h"
 
 namespace nd {
 
 // As Python writes them down.
 using SizeEntry = std::tuple<std::string, int64_t, int64_t>;  // operation, its two arguments
-using CallEntry = std::tuple<std::string, std::string, Sizes, std::vector<float>, std::vector<std::pair<int64_t, int64_t>>>;
+using OperandEntry = std::tuple<int64_t, int64_t, int64_t>;  // base, byte offset, bytes of an element
+using CallEntry = std::tuple<std::string, std::string, Sizes, std::vector<float>, std::vector<OperandEntry>>;
 
 // Integer expressions in static single assignment: entry k is a constant, a dim, or an operation of two entries before k.
 class SizeTable {
@@ -68,6 +70,10 @@ struct Kernel {
     void (*run)(const Arguments&);
 };
 const std::vector<Kernel>& program_kernels();
+std::vector<Kernel> element_kernels();  // those of them that are for elements of any type
+
+// The loop nest that a call's integers say: rank, shape, strides of one operand after the other.
+Loops loops_of(const Arguments& arguments);
 
 class Program : public Zeroed {
 public:
@@ -84,7 +90,9 @@ public:
     // Throws std::invalid_argument before anything is written: for numbers of dims or bases that do not fit, for an operand
     // that starts outside its base and for one that is written in read-only memory. That operands also *end* inside their
     // bases is proved for all dims by whoever writes the program (deploy/verify.py), not here.
-    void run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on) const;
+    // With `seconds` it says there how long each call took.
+    void run(const Sizes& dims, const std::vector<Base>& bases, const Executor& on, double* seconds = nullptr) const;
+    std::size_t calls() const { return calls_.size(); }
 
 private:
     struct Call {
@@ -93,7 +101,7 @@ private:
         std::size_t integers, integer_count, numbers, operands, operand_count;  // where they begin below, how many
     };
     struct Operand {
-        std::size_t base, offset;
+        std::size_t base, offset, bytes;
         bool written;
     };
     void add(const CallEntry& given);

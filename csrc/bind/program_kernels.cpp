@@ -3,6 +3,7 @@
 #include <algorithm>
 #include "conv.h"
 #include "fused.h"
+#include "gemm.h"
 #include "pointwise.h"
 #include "pooling.h"
 
@@ -32,14 +33,6 @@ int fold_functor(const std::string& name) { return number_of(kFolds, name); }
 
 const PointwiseKernel& pointwise_kernel(const Arguments& a) { return pointwise().maps[a.functor]; }
 const Reduction& fold_kernel(int functor) { return pointwise().*kFolds[functor].kernel; }
-
-// Integers: rank, shape, strides of one operand after the other.
-Loops loops_of(const Arguments& a) {
-    const int64_t rank = a.integers[0], *shape = a.integers + 1;
-    Loops loops{static_cast<int>(rank), shape, {}};
-    for (int64_t k = 0; k < a.operand_count; ++k) loops.stride[k] = shape + (k + 1) * rank;
-    return loops;
-}
 
 void check_loops(const Draft& draft, int64_t numbers, int64_t operands) {
     draft.need(1 + draft.known(0, "the rank", 0, kMaxAxes) * (1 + operands), numbers, operands);
@@ -109,24 +102,20 @@ void check_max_pool(const Draft& draft) { check_pool(draft, true); }
 void check_resample(const Draft& draft) { check_pool(draft, false); }
 
 // The integers from `first` on are an epilogue's steps; those with a pointer have operands, in order, from `other` on.
-constexpr int64_t kMostSteps = 16;
-struct Epilogue {
-    Epilogue(const Arguments& a, int64_t first, int64_t other) {
-        for (int64_t i = first; i < a.integer_count; ++i) {
-            const auto kind = static_cast<Step::Kind>(a.integers[i]);
-            step[i - first] = {kind, kind == Step::relu ? nullptr : a.operands[other++]};
-        }
-        steps = {step, a.integer_count - first};
-    }
-    Step step[kMostSteps];
+Steps steps_of(const Arguments& a, int64_t first, int64_t other) {
     Steps steps;
-};
+    for (int64_t i = first; i < a.integer_count; ++i) {
+        const auto kind = static_cast<Step::Kind>(a.integers[i]);
+        steps.step[steps.count++] = {kind, kind == Step::relu ? nullptr : a.operands[other++]};
+    }
+    return steps;
+}
 
 void check_epilogue(const Draft& draft, std::size_t first, int64_t other) {
     if (draft.integers() < first)
         draft.refuse("needs at least " + std::to_string(first) + " integers, got " + std::to_string(draft.integers()));
-    if (draft.integers() - first > kMostSteps)
-        draft.refuse("an epilogue has at most " + std::to_string(kMostSteps) + " steps");
+    if (draft.integers() - first > std::size_t{Steps::most})
+        draft.refuse("an epilogue has at most " + std::to_string(Steps::most) + " steps");
     for (std::size_t i = first; i < draft.integers(); ++i) other += draft.known(i, "a step", 0, Step::kinds - 1) != Step::relu;
     draft.need(-1, 0, other);
 }
@@ -142,7 +131,21 @@ void run_conv(const Arguments& a) {
     const int64_t* n = a.integers;
     const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
     conv().direct(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, x, a.operands[1], a.operands[2], a.operands[3],
-                  Epilogue(a, 12, 4).steps);
+                  steps_of(a, 12, 4));
+}
+
+void check_winograd(const Draft& draft) {
+    draft.known(5, "the padding", 0);
+    if (draft.known(6, "the outputs of a tile", 2, 4) == 3) draft.refuse("a tile has 2 or 4 outputs, got 3");
+    draft.known(7, "the tiles of a round", 1);
+    check_epilogue(draft, 12, 4);
+}
+
+void run_winograd(const Arguments& a) {
+    const int64_t* n = a.integers;
+    const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
+    conv().winograd(a.on, {n[0], n[1], n[2], n[3], n[4], 3, 1, n[5]}, n[6], n[7], x, a.operands[1], a.operands[2], a.operands[3],
+                    steps_of(a, 12, 4));
 }
 
 void check_transposed(const Draft& draft) {
@@ -151,12 +154,25 @@ void check_transposed(const Draft& draft) {
     draft.known(7, "the padding", 0);
 }
 
+void run_transposed(const Arguments& a) {
+    const int64_t* n = a.integers;
+    const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
+    conv().transposed(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, x, a.operands[1], a.operands[2], a.operands[3],
+                      steps_of(a, 12, 4));
+}
+
+void check_windows(const Draft& draft) {
+    draft.known(4, "the kernel size", 1);
+    draft.known(5, "the stride", 1);
+    draft.known(6, "the padding", 0);
+}
+
 void check_linear(const Draft& draft) { check_epilogue(draft, 3, 3); }
 
 void run_linear(const Arguments& a) {  // a convolution of maps of one pixel, which needs no scratch
     const int64_t rows = a.integers[0], depth = a.integers[1], columns = a.integers[2];
     const Map x{a.operands[0], {depth, depth, depth, 1}};
-    conv().direct(a.on, {rows, 1, 1, depth, columns, 1, 1, 0}, x, a.operands[1], a.operands[2], nullptr, Epilogue(a, 3, 3).steps);
+    conv().direct(a.on, {rows, 1, 1, depth, columns, 1, 1, 0}, x, a.operands[1], a.operands[2], nullptr, steps_of(a, 3, 3));
 }
 
 template <SoftmaxTable::Map SoftmaxTable::* kernel>
@@ -165,13 +181,17 @@ void run_rows(const Arguments& a) { (softmax_kernels().*kernel)(a.on, a.integers
 // Ids and counts are of these dtypes.
 constexpr struct {
     const char* name;
-} kIds[] = {{"float32"}, {"int32"}};
+} kIds[] = {{"float32"}, {"int32"}, {"int64"}};
 int id_dtype(const std::string& name) { return number_of(kIds, name); }
+int place_dtype(const std::string& name) { return name == "int64" ? -1 : id_dtype(name); }  // of slots and positions
 bool whole(const Arguments& a) { return a.functor == 1; }
 
 void run_lookup(const Arguments& a) {
     const int64_t *n = a.integers, count = n[0], cols = n[1], rows = n[2];
     const float* ids = a.operands[0];
+    if (a.functor == 2)
+        return sequence_kernels().lookup_int64(a.on, count, cols, rows, reinterpret_cast<const int64_t*>(ids), a.operands[1],
+                                               a.operands[2]);
     if (!whole(a)) return sequence_kernels().lookup(a.on, count, cols, rows, ids, a.operands[1], a.operands[2]);
     sequence_kernels().lookup_int32(a.on, count, cols, rows, reinterpret_cast<const int32_t*>(ids), a.operands[1], a.operands[2]);
 }
@@ -225,10 +245,8 @@ constexpr uint32_t writes(std::initializer_list<int> operands) {
     return bits;
 }
 
-}  // namespace
-
-const std::vector<Kernel>& program_kernels() {
-    static const std::vector<Kernel> kernels = {
+std::vector<Kernel> float_kernels() {
+    return {
         // n; the functor's numbers; y, x0[, x1[, x2]], all dense
         {"map", 1, -1, -1, writes({0}), pointwise_functor, check_map, [](const Arguments& a) {
             pointwise_kernel(a).flat(a.on, a.integers[0], a.numbers, a.operands[0], a.operands + 1); }},
@@ -242,6 +260,17 @@ const std::vector<Kernel>& program_kernels() {
         {"reduce", 3, 0, -1, writes({1, 2}), fold_functor, check_reduce, [](const Arguments& a) {
             float* scratch = a.operand_count == 3 ? a.operands[2] : nullptr;
             fold_kernel(a.functor).run(a.on, a.integers[0], a.integers[1], a.integers[2], a.operands[0], a.operands[1], scratch); }},
+        // rows, count; x, y
+        {"mean", 2, 0, 2, writes({1}), nullptr, nullptr, [](const Arguments& a) {
+            norm_kernels().mean(a.on, a.integers[0], a.integers[1], a.operands[0], a.operands[1]); }},
+        // rows, count; correction; x, y
+        {"variance", 2, 1, 2, writes({1}), nullptr, nullptr, [](const Arguments& a) {
+            norm_kernels().variance(a.on, a.integers[0], a.integers[1], a.operands[0], a.numbers[0], a.operands[1]); }},
+        // batch, m, n, k, strides (batch, row, column) of a, of b; a, b, y, scratch
+        {"batched_matmul", 10, 0, 4, writes({2, 3}), nullptr, nullptr, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            gemm().matmul(a.on, n[0], n[1], n[2], n[3], {{a.operands[0], n[5], n[6]}, n[4]}, {{a.operands[1], n[8], n[9]}, n[7]},
+                          a.operands[2], a.operands[3]); }},
         // rows, cols; x, y
         {"softmax", 2, 0, 2, writes({1}), nullptr, nullptr, run_rows<&SoftmaxTable::softmax>},
         {"logsoftmax", 2, 0, 2, writes({1}), nullptr, nullptr, run_rows<&SoftmaxTable::logsoftmax>},
@@ -276,16 +305,24 @@ const std::vector<Kernel>& program_kernels() {
         // images, height, width, in, out, kernel, stride, padding, strides of x, steps; x, packed weights, y, scratch, one for
         // each bias and add
         {"conv", -1, 0, -1, writes({2, 3}), nullptr, check_conv, run_conv},
+        // images, height, width, in, out, padding, outputs of a tile, tiles at a time, strides of x, steps; the same operands
+        {"winograd_conv", -1, 0, -1, writes({2, 3}), nullptr, check_winograd, run_winograd},
         // images, height, width, in, out, kernel, stride, padding, strides of g; g, weights (K, K, in, out), dx, scratch
         {"conv_input_gradient", 12, 0, 4, writes({2, 3}), nullptr, check_transposed, [](const Arguments& a) {
             const int64_t* n = a.integers;
             const Map g{a.operands[0], {n[8], n[9], n[10], n[11]}};
             conv().direct_input_gradient(a.on, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]}, g, a.operands[1], a.operands[2],
                                          a.operands[3]); }},
+        // images, height, width and channels of y, channels of x, kernel, stride, padding, strides of x, steps; the same operands
+        {"transposed_conv", -1, 0, -1, writes({2, 3}), nullptr, check_conv, run_transposed},
+        // images, height, width, channels, kernel, stride, padding; windows, y
+        {"add_windows", 7, 0, 2, writes({1}), nullptr, check_windows, [](const Arguments& a) {
+            const int64_t* n = a.integers;
+            conv().add_windows(a.on, {n[0], n[1], n[2], n[3], 1, n[4], n[5], n[6]}, a.operands[0], a.operands[1]); }},
         // count, cols, rows; ids of the dtype that the functor names, weight, y
         {"lookup", 3, 0, 3, writes({2}), id_dtype, nullptr, run_lookup},
         // count, first; y of the dtype that the functor names
-        {"iota", 2, 0, 1, writes({0}), id_dtype, nullptr, run_iota},
+        {"iota", 2, 0, 1, writes({0}), place_dtype, nullptr, run_iota},
         // steps, batch, hidden; gates, h0, c0, weights, h, cells, activated gates, scratch
         {"lstm", 3, 0, 8, writes({4, 5, 6, 7}), nullptr, nullptr, [](const Arguments& a) {
             const int64_t* n = a.integers;
@@ -305,16 +342,33 @@ const std::vector<Kernel>& program_kernels() {
         // log sums, scratch
         {"attention", 18, 1, 6, writes({3, 4, 5}), nullptr, nullptr, run_attention},
         // rows, count; first of the dtype that the functor names, y of the same
-        {"positions", 2, 0, 2, writes({1}), id_dtype, nullptr, run_positions},
+        {"positions", 2, 0, 2, writes({1}), place_dtype, nullptr, run_positions},
         // batch, steps, slots, context, floats of a position; cache, new, slot and position of the dtype that the functor
         // names, y, which may be the cache
-        {"cache_write", 5, 0, 5, writes({4}), id_dtype, nullptr, run_cache_write},
+        {"cache_write", 5, 0, 5, writes({4}), place_dtype, nullptr, run_cache_write},
         // batch, heads, steps, depth, slots, context, strides (batch, head, row) of q, y; scale; q, keys, values, slot,
         // position, y, scratch
-        {"cached_attention", 12, 1, 7, writes({5, 6}), id_dtype, nullptr, run_cached_attention},
+        {"cached_attention", 12, 1, 7, writes({5, 6}), place_dtype, nullptr, run_cached_attention},
         // rows, depth, columns, steps; x, packed weights, y, one for each bias and add
         {"linear", -1, 0, -1, writes({2}), nullptr, check_linear, run_linear},
     };
+}
+
+}  // namespace
+
+Loops loops_of(const Arguments& a) {
+    const int64_t rank = a.integers[0], *shape = a.integers + 1;
+    Loops loops{static_cast<int>(rank), shape, {}};
+    for (int64_t k = 0; k < a.operand_count; ++k) loops.stride[k] = shape + (k + 1) * rank;
+    return loops;
+}
+
+const std::vector<Kernel>& program_kernels() {
+    static const std::vector<Kernel> kernels = [] {
+        std::vector<Kernel> all = float_kernels(), more = element_kernels();
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }();
     return kernels;
 }
 

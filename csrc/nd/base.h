@@ -57,6 +57,8 @@ constexpr T min(T a, T b) { return a < b ? a : b; }
 template <class T>
 constexpr T max(T a, T b) { return a < b ? b : a; }
 
+ND_FN int64_t magnitude(int64_t x) { return x < 0 ? static_cast<int64_t>(-static_cast<uint64_t>(x)) : x; }
+
 }  // namespace ND_ISA
 using namespace ND_ISA;
 }  // namespace nd

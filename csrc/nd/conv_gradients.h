@@ -31,7 +31,7 @@ struct InputGradient {
           images(images),
           rows(conv_outputs(s.height, s.kernel, s.stride, s.padding)),
           columns(conv_outputs(s.width, s.kernel, s.stride, s.padding)) {
-        each_phase(nullptr, [&](const Phase& v, const Phase& h, float*) {
+        each_phase(static_cast<float*>(nullptr), [&](const Phase& v, const Phase& h, float*) {
             const Border b = border_of(images, v.line, h.line);
             border = {max(border.top, b.top), max(border.bottom, b.bottom),
                       max(border.left, b.left), max(border.right, b.right)};
@@ -40,11 +40,12 @@ struct InputGradient {
 
     int64_t image() const { return (border.top + rows + border.bottom) * (border.left + columns + border.right) * s.out; }
     int64_t packed() const { return s.kernel * s.kernel * packed_size(s.out, s.in); }
-    int64_t scratch(int threads) const { return packed() + threads * images_per_task(images, image(), threads) * image(); }
+    int64_t copies(int threads) const { return threads * images_per_task(images, image(), threads) * image(); }
+    int64_t scratch(int threads) const { return packed() + copies(threads); }
 
     // Calls f(vertical phase, horizontal phase, its packed weights) for every pair of phases.
-    template <class F>
-    void each_phase(float* weights, const F& f) const {
+    template <class Weight, class F>
+    void each_phase(Weight* weights, const F& f) const {
         for (int64_t y = 0; y < min(s.stride, s.height); ++y)
             for (int64_t x = 0; x < min(s.stride, s.width); ++x) {
                 const Phase v = conv_phase(s.height, rows, s.kernel, s.stride, s.padding, y);
@@ -70,27 +71,35 @@ struct InputGradient {
     }
 };
 
+// dx (N, H, W, Ci) compact, each value finished by `epilogue`, from g (N, Ho, Wo, Co) with any strides and weights that
+// InputGradient::pack packed: a transposed convolution. `copies` holds InputGradient(s, images).copies(executor.threads) floats.
+template <class Epilogue = Keep>
+inline void transposed_conv(const Executor& executor, const ConvShape<>& s, int64_t images, const float* g, const Strides4& strides,
+                            const float* packed, float* dx, float* copies, const Epilogue& epilogue = {}) {
+    const InputGradient plan(s, images);
+    const Executor on = alone_if_small(executor, images * s.height * s.width * s.in, s.kernel * s.kernel * s.out);
+    const Reader reader{g, strides, plan.rows, plan.columns, s.out, plan.border};
+    const Border& border = plan.border;
+    const int64_t step = images_per_task(images, plan.image(), executor.threads), size = s.height * s.width * s.in;
+    balance(on, ceil_div(images, step), [&](int64_t worker, int64_t task) {
+        const int64_t first = task * step, count = min(step, images - first);
+        const Source source = reader.read(first, count, copies + worker * step * plan.image());
+        plan.each_phase(packed, [&](const Phase& v, const Phase& h, const float* weights) {
+            const ConvAxis rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
+            const Grid grid{rows, columns, s.out, s.in, first * size + (v.first * s.width + h.first) * s.in, size,
+                            s.stride * s.width * s.in, s.stride * s.in};
+            conv_grid(grid, source, count, weights, dx, epilogue);
+        });
+    });
+}
+
 // dx (N, H, W, Ci) compact, from g (N, Ho, Wo, Co) with any strides and w (K, K, Ci, Co) compact.
 // `scratch` holds InputGradient(s, images).scratch(executor.threads) floats.
 inline void conv_input_gradient(const Executor& executor, const ConvShape<>& s, int64_t images, const float* g,
                                 const Strides4& strides, const float* w, float* dx, float* scratch) {
     const InputGradient plan(s, images);
-    const Executor on = alone_if_small(executor, images * s.height * s.width * s.in, s.kernel * s.kernel * s.out);
-    plan.pack(on, w, scratch);
-    const Reader reader{g, strides, plan.rows, plan.columns, s.out, plan.border};
-    const Border& border = plan.border;
-    float* copies = scratch + plan.packed();
-    const int64_t step = images_per_task(images, plan.image(), executor.threads), size = s.height * s.width * s.in;
-    balance(on, ceil_div(images, step), [&](int64_t worker, int64_t task) {
-        const int64_t first = task * step, count = min(step, images - first);
-        const Source source = reader.read(first, count, copies + worker * step * plan.image());
-        plan.each_phase(scratch, [&](const Phase& v, const Phase& h, const float* weights) {
-            const ConvAxis rows = widened(v.line, border.top, border.bottom), columns = widened(h.line, border.left, border.right);
-            const Grid grid{rows, columns, s.out, s.in, first * size + (v.first * s.width + h.first) * s.in, size,
-                            s.stride * s.width * s.in, s.stride * s.in};
-            conv_grid(grid, source, count, weights, dx, Keep{});
-        });
-    });
+    plan.pack(alone_if_small(executor, images * s.height * s.width * s.in, s.kernel * s.kernel * s.out), w, scratch);
+    transposed_conv(executor, s, images, g, strides, scratch, dx, scratch + plan.packed());
 }
 
 constexpr int64_t kPixelChunk = 256;  // depth of one pass of the weight gradient

@@ -44,6 +44,14 @@ inline void add_windows(const Scatter& plan, const float* windows, float* dx) {
         }
 }
 
+// The same for a batch of maps.
+inline void add_windows(const Executor& executor, const ConvShape<>& s, int64_t images, const float* windows, float* dx) {
+    const Scatter plan(s);
+    const int64_t given = plan.rows * plan.columns * plan.window(), made = s.height * s.width * s.in;
+    parallel(alone_if_small(executor, images * given, 1), images,
+             [&](int64_t n) { add_windows(plan, windows + n * given, dx + n * made); });
+}
+
 // Whether the windows, in whole blocks, take fewer multiply-adds than a block for each tap, and an image's fit the caches.
 inline bool scatter_pays(const ConvShape<>& s) {
     return s.in <= kBlock / 2 && s.out >= kBlock && Scatter(s).image() <= int64_t(1) << 20;

@@ -15,20 +15,22 @@
 
 namespace nd {
 
-// An epilogue that is known at run time only: its steps, in order. Plain data, the same for every instruction set.
+// An epilogue: its steps, in order. Plain data, the same for every instruction set and every layer, so that layers share the
+// code of the tiles, which compilers spend their time on.
 struct Step {
     enum Kind : int64_t { relu, bias, add, kinds };
     Kind kind;
     const float* with;  // the bias, zero-padded to whole blocks of 16, or what is added, laid out like the output
 };
 struct Steps {
-    const Step* step = nullptr;
+    static constexpr int64_t most = 16;
+    Step step[most];
     int64_t count = 0;
 };
 
 namespace ND_ISA {
 
-// Epilogues: a bias (zero-padded to whole blocks of 16), another tensor laid out like the output, a function of scalar.h.
+// Steps: a bias (zero-padded to whole blocks of 16), another tensor laid out like the output, a function of scalar.h.
 struct Bias {
     const float* bias;
     ND_INLINE Vec operator()(Vec v, int64_t, int64_t column, int64_t) const { return v + load(bias + column); }
@@ -45,25 +47,20 @@ struct Apply {
     ND_INLINE Vec operator()(Vec v, int64_t, int64_t, int64_t) const { return f(v); }
 };
 
-template <class First, class Second>
-struct Then {
-    First first;
-    Second second;
-    ND_INLINE Vec operator()(Vec v, int64_t offset, int64_t column, int64_t count) const {
-        return second(first(v, offset, column, count), offset, column, count);
-    }
-};
+ND_INLINE Step step_of(const Bias& b) { return {Step::bias, b.bias}; }
+ND_INLINE Step step_of(const Residual& r) { return {Step::add, r.other}; }
+ND_INLINE Step step_of(const Apply<Relu>&) { return {Step::relu, nullptr}; }
 
 // then(Bias{b}, Residual{r}, Apply<Relu>{}): one after the other.
-template <class First>
-ND_INLINE First then(First first) { return first; }
-template <class First, class Second, class... Rest>
-ND_INLINE auto then(First first, Second second, Rest... rest) {
-    return then(Then<First, Second>{first, second}, rest...);
+template <class... Parts>
+ND_INLINE Steps then(const Parts&... parts) {
+    static_assert(sizeof...(parts) <= Steps::most);
+    Steps steps;
+    ((steps.step[steps.count++] = step_of(parts)), ...);
+    return steps;
 }
 
-// Stores a tile behind steps. What a step is, is asked once for a tile and not for each of its vectors; they are computed by
-// the epilogues above, so the bits are those of then(...).
+// Stores a tile behind steps. What a step is, is asked once for a tile and not for each of its vectors.
 template <int R, int V, class Row>
 ND_INLINE void store_tile(const Vec (&acc)[R][V], float* y, const Row& row, const Extent& e, const Steps& steps) {
     Vec value[R][V];

@@ -182,6 +182,23 @@ inline void gemm_packed(const Executor& executor, int64_t m, int64_t n, int64_t 
     gemm_with(executor, m, n, k, a, packed_right(k, n, packed), c, ldc, scratch, epilogue);
 }
 
+constexpr int64_t matmul_scratch(int64_t n, int64_t k) { return packed_size(k, n) + kPanelFloats; }  // for each thread
+
+// C[i] (m, n) = A[i] (m, k) B[i] (k, n) for i < batch, with any strides; C is compact. Many products share the threads among
+// themselves, few share each product.
+inline void batched_matmul(const Executor& executor, int64_t batch, int64_t m, int64_t n, int64_t k, const Matrices& a,
+                   const Matrices& b, float* c, float* scratch) {
+    if (m == 0 || n == 0) return;
+    const auto product = [&](const Executor& on, int64_t i, float* memory) {
+        const Right right = prepare_right(on, m, n, k, b.at(i), memory);
+        gemm_with(on, m, n, k, a.at(i), right, c + i * m * n, n, memory + packed_size(k, n), Keep{});
+    };
+    if (batch >= 4 * executor.threads)
+        balance(executor, batch, [&](int64_t worker, int64_t i) { product(Executor{}, i, scratch + worker * matmul_scratch(n, k)); });
+    else
+        for (int64_t i = 0; i < batch; ++i) product(executor, i, scratch);
+}
+
 constexpr int64_t gemm_batched_scratch(int64_t m, int64_t n, int64_t k, int threads) {
     return threads * gemm_scratch(m, n, k, 1) + gemm_scratch(m, n, k, threads);
 }

@@ -10,6 +10,12 @@ struct Matrix {
     const float* data;
     int64_t row, column;
 };
+// The first of a batch, and the step to the next.
+struct Matrices {
+    Matrix first;
+    int64_t step;
+    Matrix at(int64_t i) const { return {first.data + i * step, first.row, first.column}; }
+};
 
 namespace ND_ISA {
 

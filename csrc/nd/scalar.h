@@ -1,5 +1,5 @@
-// Scalar arithmetic, once for the extension and for generated programs: functors that work on a float and on a Vec of
-// floats, and the list of them that the extension compiles. nd::map (map.h) applies one to whole arrays: map(on, n, Relu{},
+// Scalar arithmetic, once for the extension and for generated programs: functors that work on a float, on a Vec of floats
+// and, where that makes sense, on an int64_t (elements.h), and the list of them that the extension compiles. nd::map (map.h) applies one to whole arrays: map(on, n, Relu{},
 // y, x). A function whose gradient is one kernel says beside its value what its operand gets of the adjoint g: `gradient(g,
 // x)` of the operand x, or of the result y where the op says `of_result`. The functor of the op `leaky_relu` is LeakyRelu.
 #pragma once
@@ -8,16 +8,28 @@
 namespace nd { namespace ND_ISA {
 
 ND_FN float select(bool mask, float a, float b) { return mask ? a : b; }
+ND_FN int64_t select(bool mask, int64_t a, int64_t b) { return mask ? a : b; }
+ND_FN int64_t wrapped(uint64_t x) { return static_cast<int64_t>(x); }
 
 template <class T> ND_FN T constant(float x);  // the number x in the shape of T
 template <> ND_FN float constant<float>(float x) { return x; }
 template <> ND_FN Vec constant<Vec>(float x) { return splat(x); }
+template <> ND_FN int64_t constant<int64_t>(float x) { return static_cast<int64_t>(x); }
 template <class T> ND_FN T truth(decltype(T() == T()) mask) { return select(mask, constant<T>(1), constant<T>(0)); }
 
-// Two operands.
-struct Add { template <class T> ND_FN T operator()(T x, T y) const { return x + y; } };
-struct Subtract { template <class T> ND_FN T operator()(T x, T y) const { return x - y; } };
-struct Multiply { template <class T> ND_FN T operator()(T x, T y) const { return x * y; } };
+// Two operands. Integers wrap around.
+struct Add {
+    template <class T> ND_FN T operator()(T x, T y) const { return x + y; }
+    ND_FN int64_t operator()(int64_t x, int64_t y) const { return wrapped(uint64_t(x) + uint64_t(y)); }
+};
+struct Subtract {
+    template <class T> ND_FN T operator()(T x, T y) const { return x - y; }
+    ND_FN int64_t operator()(int64_t x, int64_t y) const { return wrapped(uint64_t(x) - uint64_t(y)); }
+};
+struct Multiply {
+    template <class T> ND_FN T operator()(T x, T y) const { return x * y; }
+    ND_FN int64_t operator()(int64_t x, int64_t y) const { return wrapped(uint64_t(x) * uint64_t(y)); }
+};
 struct Divide { template <class T> ND_FN T operator()(T x, T y) const { return x / y; } };
 struct Power { template <class T> ND_FN T operator()(T x, T y) const { return pow(x, y); } };
 // NaN in either operand gives NaN, as numpy's maximum.
@@ -45,7 +57,10 @@ struct SquaredDifference { template <class T> ND_FN T operator()(T x, T y) const
 
 // One operand.
 struct Copy { template <class T> ND_FN T operator()(T x) const { return x; } };
-struct Negate { template <class T> ND_FN T operator()(T x) const { return -x; } };
+struct Negate {
+    template <class T> ND_FN T operator()(T x) const { return -x; }
+    ND_FN int64_t operator()(int64_t x) const { return wrapped(-uint64_t(x)); }
+};
 struct Exp { template <class T> ND_FN T operator()(T x) const { return exp(x); } };
 struct Log { template <class T> ND_FN T operator()(T x) const { return log(x); } };
 struct Sqrt { template <class T> ND_FN T operator()(T x) const { return square_root(x); } };

@@ -25,8 +25,6 @@ struct Nest {
     }
 };
 
-ND_INLINE int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
-
 // Drops axes of size one, orders the rest so that the output is written in the order of memory, and merges neighbours
 // that every operand walks in equal steps. At least one axis is left.
 template <int K>

@@ -19,7 +19,7 @@ ND_INLINE void plus_minus(Vec u, Vec v, Vec& plus, Vec& minus) {
 
 // Three taps, F(4, 3): the points 0, +-3/4, +-3/2 and infinity. The transforms of one axis are functions from[] -> to[].
 struct ThreeTaps {
-    static constexpr int taps = 3, points = 6;
+    static constexpr int taps = 3, points = 6, outputs = 4;
 
     struct Inputs {  // B^T d
         ND_INLINE void operator()(const Vec (&d)[6], Vec (&t)[6]) const {
@@ -65,9 +65,28 @@ struct ThreeTaps {
     };
 };
 
+// Three taps for two outputs, F(2, 3): the points 0, +-1 and infinity. More multiplications than F(4, 3), fewer weights.
+struct ThreeTapsForTwo {
+    static constexpr int taps = 3, points = 4, outputs = 2;
+
+    struct Inputs {
+        ND_INLINE void operator()(const Vec (&d)[4], Vec (&t)[4]) const {
+            t[0] = d[2] - d[0];
+            plus_minus(d[2], d[1], t[1], t[2]);
+            t[3] = d[3] - d[1];
+        }
+    };
+    struct Outputs {
+        ND_INLINE void operator()(const Vec (&m)[4], Vec (&y)[2]) const {
+            y[0] = m[0] + (m[1] + m[2]);
+            y[1] = (m[1] - m[2]) + m[3];
+        }
+    };
+};
+
 // Two taps, F(4, 2): the points +-1/2, +-3/2 and infinity.
 struct TwoTaps {
-    static constexpr int taps = 2, points = 5;
+    static constexpr int taps = 2, points = 5, outputs = 4;
 
     struct Inputs {
         ND_INLINE void operator()(const Vec (&d)[5], Vec (&t)[5]) const {
@@ -107,22 +126,34 @@ struct TwoTaps {
     };
 };
 
-// The transform of both axes, columns first.
-template <int From, int To, class Axis>
-ND_INLINE void both_axes(const Vec (&in)[From][From], Vec (&out)[To][To], const Axis& axis) {
-    Vec half[From][To];  // the columns of in, transformed
+// The transform of both axes, columns first: get(row, column) is what is read, put(row, values) takes a row of the result.
+template <int From, int To, class Axis, class Get, class Put>
+ND_INLINE void transform_axes(const Axis& axis, const Get& get, const Put& put) {
+    Vec half[To][From];  // the columns, transformed
 #pragma GCC unroll 6
     for (int c = 0; c < From; ++c) {
-        Vec column[From];
-        for (int r = 0; r < From; ++r) column[r] = in[r][c];
-        axis(column, half[c]);
+        Vec column[From], points[To];
+#pragma GCC unroll 6
+        for (int r = 0; r < From; ++r) column[r] = get(r, c);
+        axis(column, points);
+#pragma GCC unroll 6
+        for (int r = 0; r < To; ++r) half[r][c] = points[r];
     }
 #pragma GCC unroll 6
     for (int r = 0; r < To; ++r) {
-        Vec row[From];
-        for (int c = 0; c < From; ++c) row[c] = half[c][r];
-        axis(row, out[r]);
+        Vec row[To];
+        axis(half[r], row);
+        put(r, row);
     }
+}
+
+// The same from arrays to arrays.
+template <int From, int To, class Axis>
+ND_INLINE void both_axes(const Vec (&in)[From][From], Vec (&out)[To][To], const Axis& axis) {
+    transform_axes<From, To>(axis, [&](int r, int c) { return in[r][c]; }, [&](int r, const Vec (&row)[To]) {
+#pragma GCC unroll 6
+        for (int c = 0; c < To; ++c) out[r][c] = row[c];
+    });
 }
 
 }}  // namespace nd::ND_ISA

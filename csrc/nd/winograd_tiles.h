@@ -7,13 +7,14 @@
 namespace nd { namespace ND_ISA {
 
 // A map (N, H, W, C) with any strides, and its tiles: the first pixel of tile (i, j) in phase (a, b) is at the row
-// 4 i step + a - above and the column 4 j step + b - left.
+// outputs i step + a - above and the column outputs j step + b - left.
 struct TiledMap {
     const float* p;
     Strides4 strides;
     int64_t height, width, channels;
     int64_t step, above, left;
     int64_t down, across;  // tiles of an image
+    int64_t outputs = kTileOutputs;  // of a tile, along each axis
     int64_t depth() const { return step * step * channels; }
     int64_t tiles() const { return down * across; }
 };
@@ -23,20 +24,16 @@ struct PointLayout {
     int64_t point, tile, block;
 };
 
-// 16 channels of a pixel, in registers; `c` is the distance between channels.
-ND_INLINE void load_channels(const float* p, int64_t c, Vec (&v)[kBlockVecs]) {
-    for (int i = 0; i < kBlockVecs; ++i) {
-        if (c == 1) {
-            v[i] = load(p + i * kLanes);
-        } else {
-            float lane[kLanes];
-            for (int j = 0; j < kLanes; ++j) lane[j] = p[(i * kLanes + j) * c];
-            v[i] = load(lane);
-        }
-    }
+// The first `count` of a vector of channels, `c` apart, and zeros.
+ND_INLINE Vec load_channels(const float* p, int64_t c, int64_t count) {
+    if (c == 1) return count >= kLanes ? load(p) : count > 0 ? load_first(p, count) : Vec{};
+    float lane[kLanes] = {};
+    for (int64_t j = 0; j < min<int64_t>(count, kLanes); ++j) lane[j] = p[j * c];
+    return load(lane);
 }
 
-// The tiles first .. end - 1 of all images, Side x Side pixels of every phase and zeros outside the map, at the points.
+// The tiles first .. end - 1 of all images, Side x Side pixels of every phase and zeros outside the map, at the points; zeros
+// too for the channels that a block of 16 has beyond those of the map.
 template <int Side, int Points, class Axis>
 inline void tiles_to_points(const TiledMap& map, int64_t first, int64_t end, float* out, const PointLayout& to,
                             const Axis& axis) {
@@ -44,31 +41,37 @@ inline void tiles_to_points(const TiledMap& map, int64_t first, int64_t end, flo
     for (int64_t t = first; t < end; ++t, out += to.tile) {
         const int64_t place = t % map.tiles();
         for (int64_t phase = 0; phase < map.step * map.step; ++phase) {
-            const int64_t y = place / map.across * kTileOutputs * map.step + phase / map.step - map.above;
-            const int64_t x = place % map.across * kTileOutputs * map.step + phase % map.step - map.left;
+            const int64_t y = place / map.across * map.outputs * map.step + phase / map.step - map.above;
+            const int64_t x = place % map.across * map.outputs * map.step + phase % map.step - map.left;
             const float* corner = map.p + t / map.tiles() * strides.n + y * strides.h + x * strides.w;
-            const auto inside = [&](int64_t r, int64_t c) {
-                return y + r * map.step >= 0 && y + r * map.step < map.height && x + c * map.step >= 0 && x + c * map.step < map.width;
-            };
-            const bool whole = inside(0, 0) && inside(Side - 1, Side - 1);
-            float* block = out + phase * (map.channels / kBlock) * to.block;
-            for (int64_t b = 0; b < map.channels / kBlock; ++b, block += to.block) {
-                Vec pixel[kBlockVecs][Side][Side] = {};
-                for (int r = 0; r < Side; ++r)
-                    for (int c = 0; c < Side; ++c) {
-                        if (!whole && !inside(r, c)) continue;
-                        const float* at = corner + (r * strides.h + c * strides.w) * map.step + b * kBlock * strides.c;
-                        Vec v[kBlockVecs];
-                        load_channels(at, strides.c, v);
-                        for (int i = 0; i < kBlockVecs; ++i) pixel[i][r][c] = v[i];
-                    }
+            const auto in_rows = [&](int i) { return y + i * map.step >= 0 && y + i * map.step < map.height; };
+            const auto in_columns = [&](int i) { return x + i * map.step >= 0 && x + i * map.step < map.width; };
+            const bool whole = in_rows(0) && in_rows(Side - 1) && in_columns(0) && in_columns(Side - 1) && strides.c == 1;
+            float* block = out + phase * ceil_div(map.channels, kBlock) * to.block;
+            for (int64_t channel = 0; channel < map.channels; channel += kBlock, block += to.block)
                 for (int i = 0; i < kBlockVecs; ++i) {
-                    Vec value[Points][Points];
-                    both_axes(pixel[i], value, axis);
-                    for (int p = 0; p < Points * Points; ++p)
-                        store(block + p * to.point + i * kLanes, value[p / Points][p % Points]);
+                    const float* from = corner + (channel + i * kLanes) * strides.c;
+                    int64_t down = strides.h * map.step, right = strides.w * map.step;
+                    const int64_t count = map.channels - channel - i * kLanes;
+                    alignas(64) float pixels[Side * Side * kLanes];  // of a tile that is not whole
+                    if (!whole || count < kLanes) {
+                        for (int r = 0; r < Side; ++r)
+                            for (int c = 0; c < Side; ++c) {
+                                const bool exists = in_rows(r) && in_columns(c);
+                                const float* at = from + r * down + c * right;
+                                store(pixels + (r * Side + c) * kLanes, exists ? load_channels(at, strides.c, count) : Vec{});
+                            }
+                        from = pixels;
+                        down = Side * kLanes;
+                        right = kLanes;
+                    }
+                    float* point = block + i * kLanes;
+                    transform_axes<Side, Points>(axis, [&](int r, int c) { return load(from + r * down + c * right); },
+                                                 [&](int, const Vec (&values)[Points]) {
+#pragma GCC unroll 6
+                        for (int c = 0; c < Points; ++c, point += to.point) store(point, values[c]);
+                    });
                 }
-            }
         }
     }
 }

@@ -12,9 +12,10 @@ from .lowering import Lowering, Value
 
 def positions(low: Lowering, node: Node) -> Value:
     """first, first + 1, ... for each row."""
+    _check_places(node, 0)
     out = low.new(node)
     given = low.dense(node.inputs[0])
-    low.call("positions", out.shape, reads=[given], writes=[out], functor=_dtype(node, 0), note=repr(node))
+    low.call("positions", out.shape, reads=[given], writes=[out], note=repr(node))
     return out
 
 
@@ -26,8 +27,8 @@ def cache_write(low: Lowering, node: Node) -> Value:
     alone = all(x.buffer is not cache.buffer for x in given)
     out = cache.written() if alone and low.spare_state(cache) else low.new(node)
     sizes = (batch, steps, slots, context, heads * depth)
-    dtype = _rows(low, node, 2, steps, slots, context)
-    low.call("cache_write", sizes, reads=[cache, *given], writes=[out], functor=dtype, note=repr(node))
+    _check_rows(low, node, 2, steps, slots, context)
+    low.call("cache_write", sizes, reads=[cache, *given], writes=[out], note=repr(node))
     return out
 
 
@@ -40,23 +41,20 @@ def cached_attention(low: Lowering, node: Node) -> Value:
     slots, context = given[0].shape[:2]
     y: View = low.temporary(Type((batch, steps, heads, depth)), "attention").permute((0, 2, 1, 3))
     sizes = (batch, heads, steps, depth, slots, context)
-    dtype, scale = _rows(low, node, 3, steps, slots, context), (node.op.scale,)
-    low.call(
-        "cached_attention", sizes, reads=[q, *given], writes=[y], numbers=scale, functor=dtype, note=repr(node)
-    )
+    _check_rows(low, node, 3, steps, slots, context)
+    low.call("cached_attention", sizes, reads=[q, *given], writes=[y], numbers=(node.op.scale,), note=repr(node))
     return y
 
 
-def _rows(low: Lowering, node: Node, first: int, steps: int, slots: int, context: int) -> str:
-    """The dtype of slots and positions, the inputs from `first` on, whose limits are noted."""
+def _check_rows(low: Lowering, node: Node, first: int, steps: int, slots: int, context: int) -> None:
+    """Note the limits of slots and positions, the inputs from `first` on. EmitError unless they are of one dtype."""
     low.limit(node.inputs[first], slots)
     low.limit(node.inputs[first + 1], context - steps + 1)
-    return _dtype(node, first, first + 1)
+    _check_places(node, first, first + 1)
 
 
-def _dtype(node: Node, *places: int) -> str:
-    """The one dtype of these inputs. EmitError if there are two."""
-    dtypes: set[str] = {node.inputs[i].type.dtype for i in places}
-    if len(dtypes) > 1:
-        raise EmitError(f"[emit] {node!r}: slots and positions must have one dtype, got {', '.join(sorted(dtypes))}")
-    return dtypes.pop()
+def _check_places(node: Node, *places: int) -> None:
+    dtypes = {node.inputs[i].type.dtype for i in places}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "int32"}:
+        given = ", ".join(sorted(dtypes))
+        raise EmitError(f"[emit] {node!r}: slots and positions must have one dtype, int32 or float32, got {given}")

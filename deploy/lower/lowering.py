@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,12 @@ from typing import Any
 
 from needle import ops
 from needle.sizes import smaller
-from needle.types import Type
+from needle.types import TYPES, Type
 
 from ..ir import Graph, Input, Node, apply, describe
 from ..kernels import KERNELS
 from ..plan import rounded
-from ..program import Buffer, Call, Program, View, same, whole
+from ..program import FLOAT, Buffer, Call, Program, View, floats_of, same, whole
 
 Value = View | tuple[View, ...]
 
@@ -32,6 +31,7 @@ class Lowering:
     """Rows of the table (table.py) call `view`, `dense`, `new`, `weight` and `call`."""
 
     graph: Graph
+    favoured: int = 1  # the batch that calls are to be fast for; all give the same for every batch
     weights: dict[Hashable, tuple[Node, int]] = field(default_factory=dict)  # what is stored, and at which float
     block: Buffer = field(default_factory=lambda: Buffer("weights"))
     arena: list[Buffer] = field(default_factory=list)
@@ -70,31 +70,34 @@ class Lowering:
 
     def copied(self, view: View) -> View:
         """The same elements in order, in memory of their own."""
-        copy = self.temporary(Type(view.shape), "a copy in order")
+        copy = self.temporary(view.type, "a copy in order")
         self.copy(copy, view)
         return copy
 
     def copy(self, to: View, view: View) -> None:
         """to = view."""
-        self.call("copy_strided", reads=[view], writes=[to])
+        if view.dtype == "float32":
+            self.call("copy_strided", reads=[view], writes=[to])
+        else:
+            self.call("map_elements", reads=[view], writes=[to], functor="Copy")
 
     def new(self, node: Node, reuse: Sequence[View] = ()) -> View:
         """Dense memory for the value of a node: an output, a view in `reuse` that nobody reads again, or fresh."""
         if node in self.targets:
-            return whole(self.targets[node], node.type.shape)
+            return whole(self.targets[node], node.type)
         for view in reuse:
             buffer = view.buffer
             spare = buffer.kind == "arena" and all(self.uses_left[x] == 0 for x in self.held[buffer])
             alone = all(x.dense and same(x.offset, 0) for x in reuse if x.buffer is buffer)
-            fits = all(same(buffer.floats, math.prod(shape)) for shape in (view.shape, node.shape))
-            if spare and alone and fits:
-                return whole(buffer, node.type.shape)
+            fits = all(same(buffer.floats, floats_of(Type(shape, buffer.dtype))) for shape in (view.shape, node.shape))
+            if spare and alone and fits and buffer.dtype == node.type.dtype:
+                return whole(buffer, node.type)
         return self.temporary(node.type, describe(node.type))
 
     def spare_state(self, view: View) -> bool:
         """Whether the view is all of a state, whose value as it is now nobody reads again."""
         buffer = view.buffer
-        same_memory = view.dense and same(view.offset, 0) and same(buffer.floats, math.prod(view.shape))
+        same_memory = view.dense and same(view.offset, 0) and same(buffer.floats, floats_of(view.type))
         return buffer.kind == "state" and same_memory and all(self.uses_left[x] == 0 for x in self.held[buffer])
 
     def written(self, buffer: Buffer) -> int:
@@ -103,10 +106,10 @@ class Lowering:
 
     def temporary(self, type: Type, note: str = "") -> View:
         """Dense memory for a value of this type."""
-        return whole(self._buffer(math.prod(type.shape), note), type.shape)
+        return whole(self._buffer(floats_of(type), note, type.dtype), type)
 
-    def _buffer(self, floats: int, note: str) -> Buffer:
-        buffer = Buffer("arena", floats, len(self.calls), len(self.calls), note)
+    def _buffer(self, floats: int, note: str, dtype: str = "float32") -> Buffer:
+        buffer = Buffer("arena", floats, dtype, len(self.calls), len(self.calls), note)
         self.arena.append(buffer)
         return buffer
 
@@ -123,10 +126,10 @@ class Lowering:
         key = (of, *how)
         if key not in self.weights:
             last, offset = next(reversed(self.weights.values()), (None, 0))
-            begin = offset + (rounded(math.prod(last.shape)) if last else 0)
+            begin = offset + (rounded(floats_of(last.type)) if last else 0)
             self.weights[key] = stored, begin
         stored, offset = self.weights[key]
-        return whole(self.block, stored.shape, offset)
+        return whole(self.block, stored.type, FLOAT * offset // TYPES[stored.type.dtype].bytes)
 
     def call(
         self, kernel: str, sizes: Sequence[int] = (), *, reads: Sequence[View], writes: Sequence[View], **more: Any
@@ -140,4 +143,5 @@ class Lowering:
 
     def program(self) -> Program:
         """What has been lowered."""
-        return Program(self.graph, tuple(self.calls), tuple(self.arena), tuple(self.weights.values()), self.limits)
+        weights = tuple(self.weights.values())
+        return Program(self.graph, tuple(self.calls), tuple(self.arena), weights, self.limits, self.favoured)

@@ -6,13 +6,19 @@ program's memory. `low.view(x)` is where the value of x is, `low.new(node)` make
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import replace
+
 from needle import ops
+from needle.types import Type
 
 from ..errors import EmitError
-from ..fused_ops import Pack
+from ..fused_ops import Pack, TransposedPack, WinogradPack
 from ..ir import Node, apply
 from ..kernels import used_taps
-from ..program import View
+from ..program import View, same
+from .algorithms import round_of, tile_outputs
 from .lowering import Lowering, Value
 
 
@@ -22,6 +28,9 @@ def conv(low: Lowering, node: Node) -> View:
     view = low.view(x)
     images, height, width, depth = x.shape
     kernel, _, _, channels = w.shape
+    tile = tile_outputs(op, kernel, x.shape, channels, low.favoured)
+    if tile:
+        return _winograd(low, node, tile)
     (first, taps), (left, across) = (used_taps(n, kernel, op.stride, op.padding) for n in (height, width))
     kept = apply(ops.GetItem(((first, first + taps, 1), (left, left + across, 1))), w)
     matrix = apply(ops.Reshape((taps * across * depth, channels)), kept)
@@ -33,8 +42,19 @@ def conv(low: Lowering, node: Node) -> View:
     return out
 
 
-def transposed_conv(low: Lowering, node: Node) -> Value:
-    """Only those without groups, dilation or a padding that differs between axes have a kernel."""
+def _winograd(low: Lowering, node: Node, outputs: int) -> View:
+    """The same by Winograd's minimal filtering, with tiles of outputs x outputs."""
+    op, (x, w, *rest) = node.op, node.inputs
+    view, packed = low.view(x), low.weight(w, apply(WinogradPack(outputs), w), "winograd", outputs)
+    out = low.new(node)
+    more = epilogue(low, op.epilogue, rest)
+    sizes = (*x.shape, w.shape[3], op.padding, outputs, round_of(node.shape, x.shape[3], outputs, low.favoured))
+    low.call("winograd_conv", sizes, reads=[view, packed, *more], writes=[out], epilogue=op.epilogue, note=repr(node))
+    return out
+
+
+def input_gradient(low: Lowering, node: Node) -> Value:
+    """A transposed convolution whose weights are computed: they are packed in every call."""
     op = node.op
     if not isinstance(op.padding, int) or (op.groups, op.dilation) != (1, 1):
         raise EmitError(f"[emit] {node!r}: a transposed convolution must have one group, no dilation, one padding")
@@ -43,6 +63,38 @@ def transposed_conv(low: Lowering, node: Node) -> Value:
     images, height, width, depth = out.shape
     sizes = (images, height, width, depth, g.shape[3], w.shape[0], op.stride, op.padding)
     low.call("conv_input_gradient", sizes, reads=[g, w], writes=[out], note=repr(node))
+    return out
+
+
+def transposed_conv(low: Lowering, node: Node) -> Value:
+    """Phase by phase; where there are few channels, the sum of what each pixel gives to its window."""
+    op, (x, w, *rest) = node.op, node.inputs
+    kernel, _, depth, channels = w.shape
+    if channels <= 8 and depth >= 16 and not op.epilogue:
+        return _windows(low, node)
+    view, how = low.view(x), (op.stride, op.padding, op.height, op.width, *x.shape[1:3])
+    packed = low.weight(w, apply(TransposedPack(*how), w), *how)
+    out = low.new(node)
+    more = epilogue(low, op.epilogue, rest)
+    sizes = (*out.shape, depth, kernel, op.stride, op.padding)
+    reads = [view, packed, *more]
+    low.call("transposed_conv", sizes, reads=reads, writes=[out], epilogue=op.epilogue, note=repr(node))
+    return out
+
+
+def _windows(low: Lowering, node: Node) -> View:
+    """One product gives the windows (K, K, O) of all pixels, which are added where they lie."""
+    op, (x, w) = node.op, node.inputs
+    kernel, _, depth, channels = w.shape
+    view = low.dense(x)
+    rows, columns = math.prod(x.shape[:-1]), kernel * kernel * channels
+    matrix = apply(ops.Reshape((depth, columns)), apply(ops.Permute((2, 0, 1, 3)), w))
+    packed = low.weight(w, apply(Pack(), matrix), "windows")
+    windows = low.temporary(Type((rows, columns)), "windows")
+    low.call("linear", (rows, depth, columns), reads=[view, packed], writes=[windows], note=repr(node))
+    out = low.new(node)
+    sizes = (*out.shape, kernel, op.stride, op.padding)
+    low.call("add_windows", sizes, reads=[windows], writes=[out], note="added where they lie")
     return out
 
 
@@ -56,6 +108,32 @@ def matmul(low: Lowering, node: Node) -> View:
     sizes = (x.shape[0], *w.shape)
     low.call("linear", sizes, reads=[view, packed, *more], writes=[out], epilogue=node.op.epilogue, note=repr(node))
     return out
+
+
+def general_matmul(low: Lowering, node: Node) -> View:
+    """Matrices that both are computed, or batches of them, with any strides."""
+    a, b = map(low.view, node.inputs)
+    if len(b.shape) == 2 and len(a.shape) > 2:  # all rows meet one matrix
+        a = low.in_order(a).reshape((math.prod(a.shape[:-1]), a.shape[-1]))
+    lead = node.shape[:-2] if len(a.shape) > 2 or len(b.shape) > 2 else ()
+    a, b = (_one_batch(low, x.broadcast((*lead, *x.shape[-2:]))) for x in (a, b))
+    out = low.new(node)
+    sizes = (*a.shape[:2], b.shape[2], a.shape[2])
+    low.call("batched_matmul", sizes, reads=[a, b], writes=[out], note=repr(node))
+    return out
+
+
+def _one_batch(low: Lowering, view: View) -> View:
+    """(B, rows, columns): the leading axes as one, copied where no single step leads from each matrix to the next."""
+    *lead, rows, columns = view.shape
+    used = [(n, step) for n, step in zip(lead, view.strides, strict=False) if not same(n, 1)]
+    for (_, outer), (n, inner) in itertools.pairwise(used):
+        if not same(outer, n * inner):
+            view = low.copied(view)
+            used = [(1, view.strides[-3])]
+            break
+    step = used[-1][1] if used else 0
+    return replace(view, shape=(math.prod(lead), rows, columns), strides=(step, *view.strides[-2:]))
 
 
 def epilogue(low: Lowering, steps: tuple[str, ...], inputs: list[Node]) -> list[View]:

@@ -6,15 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from needle import ops
 from needle.sizes import Size
 
-from ..errors import EmitError
 from ..ir import Node
 from ..program import View
+from .elements import as_dtype
 from .lowering import Lowering, Value
-
-QUOTIENT = ops.DivScalar(1).functor
 
 
 def rows(kernel: str) -> Callable[[Lowering, Node], Value]:
@@ -30,32 +27,49 @@ def rows(kernel: str) -> Callable[[Lowering, Node], Value]:
 
 
 def summation(low: Lowering, node: Node) -> Value:
-    """The summed axes moved behind the others, then summed as one."""
-    view, count = _to_the_end(low, node)
+    """The summed axes as one."""
+    return _folded(low, node, "SumFold", "Add")
+
+
+def extremum(fold: str, functor: str) -> Callable[[Lowering, Node], Value]:
+    """The largest or the smallest element."""
+    return lambda low, node: _folded(low, node, fold, functor)
+
+
+def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
+    """A fold of floats where they lie, if they lie side by side, or of whole numbers by a functor of two."""
+    if low.view(node.inputs[0]).dtype != "float32":
+        view, count = _to_the_end(low, node)
+        out, sizes = low.new(node), (math.prod(node.shape), count)
+        low.call("fold_elements", sizes, reads=[view], writes=[out], functor=functor, note=repr(node))
+        return out
+    view, kept, axes, count = _axes(low, node)
+    for k in range(len(kept), -1, -1):
+        x, inner = view.permute([*kept[:k], *axes, *kept[k:]]), math.prod(view.shape[a] for a in kept[k:])
+        if x.dense and not isinstance(inner, Size):
+            break
+    else:
+        k, inner, x = len(kept), 1, low.in_order(view.permute([*kept, *axes]))
     out = low.new(node)
-    low.call("reduce", (math.prod(out.shape), count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
+    sizes = (math.prod(view.shape[a] for a in kept[:k]), count, inner)
+    low.call("reduce", sizes, reads=[x], writes=[out], functor=fold, note=repr(node))
     return out
 
 
-def extremum(functor: str) -> Callable[[Lowering, Node], Value]:
-    """The largest or smallest over axes, as sums are computed."""
-
-    def row(low: Lowering, node: Node) -> Value:
-        view, count = _to_the_end(low, node)
-        out = low.new(node)
-        low.call("reduce", (math.prod(out.shape), count), reads=[view], writes=[out], functor=functor, note=repr(node))
-        return out
-
-    return row
-
-
 def mean(low: Lowering, node: Node) -> Value:
-    """The sum, then its quotient in place."""
-    view, count = _to_the_end(low, node)
+    """The axes moved behind the others, then one row for each result."""
+    return _of_rows(low, node, "mean")
+
+
+def variance(low: Lowering, node: Node) -> Value:
+    """The axes moved behind the others, then one row for each result."""
+    return _of_rows(low, node, "variance", float(node.op.correction))
+
+
+def _of_rows(low: Lowering, node: Node, kernel: str, *numbers: float) -> View:
+    view, count = _to_the_end(low, node, "float32")
     out = low.new(node)
-    size = math.prod(out.shape)
-    low.call("reduce", (size, count), reads=[view], writes=[out], functor="SumFold", note=repr(node))
-    low.call("map", [size], reads=[out], writes=[out], numbers=(float(count),), functor=QUOTIENT, note=repr(node))
+    low.call(kernel, (math.prod(out.shape), count), reads=[view], writes=[out], numbers=numbers, note=repr(node))
     return out
 
 
@@ -67,18 +81,20 @@ def log_sum_exp(low: Lowering, node: Node) -> Value:
     return out
 
 
-def _to_the_end(low: Lowering, node: Node) -> tuple[View, int]:
-    """Dense memory in which the reduced axes are last, and how many elements they have together."""
+def _to_the_end(low: Lowering, node: Node, dtype: str = "") -> tuple[View, int]:
+    """Dense memory, of a dtype, in which the reduced axes are last, and how many elements they have together."""
+    view, kept, axes, count = _axes(low, node)
+    return low.in_order(as_dtype(low, view, dtype or view.dtype).permute([*kept, *axes])), count
+
+
+def _axes(low: Lowering, node: Node) -> tuple[View, list[int], list[int], int]:
+    """The value, the axes that are kept, those that are reduced, and how many elements these have together."""
     (x,) = node.inputs
     rank = len(x.shape)
     axes: Any = range(rank) if node.op.axes is None else node.op.axes
     axes = [a % rank for a in ([axes] if isinstance(axes, int) else axes)]
-    order = [a for a in range(rank) if a not in axes] + axes
     count = math.prod([x.shape[a] for a in axes])
-    if isinstance(count, Size):
-        raise EmitError(f"[emit] {node!r}: a reduction over a named size cannot be compiled yet")
-    view = low.view(x).permute(order)
-    return low.in_order(view), count
+    return low.view(x), [a for a in range(rank) if a not in axes], axes, count
 
 
 def layer_norm(low: Lowering, node: Node) -> Value:

@@ -7,25 +7,28 @@ import math
 from needle.types import Type
 
 from ..ir import Node
+from ..kernels import IDS
+from .elements import as_dtype
 from .lowering import Lowering, Value
 
 
 def iota(low: Lowering, node: Node) -> Value:
     """first, first + 1, ..."""
-    out = low.new(node)
-    low.call("iota", (out.shape[0], node.op.first), reads=[], writes=[out], functor=node.type.dtype, note=repr(node))
-    return out
+    counted = node.type.dtype in ("float32", "int32")
+    out = low.new(node) if counted else low.temporary(Type(node.shape, "int32"), "a count")
+    low.call("iota", (out.shape[0], node.op.first), reads=[], writes=[out], note=repr(node))
+    return as_dtype(low, out, node.type.dtype)
 
 
 def embed(low: Lowering, node: Node) -> Value:
     """Rows of the table. Ids that are an input of the graph are checked by who runs it; else NaN for those outside."""
-    ids, weight = map(low.dense, node.inputs)
+    ids, weight = low.view(node.inputs[0]), low.dense(node.inputs[1])
+    ids = low.in_order(ids if ids.dtype in IDS else as_dtype(low, ids, "int32"))
     out = low.new(node)
     rows, columns = weight.shape
     low.limit(node.inputs[0], rows)
     sizes = (math.prod(ids.shape), columns, rows)
-    dtype = node.inputs[0].type.dtype
-    low.call("lookup", sizes, reads=[ids, weight], writes=[out], functor=dtype, note=repr(node))
+    low.call("lookup", sizes, reads=[ids, weight], writes=[out], note=repr(node))
     return out
 
 

@@ -7,21 +7,41 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from needle import ops
-from needle.ops.ops_compare import Truth
 from needle.ops.plain_op import Elementary
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
 from ..errors import EmitError
-from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight, Pack
+from ..fused_ops import (
+    FusedConv,
+    FusedMatMul,
+    FusedTransposedConv,
+    NormedBias,
+    NormedWeight,
+    Pack,
+    TransposedPack,
+    WinogradPack,
+)  # fmt: skip
 from ..ir import Node
 from ..onnx import ops as onnx_ops
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
+from .elements import add_scalars, as_dtype, cast, concat, dilate, gather, take, undilate, where, whole_numbers
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
-from .products import conv, matmul, transposed_conv
-from .reductions import batch_norm, extremum, group_norm, layer_norm, log_sum_exp, mean, rms_norm, rows, summation
+from .products import conv, general_matmul, input_gradient, matmul, transposed_conv
+from .reductions import (
+    batch_norm,
+    extremum,
+    group_norm,
+    layer_norm,
+    log_sum_exp,
+    mean,
+    rms_norm,
+    rows,
+    summation,
+    variance,
+)  # fmt: skip
 from .sequences import attention, embed, gru, iota, lstm, rnn
 
 Row = Callable[[Lowering, Node], Value]
@@ -29,7 +49,11 @@ Row = Callable[[Lowering, Node], Value]
 
 def pointwise(low: Lowering, node: Node) -> Value:
     """y = f(x) or f(a, b): one sweep over memory where all are dense, a loop nest otherwise."""
-    given = [low.view(x) for x in node.inputs]
+    if isinstance(node.op, ops.Where) and node.inputs[0].type.dtype != "float32":
+        return where(low, node)
+    if node.type.dtype != "float32":
+        return whole_numbers(low, node)
+    given = [as_dtype(low, low.view(x), "float32") for x in node.inputs]
     out = low.new(node, reuse=given)
     views = [view.broadcast(out.shape) for view in given]
     dense = all(x.dense for x in views)
@@ -116,16 +140,6 @@ def split(low: Lowering, node: Node) -> Value:
     return tuple(view.take(axis, k) for k in range(int(view.shape[axis])))
 
 
-def concat(low: Lowering, node: Node) -> Value:
-    """A copy of each part into its place."""
-    out = low.new(node)
-    axis, start = node.op.axis % len(node.shape), 0
-    for part in low.parts(node.inputs[0]):
-        low.copy(replace(out, shape=part.shape, offset=out.offset + start * out.strides[axis]), part)
-        start = start + part.shape[axis]
-    return out
-
-
 def stack(low: Lowering, node: Node) -> Value:
     """A copy of each part into its slice."""
     out = low.new(node)
@@ -135,15 +149,14 @@ def stack(low: Lowering, node: Node) -> Value:
     return out
 
 
-ANY_DTYPE = (  # they move elements, or read ids
+ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtypes
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
-    ops.Split, ops.GetItem, ops.Stack, ops.Concat, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite,
-    ops.CachedAttention,
+    ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
+    ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
+    ops.Mean, ops.Var,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
-NO_BOOL = Refused("programs hold float32 only")
-NOT_YET = Refused("programs cannot hold this op yet")
 NO_KERNEL = Refused("it has no kernel: the interpreter computes it by numpy")
 ONNX_ONLY = Refused("only the interpreter computes it, as ONNX defines it")
 OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are loaded")
@@ -153,8 +166,8 @@ CALLS: dict[type, Row | Refused] = {
     **{op: NO_KERNEL for op in OPS.values() if issubclass(op, Elementary)},
     **dict.fromkeys((ops.IsNaN, ops.IsInf, ops.Pad, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK), NO_KERNEL),
     **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
-    ops.Cast: Refused("programs compute in float32 throughout"),
-    **{op: NO_BOOL if issubclass(op, Truth) else pointwise for op in POINTWISE},
+    ops.Cast: cast,
+    **dict.fromkeys(POINTWISE, pointwise),
     ops.Permute: permute,
     ops.Transpose: transpose,
     ops.BroadcastTo: broadcast,
@@ -165,7 +178,17 @@ CALLS: dict[type, Row | Refused] = {
     ops.Split: split,
     ops.GetItem: view_of_index,
     ops.Stack: stack,
+    ops.Concat: concat,
+    ops.Take: take,
+    ops.Gather: gather,
+    ops.Dilate: dilate,
+    ops.UnDilate: undilate,
+    ops.FusedAddScalars: add_scalars,
     ops.Summation: summation,
+    ops.Max: extremum("MaxFold", "Maximum"),
+    ops.Min: extremum("MinFold", "Minimum"),
+    ops.Mean: mean,
+    ops.Var: variance,
     ops.LogSumExp: log_sum_exp,
     ops.Softmax: rows("softmax"),
     ops.LogSoftmax: rows("logsoftmax"),
@@ -174,10 +197,11 @@ CALLS: dict[type, Row | Refused] = {
     ops.RMSNorm: rms_norm,
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
+    FusedTransposedConv: transposed_conv,
     FusedMatMul: matmul,
-    **dict.fromkeys((NormedWeight, NormedBias, Pack), OF_WEIGHTS),
+    **dict.fromkeys((NormedWeight, NormedBias, Pack, TransposedPack, WinogradPack), OF_WEIGHTS),
     ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
-    ops.MatMul: Refused("the right operand of a matrix product must be a constant matrix"),
+    ops.MatMul: general_matmul,
     ops.Attention: attention,
     ops.Positions: positions,
     ops.CacheWrite: cache_write,
@@ -187,9 +211,6 @@ CALLS: dict[type, Row | Refused] = {
     ops.LSTM: lstm,
     ops.GRU: gru,
     ops.RNN: rnn,
-    ops.Dilate: NOT_YET,
-    ops.UnDilate: NOT_YET,
-    ops.FusedAddScalars: NOT_YET,
     ops.MaxPool: max_pool,
     ops.AvgPool: resample,
     ops.AdaptiveMaxPool: max_pool,
@@ -198,17 +219,11 @@ CALLS: dict[type, Row | Refused] = {
     ops.MaxPoolPick: TRAINING,
     ops.MaxPoolGradient: TRAINING,
     ops.Resample: TRAINING,
-    ops.Where: NO_BOOL,
-    ops.Mean: mean,
-    ops.Max: extremum("MaxFold"),
-    ops.Min: extremum("MinFold"),
-    ops.Concat: concat,
-    **dict.fromkeys((ops.Var, ops.Take, ops.Gather), NOT_YET),
     **dict.fromkeys((ops.ExtremumGradient, ops.GetItemGradient, ops.TakeGradient, ops.GatherGradient), TRAINING),
     ops.CrossEntropy: TRAINING,
     ops.Huber: TRAINING,
     ops.BatchNorm: TRAINING,
-    ops.ConvInputGradient: transposed_conv,
+    ops.ConvInputGradient: input_gradient,
     ops.ConvWeightGradient: TRAINING,
     ops.AttentionGradient: TRAINING,
     ops.BatchNormGradient: TRAINING,

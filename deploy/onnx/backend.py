@@ -17,10 +17,10 @@ from needle.types import Type
 
 from .. import interpreter
 from ..build import build
+from ..compiled import Compiled
 from ..errors import OnnxError
 from ..instant import Instant
 from ..ir import Graph
-from ..runtime import Compiled
 from .dtypes import numpy_dtype
 from .importer import Importer
 

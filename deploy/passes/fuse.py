@@ -12,7 +12,7 @@ from collections import Counter
 
 from needle import ops
 
-from ..fused_ops import FusedConv, FusedMatMul, NormedBias, NormedWeight
+from ..fused_ops import FusedConv, FusedMatMul, FusedTransposedConv, NormedBias, NormedWeight, Product
 from ..ir import Node, apply
 
 
@@ -21,6 +21,9 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
     match node:
         case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if w.known:
             return apply(FusedConv(stride, padding), x, w)
+        case Node(ops.ConvInputGradient(stride, int(padding), height, width, 1, 1), (x, w)) if w.known:
+            turned = apply(ops.Permute((0, 1, 3, 2)), w)
+            return apply(FusedTransposedConv(stride, padding, height, width), x, turned)
         case Node(ops.MatMul(), (x, w)) if w.known and len(w.shape) == 2:
             if len(x.shape) == 2:
                 return apply(FusedMatMul(), x, w)
@@ -32,8 +35,8 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
 def fuse_bias(node: Node, uses: Counter[Node]) -> Node | None:
     """product(x, w) + b  =>  product with a bias epilogue, for a known b (Co,) repeated over the rest"""
     match node:
-        case Node(ops.EWiseAdd(), (Node(FusedConv() | FusedMatMul() as op, inputs) as product, b)) | Node(
-            ops.EWiseAdd(), (b, Node(FusedConv() | FusedMatMul() as op, inputs) as product)
+        case Node(ops.EWiseAdd(), (Node(Product() as op, inputs) as product, b)) | Node(
+            ops.EWiseAdd(), (b, Node(Product() as op, inputs) as product)
         ) if uses[product] == 1 and op.epilogue == ():
             bias = channel_constant(b, product)
             if bias is not None:
@@ -45,7 +48,7 @@ def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | None:
     """g (product(x, w) + b - m) / sqrt(v + eps) + c  =>  product(x, w s) + ((b - m) s + c),  s = g / sqrt(v + eps)"""
     match node:
         case Node(
-            ops.BatchNormInference(eps), (Node(FusedConv() | FusedMatMul() as op, (x, w, *rest)) as product, *norm)
+            ops.BatchNormInference(eps), (Node(Product() as op, (x, w, *rest)) as product, *norm)
         ):
             if uses[product] > 1 or op.epilogue not in ((), ("bias",)) or not all(n.known for n in (w, *rest, *norm)):
                 return None
@@ -59,7 +62,7 @@ def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | None:
 def fuse_relu(node: Node, uses: Counter[Node]) -> Node | None:
     """relu(product(x, w) ...)  =>  product with relu behind its epilogue"""
     match node:
-        case Node(ops.ReLU(), (Node(FusedConv() | FusedMatMul() as op, inputs) as product,)) if uses[product] == 1:
+        case Node(ops.ReLU(), (Node(Product() as op, inputs) as product,)) if uses[product] == 1:
             return apply(with_step(op, "relu"), *inputs)
     return None
 
@@ -70,7 +73,7 @@ def fuse_add(node: Node, uses: Counter[Node]) -> Node | None:
         case Node(ops.EWiseAdd(), (a, b)):
             for product, other in ((a, b), (b, a)):
                 match product:
-                    case Node(FusedConv() | FusedMatMul() as op, inputs) if (
+                    case Node(Product() as op, inputs) if (
                         uses[product] == 1
                         and "add" not in op.epilogue
                         and other is not product
@@ -81,7 +84,7 @@ def fuse_add(node: Node, uses: Counter[Node]) -> Node | None:
     return None
 
 
-def with_step(op: FusedConv | FusedMatMul, step: str) -> FusedConv | FusedMatMul:
+def with_step(op: Product, step: str) -> Product:
     """The op with one more step at the end of its epilogue."""
     return type(op)(**{**vars(op), "epilogue": (*op.epilogue, step)})
 

@@ -16,18 +16,26 @@ $pool_impl
 extern "C" const unsigned char ${name}_embedded_weights[] __attribute__((weak));
 
 namespace nd {
-using Forward = void (*)(const Executor&, int64_t, const float*, const float* const*, float* const*, float*);
+using Forward = void (*)(const Executor&, const int64_t*, const float*, void* const*, float*);
 #if defined(ND_VARIANTS)
-namespace v2 { void forward(const Executor&, int64_t, const float*, const float* const*, float* const*, float*); }
-namespace v3 { void forward(const Executor&, int64_t, const float*, const float* const*, float* const*, float*); }
-namespace v4 { void forward(const Executor&, int64_t, const float*, const float* const*, float* const*, float*); }
+namespace v2 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
+namespace v3 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
+namespace v4 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
 #endif
 
 namespace {
 
 constexpr int64_t kHeader = 64, kWeightBytes = $weight_bytes;
-constexpr int64_t kItem = $item;  // floats of scratch memory for each item of a batch
-constexpr int kInputs = $inputs, kOutputs = $outputs, kMaxThreads = 1024;
+constexpr int kSizes = $size_count, kOperands = $operand_count, kMaxThreads = 1024;
+constexpr const char* kSizeNames[] = {$size_words};
+constexpr int64_t kLeast[] = {$least}, kHighest[] = {$highest};  // of each size
+
+// Floats of scratch memory; in double for sizes whose product no integer may hold.
+template <class T>
+T arena_floats(${arena_sizes}T threads) {
+    (void)threads;
+    return $arena;
+}
 constexpr char kMagic[] = "needle-w";  // then the graph's hash in hexadecimal
 
 struct Variant {
@@ -75,7 +83,7 @@ struct ${name}_model {
     void* mapped = nullptr;
     nd::Pool* pool = nullptr;
     float* arena = nullptr;
-    int64_t max_batch = 0;
+    int64_t most[nd::kSizes + 1] = {};
     nd::Variant variant{};
     nd::TryLock busy;
     char error[200] = "";
@@ -98,6 +106,17 @@ void* map_file(const char* path, char* error, std::size_t size) {
     return nullptr;
 }
 
+// Whether each size is in what it may be; else says which is not.
+bool within(const int64_t* sizes, const int64_t* most, const char* prefix, char* error, std::size_t size) {
+    for (int i = 0; i < kSizes; ++i)
+        if (sizes[i] < kLeast[i] || sizes[i] > most[i]) {
+            say(error, size, "[$name] needs %lld <= %s%s <= %lld, got %lld", (long long)kLeast[i], prefix, kSizeNames[i],
+                (long long)most[i], (long long)sizes[i]);
+            return false;
+        }
+    return true;
+}
+
 bool find_weights(${name}_model* model, const char* path, char* error, std::size_t size) {
     if (path != nullptr) {
         model->mapped = map_file(path, error, size);
@@ -116,27 +135,30 @@ bool find_weights(${name}_model* model, const char* path, char* error, std::size
 
 extern "C" {
 
-int64_t ${name}_arena_bytes(int64_t batch, int threads) {
-    return 4 * ($arena);
-}
+int64_t ${name}_arena_bytes(${most}int threads) { return 4 * nd::arena_floats<int64_t>(${each_most}threads); }
 
-${name}_model* ${name}_create(const char* weights, int64_t max_batch, int threads, char* error, size_t error_size) {
-    const int64_t most = (int64_t(1) << 40) / (4 * (nd::kItem + 1));
-    if (max_batch < 1 || max_batch > most || threads < 1 || threads > nd::kMaxThreads) {
-        nd::say(error, error_size, "[$name] needs 1 <= max_batch <= %lld and 1 <= threads <= %d, got %lld and %d",
-                (long long)most, nd::kMaxThreads, (long long)max_batch, threads);
+${name}_model* ${name}_create(const char* weights, ${most}int threads, char* error, size_t error_size) {
+    const int64_t most[] = {$most_names};
+    if (!nd::within(most, nd::kHighest, "max_", error, error_size)) return nullptr;
+    if (threads < 1 || threads > nd::kMaxThreads) {
+        nd::say(error, error_size, "[$name] needs 1 <= threads <= %d, got %d", nd::kMaxThreads, threads);
+        return nullptr;
+    }
+    if (nd::arena_floats<double>(${each_most}threads) > double(int64_t(1) << 40)) {
+        nd::say(error, error_size, "[$name] sizes as large as max_%s = %lld need more memory than there is", nd::kSizeNames[0],
+                (long long)most[0]);
         return nullptr;
     }
     ${name}_model* model = new (std::nothrow) ${name}_model;
     if (model == nullptr) return nd::say(error, error_size, "[$name] out of memory"), nullptr;
-    model->max_batch = max_batch;
+    for (int i = 0; i < nd::kSizes; ++i) model->most[i] = most[i];
     model->variant = nd::choose();
     if (model->variant.forward == nullptr) {
         nd::say(error, error_size, "[$name] NEEDLE_ISA must be v2, v3 or v4, got '%.40s'", model->variant.name);
         return ${name}_destroy(model), nullptr;
     }
     if (!nd::find_weights(model, weights, error, error_size)) return ${name}_destroy(model), nullptr;
-    const std::size_t bytes = std::size_t(${name}_arena_bytes(max_batch, threads) + 63) / 64 * 64;
+    const std::size_t bytes = std::size_t(${name}_arena_bytes(${each_most}threads) + 63) / 64 * 64;
     model->arena = static_cast<float*>(std::aligned_alloc(64, bytes ? bytes : 64));
     model->pool = nd::pool_create(threads);
     if (model->arena == nullptr || model->pool == nullptr) {
@@ -146,27 +168,32 @@ ${name}_model* ${name}_create(const char* weights, int64_t max_batch, int thread
     return model;
 }
 
-int ${name}_run(${name}_model* model, int64_t batch, const float* const* inputs, float* const* outputs) {
+int ${name}_call(${name}_model* model, const int64_t* sizes, void* const* operands) {
     if (model == nullptr) return 1;
     if (!model->busy.try_lock()) return 2;  // its error text belongs to the other caller
-    int failed = 1;
-    bool null = inputs == nullptr || outputs == nullptr;
-    for (int i = 0; !null && i < nd::kInputs; ++i) null = inputs[i] == nullptr;
-    for (int i = 0; !null && i < nd::kOutputs; ++i) null = outputs[i] == nullptr;
-    if (batch < 1 || batch > model->max_batch) {
-        nd::say(model->error, sizeof model->error, "[$name] needs 1 <= batch <= %lld, got %lld", (long long)model->max_batch,
-                (long long)batch);
-    } else if (null) {
+    bool null = operands == nullptr || (sizes == nullptr && nd::kSizes > 0);
+    for (int i = 0; !null && i < nd::kOperands; ++i) null = operands[i] == nullptr;
+    bool fits = null || nd::within(sizes, model->most, "", model->error, sizeof model->error);
+    if (null) {
         nd::say(model->error, sizeof model->error, "[$name] an input or output is a null pointer");
-    } else {
+        fits = false;
+    }
+    if (fits) {
         model->error[0] = 0;
-        model->variant.forward(nd::pool_executor(model->pool), batch, reinterpret_cast<const float*>(model->file + nd::kHeader),
-                               inputs, outputs, model->arena);
-        failed = 0;
+        model->variant.forward(nd::pool_executor(model->pool), sizes, reinterpret_cast<const float*>(model->file + nd::kHeader),
+                               operands, model->arena);
     }
     model->busy.unlock();
-    return failed;
+    return fits ? 0 : 1;
 }
+
+int ${name}_run(${name}_model* model, ${sizes}$pointers) {
+    const int64_t sizes[] = {$size_names};
+    void* const operands[] = {$operands};
+    return ${name}_call(model, sizes, operands);
+}
+
+int ${name}_abi(void) { return $abi; }
 
 const char* ${name}_error(const ${name}_model* model) { return model ? model->error : "[$name] the model is a null pointer"; }
 

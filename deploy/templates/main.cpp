@@ -1,4 +1,4 @@
-// $name as a command: reads one input, runs the model, prints what it says.
+// $name as a command: reads the inputs, runs the model, prints what it says.
 #include "$name.h"
 #include <algorithm>
 #include <cmath>
@@ -13,8 +13,16 @@ namespace {
 const std::vector<std::string> kLabels = {$labels};
 const std::vector<float> kMean = {$mean}, kStd = {$std};   // of an image input; empty for any other
 constexpr int kHeight = $height, kWidth = $width;
-constexpr size_t kInputFloats[] = {$input_floats}, kOutputFloats[] = {$output_floats};  // per item
-constexpr size_t kInputs = $inputs, kOutputs = $outputs;
+constexpr int kSizes = $size_count, kInputs = $inputs, kOutputs = $outputs;
+constexpr const char* kSizeNames[] = {$size_words};
+constexpr char kOutputKinds[] = {$output_kinds};  // 'f'loat, 'i'nteger, 'u'nsigned or 'b'ool
+constexpr int kOutputBytes[] = {$output_element_bytes};
+
+// The bytes of each input, of each state and of each output.
+std::vector<size_t> bytes_of(const int64_t* sizes) {
+    ${take_sizes}(void)sizes;
+    return {$bytes};
+}
 
 [[noreturn]] void fail(const std::string& message) {
     std::fprintf(stderr, "$name: %s\n", message.c_str());
@@ -61,23 +69,41 @@ std::vector<float> read_image(const std::vector<unsigned char>& bytes) {
     return x;
 }
 
-std::vector<float> read_input(const std::string& path) {
-    const std::vector<unsigned char> bytes = read_file(path);
-    if (!kMean.empty() && bytes.size() > 2 && bytes[0] == 'P' && (bytes[1] == '5' || bytes[1] == '6')) return read_image(bytes);
-    if (bytes.empty() || bytes.size() % sizeof(float)) fail("'" + path + "' is neither a PPM image nor raw float32 numbers");
-    std::vector<float> x(bytes.size() / sizeof(float));
-    std::memcpy(x.data(), bytes.data(), bytes.size());
-    return x;
+std::vector<unsigned char> read_input(const std::string& path) {
+    std::vector<unsigned char> bytes = read_file(path);
+    if (kMean.empty() || bytes.size() < 3 || bytes[0] != 'P' || (bytes[1] != '5' && bytes[1] != '6')) return bytes;
+    const std::vector<float> x = read_image(bytes);
+    const auto* first = reinterpret_cast<const unsigned char*>(x.data());
+    return {first, first + x.size() * sizeof(float)};
 }
 
-void print_numbers(const float* y, size_t count) {
-    for (size_t i = 0; i < count; ++i) std::printf("%s%.9g", i ? " " : "", y[i]);
+// The size that `text`, "time=16", gives, or -1 where it is no such text.
+int size_given(const std::string& text, int64_t* sizes) {
+    const size_t at = text.find('=');
+    for (int i = 0; i < kSizes && at != std::string::npos; ++i)
+        if (text.substr(0, at) == kSizeNames[i]) {
+            char* end = nullptr;
+            sizes[i] = std::strtoll(text.c_str() + at + 1, &end, 10);
+            if (*end != 0 || sizes[i] < 1) fail("a size is a number from 1 on, got '" + text + "'");
+            return i;
+        }
+    return -1;
+}
+
+void print_numbers(const unsigned char* y, size_t count, char kind, int bytes) {
+    for (size_t i = 0; i < count; ++i, y += bytes) {
+        float number;
+        int64_t whole = 0;
+        std::memcpy(kind == 'f' ? static_cast<void*>(&number) : &whole, y, size_t(bytes));  // the lower bytes come first
+        if (kind == 'i' && bytes < 8) whole = whole << (64 - 8 * bytes) >> (64 - 8 * bytes);
+        if (kind == 'f') std::printf("%s%.9g", i ? " " : "", number);
+        else std::printf("%s%lld", i ? " " : "", static_cast<long long>(whole));
+    }
     std::printf("\n");
 }
 
 // The most likely labels with their probabilities, softmax of the outputs.
-void print_labels(const float* y) {
-    const size_t count = kLabels.size();
+void print_labels(const float* y, size_t count) {
     std::vector<size_t> order(count);
     for (size_t i = 0; i < count; ++i) order[i] = i;
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return y[a] > y[b]; });
@@ -90,36 +116,46 @@ void print_labels(const float* y) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != int(kInputs) + 1) {
-        std::fprintf(stderr, "usage: $name %s\n  each input is raw float32 numbers%s; - reads standard input\n", "$arguments",
+    int64_t sizes[kSizes + 1] = {};
+    int next = 1;
+    while (next < argc && size_given(argv[next], sizes) >= 0) ++next;
+    if (argc - next != kInputs) {
+        std::fprintf(stderr, "usage: $name $arguments\n  each input is raw memory of its type%s; - reads standard input\n",
                      kMean.empty() ? "" : ", or a binary PPM image");
         return 2;
     }
-    std::vector<std::vector<float>> inputs, outputs;
-    std::vector<const float*> in;
-    std::vector<float*> out;
-    for (size_t i = 0; i < kInputs; ++i) {
-        inputs.push_back(read_input(argv[i + 1]));
-        in.push_back(inputs.back().data());
+    std::vector<std::vector<unsigned char>> memory;
+    for (int i = 0; i < kInputs; ++i) memory.push_back(read_input(argv[next + i]));
+    int batch = -1;  // which of the sizes: as many items as there are in the first input
+    for (int i = 0; i < kSizes; ++i) {
+        const bool open = sizes[i] == 0, items = std::string(kSizeNames[i]) == "batch";
+        if (items) batch = i;
+        if (open && !items) fail(std::string("needs the size ") + kSizeNames[i] + ", as in " + kSizeNames[i] + "=1");
     }
-    const size_t batch = inputs[0].size() / kInputFloats[0];
-    for (size_t i = 0; i < kInputs; ++i)
-        if (batch == 0 || inputs[i].size() != batch * kInputFloats[i])
-            fail("input " + std::to_string(i + 1) + " needs " + std::to_string(kInputFloats[i]) + " numbers per item, got " +
-                 std::to_string(inputs[i].size()));
-    for (size_t i = 0; i < kOutputs; ++i) {
-        outputs.emplace_back(batch * kOutputFloats[i]);
-        out.push_back(outputs.back().data());
+    if (batch >= 0 && sizes[batch] == 0) {
+        sizes[batch] = 1;
+        sizes[batch] = int64_t(memory[0].size() / bytes_of(sizes)[0]);
     }
+    const std::vector<size_t> bytes = bytes_of(sizes);
+    for (size_t i = 0; i < memory.size(); ++i)
+        if (memory[i].size() != bytes[i] || bytes[i] == 0)
+            fail("input " + std::to_string(i + 1) + " needs " + std::to_string(bytes[i]) + " bytes for these sizes, got " +
+                 std::to_string(memory[i].size()));
+    for (size_t i = memory.size(); i < bytes.size(); ++i) memory.emplace_back(bytes[i]);
     char error[256];
-    ${name}_model* model = ${name}_create(nullptr, int64_t(batch), 1, error, sizeof error);
+    ${name}_model* model = ${name}_create(nullptr, ${size_values}1, error, sizeof error);
     if (model == nullptr) fail(error);
-    if (${name}_run(model, int64_t(batch), in.data(), out.data())) fail(${name}_error(model));
-    for (size_t item = 0; item < batch; ++item) {
-        if (!kLabels.empty() && kLabels.size() == kOutputFloats[0])
-            print_labels(outputs[0].data() + item * kOutputFloats[0]);
-        else
-            for (size_t i = 0; i < kOutputs; ++i) print_numbers(outputs[i].data() + item * kOutputFloats[i], kOutputFloats[i]);
-    }
+    if (${name}_run(model, $call)) fail(${name}_error(model));
+    const size_t items = batch >= 0 ? size_t(sizes[batch]) : 1;
+    for (size_t item = 0; item < items; ++item)
+        for (int i = 0; i < kOutputs; ++i) {
+            const std::vector<unsigned char>& y = memory[memory.size() - size_t(kOutputs) + size_t(i)];
+            const size_t part = y.size() / items, count = part / size_t(kOutputBytes[i]);
+            const unsigned char* at = y.data() + item * part;
+            if (!kLabels.empty() && kLabels.size() == count && kOutputKinds[i] == 'f')
+                print_labels(reinterpret_cast<const float*>(at), count);
+            else
+                print_numbers(at, count, kOutputKinds[i], kOutputBytes[i]);
+        }
     ${name}_destroy(model);
 }

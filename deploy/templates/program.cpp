@@ -18,9 +18,8 @@ $kernels
 // ---- the model -----------------------------------------------------------------------------------------------------
 namespace nd { namespace ND_ISA {
 
-void forward(const Executor& on, int64_t batch, const float* weights, const float* const* inputs, float* const* outputs,
-             float* arena) {
-    const int64_t threads = on.threads;
+void forward(const Executor& on, const int64_t* sizes, const float* weights, void* const* operands, float* arena) {
+    ${take_sizes}const int64_t threads = on.threads;
 $body
 }
 

@@ -19,14 +19,18 @@ extern "C" {
  * independent of each other and share the weights. */
 typedef struct ${name}_model ${name}_model;
 
-/* A new instance for batches of at most max_batch items on `threads` threads, the caller's among them. `weights` is the path
- * of $name.weights, which is memory-mapped, or NULL for the weights linked into this program.
+/* A new instance for sizes of at most max_... on `threads` threads, the caller's among them. `weights` is the path of
+ * $name.weights, which is memory-mapped, or NULL for the weights linked into this program.
  * NULL on failure, with the reason in `error` (of `error_size` bytes, may be NULL). */
-NEEDLE_API ${name}_model* ${name}_create(const char* weights, int64_t max_batch, int threads, char* error, size_t error_size);
+NEEDLE_API ${name}_model* ${name}_create(const char* weights, ${most}int threads, char* error, size_t error_size);
 
-/* Computes `batch` items. inputs[i] and outputs[i] point to row-major floats, aligned as floats are, in the order of
- * ${name}_describe; outputs must not overlap inputs. 0 on success; otherwise ${name}_error tells why. */
-NEEDLE_API int ${name}_run(${name}_model* model, int64_t batch, const float* const* inputs, float* const* outputs);
+/* Computes one batch. The pointers are to row-major memory of the caller, each aligned as its elements are; what is written
+ * must overlap nothing else. 0 on success; otherwise ${name}_error tells why. Nothing is allocated.
+$documented */
+NEEDLE_API int ${name}_run(${name}_model* model, ${sizes}$pointers);
+
+/* The same with the sizes and the pointers, in their order, in arrays. */
+NEEDLE_API int ${name}_call(${name}_model* model, const int64_t* sizes, void* const* operands);
 
 /* Why the last call failed; "" if it did not. Valid until the next call on this instance. */
 NEEDLE_API const char* ${name}_error(const ${name}_model* model);
@@ -34,11 +38,15 @@ NEEDLE_API const char* ${name}_error(const ${name}_model* model);
 /* Frees the instance; NULL is allowed. */
 NEEDLE_API void ${name}_destroy(${name}_model* model);
 
-/* JSON: {"name", "graph", "inputs", "outputs"}; each tensor has "name", "dtype", "shape", where -1 is the batch. */
+/* JSON: {"name", "graph", "abi", "sizes", "inputs", "outputs", "state", ...}; each tensor has "name", "dtype", "shape", where
+ * -1 is a named size, and "axes", which names it. */
 NEEDLE_API const char* ${name}_describe(void);
 
+/* The version of this interface: $abi. */
+NEEDLE_API int ${name}_abi(void);
+
 /* The bytes of scratch memory that an instance allocates. */
-NEEDLE_API int64_t ${name}_arena_bytes(int64_t max_batch, int threads);
+NEEDLE_API int64_t ${name}_arena_bytes(${most}int threads);
 
 /* The instruction set the instance runs: "v2", "v3", "v4" (x86-64 levels) or "native". */
 NEEDLE_API const char* ${name}_isa(const ${name}_model* model);

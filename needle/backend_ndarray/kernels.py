@@ -45,7 +45,8 @@ def _package(name: str) -> Any:
 def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **options: Any) -> Any:
     """A function of numpy arrays, of NDArrays that are not compiled ones: it reads their memory, and results come back.
 
-    Results keep the dtype that numpy gives them, but float64 needs an operand of float64: else they are float32.
+    Results keep the dtype that numpy gives them, but float64 needs an operand of float64, else they are float32; of
+    those that no NDArray has, int16 (where int8 and uint8 meet) becomes int32, and uint64 (a sum of uint8) int64.
     """
     dtypes = set()
 
@@ -69,7 +70,8 @@ def _back(result: Any, device: Any, double: bool) -> Any:
         return type(result)(_back(each, device, double) for each in result)
     if isinstance(result, np.ndarray | np.generic):
         values = np.asarray(result)
-        values = values.astype("float32") if values.dtype == "float64" and not double else values
+        kept = {"int16": "int32", "uint64": "int64", "float64": "float64" if double else "float32"}
+        values = values.astype(kept.get(values.dtype.name, values.dtype), copy=False)
         return NDArray.sharing(values if values.base is None else values.copy(), device)
     return result
 

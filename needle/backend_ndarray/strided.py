@@ -1,7 +1,7 @@
 """A strided array: a flat block of memory, and the shape, strides and offset with which it is walked.
 
 The block knows the dtype of its elements and the module whose functions work on it: on cpu() that is the compiled one
-for float32, and numpy for bool, int32, int64 and float64.
+for float32, and numpy for every other dtype.
 """
 
 from __future__ import annotations

@@ -126,8 +126,8 @@ def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndar
     """(pixels / 255 - mean) / std as float32 (channels, height, width), after a centre crop and an antialiased resize.
 
     `image` is a Pillow image or a uint8 array (height, width, 3). `spec` is the `input` entry of a model's card:
-    height, width, and mean and std per channel. The longer side is cropped around the centre to their aspect ratio.
-    Raises DataError for an array that is not (height, width, 3) uint8.
+    channels (3, or 1 for the luma of ITU-R BT.601), height, width, and mean and std per channel. The longer side is
+    cropped around the centre to their aspect ratio. Raises DataError for an array that is not (height, width, 3) uint8.
     """
     from PIL import Image as Images
 
@@ -136,6 +136,8 @@ def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndar
             raise DataError(f"[prepare] needs uint8 (height, width, 3), got {image.dtype} {image.shape}")
         image = Images.fromarray(image)
     image = fitted(image, spec["height"], spec["width"])
-    pixels = numpy.asarray(image, dtype="float32") / numpy.float32(255)
+    if spec.get("channels") == 1:
+        image = image.convert("L")
+    pixels = numpy.asarray(image, dtype="float32").reshape(image.height, image.width, -1) / numpy.float32(255)
     mean, std = numpy.asarray(spec["mean"], dtype="float32"), numpy.asarray(spec["std"], dtype="float32")
     return numpy.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))

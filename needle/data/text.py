@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from .. import reprs
-from ..errors import DataError, IndexRangeError, NeedleError
+from ..errors import DataError, IndexRangeError
 from ..weights import atomic_write
+from . import byte_pairs
 
 __all__ = ["BPETokenizer", "CharTokenizer", "Tokenizer", "WordTokenizer"]
+KEPT, LONG = 1 << 17, 64  # how many words a byte pair tokenizer remembers, and from which length on none
 
 
 class Tokenizer:
@@ -172,48 +174,55 @@ class WordTokenizer(Tokenizer):
 class BPETokenizer(Tokenizer):
     """Byte pair encoding as GPT-2 has it: 256 bytes, then a token for each of `merges`, pairs of earlier tokens.
 
-    Any text can be encoded, and decoding gives it back. Bytes are written as GPT-2 writes them, a space as "Ġ". Needs
-    the `tokenizers` library. Raises DataError for a merge of what is no token, NeedleError without the library.
-    Source: Sennrich et al., "Neural machine translation of rare words with subword units", 2016.
+    Any text can be encoded, and decoding gives it back. Bytes are written as GPT-2 writes them, a space as "Ġ".
+    Raises DataError for a merge of what is no token.
     """
 
     kind = "bpe"
 
     def __init__(self, merges: Sequence[Sequence[str]] = ()) -> None:
         symbols = _byte_symbols()
-        tokens = {symbol: bytes([byte]) for byte, symbol in sorted(symbols.items(), key=lambda item: item[1])}
-        for pair in merges:
-            if len(pair) != 2 or any(part not in tokens for part in pair):
+        ids = {symbol: index for index, symbol in enumerate(sorted(symbols.values()))}
+        self._bytes = [ids[symbols[byte]] for byte in range(256)]
+        tokens = [bytes([byte]) for byte in sorted(symbols, key=symbols.__getitem__)]
+        self._ranks: dict[byte_pairs.Pair, tuple[int, int]] = {}
+        for rank, pair in enumerate(merges):
+            if len(pair) != 2 or any(part not in ids for part in pair):
                 raise DataError(f"[BPETokenizer] a merge joins two tokens that are known, got {pair!r:.100}")
-            tokens[pair[0] + pair[1]] = tokens[pair[0]] + tokens[pair[1]]
-        super().__init__(list(tokens.values()))
+            left, right = ids[pair[0]], ids[pair[1]]
+            joined = ids.setdefault(pair[0] + pair[1], len(tokens))
+            tokens += [tokens[left] + tokens[right]] * (joined == len(tokens))
+            self._ranks[left, right] = rank, joined
+        super().__init__(tokens)
         self.merges = [(pair[0], pair[1]) for pair in merges]
-        library = _library()
-        self._encoder = library.Tokenizer(library.models.BPE({t: i for i, t in enumerate(tokens)}, self.merges))
-        self._encoder.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self._known: dict[str, list[int]] = {}  # words that were encoded before
 
     @classmethod
     def train(cls, text: str | Iterable[str], vocabulary: int) -> BPETokenizer:
         """The tokenizer of at most `vocabulary` tokens whose merges join the most frequent pairs of `text`.
 
-        Raises DataError for a vocabulary of less than the 256 bytes.
+        Raises DataError for a vocabulary of less than the 256 bytes, or half of a surrogate pair.
         """
         if vocabulary < 256:
             raise DataError(f"[BPETokenizer] the vocabulary starts with 256 bytes, got vocabulary={vocabulary}")
-        library = _library()
-        learner = library.Tokenizer(library.models.BPE())
-        learner.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-        alphabet = list(_byte_symbols().values())
-        settings = library.trainers.BpeTrainer(
-            vocab_size=vocabulary, initial_alphabet=alphabet, special_tokens=[], show_progress=False
-        )
-        learner.train_from_iterator([text] if isinstance(text, str) else text, settings)
-        return cls(json.loads(learner.to_str())["model"]["merges"])
+        counts: Counter[str] = Counter()
+        for part in [text] if isinstance(text, str) else text:
+            _utf8("BPETokenizer", part)
+            counts.update(byte_pairs.words(part))
+        ids = cls()._bytes
+        spelled = {tuple(ids[byte] for byte in word.encode()): often for word, often in counts.items()}
+        return cls(byte_pairs.learn(spelled, sorted(_byte_symbols().values()), vocabulary))
 
     def encode(self, text: str) -> list[int]:
         """The ids after all merges. Raises DataError for half of a surrogate pair."""
         _utf8("BPETokenizer", text)
-        return list(self._encoder.encode(text).ids)
+        return [index for word in byte_pairs.words(text) for index in self._known.get(word) or self._word(word)]
+
+    def _word(self, word: str) -> list[int]:
+        found = byte_pairs.join([self._bytes[byte] for byte in word.encode()], self._ranks)
+        if len(self._known) < KEPT and len(word) < LONG:
+            self._known[word] = found
+        return found
 
     def spec(self) -> dict[str, Any]:
         """{"kind": "bpe", "merges": a list of pairs}."""
@@ -232,11 +241,3 @@ def _utf8(where: str, text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise DataError(f"[{where}] the text holds half of a surrogate pair at position {error.start}") from None
-
-
-def _library() -> Any:
-    try:
-        import tokenizers
-    except ImportError:
-        raise NeedleError("[BPETokenizer] needs the tokenizers library: pip install 'needle-dl[text]'") from None
-    return tokenizers

@@ -40,7 +40,7 @@ class Dilate(PlainFields, TensorOp):
     dilation: int
 
     def infer(self, x: Type) -> Type:
-        axes = _dilated("dilate", self, len(x.shape))
+        axes = dilated_axes("dilate", self, len(x.shape))
         step = self.dilation + 1
         return Type(tuple(n * step if i in axes else n for i, n in enumerate(x.shape)), x.dtype)
 
@@ -63,7 +63,7 @@ class UnDilate(PlainFields, TensorOp):
     dilation: int
 
     def infer(self, x: Type) -> Type:
-        axes = _dilated("undilate", self, len(x.shape))
+        axes = dilated_axes("undilate", self, len(x.shape))
         step = self.dilation + 1
         for i in axes:
             if x.shape[i] % step:
@@ -77,7 +77,7 @@ class UnDilate(PlainFields, TensorOp):
         return Dilate(self.axes, self.dilation)(out_grad)
 
 
-def _dilated(where: str, op: Dilate | UnDilate, ndim: int) -> tuple[int, ...]:
+def dilated_axes(where: str, op: Dilate | UnDilate, ndim: int) -> tuple[int, ...]:
     if op.dilation < 0:
         raise ShapeError(f"[{where}] dilation must be 0 or more, got {op.dilation}")
     if op.dilation >= LONGEST:

@@ -169,7 +169,8 @@ void one_epilogue(int64_t images, const std::vector<nd::Step>& step, const Float
     nd::conv_pack(nd::Executor{}, s, w.data(), packed.data());
     for (const nd::Executor& on : {nd::Executor{}, three_threads()}) {
         Floats scratch(nd::conv_scratch(s, images, on.threads));
-        const nd::Steps steps{step.data(), static_cast<int64_t>(step.size())};
+        nd::Steps steps;
+        for (const nd::Step& each : step) steps.step[steps.count++] = each;
         nd::conv(on, s, images, x.data(), {5 * 4 * 7, 4 * 7, 7, 1}, packed.data(), y.data(), scratch.data(), steps);
         nd::direct_conv(on, images, nd::Const<5>{}, nd::Const<4>{}, nd::Const<7>{}, nd::Const<O>{}, nd::Const<3>{}, nd::Const<2>{},
                         nd::Const<1>{}, x.data(), packed.data(), z.data(), scratch.data(), epilogue);

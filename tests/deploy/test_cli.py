@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -102,6 +103,14 @@ def test_run_prints_labels(path: Path, picture: Path, tmp_path: Path, capsys: py
     assert main(["run", str(path), str(tmp_path / "x.npy")]) == 0
     assert main(["bench", str(path), "--seconds", "0.01", "--batch", "2", "--threads", "2"]) == 0
     assert "microseconds per run" in capsys.readouterr().out
+    assert main(["bench", str(path), "--seconds", "0.01", "--by-op"]) == 0
+    *_, header, row, last = capsys.readouterr().out.splitlines()
+    assert "multiply-adds" in header and "linear" in row and last.endswith("in all")
+    assert main(["bench", str(path), "--seconds", "0.01", "--by-op", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["multiply_adds_per_second"] > 1e8 and facts["bytes_per_second"] > 1e7
+    for call in facts["calls"]:
+        assert call["microseconds"] > 0 and call["bytes"] > 0 and call["roofline_microseconds"] > 0
 
 
 MISTAKES = {

@@ -11,7 +11,7 @@ import pytest
 
 from deploy import Graph, GraphError, interpreter
 from deploy.compare import random_inputs, relative_error
-from deploy.fused_ops import FusedConv, FusedMatMul
+from deploy.fused_ops import FusedConv, FusedMatMul, FusedTransposedConv
 from deploy.generate import generate
 from deploy.ir import Input, Node, apply, constant, weight
 from deploy.lower import lower
@@ -131,6 +131,14 @@ RULES: dict[str, tuple[Any, Node, tuple[type, ...], tuple[type, ...]]] = {
     ),
     "open": (open_epilogues, apply(ops.Conv(2, 1), IMAGE, c(3, 3, 2, 4)), (ops.Conv,), (FusedConv,)),
     "open rows": (open_epilogues, apply(ops.MatMul(), IMAGE, c(2, 4)), (ops.MatMul,), (FusedMatMul,)),
+    "open transposed": (
+        open_epilogues, apply(ops.ConvInputGradient(2, 1, 6, 10), IMAGE, c(4, 4, 3, 2)),
+        (ops.ConvInputGradient,), (FusedTransposedConv,),
+    ),
+    "norm of transposed": (
+        fold_batch_norm, norm(apply(FusedTransposedConv(2, 1, 6, 10), IMAGE, c(4, 4, 2, 4))),
+        (ops.BatchNormInference,), (FusedTransposedConv,),
+    ),
     "bias": (
         fuse_bias,
         plus(product(IMAGE), apply(ops.BroadcastTo((BATCH, 3, 5, 4)), c(4))), (ops.EWiseAdd, ops.BroadcastTo), (),

@@ -46,10 +46,10 @@ def program(*cases: Case) -> Any:
 
     calls, bases = [], 0
     for case in cases:
-        count = len(case.given(1)[0])
-        operands = [(bases + i, 1) for i in range(count)]
+        arrays = case.given(1)[0]
+        operands = [(bases + i, 1, array.itemsize) for i, array in enumerate(arrays)]
         calls.append((case.kernel, case.functor, [place(n) for n in case.integers], list(case.numbers), operands))
-        bases += count
+        bases += len(arrays)
     return Program(1, sizes, calls)
 
 
@@ -192,6 +192,29 @@ def conv(sizes: tuple[int, int, int, int, int, int, int], steps: Sequence[int], 
     return Case("conv", "", [N, *sizes, *strides, *steps], [], given)
 
 
+POINTS = {2: (0, 1, -1), 4: (0, 0.75, -0.75, 1.5, -1.5)}
+
+
+def winograd(sizes: tuple[int, ...], tile: int, round: int, steps: Sequence[int], planes: bool = False) -> Case:
+    """Sizes: height, width, in, out, padding; weights at the points by Lagrange's formula, and at infinity."""
+    height, width, inputs, outputs, padding = sizes
+    w, points = normal(3, 3, inputs, outputs) / np.float32(3 * inputs**0.5), POINTS[tile]  # so that outputs are about 1
+    rows = [[p**t / np.prod([p - q for q in points if q != p]) for t in range(3)] for p in points]
+    matrix = np.array([*rows, [0, 0, 1]])
+    at_points = np.einsum("pa,qb,abio->pqio", matrix, matrix, w).reshape(len(matrix) ** 2, inputs, outputs)
+    weights = np.stack([packed(each.astype("float32")) for each in at_points], axis=1)
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        x = normal(n, height, width, inputs)
+        y, operands = finished(plain.conv(x, w, 1, padding), steps)
+        memory = np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if planes else x
+        return [memory, np.ascontiguousarray(weights), empty(*y.shape), empty(1 << 18), *operands], {2: y}
+
+    pixels = height * width
+    strides = [inputs * pixels, width, 1, pixels] if planes else [inputs * pixels, width * inputs, inputs, 1]
+    return Case("winograd_conv", "", [N, *sizes, tile, round, *strides, *steps], [], given)
+
+
 def linear(depth: int, columns: int, steps: Sequence[int]) -> Case:
     w = normal(depth, columns)
 
@@ -230,5 +253,9 @@ CASES = [
     *[conv((9, 8, 5, 37, 3, 2, 1), steps) for steps in EPILOGUES],
     conv((32, 32, 3, 16, 3, 1, 1), [BIAS, RELU], planes=True),
     conv((1, 1, 20, 30, 3, 1, 1), [BIAS]),
+    *[winograd((9, 8, 37, 21, 1), 4, 5, steps) for steps in EPILOGUES],
+    winograd((6, 11, 16, 70, 0), 4, 40, [BIAS, RELU], planes=True),
+    winograd((5, 5, 20, 33, 2), 2, 16, [BIAS]),
+    winograd((3, 2, 8, 80, 1), 2, 3, [ADD, RELU]),
     *[linear(70, 45, steps) for steps in EPILOGUES],
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.needle.program_cases import Arrays, Case, N, Times, empty, normal, plain
+from tests.needle.program_cases import BIAS, RELU, Arrays, Case, N, Times, empty, finished, normal, packed, plain
 
 STEPS, HIDDEN = 3, 20
 HEADS, QUERIES, KEYS, DEPTH = 2, 5, 7, 16
@@ -118,6 +118,42 @@ def transposed_conv(size: int, inputs: int, outputs: int, kernel: int, stride: i
     return Case("conv_input_gradient", "", [*sizes, *strides], [], given)
 
 
+def packed_transposed_conv(size: int, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> Case:
+    """The same with weights packed phase by phase: taps that read the map from its upper left pixel on."""
+    side = (size + 2 * padding - kernel) // stride + 1
+    w = normal(kernel, kernel, inputs, outputs)
+    taps = [[t for t in reversed(range(kernel)) if (first + padding - t) % stride == 0
+             and any(0 <= (i + padding - t) // stride < side for i in range(first, size, stride))]
+            for first in range(min(stride, size))]  # fmt: skip
+    phases = [w[np.ix_(a, b)].transpose(0, 1, 3, 2).reshape(-1, inputs) for a in taps for b in taps]
+    weights = np.concatenate([packed(each).ravel() for each in phases])
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        g = normal(n, side, side, outputs)
+        y, operands = finished(plain.conv_input_gradient(g, w, stride, padding, size, size), [BIAS, RELU])
+        return [g, weights, empty(*y.shape), scratch(), *operands], {2: y}
+
+    strides = [side * side * outputs, side * outputs, outputs, 1]
+    sizes = [N, size, size, inputs, outputs, kernel, stride, padding]
+    return Case("transposed_conv", "", [*sizes, *strides, BIAS, RELU], [], given)
+
+
+def add_windows(size: int, channels: int, kernel: int, stride: int, padding: int) -> Case:
+    """Windows (n, side, side, kernel, kernel, channels), each added where it lies."""
+    side = (size + 2 * padding - kernel) // stride + 1
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        windows = normal(n, side, side, kernel, kernel, channels)
+        y = np.zeros((n, size + 2 * padding, size + 2 * padding, channels), "float32")
+        for i in range(side):
+            for j in range(side):
+                y[:, i * stride : i * stride + kernel, j * stride : j * stride + kernel] += windows[:, i, j]
+        inner = np.ascontiguousarray(y[:, padding : padding + size, padding : padding + size])
+        return [windows, empty(*inner.shape)], {1: inner}
+
+    return Case("add_windows", "", [N, size, size, channels, kernel, stride, padding], [], given)
+
+
 SEQUENCE_CASES = [
     lookup("float32"),
     lookup("int32"),
@@ -132,4 +168,10 @@ SEQUENCE_CASES = [
     *(make(dtype) for make in (positions, cache_write, cached_attention) for dtype in ("float32", "int32")),
     transposed_conv(8, 5, 7, 4, 2, 1),
     transposed_conv(4, 20, 30, 4, 1, 0),
+    packed_transposed_conv(8, 5, 7, 4, 2, 1),
+    packed_transposed_conv(4, 20, 30, 4, 1, 0),
+    packed_transposed_conv(7, 18, 5, 3, 2, 0),
+    add_windows(8, 1, 4, 2, 1),
+    add_windows(7, 3, 3, 2, 0),
+    add_windows(5, 2, 3, 1, 1),
 ]

@@ -229,7 +229,7 @@ def use_everything(nd, numpy, ones):
     k.sgd_step([ones(3)], [ones(3)], [ones(3)], 0.1, 0.9, 0.01), k.sgd_step([ones(3)], [ones(3)], [], 0.1, 0.0, 0.0)
     k.momentum_step([ones(3)], [ones(3)], [ones(3)], 0.1, 0.9, 0.01, True), k.squared_norm([ones(3), ones(2, 2)])
     k.adam_step([ones(3)], [ones(3)], [ones(3)], [ones(3)], 1, 0.1, 0.9, 0.999, 1e-8, 0.01, True)
-    numbers, places = [("const", n, 0) for n in range(4)], [(0, 0), (1, 0), (2, 0), (3, 0)]
+    numbers, places = [("const", n, 0) for n in range(4)], [(0, 0, 4), (1, 0, 4), (2, 0, 4), (3, 0, 4)]
     for call in (("map", "Relu", [1], [], places[:2]), ("map_strided", "Add", [1] * 5, [], places[:3]),
                  ("reduce", "SumFold", [1, 3, 1], [], places[:2]),
                  ("group_norm", "", [1, 1, 2, 1], [0.1], places[:1] * 7),

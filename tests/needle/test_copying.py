@@ -13,6 +13,7 @@ from PIL import Image
 import needle as ndl
 from needle import autograd, data, nn, optim
 from needle.data import transforms
+from needle.types import DTYPES
 
 pytestmark = pytest.mark.both_modes
 
@@ -23,7 +24,6 @@ def pickled(x):
 
 DEEP = pytest.mark.parametrize("deep", [copy.deepcopy, pickled])
 ALL = pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
-DTYPES = ["bool", "int32", "int64", "float32", "float64"]
 SHAPES = [(), (1,), (0,), (2, 0, 3), (3, 4)]
 
 

@@ -176,3 +176,15 @@ def test_every_orientation(value, order):
     image = open_image(encoded(PICTURE, exif=exif(turned_by(value, order), order=order)[6:]))
     np.testing.assert_array_equal(np.asarray(image), turns[value](np.asarray(PICTURE)))
     np.testing.assert_array_equal(np.asarray(upright(image)), np.asarray(image))  # once is enough
+
+
+# channels
+
+
+@pytest.mark.parametrize("size", [(4, 4), (16, 16)])
+def test_a_model_of_grey_images_gets_their_luma(size):
+    spec = {"height": 4, "width": 4, "mean": [0.5], "std": [0.25], "channels": 1}
+    for colour, luma in (("red", 76), ("lime", 150), ("blue", 29), ("#404040", 64)):
+        found = prepare(Image.new("RGB", size, colour), spec)
+        assert found.shape == (1, 4, 4) and found.dtype == np.float32
+        np.testing.assert_allclose(found, (luma / 255 - 0.5) / 0.25, atol=1e-6)

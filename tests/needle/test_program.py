@@ -63,7 +63,7 @@ def test_every_pointwise_op_is_a_functor() -> None:
     samples = [case for case in CASES_OF_OPS if isinstance(case.op, Pointwise | PointwiseGradient)]
     assert len({case.op.functor for case in samples}) > 40
     for case in samples:
-        operands = [(k, 0) for k in range(1 + len(case.inputs))]
+        operands = [(k, 0, 4) for k in range(1 + len(case.inputs))]
         Program(0, [("const", 0, 0)], [("map", case.op.functor, [0], list(case.op.numbers), operands)])
 
 
@@ -94,9 +94,9 @@ def test_calls_run_in_order_and_offsets_are_expressions_in_bytes() -> None:
         ("mul", 1, 2), ("const", 0, 0), ("const", 1, 0), ("mul", 4, 2), ("add", 5, 8),  # 5: bytes before, 9: behind
     ]  # fmt: skip
     calls = [
-        ("map", "Relu", [4], [], [(0, 5), (1, 6)]),
-        ("map", "Negate", [4], [], [(0, 9), (0, 5)]),
-        ("reduce", "SumFold", [0, 3, 7], [], [(0, 9), (2, 6)]),
+        ("map", "Relu", [4], [], [(0, 5, 4), (1, 6, 4)]),
+        ("map", "Negate", [4], [], [(0, 9, 4), (0, 5, 4)]),
+        ("reduce", "SumFold", [0, 3, 7], [], [(0, 9, 4), (2, 6, 4)]),
     ]
     runnable = Program(2, sizes, calls)
     for n, before in ((2, 3), (5, 16)):
@@ -120,7 +120,7 @@ def test_expressions_are_those_of_python(operation: str, a: int, b: int, value: 
     sizes = [(first, 0, 0), ("const", a, 0), ("add", 0, 1), ("const", b, 0), (operation, 2, 3)]
     sizes += [("const", value, 0), ("sub", 4, 5), ("const", 77, 0), ("add", 6, 7)]
     with pytest.raises(ValueError, match=r"operand 1 starts at byte 77 of the 64 of base 1"):
-        nothing = [("map", "Relu", [6], [], [(0, 6), (1, 8)])]
+        nothing = [("map", "Relu", [6], [], [(0, 6, 4), (1, 8, 4)])]
         Program(1, sizes, nothing).run([0], [np.zeros(16, "float32"), np.zeros(16, "float32")], 1)
 
 

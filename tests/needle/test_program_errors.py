@@ -72,6 +72,9 @@ MALFORMED = {
     ),
     "call 0 (resample): the number of numbers must be 2, got 1": (0, C, [("resample", "", POOLING, [1.0], TWO)]),
     "call 0 (conv): the stride must be 1..1048576, got 0": (0, C, [("conv", "", [1] * 6 + [0] * 6, [], TWO * 2)]),
+    "call 0 (winograd_conv): a tile has 2 or 4 outputs, got 3": (
+        0, [*C, ("const", 3, 0)], [("winograd_conv", "", [1] * 6 + [len(C)] + [1] * 5, [], TWO * 2)],
+    ),
     "call 0 (conv): needs at least 12 integers, got 8": (0, C, [("conv", "", [1] * 8, [], TWO * 2)]),
     "call 0 (conv): a step must be 0..2, got 3": (0, C, [("conv", "", [1] * 12 + [3], [], TWO * 2)]),
     "call 0 (conv): the number of operands must be 5, got 4": (0, C, [("conv", "", [1] * 12 + [0, 2], [], TWO * 2)]),

@@ -1,14 +1,15 @@
 """Tokenizers and data sets of text, on text made here."""
 
 import json
-import sys
+import time
 
 import numpy as np
 import pytest
 
 from needle import data
-from needle.data.text import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
-from needle.errors import DataError, IndexRangeError, NeedleError
+from needle.data import byte_pairs
+from needle.data.text import LONG, BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer, _byte_symbols
+from needle.errors import DataError, IndexRangeError
 
 pytestmark = pytest.mark.both_modes
 TEXT = "the cat sat on the mat\nthe dog sat on the log\n" * 20
@@ -16,7 +17,6 @@ STRANGE = "naïve café, 深度学习 🙂🙂 e\u0301 \x00\t\r\n  \u2028 ½ �
 
 
 def bpe(vocabulary: int = 300) -> BPETokenizer:
-    pytest.importorskip("tokenizers")
     return BPETokenizer.train(TEXT, vocabulary)
 
 
@@ -59,13 +59,55 @@ def test_byte_pairs_give_back_any_text() -> None:
     assert tokenizer.encode(STRANGE)[-1] < len(tokenizer)
 
 
-def test_byte_pairs_are_those_of_the_library() -> None:
+NUMBERS = "It's 9 a.m., we'll pay ½ of 1,234² — IV or Ⅳ? ''twas\u3000far\x1c too \xa0 much; the'd've  \n\n x_y_z aaa"
+
+
+@pytest.mark.parametrize("text", [TEXT, STRANGE, NUMBERS, "a" * 50 + " " + "ab" * 30, "\x85\x1f\x0b \t\t.", "'S 'S 's"])
+def test_byte_pairs_are_those_of_the_library(text: str) -> None:
+    """Learned merges, their ids, and the ids of other text, whatever its categories."""
     tokenizers = pytest.importorskip("tokenizers")
     library = tokenizers.ByteLevelBPETokenizer()
-    library.train_from_iterator([TEXT], vocab_size=300, show_progress=False)
-    ours = bpe()
-    assert ours.encode(STRANGE) == library.encode(STRANGE).ids
-    assert ours.decode(ours.encode(STRANGE)) == library.decode(library.encode(STRANGE).ids)
+    library.train_from_iterator([text], vocab_size=330, min_frequency=0, show_progress=False)
+    ours = BPETokenizer.train(text, 330)
+    assert dict(library.get_vocab()) == {token: index for index, token in enumerate(symbols_of(ours))}
+    for other in (text, TEXT, STRANGE, NUMBERS):
+        found = library.encode(other)
+        assert ours.encode(other) == found.ids and ours.decode(found.ids) == other
+
+
+def symbols_of(tokenizer: BPETokenizer) -> list[str]:
+    """What each id is written as."""
+    return list(dict.fromkeys([*sorted(_byte_symbols().values()), *("".join(pair) for pair in tokenizer.merges)]))
+
+
+def test_words_are_where_no_token_crosses() -> None:
+    assert byte_pairs.words("It's 9 a.m.") == ["It", "'s", " 9", " a", ".", "m", "."]
+    assert byte_pairs.words("a  b\n\n c½d²,\x1c") == ["a", " ", " b", "\n\n", " c", "½", "d", "²", ",\x1c"]
+    for text in (STRANGE, NUMBERS, ""):
+        assert "".join(byte_pairs.words(text)) == text
+
+
+def test_the_most_frequent_pair_is_joined_first_and_of_equal_ones_the_smallest() -> None:
+    assert BPETokenizer.train("hug pug hugs bun pun", 260).merges == [("u", "g"), ("h", "ug"), ("u", "n"), ("Ġ", "p")]
+    assert BPETokenizer.train("aaaa", 999).merges == [("a", "a"), ("aa", "aa")]
+    assert BPETokenizer.train(iter(["ab", "ab"]), 257).merges == [("a", "b")]
+    assert BPETokenizer.train([], 999).merges == []
+
+
+def test_two_merges_may_give_the_same_token() -> None:
+    tokenizer = BPETokenizer([("b", "c"), ("a", "b"), ("a", "bc"), ("ab", "c")])
+    assert len(tokenizer) == 256 + 3
+    assert tokenizer.encode("abc") == [258] and tokenizer.encode("ab") == [257] and tokenizer.decode([258]) == "abc"
+
+
+def test_long_words_take_no_square_of_their_length() -> None:
+    tokenizer, length = bpe(), 100_000
+    started = time.process_time()
+    ids = tokenizer.encode("the" * (length // 3) + " " * length + "_" * length)
+    assert len(ids) > length and time.process_time() - started < 20
+    assert not tokenizer._known, "long words are remembered"
+    tokenizer.encode("a short one")
+    assert max(map(len, tokenizer._known)) < LONG
 
 
 def test_pieces_hold_back_half_characters() -> None:
@@ -110,18 +152,17 @@ def test_files_that_are_no_tokenizer(content: str, message: str, tmp_path) -> No
         Tokenizer.load(tmp_path / "t.json")
 
 
-def test_what_byte_pairs_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_byte_pairs_refuse() -> None:
     with pytest.raises(DataError, match="starts with 256 bytes, got vocabulary=100"):
         BPETokenizer.train(TEXT, 100)
     with pytest.raises(DataError, match="a merge joins two tokens that are known, got"):
         BPETokenizer([("th", "e")])
     with pytest.raises(DataError, match="half of a surrogate pair at position 1"):
         bpe().encode("a\ud83d")
+    with pytest.raises(DataError, match="half of a surrogate pair at position 0"):
+        BPETokenizer.train("\ud83d", 300)
     with pytest.raises(IndexRangeError, match=r"ids are in 0\.\.255, got 256"):
         bpe(256).decode([256])
-    monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(NeedleError, match=r"pip install 'needle-dl\[text\]'"):
-        BPETokenizer()
 
 
 def test_windows_and_what_follows_them() -> None:

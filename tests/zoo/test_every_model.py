@@ -86,6 +86,7 @@ PARTS = {
     "lstm-char": parts(ADAM, ADAM),
     "lstm-ptb": parts(ADAM, ADAM),
     "resnet20": parts(NESTEROV),
+    "resnet8-fashion": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet9": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet9-dawn": parts(NESTEROV),
 }
@@ -167,6 +168,7 @@ def test_the_card_renders_and_says_what_was_measured(entry: Entry) -> None:
     assert f"needle-zoo train {entry.name}" in text and (entry.runs or "Not trained yet" in text)
     for metric, number in entry.measured.items():
         assert f"{metric}: **{card.shown(metric, number.value)}**" in text and number.by in text
+        assert entry.recipe.meanings[metric] in text
     for run in entry.runs:
         assert run.commit in text and run.command in text
     for _, file in entry.shipped:

@@ -34,6 +34,7 @@ def test_residual_networks_have_the_parameters_of_the_paper_s_table_6(blocks: in
 def test_the_numbers_of_parameters_that_are_quoted() -> None:
     assert count(zoo.load("resnet9")) == 431_946
     assert count(zoo.load("resnet20")) == 269_722
+    assert count(zoo.load("resnet8-fashion")) == 75_002
     assert count(zoo.load("resnet9-dawn")) == 6_573_120
     assert count(zoo.load("airnet")) == 1_972_504
     # 64 x 64 with 64 channels: as the usual rewriting of the paper's network in PyTorch's examples

@@ -137,7 +137,6 @@ def test_stopping() -> None:
 
 
 def test_tokens_that_are_no_character_on_their_own() -> None:
-    pytest.importorskip("tokenizers")
     tokenizer = BPETokenizer()
     bytes_of = tokenizer.encode("🙂")
     logits = np.full((256, 256), -1e9)

@@ -14,6 +14,7 @@ from PIL import Image
 
 import zoo
 from needle.backend_ndarray import ndarray_backend_cpu
+from zoo.card import PICTURES
 from zoo.signature import Labels, Text
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -70,8 +71,8 @@ def test_weights_and_cards_are_packed() -> None:
         entry = zoo.entry(name)
         assert all(entry.home / "weights" / file.file in files for _, file in entry.shipped)
         assert not entry.runs or entry.home / "cards" / f"{name}.json" in files
-        sheet = entry.record.shown.get("sheet")
-        assert sheet is None or entry.home / "cards" / sheet in files
+        shown = entry.record.shown
+        assert all(entry.home / "cards" / shown[kind] in files for kind, _, _ in PICTURES if kind in shown)
     kept = {file.file for name in zoo.names() for _, file in zoo.entry(name).shipped}
     assert {path.name for path in files if path.suffix == ".safetensors"} == kept, "weights that no card names"
 

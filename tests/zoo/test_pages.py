@@ -115,6 +115,7 @@ def test_every_kind_of_model_shows_what_it_makes(tmp_path: Path, capsys: Capture
     text = {"samples": [sample]}
     for name, shown, says, pictured in (
         ("dcgan", {"sheet": "dcgan.png"}, str(tmp_path / "cards" / "dcgan.png"), "![samples](../cards/dcgan.png)"),
+        ("dcgan", {"nearest": "n.png"}, str(tmp_path / "cards" / "n.png"), "![nearest training images](../cards/n.png"),
         ("gpt-char", text, "    To be\n\n     or [not\n", "    To be\n\n     or [not\n"),
     ):
         entry = replace(zoo.entry(name), home=tmp_path)

@@ -1,5 +1,5 @@
 """The models of the zoo, a file for each family; importing it registers them."""
 
-from . import airnet, dcgan, gpt, lstm, resnet
+from . import airnet, dcgan, fashion, gpt, lstm, resnet
 
-__all__ = ["airnet", "dcgan", "gpt", "lstm", "resnet"]
+__all__ = ["airnet", "dcgan", "fashion", "gpt", "lstm", "resnet"]

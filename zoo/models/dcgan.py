@@ -21,6 +21,7 @@ from ..recipes.adversarial import AdversarialRecipe
 from ..registry import Tiny, ZooError, model
 from ..signature import Latent
 
+AT_ONCE = 250  # images that are generated at once: what memory they take
 SMALLEST = 4  # height and width of the generator's first map and of the discriminator's last
 
 
@@ -124,9 +125,13 @@ class DCGAN(Model):
         z = numpy.random.default_rng(seed).standard_normal((count, self.generator.latent)).astype("float32")
         was_training = self.training
         self.eval()
-        x: numpy.ndarray = self(ndl.Tensor(z, device=self.device, requires_grad=False)).numpy()
+        parts = [self._pixels(z[start : start + AT_ONCE]) for start in range(0, count, AT_ONCE)]
         if was_training:
             self.train()
+        return numpy.concatenate(parts)
+
+    def _pixels(self, z: numpy.ndarray) -> numpy.ndarray:
+        x: numpy.ndarray = self(ndl.Tensor(z, device=self.device, requires_grad=False)).numpy()
         return numpy.rint((x + 1) * 127.5).clip(0, 255).astype("uint8").transpose(0, 2, 3, 1)
 
 

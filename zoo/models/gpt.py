@@ -133,16 +133,21 @@ LIMITS = (
 @model(
     name="gpt-char",
     **shakespeare.ABOUT,
-    input=replace(shakespeare.TEXT, context=128),
-    recipe=WindowRecipe(epochs=12, batch=64, stride=64, lr=2e-3, final_lr=2e-4, warmup=100, weight_decay=0.1),
-    tiny=Tiny(model=TINY, recipe={"epochs": 3, "batch": 32, "stride": 16, "lr": 1e-2, "warmup": 4}),
+    input=replace(shakespeare.TEXT, context=256),
+    recipe=WindowRecipe(
+        epochs=7, batch=64, stride=64, lr=3e-3, final_lr=1e-4, muon_lr=0.02, warmup=100, weight_decay=0.1
+    ),
+    tiny=Tiny(
+        model=TINY,
+        recipe={"epochs": 3, "batch": 32, "stride": 16, "lr": 1e-2, "final_lr": 2e-4, "muon_lr": 0.0, "warmup": 4},
+    ),
     limits=LIMITS,
 )
 def gpt_char(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
-    context: int = 128, width: int = 192, layers: int = 4, heads: int = 6, dropout: float = 0.1, tied: bool = True,
+    context: int = 256, width: int = 256, layers: int = 4, heads: int = 4, dropout: float = 0.2, tied: bool = True,
 ) -> GPT:  # fmt: skip
-    """A GPT of characters: 1.8 million parameters. `tokenizer` None: that of Tiny Shakespeare's 65 characters."""
+    """A GPT of characters: 3.2 million parameters. `tokenizer` None: that of Tiny Shakespeare's 65 characters."""
     return GPT(
         tokenizer or CharTokenizer(shakespeare.CHARACTERS), context=context, width=width, layers=layers, heads=heads,
         dropout=dropout, tied=tied, device=device, dtype=dtype,

@@ -88,16 +88,16 @@ class _StatefulReader:
     name="lstm-char",
     **shakespeare.ABOUT,
     input=shakespeare.TEXT,
-    recipe=ColumnRecipe(epochs=20, batch=32, rows=100, lr=3e-3, final_lr=3e-4, weight_decay=0.01),
+    recipe=ColumnRecipe(epochs=25, batch=64, rows=128, lr=3e-3, final_lr=1e-4, weight_decay=0.01),
     tiny=Tiny(
         model={"width": 16, "hidden": 24, "layers": 2, "dropout": 0.1},
-        recipe={"epochs": 3, "batch": 8, "rows": 48, "lr": 3e-2, "warmup": 4},
+        recipe={"epochs": 3, "batch": 8, "rows": 48, "lr": 3e-2, "final_lr": 3e-4, "warmup": 4},
     ),
     limits="A small model of one author's plays: it imitates their look, not their sense, and knows nothing else.",
 )
 def lstm_char(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
-    width: int = 64, hidden: int = 256, layers: int = 2, dropout: float = 0.2, tied: bool = False,
+    width: int = 64, hidden: int = 512, layers: int = 2, dropout: float = 0.4, tied: bool = False,
 ) -> RecurrentLM:  # fmt: skip
     """An LSTM of characters. `tokenizer` None: that of Tiny Shakespeare's 65 characters."""
     return RecurrentLM(

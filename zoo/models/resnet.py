@@ -69,7 +69,7 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Images (B, 3, H, W) to logits (B, classes): 6 blocks + 2 layers, a stage of `blocks` for each of the `widths`.
+    """Images (B, channels, H, W) to logits (B, classes): 6 blocks + 2 layers, a stage of `blocks` for each of `widths`.
 
     A stage after the first halves height and width. Raises SettingError for a count below 1.
     Source: He et al., "Deep residual learning for image recognition", 2015, section 4.2; `blocks` = 3, 5, 7, 9, 18 are
@@ -77,13 +77,14 @@ class CifarResNet(nn.Module):
     """
 
     def __init__(
-        self, blocks: int = 3, widths: tuple[int, ...] = (16, 32, 64), classes: int = 10,
+        self, blocks: int = 3, widths: tuple[int, ...] = (16, 32, 64), classes: int = 10, channels: int = 3,
         device: Any = None, dtype: str = "float32",
     ) -> None:  # fmt: skip
         super().__init__()
-        whole("CifarResNet", blocks=blocks, classes=classes, **{f"widths[{i}]": x for i, x in enumerate(widths)})
+        counts = {f"widths[{i}]": x for i, x in enumerate(widths)} | {"channels": channels}
+        whole("CifarResNet", blocks=blocks, classes=classes, **counts)
         options = {"device": device, "dtype": dtype}
-        layers = [*conv_bn(3, widths[0], **options), nn.ReLU()]
+        layers = [*conv_bn(channels, widths[0], **options), nn.ReLU()]
         before = widths[0]
         for stage, width in enumerate(widths):
             for block in range(blocks):
@@ -94,10 +95,14 @@ class CifarResNet(nn.Module):
         self.classifier = nn.Linear(before, classes, **options)
 
     def forward(self, x: ndl.Tensor) -> ndl.Tensor:
+        logits: ndl.Tensor = self.classifier(self.pooled(x))
+        return logits
+
+    def pooled(self, x: ndl.Tensor) -> ndl.Tensor:
+        """The features (B, widths[-1]) that the linear layer reads: the mean of the last maps."""
         x = self.features(x)
         _, _, height, width = x.shape
-        logits: ndl.Tensor = self.classifier(ops.summation(x, (2, 3)) / (height * width))
-        return logits
+        return ops.summation(x, (2, 3)) / (height * width)
 
 
 @model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy
 
@@ -49,6 +49,8 @@ class Recipe:
     batch: int = 1
     dataset: str = ""
 
+    meanings: ClassVar[Mapping[str, str]] = {}  # what the metrics are, for the card
+
     def data(self, folder: str | None = None) -> Data:
         """The data set, from `folder`, from NEEDLE_DATA or downloaded. Raises DataError if it cannot be had."""
         raise self._lacks("data")
@@ -78,7 +80,7 @@ class Recipe:
     def show(self, model: Model, data: Data, folder: Path) -> dict[str, Any]:
         """What there is to look at of a trained model, as plain data for its card; pictures are written to `folder`.
 
-        Its names are those that the card knows: "confusion", "samples", "sheet".
+        Its names are those that the card knows: "confusion", "samples", "sheet", "nearest".
         """
         return {}
 

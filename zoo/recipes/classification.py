@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 
@@ -27,6 +28,11 @@ class Classification(ImageRecipe):
 
     dataset: str = "cifar-10"
     label_smoothing = 0.0  # without a type, for it is a setting only of the recipes that declare it
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "top1": "the fraction of the test images whose label is the most probable one",
+        "top1_mirrored": "the same, where each image and its mirror image are asked",
+    }
 
     def optimizers(self, model: Any, steps: int) -> tuple[list[optim.Optimizer], list[optim.Schedule]]:
         """What updates the parameters, and what sets its rates in `steps` updates."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 
@@ -48,6 +48,13 @@ class LanguageRecipe(Recipe):
     weight_decay: float = 0.1
     clip: float = 1.0
     muon_lr: float = 0.0
+
+    written: ClassVar[int] = 400  # tokens of a sample
+    meanings: ClassVar[Mapping[str, str]] = {
+        "loss": "cross entropy of the held-out text, in nats a token",
+        "perplexity": "its exponential: among how many equally likely tokens the model hesitates",
+        "bits_per_byte": "cross entropy in bits, for each byte of the held-out text: what one token is does not matter",
+    }
 
     def data(self, folder: str | None = None) -> Data:
         return self._ids(texts(self.dataset, folder))
@@ -97,11 +104,11 @@ class LanguageRecipe(Recipe):
         target = folder / "samples" / f"epoch-{epoch:03}.txt"
         target.parent.mkdir(exist_ok=True)
         with atomic_write(target) as file:
-            file.write(model.generate("\n", 400, temperature=0.8, seed=epoch).encode())  # type: ignore[attr-defined]
+            file.write(model.generate("\n", self.written, temperature=0.8, seed=epoch).encode())  # type: ignore[attr-defined]
 
     def show(self, model: Model, data: Data, folder: Path) -> dict[str, Any]:
         """`samples`: what follows a line's end, drawn with two seeds that were not chosen."""
-        settings: dict[str, Any] = {"prompt": "\n", "max_tokens": 300, "temperature": 0.8}
+        settings: dict[str, Any] = {"prompt": "\n", "max_tokens": self.written, "temperature": 0.8}
         return {
             "samples": [
                 {**settings, "seed": seed, "text": model.generate(**settings, seed=seed)}  # type: ignore[attr-defined]

@@ -1,5 +1,5 @@
 #include "../conv.h"
-#include "../../nd/conv_gradients.h"
+#include "../../nd/winograd_conv.h"
 #include "../../nd/conv_scatter.h"
 #include "../../nd/winograd_gradients.h"
 
@@ -18,6 +18,13 @@ int64_t scratch_size(const ConvSizes& s, int threads) {
 void direct(const Executor& executor, const ConvSizes& s, const Map& x, const float* packed, float* y, float* scratch,
             const Steps& steps) {
     conv(executor, shape_of(s), s.images, x.p, x.strides, packed, y, scratch, steps);
+}
+
+void by_winograd(const Executor& executor, const ConvSizes& s, int64_t outputs, int64_t round, const Map& x, const float* packed,
+                 float* y, float* scratch, const Steps& steps) {
+    const WinogradShape shape{s.height, s.width, s.in, s.out, s.padding, round};
+    if (outputs == 2) winograd_conv<ThreeTapsForTwo>(executor, shape, s.images, x.p, x.strides, packed, y, scratch, steps);
+    else winograd_conv<ThreeTaps>(executor, shape, s.images, x.p, x.strides, packed, y, scratch, steps);
 }
 
 void run(const Executor& executor, const ConvSizes& s, const Map& x, const float* w, float* y, float* scratch) {
@@ -44,6 +51,15 @@ void direct_input_gradient(const Executor& executor, const ConvSizes& s, const M
     conv_input_gradient(executor, shape_of(s), s.images, g.p, g.strides, w, dx, scratch);
 }
 
+void transposed(const Executor& executor, const ConvSizes& s, const Map& g, const float* packed, float* dx, float* scratch,
+                const Steps& steps) {
+    transposed_conv(executor, shape_of(s), s.images, g.p, g.strides, packed, dx, scratch, steps);
+}
+
+void windows(const Executor& executor, const ConvSizes& s, const float* windows, float* dx) {
+    add_windows(executor, shape_of(s), s.images, windows, dx);
+}
+
 int64_t weight_gradient_scratch(const ConvSizes& s, int threads) {
     if (fast(s)) return winograd_weight_gradient_scratch(shape_of(s), s.images, threads);
     return WeightGradient(shape_of(s), s.images).scratch();
@@ -57,8 +73,8 @@ void weight_gradient(const Executor& executor, const ConvSizes& s, const Map& x,
 
 }  // namespace
 
-extern const ConvTable conv_table = {scratch_size,           run, direct,
-                                     input_gradient_scratch, input_gradient, direct_input_gradient,
+extern const ConvTable conv_table = {scratch_size,           run, direct, by_winograd,
+                                     input_gradient_scratch, input_gradient, direct_input_gradient, transposed, windows,
                                      weight_gradient_scratch, weight_gradient};
 
 }}  // namespace nd::ND_ISA

@@ -26,6 +26,6 @@ void tiled(const Executor& executor, int64_t m, int64_t n, int64_t p, const floa
 
 }  // namespace
 
-extern const GemmTable gemm_table = {gemm_batched_scratch, run, tiled};
+extern const GemmTable gemm_table = {gemm_batched_scratch, run, batched_matmul, tiled};
 
 }}  // namespace nd::ND_ISA

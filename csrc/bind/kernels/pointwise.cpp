@@ -1,20 +1,10 @@
+#include "../nest.h"
 #include "../pointwise.h"
 #include "../../nd/map.h"
 #include "../../nd/reduce.h"
 
 namespace nd { namespace ND_ISA {
 namespace {
-
-template <int K>
-Nest<K> nest_of(const Loops& loops) {
-    Nest<K> nest;
-    for (int d = 0; d < loops.dims; ++d) {
-        int64_t steps[K];
-        for (int k = 0; k < K; ++k) steps[k] = loops.stride[k][d];
-        nest.push(loops.size[d], steps);
-    }
-    return nest;
-}
 
 template <class F, int Numbers>
 F with(const float* numbers) {

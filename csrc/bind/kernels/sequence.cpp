@@ -18,7 +18,7 @@ extern const SequenceTable sequence_kernels_table = {
     attention_scratch, attention<AttentionShape<>>,
     attention_gradient_scratch, attention_gradient<AttentionShape<>>,
     first_bad_index, embedding<int64_t, int64_t>,
-    lookup<int64_t, int64_t, int64_t, float>, lookup<int64_t, int64_t, int64_t, int32_t>,
+    lookup<int64_t, int64_t, int64_t, float>, lookup<int64_t, int64_t, int64_t, int32_t>, lookup<int64_t, int64_t, int64_t, int64_t>,
     iota<int64_t, int64_t, float>, iota<int64_t, int64_t, int32_t>,
     embedding_gradient<int64_t, int64_t>,
 };

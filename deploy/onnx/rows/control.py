@@ -16,7 +16,7 @@ from ..make import Unsupported, apply, axis_of, const, index, known
 from ..row import Row
 from .shape import cut
 
-MAX_ROUNDS = 10_000
+MAX_ROUNDS = 2_000
 
 
 def _if(at: At, condition: Node) -> tuple[Value, ...]:

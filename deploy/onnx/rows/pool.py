@@ -51,7 +51,7 @@ def _max_pool(at: At, x: Node) -> Any:
     if _plain(w, x) and not at.wants(1):
         op = ops.MaxPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
-    y, places = make.items(MaxPoolIndices(*fields_of(w), not at.get("storage_order", 0)), x)
+    y, places = make.items(MaxPoolIndices(*fields_of(w), row_major=not at.get("storage_order", 0)), x)
     return (y, places) if at.wants(1) else y
 
 
@@ -60,11 +60,11 @@ def _average_pool(at: At, x: Node) -> Node:
     if _plain(w, x) and (count or not any(map(any, w.padding))):
         op = ops.AvgPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
-    return apply(MeanPool(*fields_of(w), count), x)
+    return apply(MeanPool(*fields_of(w), counted=count), x)
 
 
 def _lp_pool(at: At, x: Node) -> Node:
-    return apply(NormPool(*fields_of(_windows(at, x)), int(at.get("p", 2))), x)
+    return apply(NormPool(*fields_of(_windows(at, x)), p=int(at.get("p", 2))), x)
 
 
 def _global(kind: str) -> Any:

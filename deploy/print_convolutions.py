@@ -1,0 +1,78 @@
+"""How convolutions are worded; print_cpp.py words the other calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from needle.sizes import unit
+
+from .cpp_text import braces, number
+from .program import Call
+
+if TYPE_CHECKING:
+    from .print_cpp import Body
+
+FILTERS = {2: "ThreeTapsForTwo", 4: "ThreeTaps"}  # of Winograd's filtering, by the outputs of a tile
+
+
+def conv(body: Body, call: Call) -> str:
+    """Sizes as constants, and a check that the scratch memory is enough."""
+    images, *sizes = call.sizes
+    view, packed = call.reads[:2]
+    constants = [f"Const<{n}>" for n in sizes]
+    shape = f"ConvShape<{', '.join(constants)}>"
+    assert call.scratch is not None
+    floats, _ = unit(call.scratch.floats)  # for each thread
+    fits = " && ".join(f"conv_scratch({shape}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
+    if view.dense:
+        start = (
+            f"direct_conv(on, {number(images)}, {', '.join(f'{n}{{}}' for n in constants)}, {body.pointer(view)}, "
+        )
+    else:
+        start = f"conv(on, {shape}{{}}, {number(images)}, {body.pointer(view)}, {braces(view.strides)}, "
+    memory = f"{body.pointer(packed)}, {body.pointer(call.writes[0])}, {body.names[call.scratch]}"
+    return f"static_assert({fits});\n    {start}{memory}, {body.epilogue(call)})"
+
+
+def winograd_conv(body: Body, call: Call) -> str:
+    """Sizes are numbers: all layers share the code, which compilers take long for."""
+    images, height, width, depth, out, padding, outputs, count = call.sizes
+    (view, packed), scratch = call.reads[:2], call.scratch
+    assert scratch is not None
+    shape = f"WinogradShape{{{', '.join(map(number, (height, width, depth, out, padding, count)))}}}"
+    fits = f"WinogradConv<{FILTERS[outputs]}>{{{shape}}}.scratch(1) <= {unit(scratch.floats)[0]}"
+    start = f"winograd_conv<{FILTERS[outputs]}>(on, {shape}, {number(images)}, {body.pointer(view)}"
+    memory = f"{body.pointer(packed)}, {body.pointer(call.writes[0])}, {body.names[scratch]}"
+    return f"static_assert({fits});\n    {start}, {braces(view.strides)}, {memory}, {body.epilogue(call)})"
+
+
+def input_gradient(body: Body, call: Call) -> str:
+    """Its sizes are one argument, after which the strides of x follow it."""
+    (x, weight), (out,) = call.reads[:2], call.writes
+    shape = f"ConvShape<>{{{', '.join(map(number, call.sizes[1:]))}}}"
+    assert call.scratch is not None
+    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}"
+    start = f"{call.kernel}(on, {shape}, {number(call.sizes[0])}"
+    return f"{start}, {body.pointer(x)}, {braces(x.strides)}, {pointers})"
+
+
+def transposed_conv(body: Body, call: Call) -> str:
+    """The same with weights packed beforehand, and an epilogue."""
+    return f"{input_gradient(body, call)[:-1]}, {body.epilogue(call)})"
+
+
+def add_windows(body: Body, call: Call) -> str:
+    """Its sizes are one argument."""
+    images, height, width, depth, *rest = map(number, call.sizes)
+    shape = f"ConvShape<>{{{', '.join([height, width, depth, '1', *rest])}}}"
+    return f"add_windows(on, {shape}, {images}, {body.pointer(call.reads[0])}, {body.pointer(call.writes[0])})"
+
+
+CONVOLUTIONS: dict[str, Callable[[Any, Call], str]] = {
+    "conv": conv,
+    "winograd_conv": winograd_conv,
+    "conv_input_gradient": input_gradient,
+    "transposed_conv": transposed_conv,
+    "add_windows": add_windows,
+}
