@@ -165,7 +165,7 @@ def gpt_char(
     input=Text("byte pairs", 2048, 256),
     output=Text("byte pairs", 2048),
     recipe=WindowRecipe(
-        epochs=16, batch=32, dataset="gutenberg-novels", tokens="bpe", vocabulary=2048, stride=256, lr=3e-3,
+        epochs=6, batch=32, dataset="gutenberg-novels", tokens="bpe", vocabulary=2048, stride=256, lr=3e-3,
         final_lr=1e-4, muon_lr=0.02, warmup=100, weight_decay=0.1,
     ),
     tiny=Tiny(
