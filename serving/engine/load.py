@@ -12,9 +12,9 @@ import numpy as np
 import deploy
 from deploy import interpreter
 from deploy.build import find, program_name
-from deploy.commands import frozen
 from deploy.ir import dims
 from deploy.passes import optimize
+from deploy.sources import frozen
 from needle.backend_selection import array_api
 from needle.errors import NeedleError
 from needle.sizes import Size
