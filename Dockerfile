@@ -23,4 +23,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=2)"]
 ENTRYPOINT ["needle-serve", "--host", "0.0.0.0"]
-CMD ["--port", "8000", "--engine", "compiled"]
+CMD ["--port", "8000", "--engine", "compiled", "--open"]

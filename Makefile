@@ -18,7 +18,7 @@ define needs
 $(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1), sep="\n")' > $(VENV)/needs-$(2).txt
 	$(BIN)/python -m pip install --quiet --no-compile -r $(VENV)/needs-$(2).txt
 endef
-.PHONY: help build serve test check bench fuzz sanitize clean tools FORCE
+.PHONY: help build serve test clients check bench fuzz sanitize clean tools FORCE
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ serve: build  ## serve the zoo over HTTP on http://127.0.0.1:8000
 test: tools  ## run the tests, on all processors; TESTS=all runs the long ones too, as continuous integration does
 	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.built $(VENV)/$(if $(THOROUGH),.test,.dev)
 	PYTHONDONTWRITEBYTECODE= $(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(THOROUGH)
+
+clients: build $(VENV)/.test  ## tools of others against a running server: OpenAPI, schemathesis, lm-evaluation-harness
+	$(call needs,p["optional-dependencies"]["clients"] + p["optional-dependencies"]["tools"],clients)
+	$(BIN)/python -m tests.clients
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test
 	$(BIN)/ruff check .

@@ -8,14 +8,15 @@ deploy.Compiled(built.library, built.weights)(x)   # run it; or, without a compi
 
 from .build import Built, build
 from .compiled import Compiled
-from .errors import BuildError, DeployError, EmitError, FreezeError, GraphError, NdFormatError, RunError
+from .errors import BuildError, DeployError, EmitError, FreezeError, GraphError, NdFormatError, OnnxError, RunError
 from .freeze import freeze
+from .graph_module import GraphModule
 from .instant import Instant
 from .ir import Graph
 
 load = Graph.load
 
 __all__ = [
-    "BuildError", "Built", "Compiled", "DeployError", "EmitError", "FreezeError", "Graph", "GraphError",
-    "Instant", "NdFormatError", "RunError", "build", "freeze", "load",
+    "BuildError", "Built", "Compiled", "DeployError", "EmitError", "FreezeError", "Graph", "GraphError", "GraphModule",
+    "Instant", "NdFormatError", "OnnxError", "RunError", "build", "freeze", "load",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ def parser() -> CommandParser:
 
     def of_file(name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:
         added = command(name, do, about)
-        added.add_argument("path", type=Path, metavar="FILE", help="a .nd file")
+        added.add_argument("path", type=Path, metavar="FILE", help="a .nd or .onnx file")
+        what = "fix sizes of an input of a .onnx file, as in image=1x3x224x224; a name stays open"
+        added.add_argument("--shape", type=shape, action="append", default=[], metavar="INPUT=SIZES", help=what)
         return added
 
     freeze = command(
@@ -37,22 +40,33 @@ def parser() -> CommandParser:
     freeze.add_argument("model", help="package:name, such as zoo:resnet9")
     freeze.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
 
-    about = "print the graph in a .nd file"
-    inspect = of_file("inspect", lambda a: commands.inspect_command(a.path, a.optimized), about)
+    about = "read a .onnx file and write it as a .nd file"
+    take = of_file("import", lambda a: commands.import_command(a.path, a.output, a.shape), about)
+    take.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
+
+    about = "write a graph as a .onnx file"
+    export = of_file("export", lambda a: commands.export_command(a.path, a.output, a.opset, a.shape), about)
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .onnx file to write")
+    export.add_argument("--opset", type=whole(13), default=17, help="of the operators written (default: 17)")
+
+    about = "print the graph in a file"
+    inspect = of_file("inspect", lambda a: commands.inspect_command(a.path, a.optimized, a.shape), about)
     inspect.add_argument("--optimized", action="store_true", help="after the compiler's passes")
 
-    about = "compile a .nd file to a shared library, a command and a header"
-    build = of_file("build", lambda a: commands.build_command(a.path, a.output, a.favour), about)
+    about = "compile a file to a shared library, a command and a header"
+    build = of_file("build", lambda a: commands.build_command(a.path, a.output, a.favour, a.shape), about)
     what = "folder for the files (default: the path without its suffix)"
     build.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=what)
 
-    about = "run a .nd file on an image or a .npy array"
-    execute = of_file("run", lambda a: commands.run_command(a.path, a.input, a.top), about)
+    about = "run a file on an image or a .npy array"
+    execute = of_file("run", lambda a: commands.run_command(a.path, a.input, a.top, a.shape), about)
     execute.add_argument("input", type=Path, metavar="FILE", help="an image or a .npy array")
     execute.add_argument("--top", type=whole(1), default=5, help="how many labels to print (default: 5)")
 
     about = "compare the program with the interpreter, needle's kernels, the module"
-    verify = of_file("verify", lambda a: commands.verify_command(a.path, a.model, a.weights, a.adapter), about)
+    verify = of_file(
+        "verify", lambda a: commands.verify_command(a.path, a.model, a.weights, a.adapter, a.shape), about
+    )
     verify.add_argument("--model", help="package:name of the eager module")
     for each in (freeze, verify):
         each.add_argument("--weights", type=Path, metavar="FILE", help="weights that `needle-zoo train` wrote")
@@ -63,7 +77,7 @@ def parser() -> CommandParser:
     about = "time the compiled program"
     bench = of_file(
         "bench",
-        lambda a: commands.bench_command(a.path, a.batch, a.threads, a.seconds, a.favour, a.by_op),
+        lambda a: commands.bench_command(a.path, a.batch, a.threads, a.seconds, a.favour, a.by_op, a.shape),
         about,
     )
     bench.add_argument("--batch", type=whole(1), default=1, help="items in a run (default: 1)")
@@ -74,6 +88,15 @@ def parser() -> CommandParser:
         what = "the batch that the kernels are chosen for (default: 1); any batch gives the same numbers"
         each.add_argument("--favour", type=whole(1), default=1, metavar="BATCH", help=what)
     return top
+
+
+def shape(text: str) -> tuple[str, list[int | str]]:
+    """INPUT=1x3x224x224 as (input, sizes), for argparse."""
+    name, equals, sizes = text.rpartition("=")
+    found: list[int | str] = [int(n) if n.isdecimal() else n for n in sizes.split("x")]
+    if not equals or not name or not all(n if isinstance(n, int) else n.isidentifier() for n in found):
+        raise ArgumentTypeError(f"needs INPUT=SIZES such as image=1x3x224x224, got {text!r}")
+    return name, found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

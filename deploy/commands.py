@@ -16,7 +16,7 @@ import numpy
 from needle.commands import Answer, ticking
 from needle.types import Type
 
-from . import compare
+from . import compare, onnx
 from .build import Built, build, program_name
 from .card import image_of, labels_of
 from .compiled import Compiled
@@ -24,9 +24,11 @@ from .errors import DeployError
 from .freeze import freeze
 from .image import load_image
 from .instant import Instant
-from .ir import Graph, describe, listing
+from .ir import Graph, describe, interface, listing
 from .passes import optimize
 from .roofline import Cost, Roofline, costs, roofline
+
+Shapes = Sequence[tuple[str, Sequence[int | str]]]  # (input, sizes), as --shape gives them
 
 
 def freeze_command(source: str, output: Path, weights: Path | None, adapter: Path | None = None) -> Answer:
@@ -73,9 +75,34 @@ def load_module(source: str, weights: Path | None = None, adapter: Path | None =
     return load(name, **(given or {"pretrained": True}))
 
 
-def inspect_command(path: Path, optimized: bool) -> Answer:
+def graph_of(path: Path, shapes: Shapes = ()) -> Graph:
+    """The graph in a .nd file or, by its suffix, a .onnx file, whose inputs have these shapes. Raises DeployError."""
+    if path.suffix.lower() == ".onnx":
+        return onnx.load(path, dict(shapes))
+    if shapes:
+        raise DeployError(f"[--shape] fixes sizes of a .onnx file; the sizes of '{path}' are in it")
+    return Graph.load(path)
+
+
+def import_command(path: Path, output: Path, shapes: Shapes) -> Answer:
+    """Read a `.onnx` file and write it as a `.nd` file."""
+    graph = graph_of(path, shapes)
+    graph.save(output)
+    facts = {"path": str(output), "nodes": len(graph.order()), "bytes": output.stat().st_size, **interface(graph)}
+    ports = "; ".join(f"{x.op.name} {describe(x.type)}" for x in graph.inputs)
+    return Answer(facts, f"{output}: {facts['nodes']} nodes, {facts['bytes']} bytes; inputs {ports}")
+
+
+def export_command(path: Path, output: Path, opset: int, shapes: Shapes) -> Answer:
+    """Write the graph in a file as a `.onnx` file."""
+    onnx.save(graph_of(path, shapes), output, opset)
+    facts = {"path": str(output), "opset": opset, "bytes": output.stat().st_size}
+    return Answer(facts, f"{output}: opset {opset}, {facts['bytes']} bytes")
+
+
+def inspect_command(path: Path, optimized: bool, shapes: Shapes = ()) -> Answer:
     """A graph: inputs, nodes, outputs, sizes."""
-    graph = Graph.load(path)
+    graph = graph_of(path, shapes)
     graph = optimize(graph) if optimized else graph
     order = graph.order()
     numbers = {node: i for i, node in enumerate(order)}
@@ -90,10 +117,10 @@ def inspect_command(path: Path, optimized: bool) -> Answer:
     return Answer(facts, "\n".join(lines))
 
 
-def build_command(path: Path, out: Path | None, favoured: int = 1) -> Answer:
-    """Compile a `.nd` file; what came out."""
-    folder = out or path.with_suffix("")
-    built = build(path, folder, name=program_name(path), compiling=compiling, favoured=favoured)
+def build_command(path: Path, out: Path | None, favoured: int = 1, shapes: Shapes = ()) -> Answer:
+    """Compile a file; what came out."""
+    graph, folder = graph_of(path, shapes), out or path.with_suffix("")
+    built = build(graph, folder, name=program_name(path), compiling=compiling, favoured=favoured)
     names = ("library", "executable", "header", "source", "weights")
     files = {name: getattr(built, name) for name in names}
     lines = [f"{file}  {file.stat().st_size} bytes" for file in files.values()]
@@ -109,9 +136,9 @@ def compiling(name: str) -> Any:
     return ticking(f"compiling {name}")
 
 
-def run_command(path: Path, source: Path, top: int) -> Answer:
-    """The answer of a `.nd` file to one image or `.npy` array: labels with probabilities, or the numbers."""
-    graph, built = built_of(path)
+def run_command(path: Path, source: Path, top: int, shapes: Shapes = ()) -> Answer:
+    """The answer of a file to one image or `.npy` array: labels with probabilities, or the numbers."""
+    graph, built = built_of(path, shapes=shapes)
     compiled = Compiled(built.library, built.weights)
     x = read_input(source, graph.card)
     labels = labels_of(graph.card)
@@ -141,11 +168,13 @@ def read_input(source: Path, card: Mapping[str, Any]) -> numpy.ndarray:
         raise DeployError(f"[run] '{source}' is not a .npy file of numbers: {reason}") from error
 
 
-def verify_command(path: Path, source: str | None, weights: Path | None, adapter: Path | None = None) -> Answer:
+def verify_command(
+    path: Path, source: str | None, weights: Path | None, adapter: Path | None = None, shapes: Shapes = ()
+) -> Answer:
     """Compare the program with the interpreter, and with the eager module if its name is given. 1 if they differ."""
     if (weights is not None or adapter is not None) and source is None:
         raise DeployError("[verify] --weights and --adapter are the eager module's: name it with --model package:name")
-    graph, built = built_of(path)
+    graph, built = built_of(path, shapes=shapes)
     compiled = Compiled(built.library, built.weights)
     model = load_module(source, weights, adapter) if source else None
     if model is not None:
@@ -158,9 +187,11 @@ def verify_command(path: Path, source: str | None, weights: Path | None, adapter
     return Answer({"errors": found, "allowed": compare.TOLERANCE, "equal": equal}, "\n".join(lines), 0 if equal else 1)
 
 
-def bench_command(path: Path, batch: int, threads: int, seconds: float, favoured: int, by_op: bool) -> Answer:
+def bench_command(
+    path: Path, batch: int, threads: int, seconds: float, favoured: int, by_op: bool, shapes: Shapes = ()
+) -> Answer:
     """The median time of one run; with `by_op`, that of each call."""
-    graph, built = built_of(path, favoured)
+    graph, built = built_of(path, favoured, shapes)
     compiled = Compiled(built.library, built.weights, max_batch=batch, threads=threads)
     inputs = compare.random_inputs(graph, batch)
     times = repeated(seconds, lambda: compiled.run(**inputs))
@@ -222,7 +253,7 @@ def by_op_lines(rows: Sequence[Cost], limit: Roofline) -> list[str]:
     return lines
 
 
-def built_of(path: Path, favoured: int = 1) -> tuple[Graph, Built]:
+def built_of(path: Path, favoured: int = 1, shapes: Shapes = ()) -> tuple[Graph, Built]:
     """The graph in a file and its compiled files, from the cache if they are there."""
-    graph = Graph.load(path)
+    graph = graph_of(path, shapes)
     return graph, build(graph, name=program_name(path), compiling=compiling, favoured=favoured)

@@ -21,6 +21,10 @@ class NdFormatError(DeployError):
     """A file is not a well-formed `.nd` file; the message names the place."""
 
 
+class OnnxError(DeployError):
+    """An ONNX file cannot be read as a graph, or a graph cannot be written as one; the message has every reason."""
+
+
 class EmitError(DeployError):
     """A graph holds an op or a shape for which no program can be written."""
 

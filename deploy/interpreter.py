@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy
 
+from needle.sizes import Size
+
 from .binding import sizes_of
-from .ir import Constant, Graph, Input, Node, Weight, with_sizes
+from .ir import Constant, Graph, Input, Node, Weight, parts, with_sizes
+from .verify import counts
 
 
 def run(
@@ -34,6 +37,8 @@ def run(
             case op:
                 value = with_sizes(op, sizes).compute(*[values[x] for x in node.inputs])
                 values[node] = numpy.asarray(value) if isinstance(value, numpy.generic) else value
+                for count in counts(op):
+                    _count(count, node.type, values[node], sizes)
     return {name: _numpy(values[node]).reshape(with_sizes(node.shape, sizes)) for name, node in graph.outputs}
 
 
@@ -41,6 +46,14 @@ def values_of(nodes: Sequence[Node], weights: Mapping[str, numpy.ndarray] | None
     """The arrays of nodes that are known: functions of weights and constants."""
     graph = Graph((), tuple((str(i), node) for i, node in enumerate(nodes)))
     return list(run(graph, {}, weights=weights).values())
+
+
+def _count(name: str, type: Any, value: Any, sizes: dict[str, int]) -> None:
+    """Note how large a size is that data have decided."""
+    for part, array in zip(parts(type), value if isinstance(value, tuple) else (value,), strict=True):
+        for size, n in zip(part.shape, array.shape, strict=True):
+            if isinstance(size, Size) and str(size) == name:
+                sizes[name] = int(n)
 
 
 def _numpy(value: Any) -> numpy.ndarray:

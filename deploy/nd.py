@@ -36,9 +36,10 @@ from .ir import Constant, Graph, Input, Node, Weight, apply, constant, describe,
 from .registry import OPS
 from .sizes import stand_ins
 from .strict import earlier, fields, items, parse, refuse
-from .verify import check_type, verify
+from .verify import STORED, check_type, verify
 
 VERSION = 2
+HELD = (*DTYPES, *(x for x in STORED if not x.startswith(("object", "complex"))))  # of inputs
 MEMBERS = ("graph.json", "constants.safetensors", "weights.safetensors", "card.json")
 MEMBERS_1 = ("graph.json", "weights.safetensors", "card.json")
 MAX_NODES = 100_000
@@ -55,6 +56,9 @@ def save(graph: Graph, path: str | PathLike[str]) -> None:
 def dumps(graph: Graph) -> bytes:
     """The bytes of the `.nd` file; equal graphs give equal bytes."""
     verify(graph)
+    for x in graph.inputs:
+        if x.type.dtype not in HELD:
+            raise NdFormatError(f"[nd] input '{x.op.name}' is {describe(x.type)}; files hold {', '.join(HELD)}")
     record, constants, weights = _encode(graph)
     members = {
         "graph.json": _json(record),
@@ -254,8 +258,8 @@ def _input_types(entries: list[Any], sizes: Mapping[str, Size]) -> dict[str, Typ
         fields("graph.json input", entry, {"name", "dtype", "shape"})
         where = f"[nd] graph.json input {entry['name']!r}"
         shape = attributes.decode(items(where, entry["shape"], attributes.MAX_LIST), sizes, where)
-        if not fits(shape, tuple[int, ...]) or entry["dtype"] not in DTYPES or not isinstance(entry["name"], str):
-            raise NdFormatError(f"{where}: needs a name, a shape of integers and one of {DTYPES}, got {entry!r}")
+        if not fits(shape, tuple[int, ...]) or entry["dtype"] not in HELD or not isinstance(entry["name"], str):
+            raise NdFormatError(f"{where}: needs a name, a shape of integers and one of {HELD}, got {entry!r}")
         types[entry["name"]] = Type(shape, entry["dtype"])
     return types
 

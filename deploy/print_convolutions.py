@@ -1,4 +1,4 @@
-"""How convolutions are worded; print_cpp.py words the other calls."""
+"""How convolutions and pooling are worded; print_cpp.py words the other calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from needle.sizes import unit
 
-from .cpp_text import braces, number
+from .cpp_text import braces, literal, number
 from .program import Call
 
 if TYPE_CHECKING:
@@ -69,10 +69,32 @@ def add_windows(body: Body, call: Call) -> str:
     return f"add_windows(on, {shape}, {images}, {body.pointer(call.reads[0])}, {body.pointer(call.writes[0])})"
 
 
+def over_windows(body: Body, call: Call) -> str:
+    """Tables of what rows and columns read, declared before the call."""
+    rows, columns = (_table(body, bands, call) for bands in call.windows)
+    (view,), (out,) = call.reads, call.writes
+    pixels = f"Pixels{{{body.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
+    maps = f"{pixels}, {pixels}" if call.kernel == "max_pool" else pixels
+    images, channels = call.sizes
+    return f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}, {maps}, {body.pointer(out)})"
+
+
+def _table(body: Body, bands: Any, call: Call) -> str:
+    """A nd::Bands."""
+    size, first, start, weights = bands.arrays
+    name = f"w{len(body.lines)}"
+    tables = f"{name}_first[] = {braces(first.tolist())}, {name}_start[] = {braces(start.tolist())}"
+    body.say(f"// {call.note}\n    const int64_t {tables}")
+    body.say(f"const float {name}_weight[] = {{{', '.join(map(literal, weights))}}}")
+    return f"Bands{{{bands.outputs}, {size}, {name}_first, {name}_start, {name}_weight}}"
+
+
 CONVOLUTIONS: dict[str, Callable[[Any, Call], str]] = {
     "conv": conv,
     "winograd_conv": winograd_conv,
     "conv_input_gradient": input_gradient,
     "transposed_conv": transposed_conv,
     "add_windows": add_windows,
+    "max_pool": over_windows,
+    "resample": over_windows,
 }

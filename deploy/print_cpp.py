@@ -12,7 +12,7 @@ from typing import Any
 from needle.sizes import Size, unit
 from needle.types import TYPES
 
-from .cpp_text import braces, constant, literal, nest, number
+from .cpp_text import constant, literal, nest, number
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
 from .print_interface import pointer_type, ports
@@ -163,24 +163,6 @@ class Body:
         parts = [STEPS[x].format("" if x == "relu" else self.pointer(next(more))) for x in call.epilogue]
         return f"then({', '.join(parts)})" if parts else "Keep{}"
 
-    def over_windows(self, call: Call) -> str:
-        """Tables of what rows and columns read, declared before the call."""
-        rows, columns = (self.table(bands, call) for bands in call.windows)
-        (view,), (out,) = call.reads, call.writes
-        pixels = f"Pixels{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
-        maps = f"{pixels}, {pixels}" if call.kernel == "max_pool" else pixels
-        images, channels = call.sizes
-        return f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}, {maps}, {self.pointer(out)})"
-
-    def table(self, bands: Any, call: Call) -> str:
-        """A nd::Bands."""
-        size, first, start, weights = bands.arrays
-        name = f"w{len(self.lines)}"
-        tables = f"{name}_first[] = {braces(first.tolist())}, {name}_start[] = {braces(start.tolist())}"
-        self.say(f"// {call.note}\n    const int64_t {tables}")
-        self.say(f"const float {name}_weight[] = {{{', '.join(map(literal, weights))}}}")
-        return f"Bands{{{bands.outputs}, {size}, {name}_first, {name}_start, {name}_weight}}"
-
 
 WORDS: dict[str, Callable[[Body, Call], str]] = {
     "map": Body.map,
@@ -195,8 +177,6 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,
-    "max_pool": Body.over_windows,
-    "resample": Body.over_windows,
 }
 
 

@@ -49,10 +49,13 @@ def roofline(program: Program, sizes: dict[str, int]) -> Roofline:
     memory[:] = 0
     again = max(1, (1 << 18) // memory.size)
     work = ndarray_backend_cpu.multiply_adds(1) * ROUNDS
-    return Roofline(
-        work / _least(lambda: ndarray_backend_cpu.multiply_adds(ROUNDS)),
-        again * memory.nbytes / _least(lambda: [ndarray_backend_cpu.read_floats(memory) for _ in range(again)]),
-    )
+
+    def read() -> None:
+        for _ in range(again):
+            ndarray_backend_cpu.read_floats(memory)
+
+    multiply = _least(lambda: ndarray_backend_cpu.multiply_adds(ROUNDS))
+    return Roofline(work / multiply, again * memory.nbytes / _least(read))
 
 
 def _least(run: Callable[[], object]) -> float:

@@ -114,7 +114,9 @@ class Runtime(ABC):
         """The memory of the state, zeros at first. RunError if it has other sizes than this call."""
         for name, kept in self.kept.items():
             shape = tuple(size_at(n, sizes) for n in kept.shape)
-            found = self._state.setdefault(name, numpy.zeros(shape, kept.dtype))
+            if name not in self._state:
+                self._state[name] = numpy.zeros(shape, kept.dtype)
+            found = self._state[name]
             if found.shape != shape:
                 raise RunError(
                     f"[{self.name}] the state '{name}' is {found.shape} and this call needs {shape}: the rows of a "

@@ -16,6 +16,11 @@ from .registry import OPS
 
 MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
 MAX_RANK = 8
+STORED = (  # dtypes that tensors of needle lack, of numpy, ml_dtypes and, as "object", strings
+    "int16", "uint16", "uint32", "uint64", "float16", "bfloat16", "complex64", "complex128", "object", "int2", "uint2",
+    "int4", "uint4", "float4_e2m1fn", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+)  # fmt: skip
 
 
 def verify(graph: Graph, checked: set[Node] | None = None) -> Graph:
@@ -36,6 +41,7 @@ def _verify(graph: Graph, checked: set[Node]) -> Graph:
         raise GraphError("[verify] a graph needs at least one output")
     read = {str(n) for x in graph.given for n in x.shape if isinstance(n, Size) and is_dim(n)}
     for node in graph.order():
+        read |= set(counts(node.op))
         if node not in checked:
             _check_node(node, graph)
             _check_dims(node, read)
@@ -44,6 +50,11 @@ def _verify(graph: Graph, checked: set[Node]) -> Graph:
         if not isinstance(node.type, Type):
             raise GraphError(f"[verify] output '{name}' must be one tensor, got {node!r}")
     return graph
+
+
+def counts(op: Any) -> tuple[str, ...]:
+    """The names of the sizes that an op's result has by its data: how many elements it found."""
+    return tuple(getattr(op, name) for name in ("count", "rows", "columns") if isinstance(getattr(op, name, 0), str))
 
 
 def _check_names(what: str, names: list[str]) -> None:
@@ -106,11 +117,17 @@ def _inferred(op: Any, node: Node) -> Any:
 def check_type(node: Node) -> None:
     """GraphError unless it is of DTYPES, of at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those."""
     for part in parts(node.type):
-        if part.dtype not in DTYPES:
-            raise GraphError(f"[verify] {node!r}: only {', '.join(DTYPES)} are supported")
-        if len(part.shape) > MAX_RANK or any((bounds(terms_of(size))[0] or 0) < 1 for size in part.shape):
+        if part.dtype not in DTYPES and part.dtype not in STORED:
+            raise GraphError(f"[verify] {node!r}: only {', '.join((*DTYPES, *STORED))} are supported")
+        if len(part.shape) > MAX_RANK or any(_least(size) < 0 for size in part.shape):
             raise GraphError(
-                f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 1 or more whatever the open ones are"
+                f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 0 or more whatever the open ones are"
             )
         if math.prod(map(plain, part.shape)) > MAX_ELEMENTS:
             raise GraphError(f"[verify] {node!r}: more than {MAX_ELEMENTS} elements")
+
+
+def _least(size: int) -> int:
+    """The smallest value of a size; -1 where there is none."""
+    low = bounds(terms_of(size))[0]
+    return -1 if low is None else low

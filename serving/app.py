@@ -9,13 +9,16 @@ import zlib
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from serving.engine.errors import ServingError
+from serving.engine.errors import Failed, ServingError
 from serving.engine.service import Service
-from serving.routes import about, oip
+from serving.routes import about, oip, text
+from serving.routes.errors import body_of, headers_of
 from serving.routes.openapi import describe
 from serving.routes.table import answer
 
-ROUTES = (*oip.ROUTES, *about.ROUTES)
+ROUTES = (*oip.ROUTES, *text.ROUTES, *about.ROUTES)
+HOST = re.compile(r"(?:[\w.~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])?(?::\d{0,5})?", re.ASCII)
+METHODS = ", ".join(sorted({"OPTIONS", "HEAD", *(route.method for route in ROUTES)}))
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 COMPRESS = {"gzip": lambda data: gzip.compress(data, 1), "deflate": lambda data: zlib.compress(data, 1)}
 WORTH_COMPRESSING = 1024  # bytes
@@ -30,10 +33,14 @@ def create_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions["needle-serve"] = service
     app.extensions["openapi"] = describe(ROUTES)
+    scopes: dict[str | None, str | None] = {}
     for route in ROUTES:
         for path in route.paths():
-            app.add_url_rule(path, f"{route.method} {path}", route.view, methods=[route.method])
+            endpoint = f"{route.method} {path}"
+            app.add_url_rule(path, endpoint, route.view, methods=[route.method])
+            scopes[endpoint] = route.scope
     app.before_request(_begin)
+    app.before_request(lambda: _admit(service, scopes.get(request.endpoint, "")))
     app.after_request(_finish)
     app.teardown_request(lambda problem: service.memory.release())
     app.register_error_handler(ServingError, _refused)
@@ -42,9 +49,26 @@ def create_app(service: Service) -> Flask:
     return app
 
 
-def _begin() -> None:
+def _begin() -> Response | None:
     given = request.headers.get("x-request-id", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    host = request.environ.get("HTTP_HOST")
+    if host is None and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+        raise ServingError("[Host] a request of HTTP/1.1 must have this header (RFC 9112, section 3.2)")
+    if not HOST.fullmatch(host or ""):
+        raise ServingError(f"[Host] must be one host, with a port or without, got {host!r:.80}")
+    if request.method == "OPTIONS" and request.environ.get("RAW_URI") == "*":  # of the server as a whole
+        return Response(headers={"Allow": METHODS})
+    return None
+
+
+def _admit(service: Service, scope: str | None) -> None:
+    """Find out whose request it is. Paths that there are not need a key like the others: they tell nothing."""
+    g.key = None
+    if scope is not None:
+        kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+        given = secret.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
+        g.key = service.keys.admit(given, scope)
 
 
 def _finish(response: Response) -> Response:
@@ -61,9 +85,10 @@ def _finish(response: Response) -> Response:
 
 
 def _refused(refusal: ServingError) -> Response:
-    response = answer({"error": str(refusal)}, refusal.status)
-    if refusal.retry_after is not None:
-        response.headers["Retry-After"] = str(refusal.retry_after)
+    response = answer(body_of(request.path, refusal), refusal.status)
+    response.headers.update(headers_of(request.path, refusal))
+    if refusal.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if refusal.status >= 500:
         what = f"{request.method} {request.path}: {refusal} (request {g.request_id})"
         log.error(what, exc_info=refusal.__cause__)
@@ -71,9 +96,11 @@ def _refused(refusal: ServingError) -> Response:
 
 
 def _not_routed(problem: HTTPException) -> Response:
-    """Unknown paths and methods, in the one error shape of the server."""
+    """Unknown paths and methods, in the error shape of the path."""
     reason = (problem.description or problem.name).split(". ")[0].rstrip(".")
-    response = answer({"error": f"[{request.method} {request.path[:200]}] {reason}"}, problem.code or 500)
+    refusal = ServingError(f"[{request.method} {request.path[:200]}] {reason}")
+    refusal.status = problem.code or 500
+    response = _refused(refusal)
     for name, value in problem.get_headers(request.environ):
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
@@ -82,4 +109,7 @@ def _not_routed(problem: HTTPException) -> Response:
 
 def _failed(problem: Exception) -> Response:
     log.exception("%s %s failed (request %s)", request.method, request.path, g.request_id)
-    return answer({"error": f"[server] internal error; the log has it under request {g.request_id}"}, 500)
+    refusal = Failed(f"[server] internal error; the log has it under request {g.request_id}")
+    response = answer(body_of(request.path, refusal), refusal.status)
+    response.headers.update(headers_of(request.path, refusal))
+    return response

@@ -1,25 +1,31 @@
 """`needle-serve`: the zoo's models over HTTP, by gunicorn with settings of its own and no configuration file."""
 
 import argparse
-import ipaddress
 import logging
+import shutil
 import signal
-import socket
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
+from serving.addresses import addresses, is_loopback, shown
 from serving.app import create_app
 from serving.engine import load, sources
+from serving.engine.catalog import Catalog
 from serving.engine.errors import ServingError
 from serving.engine.limits import FLAGS, Limits
 from serving.engine.memory import return_freed_memory
 from serving.engine.metrics import Metrics
 from serving.engine.models import Model
+from serving.engine.registry import Registry
 from serving.engine.service import Service
+from serving.engine.sources import Source
+from serving.key_commands import add_commands, add_state, keys_of
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
@@ -35,9 +41,11 @@ def parser() -> CommandParser:
     parser.pluggable()
     parser.add_argument("--port", type=whole(0, 65535), default=8000, help="port to listen on; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    several: dict[str, Any] = {"nargs": "+", "default": ["resnet9"], "metavar": "MODEL", "action": Distinct}
-    models = parser.add_argument("--models", **several, help="trained image models of the zoo, and .nd files")
-    offer(models, sources.names())
+    several: dict[str, Any] = {"nargs": "*", "default": ["resnet9"], "metavar": "MODEL", "action": Distinct}
+    what = "trained models of the zoo, and files of models: .nd, or what needle-zoo train wrote; [NAME=]FILE"
+    offer(parser.add_argument("--models", **several, help=what), sources.names())
+    what = "a folder of models, NAME.nd or NAME/VERSION/model.nd, which is looked into again at each load"
+    parser.add_argument("--repository", type=Path, metavar="FOLDER", help=what)
     what = "processes; one is enough for one machine's cores"
     parser.add_argument("--workers", type=whole(1), default=1, help=what)
     parser.add_argument("--threads", type=whole(2), default=64, help="requests that a process works on at once")
@@ -49,6 +57,10 @@ def parser() -> CommandParser:
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
     what = "seconds for running requests after SIGTERM"
     parser.add_argument("--drain-seconds", type=whole(0), default=30, help=what)
+    what = "answer whoever reaches the address, also from other machines, while there are no keys"
+    parser.add_argument("--open", action="store_true", help=what)
+    add_state(parser)
+    add_commands(parser)
     parser.set_defaults(run=serve)
     return parser
 
@@ -61,12 +73,20 @@ def limits(options: argparse.Namespace) -> Limits:
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn with all its settings from here. `load` makes a Model from a name, in each worker."""
+    """gunicorn with all its settings from here. `load` makes a Model of a source, in each worker.
 
-    def __init__(self, load: Callable[[str], Model], options: argparse.Namespace):
+    The models it begins with are `given`; they are registered in a file that lives as long as the server.
+    """
+
+    def __init__(self, load: Callable[[Source], Model], given: Sequence[Source], options: argparse.Namespace):
         self.load_model, self.options, self.limits = load, options, limits(options)
+        self.folder = Path(tempfile.mkdtemp(prefix="needle-serve-"))
+        registry = Registry(self.folder / "models.db")
+        for source in given:
+            registry.add(source)
+        registry.close()
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
-        self.metrics = Metrics(options.models, columns=2 * options.workers + 62)
+        self.metrics = Metrics(registry, columns=2 * options.workers + 62)
         self.free = list(range(self.metrics.counters.columns, 0, -1))
         super().__init__()
 
@@ -75,8 +95,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         Worker.body_seconds = self.limits.body_seconds
         Worker.max_body = self.limits.body
         settings = {
-            "bind": f"[{self.options.host}]:{self.options.port}" if ":" in self.options.host
-            else f"{self.options.host}:{self.options.port}",
+            "bind": self.options.bind,
             "workers": self.options.workers,
             "threads": self.options.threads,
             "worker_class": "serving.worker.Worker",
@@ -89,20 +108,23 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "pre_fork": self.before_fork,
             "post_fork": self.after_fork,
             "child_exit": self.worker_gone,
+            "on_exit": lambda arbiter: shutil.rmtree(self.folder, ignore_errors=True),
         }  # fmt: skip
         for name, value in settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
-        service = Service(self.load_model, self.options.models, self.metrics, self.limits)
+        engine, folder = self.options.engine, self.options.repository
+        catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
+        service = Service(catalog, keys_of(self.options.state))
         service.start()
         return create_app(service)
 
     def listening(self, arbiter: Any) -> None:
         for listener in arbiter.LISTENERS:
             host, port = listener.sock.getsockname()[:2]
-            log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+            log.info("listening on http://%s", shown(host, port))
 
     def before_fork(self, arbiter: Any, worker: Any) -> None:
         worker.column = self.free.pop()
@@ -117,44 +139,45 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def check_address(options: argparse.Namespace) -> None:
-    """Warn when others than this machine can reach the address. Raises ServingError unless it is free."""
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((options.host, options.port))
-        except OSError as problem:
-            reason = f"{problem.strerror}; try another --port or --host"
-            raise ServingError(f"[{options.host}:{options.port}] cannot be listened on: {reason}") from None
-    if not _is_loopback(options.host):
-        log.warning("there is no authentication: whoever can reach %s can use this server", options.host)
+    """Put into `options.bind` what is to be listened on.
 
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    Raises ServingError for an address that is taken, or that others can reach while nobody needs a key.
+    """
+    found = addresses(options.host, options.port)
+    options.bind = [shown(*each) for each in found]
+    keys = keys_of(options.state)
+    is_needed = keys.needed
+    keys.close()
+    if is_needed:
+        log.info("requests need a key, as %s holds some", keys.path)
+    elif not options.open and not all(is_loopback(address) for address, _ in found):
+        reason = "other machines can reach it, and there are no keys"
+        advice = "make one with needle-serve keys create, or let everybody in with --open"
+        raise ServingError(f"[{options.host}] {reason}; {advice}")
+    else:
+        log.info("whoever reaches %s can use this server: there are no keys", options.host)
 
 
 def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or Ctrl-C, or only compile. Raises NeedleError if it cannot begin."""
-    files = sources.sources(options.models)
-    options.models = list(files)
+    given = sources.sources(options.models, options.engine)
+    if options.repository:
+        named = {source.name for source in given}
+        given += [x for x in sources.scan(options.repository, options.engine) if x.name not in named]
     if options.prepare:
-        prepare(files)
+        prepare(given)
         return
     check_address(options)
     if options.engine == "compiled":
-        prepare(files)  # before there are workers, whose failure would end in a server that is never ready
-    Server(load.loader(options.engine, files), options).run()
+        prepare(given)  # before there are workers, whose failure would end in a server that is never ready
+    Server(load.load, given, options).run()
 
 
-def prepare(files: sources.Sources) -> None:
+def prepare(given: Sequence[Source]) -> None:
     """Compile what is not in the cache; SIGTERM ends the compiler too. Raises NeedleError if it cannot be compiled."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        load.prepare(files)
+        load.prepare(given)
     finally:
         signal.signal(signal.SIGTERM, before)
 

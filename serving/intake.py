@@ -152,11 +152,16 @@ class Received(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.blocks: deque[bytearray] = deque()
+        self.waits = False  # for the socket
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         if self.blocks:
             return bytes(self.blocks.popleft())
-        block: bytes = super().chunk(size_hint)
+        self.waits = True
+        try:
+            block: bytes = super().chunk(size_hint)
+        finally:
+            self.waits = False
         return block
 
     def put_back_rest(self) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import secrets
 import socket
+import struct
 import time
 from concurrent.futures import Future
 from contextlib import suppress
@@ -63,6 +64,9 @@ class Worker(Receiver):
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         self.reading[conn] = time.monotonic() + self.body_seconds
+        timeout = struct.pack("@ll", int(self.body_seconds) + 1, 0)
+        with suppress(OSError):  # a client that takes nothing of its answer for so long is one that has left
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         if conn.intake.is_too_long:
             req.body = Body(io.BytesIO())  # thrown away or not to be received; its length is known
             req.force_close()
@@ -111,7 +115,7 @@ class Worker(Receiver):
         self.next_look = now + TICK
         for conn in [conn for conn, deadline in self.deadlines.items() if deadline < now]:
             self._late(conn)
-        for conn in [conn for conn, deadline in list(self.reading.items()) if deadline < now]:
+        for conn in [conn for conn, deadline in list(self.reading.items()) if deadline < now and self._waits_for(conn)]:
             if self.reading.pop(conn, None) is not None:
                 with suppress(OSError):  # it may have left already
                     conn.sock.shutdown(socket.SHUT_RD)  # wakes the thread that waits for more
@@ -119,6 +123,12 @@ class Worker(Receiver):
         if self.most_held > self.max_body and self.held < SMALL_BODY:
             trim()
             self.most_held = 0
+
+    @staticmethod
+    def _waits_for(conn: TConn) -> bool:
+        """Whether a thread waits for more of a request: one that has come may be worked on for as long as it takes."""
+        unreader = conn.parser.unreader if conn.parser else None
+        return not isinstance(unreader, Received) or unreader.waits
 
     # -- shutting down
 

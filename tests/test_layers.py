@@ -21,6 +21,7 @@ LIBRARIES = {
     "gunicorn": ["serving"],
     "orjson": ["serving"],
     "onnx": ["deploy/onnx"],
+    "ml_dtypes": ["deploy/onnx/dtypes.py"],  # which onnx brings along
 }
 
 

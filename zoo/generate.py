@@ -51,6 +51,9 @@ class Sampling:
             best: numpy.ndarray = (numpy.arange(len(logits)) == logits.argmax()).astype("float64")
             return best
         p: numpy.ndarray = numpy.exp((logits - logits.max()) / self.temperature)
+        if self.top_k is None and self.top_p is None:
+            p /= p.sum()
+            return p
         order = numpy.argsort(-p, kind="stable")
         if self.top_k is not None:
             p[order[self.top_k :]] = 0
@@ -76,21 +79,42 @@ def tokens(reader: Reader, ids: Sequence[int], count: int, sampling: Sampling, s
         ids = [token]
 
 
+class Ending:
+    """Text that comes piece by piece, up to the first place where it holds one of `stop`; `ended` says that it did."""
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self.stop, self.ended = stop, False
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What is certain of the text with one more piece, and was not given before."""
+        self._held += piece
+        found = [place for place in (self._held.find(each) for each in self.stop) if place >= 0]
+        if found:
+            self.ended = True
+            self._held = self._held[: min(found)]
+            return self.rest()
+        certain = len(self._held) - max((_overlap(self._held, each) for each in self.stop), default=0)
+        text, self._held = self._held[:certain], self._held[certain:]
+        return text
+
+    def rest(self) -> str:
+        """What was not certain, once no more pieces come."""
+        text, self._held = self._held, ""
+        return text
+
+
 def until(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
     """The pieces up to the first place where their joined text holds one of `stop`, as soon as they are certain."""
-    held = ""
+    ending = Ending(stop)
     for piece in pieces:
-        held += piece
-        found = [place for place in (held.find(each) for each in stop) if place >= 0]
-        if found:
-            held = held[: min(found)]
-            break
-        open_end = max((_overlap(held, each) for each in stop), default=0)
-        if len(held) > open_end:
-            yield held[: len(held) - open_end]
-            held = held[len(held) - open_end :]
-    if held:
-        yield held
+        text = ending.feed(piece)
+        if text:
+            yield text
+        if ending.ended:
+            return
+    if rest := ending.rest():
+        yield rest
 
 
 def _overlap(text: str, stop: str) -> int:

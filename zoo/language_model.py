@@ -63,12 +63,16 @@ class LanguageModel(Model):
         self.card, self.context, self.device = card or {}, context, device
         self.takes = {"kind": "text", "context": context}
 
+    def features(self, ids: ndl.Tensor) -> ndl.Tensor:
+        """What the last layer makes logits of: (batch, time, width) for ids (batch, time)."""
+        raise NotImplementedError
+
     def reader(self) -> Reader:
         """What reads one sequence token by token without going over the earlier ones again; it needs eval mode."""
         raise NotImplementedError
 
-    def decoding(self) -> Decoding:
-        """The step that decodes token by token, for `deploy.freeze(step, example, **options)`."""
+    def decoding(self, slots: int = 1) -> Decoding:
+        """The step that decodes `slots` sequences token by token, for `deploy.freeze(step, example, **options)`."""
         raise NotImplementedError
 
     def generate(

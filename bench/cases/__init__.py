@@ -11,6 +11,7 @@ from bench.case import Case, Group
 from bench.timing import Turns
 
 LONG = Turns(rounds=8, warm=False)  # one call lasts a second
+SERVED = Turns(rounds=10, lasts=0.2)
 LOADING = Turns(rounds=40, lasts=0.1, pause=0, warm=False)  # no pause, in which the loader would work ahead
 
 
@@ -155,6 +156,15 @@ GROUPS = {
             case("resnet9 compiled, other weights", "compiled.other_weights"),
             case("resnet9, instant engine, from the graph to the first answer", "compiled.first_answer"),
         ),
+    ),
+    "serving": Group(
+        "Text of a GPT of 1.8 million parameters over HTTP, for 16 clients at once beside one", 2, (),
+        (
+            case("16 texts of 32 tokens", "serving.completions", 16, False, turns=SERVED),
+            case("16 streams of 32 tokens", "serving.completions", 16, True, turns=SERVED),
+            case("first token of a stream, one client", "serving.first_token", 16, turns=SERVED),
+        ),
+        commits=False,
     ),
     "nets": Group(
         "Convolutional networks compiled, beside ONNX Runtime and OpenVINO in float32", 1, ("onnx", "onnxruntime"),

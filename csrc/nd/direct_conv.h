@@ -93,12 +93,15 @@ constexpr int64_t direct_conv_scratch(int64_t batch, int threads, H h, W w, I in
     return conv_scratch(ConvShape<>{h, w, in, out, kernel, stride, padding}, batch, threads);
 }
 
-// y (batch, Ho, Wo, Co) = epilogue(x (batch, H, W, Ci) * w), both compact NHWC, w packed as above.
+// y (batch, Ho, Wo, Co) = epilogue(x (batch, H, W, Ci) * w), both compact NHWC, w packed as above. Without an epilogue it has
+// no steps, and the code of the layers that have some.
 template <class H, class W, class I, class O, class K, class S, class P, class Epilogue = Keep>
 ND_INLINE void direct_conv(const Executor& executor, int64_t batch, H h, W w, I in, O out, K kernel, S stride, P padding,
                            const float* x, const float* packed, float* y, float* scratch, const Epilogue& epilogue = {}) {
     const ConvShape<H, W, I, O, K, S, P> shape{h, w, in, out, kernel, stride, padding};
-    conv(executor, shape, batch, x, {h * w * in, w * in, in, 1}, packed, y, scratch, epilogue);
+    const Strides4 strides{h * w * in, w * in, in, 1};
+    if constexpr (std::is_same_v<Epilogue, Keep>) conv(executor, shape, batch, x, strides, packed, y, scratch, Steps{});
+    else conv(executor, shape, batch, x, strides, packed, y, scratch, epilogue);
 }
 
 // y (batch, O) = epilogue(x (batch, I) w), both compact, w packed as above. No scratch memory.

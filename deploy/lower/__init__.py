@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from needle import ops
 from needle.errors import ShapeError
-from needle.sizes import for_every_size, watched
+from needle.size_terms import bounds
+from needle.sizes import for_every_size, terms_of, watched
 from needle.types import TYPES
 
 from ..errors import EmitError
@@ -31,6 +32,7 @@ def lower(graph: Graph, favoured: int = 1) -> Program:
 
 
 def _lower(graph: Graph, favoured: int) -> Program:
+    _check_dtypes(graph)
     types = {x.op.name: x.type for x in graph.inputs}
     low = Lowering(graph, favoured, uses_left=dict(graph.uses()))
     kept = {
@@ -67,6 +69,8 @@ def _value(low: Lowering, node: Node) -> Value:
     row = CALLS.get(type(node.op), Refused("no kernel is known for it"))
     if isinstance(row, Refused):
         raise EmitError(f"[emit] {node!r}: {row.reason}")
+    if any(is_empty(n) for x in (node, *node.inputs) for part in parts(x.type) for n in part.shape):
+        raise EmitError(f"[emit] {node!r}: programs need sizes of 1 or more, whatever the open ones are")
     dtypes = {part.dtype for x in (node, *node.inputs) for part in parts(x.type)}
     if not dtypes <= HELD:
         raise EmitError(f"[emit] {node!r}: programs hold {', '.join(sorted(HELD))}, not {min(dtypes - HELD)}: cast it")
@@ -78,6 +82,23 @@ def _value(low: Lowering, node: Node) -> Value:
     except ShapeError as error:
         raise EmitError(f"[emit] {node!r}: {error}") from error
     return value
+
+
+def is_empty(size: int) -> bool:
+    """Whether a size may be 0."""
+    return (bounds(terms_of(size))[0] or 0) < 1
+
+
+def _check_dtypes(graph: Graph) -> None:
+    """EmitError for a value of another dtype than programs hold; what makes weights of weights is none of a program."""
+    read = {x for node in graph.order() if not node.known for x in node.inputs}
+    results = {node for _, node in graph.outputs}
+    for node in (*graph.inputs, *graph.order()):
+        if node.known and node not in read and node not in results:
+            continue
+        for part in parts(node.type):
+            if part.dtype not in HELD:
+                raise EmitError(f"[emit] {node!r}: programs hold {', '.join(sorted(HELD))}, not {part.dtype}: cast it")
 
 
 def _update(low: Lowering, graph: Graph, kept: dict[str, Buffer]) -> None:

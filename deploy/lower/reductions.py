@@ -40,8 +40,9 @@ def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
     """A fold of floats where they lie, if they lie side by side, or of whole numbers by a functor of two."""
     if low.view(node.inputs[0]).dtype != "float32":
         view, count = _to_the_end(low, node)
-        out, sizes = low.new(node), (math.prod(node.shape), count)
-        low.call("fold_elements", sizes, reads=[view], writes=[out], functor=functor, note=repr(node))
+        out = low.new(node)
+        size = math.prod(out.shape)
+        low.call("fold_elements", (size, count), reads=[view], writes=[out], functor=functor, note=repr(node))
         return out
     view, kept, axes, count = _axes(low, node)
     for k in range(len(kept), -1, -1):

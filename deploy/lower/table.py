@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from needle import ops
+from needle.ops.plain_op import Elementary
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
@@ -22,6 +23,7 @@ from ..fused_ops import (
     WinogradPack,
 )  # fmt: skip
 from ..ir import Node
+from ..onnx import ops as onnx_ops
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
 from .elements import add_scalars, as_dtype, cast, concat, dilate, gather, take, undilate, where, whole_numbers
@@ -155,9 +157,15 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
+NO_KERNEL = Refused("it has no kernel: the interpreter computes it by numpy")
+ONNX_ONLY = Refused("only the interpreter computes it, as ONNX defines it")
 OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are loaded")
 
 CALLS: dict[type, Row | Refused] = {
+    **{op: ONNX_ONLY for op in vars(onnx_ops).values() if op in OPS.values()},
+    **{op: NO_KERNEL for op in OPS.values() if issubclass(op, Elementary)},
+    **dict.fromkeys((ops.IsNaN, ops.IsInf, ops.Pad, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK), NO_KERNEL),
+    **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
     ops.Cast: cast,
     **dict.fromkeys(POINTWISE, pointwise),
     ops.Permute: permute,

@@ -9,6 +9,8 @@ from .ops_cache import *
 from .ops_cast import *
 from .ops_compare import *
 from .ops_conv import *
+from .ops_conv_nd import *
+from .ops_elementary import *
 from .ops_flip import *
 from .ops_gather import *
 from .ops_getitem import *
@@ -18,6 +20,8 @@ from .ops_loss import *
 from .ops_mathematic import *
 from .ops_matmul import *
 from .ops_norm import *
+from .ops_order import *
+from .ops_pad import *
 from .ops_pool import *
 from .ops_power import *
 from .ops_recurrent import *

@@ -6,7 +6,7 @@ idle leads, that is runs its batch, and then makes the first that waits the next
 
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from serving.engine.errors import Busy, Failed, ServingError, Unavailable
+from serving.engine.fair import FairQueue, share
 from serving.engine.models import Arrays, Run
 
 
@@ -51,23 +52,25 @@ class Batcher:
     def __init__(self, run: Run, max_rows: int, limit: int, on_run: Callable[[int, float], None] = lambda *_: None):
         self.run, self.max_rows, self.limit, self.on_run = run, max_rows, limit, on_run
         self.lock = threading.Lock()
-        self.waiting: deque[Job] = deque()
+        self.waiting: FairQueue[Job] = FairQueue()
         self.in_flight = 0
+        self.owned: Counter[str] = Counter()  # of those in flight, by owner
         self.busy = False
 
-    def submit(self, inputs: Mapping[str, np.ndarray], timeout: float | None = None) -> Job:
+    def submit(self, inputs: Mapping[str, np.ndarray], timeout: float | None = None, owner: str = "") -> Job:
         """Run `inputs` ({name: (rows, ...)}) and return the finished job; raises Busy, Unavailable or Failed.
 
-        `timeout` is how many seconds the request may wait for its run.
+        `timeout` is how many seconds the request may wait for its run. Owners take turns.
         """
         now = time.perf_counter()
         rows = len(next(iter(inputs.values())))
         job = Job(inputs, rows, deadline=now + timeout if timeout else float("inf"), arrived=now)
         with self.lock:
-            if self.in_flight >= self.limit:
+            if self.in_flight >= self.limit or self.owned[owner] >= share(self.limit, owner):
                 raise Busy(f"[queue] full: the limit is {self.limit} requests, raised by needle-serve --max-queue")
             self.in_flight += 1
-            self.waiting.append(job)
+            self.owned[owner] += 1
+            self.waiting.push(owner, job)
             if not self.busy:
                 self.busy = True
                 job.wake.set()
@@ -78,6 +81,9 @@ class Batcher:
         finally:
             with self.lock:
                 self.in_flight -= 1
+                self.owned[owner] -= 1
+                if not self.owned[owner]:
+                    del self.owned[owner]
         if job.error is not None:
             raise job.error
         return job
@@ -89,7 +95,7 @@ class Batcher:
             self._execute([job for job in batch if not job.done])
         finally:
             with self.lock:
-                next_leader = self.waiting[0] if self.waiting else None
+                next_leader = self.waiting.first()
                 self.busy = next_leader is not None
             for job in batch:
                 job.wake.set()
@@ -101,9 +107,9 @@ class Batcher:
         batch: list[Job] = []
         room, now = self.max_rows, time.perf_counter()
         with self.lock:
-            key = self.waiting[0].key
-            while self.waiting and (not batch or (self.waiting[0].rows <= room and self.waiting[0].key == key)):
-                job = self.waiting.popleft()
+            key = None
+            while (job := self.waiting.first()) and (not batch or (job.rows <= room and job.key == key)):
+                key = self.waiting.pop().key
                 batch.append(job)
                 job.queue_seconds = now - job.arrived
                 if now > job.deadline:

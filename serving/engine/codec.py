@@ -3,8 +3,8 @@
 Source: https://github.com/kserve/open-inference-protocol and Triton's extensions for binary data and classification.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,16 @@ class RequestedOutput:
 
 @dataclass(frozen=True)
 class InferRequest:
-    """A checked request: arrays by input name, what to reply, and the microseconds it may wait (None is any)."""
+    """A checked request: arrays by input name, what to reply, and the microseconds it may wait (None is any).
+
+    `parameters` are as the client gave them: what else they mean depends on the model.
+    """
 
     inputs: dict[str, np.ndarray]
     outputs: tuple[RequestedOutput, ...]
     id: str | None = None
     timeout: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 PARSED = 28  # bytes that one byte of JSON may become: {}, is three, a value of the parser (16) and a dict (64)
@@ -82,7 +86,7 @@ def read(body: bytes, header_length: str | None, model: Model, need: Need) -> In
     inputs = _read_inputs(_objects(request, "inputs"), blobs, model)
     binary = parameters.get("binary_data_output", False) is True
     outputs = _read_outputs(_objects(request, "outputs"), binary, model)
-    return InferRequest(inputs, outputs, identifier, timeout or None)
+    return InferRequest(inputs, outputs, identifier, timeout or None, parameters)
 
 
 def _read_raw(blob: memoryview, model: Model) -> InferRequest:
@@ -199,7 +203,7 @@ def reply(model: Model, request: InferRequest, results: Arrays) -> tuple[bytes, 
             blobs.append(to_bytes(array, datatype))
             tensor["parameters"] = {"binary_data_size": len(blobs[-1])}
         else:
-            tensor["data"] = to_json(array, datatype)
+            tensor["data"] = to_json(array, datatype, wanted.spec.name)
         tensors.append(tensor)
     answer: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "outputs": tensors}
     if request.id is not None:

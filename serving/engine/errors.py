@@ -3,6 +3,7 @@
 Messages say where, what was given and what was needed; a refusal for a limit names the limit and its flag.
 """
 
+import math
 
 from needle.errors import NeedleError
 
@@ -12,12 +13,39 @@ class ServingError(NeedleError):
 
     status = 400
     retry_after: int | None = None
+    code: str | None = None  # what programs may look for, where the status does not say it all
+
+
+class Unauthorized(ServingError):
+    """The request comes without a key that is known."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class Forbidden(ServingError):
+    """It is there, but this may not be done with it."""
+
+    status = 403
 
 
 class NotFound(ServingError):
     """No such model, version or route."""
 
     status = 404
+    code = "model_not_found"
+
+
+class OtherUse(ServingError):
+    """The model is there, but is not made for what was asked of it."""
+
+    status = 404
+
+
+class TooLong(ServingError):
+    """A prompt that is longer than the model's context."""
+
+    code = "context_length_exceeded"
 
 
 class TimedOut(ServingError):
@@ -44,11 +72,29 @@ class Unreadable(ServingError):
     status = 422
 
 
+class NotFinite(ServingError):
+    """The answer holds numbers that the format which was asked for cannot hold."""
+
+    status = 422
+
+
 class Busy(ServingError):
     """The queue is full; the same request may succeed in a moment."""
 
     status = 429
     retry_after = 1
+    code = "rate_limit_exceeded"
+
+
+class RateLimited(ServingError):
+    """A key has made more requests than its rate allows; the next may be made in `seconds`."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, seconds: float):
+        super().__init__(message)
+        self.retry_after = math.ceil(seconds)
 
 
 class Failed(ServingError):
@@ -62,3 +108,9 @@ class Unavailable(ServingError):
 
     status = 503
     retry_after = 1
+
+
+class Left(ServingError):
+    """The client has closed the connection; nobody reads this."""
+
+    status = 499

@@ -5,11 +5,12 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from needle.data.images import read_image
-from serving.engine.errors import ServingError, TooLarge, Unreadable, UnsupportedMedia
+from serving.engine.errors import Failed, ServingError, TooLarge, Unreadable, UnsupportedMedia
 from serving.engine.limits import Limits, raise_with
+from zoo.pictures import grid
 
 # format -> (how its files begin, Pillow's reader). Naming the reader keeps every other decoder out of reach.
 FORMATS: dict[str, tuple[bytes, Any]] = {
@@ -58,7 +59,19 @@ def read(
 
 def predictions(logits: np.ndarray, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """softmax(logits) of one row by label, the most probable first."""
+    if not np.isfinite(logits).all():
+        raise Failed("[model] the logits of this image are not finite")
     weights = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = weights / weights.sum()
     order = np.argsort(-probabilities, kind="stable")
     return [{"label": labels[i], "probability": float(probabilities[i])} for i in order]
+
+
+def sheet(images: np.ndarray, spec: Mapping[str, Any]) -> bytes:
+    """A PNG file of images (n, channels, height, width), whose pixels are normalised as `spec` says, in rows of 8."""
+    mean, std = (np.array(spec[key], np.float32).reshape(-1, 1, 1) for key in ("mean", "std"))
+    pixels = np.rint((images * std + mean) * 255).clip(0, 255).astype(np.uint8)
+    page = grid(pixels.transpose(0, 2, 3, 1), columns=min(8, len(images)))
+    stream = BytesIO()
+    Image.fromarray(page[..., 0] if page.shape[2] == 1 else page).save(stream, "PNG")
+    return stream.getvalue()

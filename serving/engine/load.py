@@ -3,9 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 import deploy
 from deploy import interpreter
 from deploy.build import find, program_name
+from deploy.commands import frozen
 from deploy.ir import dims
 from deploy.passes import optimize
 from needle.backend_selection import array_api
@@ -21,52 +21,69 @@ from needle.sizes import Size
 from needle.types import Type
 from serving.engine.errors import Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
-from serving.engine.sources import Sources, graph_of, labels_for
+from serving.engine.sources import RECORDING, Source, check_batches, labels_for, opened
+from serving.engine.text.load import is_text, load_text
 
 MAX_BATCH = 32
 NICE = 10
 REPORT_EVERY = 10.0  # seconds between two lines about a compiler that works
 PATIENCE = 3.0  # seconds to wait for a program from the cache before the instant engine answers for the time being
-DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
+DATATYPES = {
+    "float16": "FP16", "bfloat16": "BF16", "float32": "FP32", "float64": "FP64", "bool": "BOOL",
+    **{f"{sign}{bits}": f"{sign}{bits}".upper() for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
 ENGINES = ("auto", "compiled", "instant")
 
 log = logging.getLogger("serving")
 
 
-def loader(engine: str, files: Sources) -> Callable[[str], Model]:
-    """What turns a name of `files` into a Model: compiled, instant, or instant until compiled (`auto`)."""
-    return lambda name: load(name, engine, files[name])
-
-
-def load(name: str, engine: str = "auto", path: Path | None = None) -> Model:
-    """The model of a `.nd` file, or the zoo's pretrained one, ready to run. Raises Unavailable if it cannot be had."""
+def load(source: Source) -> Model:
+    """The model of a source, ready to run by its engine. Raises Unavailable if it cannot be had."""
     try:
-        return _load(name, engine, graph_of(name, path))
+        with RECORDING:
+            subject = opened(source)
+            if is_text(subject):
+                return load_text(source, subject)
+            graph = _graph(source.name, subject)
+        return _load(source, graph)
     except (NeedleError, OSError) as problem:
-        raise Unavailable(f"[{name}] cannot be loaded: {problem}") from problem
+        raise Unavailable(f"[{source.name}] cannot be loaded: {problem}") from problem
 
 
-def _load(name: str, engine: str, graph: deploy.Graph) -> Model:
+def _graph(name: str, subject: Any) -> deploy.Graph:
+    """The graph of what was opened, which takes batches."""
+    graph = subject if isinstance(subject, deploy.Graph) else frozen(subject, name)
+    check_batches(name, graph)
+    return graph
+
+
+def _load(source: Source, graph: deploy.Graph) -> Model:
     """The canary's answer is the numpy meaning of the graph: it does not come from what serves."""
     inputs = tuple(_spec(node.op.name, node.type) for node in graph.inputs)
     outputs = tuple(_spec(output, node.type, labels_for(graph, node)) for output, node in graph.outputs)
-    example = {spec.name: _example(spec) for spec in inputs}
+    example = {spec.name: _example(spec, node.type) for spec, node in zip(inputs, graph.inputs, strict=True)}
     canary = (example, interpreter.run(graph, example))
-    match engine:
+    match source.engine:
         case "compiled":
-            run = compiled(name, graph)
+            run = compiled(source.name, graph)
         case "instant":
-            run = instant(name, graph)
+            run = instant(source.name, graph)
         case _:
-            run = compiled_soon(name, graph, canary)
+            run = compiled_soon(source.name, graph, canary)
     most = min(MAX_BATCH, dims(graph)["batch"].high or MAX_BATCH)
-    return Model(name, inputs, outputs, run, graph.card, max_batch=most, canary=canary)
+    version = str(source.version or 1)
+    return Model(source.name, inputs, outputs, run, graph.card, version=version, max_batch=most, canary=canary)
 
 
-def prepare(files: Sources) -> None:
-    """Compile the models into the cache, unless they are there. Raises NeedleError if that fails."""
-    for name, path in files.items():
-        compiled_library(name, graph_of(name, path))
+def prepare(sources: Iterable[Source]) -> None:
+    """Compile the models into the cache, unless they are there; models of text are not compiled.
+
+    Raises NeedleError if that fails.
+    """
+    for source in sources:
+        subject = opened(source)
+        if not is_text(subject):
+            compiled_library(source.name, _graph(source.name, subject))
 
 
 def compiled(name: str, graph: deploy.Graph) -> Run:
@@ -144,10 +161,11 @@ def _spec(name: str, type: Type, labels: Any = ()) -> TensorSpec:
     return TensorSpec(name, DATATYPES[type.dtype], shape, tuple(labels))
 
 
-def _example(spec: TensorSpec) -> np.ndarray:
+def _example(spec: TensorSpec, type: Type) -> np.ndarray:
     """Two rows of a pattern without symmetry: sin(0), sin(0.7), sin(1.4), ...; of ids zeros, which every table has."""
     shape = tuple(2 if size == -1 else size for size in spec.shape)
-    if spec.datatype.startswith("INT"):
-        return np.zeros(shape, "int32")
-    row: np.ndarray = np.sin(0.7 * np.arange(np.prod(shape))).astype(np.float32)
+    if not spec.datatype.startswith(("FP", "BF")):
+        return np.zeros(shape, type.dtype)
+    dtype = "float32" if spec.datatype == "BF16" else type.dtype  # numpy has no bfloat16: programs take float32 for it
+    row: np.ndarray = np.sin(0.7 * np.arange(np.prod(shape))).astype(dtype)
     return row.reshape(shape)

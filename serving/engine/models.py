@@ -4,14 +4,18 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from serving.engine.errors import ServingError, Unavailable
 
+if TYPE_CHECKING:
+    from serving.engine.text.engine import TextEngine
+
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
+SIDES = ("input", "output")
 Canary = tuple[Arrays, Arrays]  # an input, and the answer that is known for it
 
 
@@ -42,7 +46,8 @@ class TensorSpec:
         if not fits:
             raise ServingError(f"[{self.name}] shape must be {list(self.shape)} (-1 is any size), got {list(shape)}")
         if not 1 <= shape[0] <= max_batch:
-            raise ServingError(f"[{self.name}] batch size must be 1 to {max_batch}, got {shape[0]}")
+            needed = f"shape {list(self.shape)} takes 1 to {max_batch} rows along its first axis"
+            raise ServingError(f"[{self.name}] {needed}, got {shape[0]}")
         if math.prod(shape) == 0:
             raise ServingError(f"[{self.name}] no size may be 0, got {list(shape)}")
 
@@ -63,6 +68,25 @@ class Model:
     platform: str = "needle_nd"
     max_batch: int = 32
     canary: Canary | None = None
+    text: "TextEngine | None" = None
+
+    @property
+    def usage(self) -> str:
+        """What a model is made for: "text" to write on from, an "image" file, "noise" to draw from; else "tensors"."""
+        kinds = [entry.get("kind") if isinstance(entry := self.card.get(side), Mapping) else None for side in SIDES]
+        match kinds:
+            case _ if self.text is not None:
+                return "text"
+            case ["image", _] if len(self.outputs[0].shape) == 2:
+                return "image"
+            case ["latent", "image"]:
+                return "noise"
+        return "tensors"
+
+    def close(self) -> None:
+        """Let go of it, when what was begun has ended."""
+        if self.text is not None:
+            self.text.close()
 
     def metadata(self) -> dict[str, Any]:
         """The model's metadata as the Open Inference Protocol words it."""
@@ -89,5 +113,8 @@ class Model:
             "output": tensors(self.outputs),
             "dynamic_batching": {"max_queue_delay_microseconds": "0", "preferred_batch_size": [self.max_batch]},
             "instance_group": [{"kind": "KIND_CPU", "count": 1}],
-            "parameters": {"labels": {"string_value": json.dumps(self.outputs[0].labels)}},
+            "parameters": {
+                "labels": {"string_value": json.dumps(self.outputs[0].labels)},
+                "usage": {"string_value": self.usage},
+            },
         }

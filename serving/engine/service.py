@@ -1,188 +1,99 @@
-"""The models that the server knows: loaded or not, each behind its batcher, and the answers they give."""
+"""What the server answers with its models: tensors, classes of an image, pictures from noise."""
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+import numpy as np
+
 from serving.engine import codec, images
-from serving.engine.batcher import Batcher, Job
-from serving.engine.errors import NotFound, ServingError, Unavailable, UnsupportedMedia
-from serving.engine.limits import Limits
+from serving.engine.batcher import Job
+from serving.engine.catalog import Catalog
+from serving.engine.errors import OtherUse, ServingError
+from serving.engine.keys import Keys
 from serving.engine.memory import Memory
-from serving.engine.metrics import Metrics
-from serving.engine.models import Model, check_canary
-
-VERSION = "1"
-PATIENCE = 1.0  # seconds a request waits for its model to be loaded before it is told to come again
-
-log = logging.getLogger("serving")
-
-
-@dataclass
-class Entry:
-    """What one worker process knows of a model. `generation` is the one that it was last brought to."""
-
-    name: str
-    model: Model | None = None
-    batcher: Batcher | None = None
-    generation: float = 0
-    reason: str = ""
-    lock: threading.Lock = field(default_factory=threading.Lock)
+from serving.engine.models import Model
+from serving.engine.text import asking
+from serving.engine.text.load import written
 
 
 class Service:
-    """Loads models by name with `load` and answers requests with them.
+    """Answers requests with the models of a catalog. `draining` says that the server is shutting down."""
 
-    Whether a model is wanted is one number in shared memory, so that all workers agree: its generation, the count of
-    requests to load it, negative while it is unloaded. A worker that sees a new one reconciles before its next answer.
-    """
-
-    def __init__(self, load: Callable[[str], Model], names: Iterable[str], metrics: Metrics, limits: Limits):
-        self.load_model, self.metrics, self.limits = load, metrics, limits
-        self.entries = {name: Entry(name) for name in names}
-        self.memory = Memory(limits)
+    def __init__(self, catalog: Catalog, keys: Keys | None = None):
+        self.keys = keys or Keys()
+        self.catalog, self.metrics, self.limits = catalog, catalog.metrics, catalog.limits
+        self.registry = catalog.registry
+        self.memory = Memory(self.limits)
         self.draining = False
 
     def start(self) -> threading.Thread:
         """Load every wanted model in the background; `ready` tells when that is done."""
-
-        thread = threading.Thread(target=self._reconcile_all, name="load", daemon=True)
+        thread = threading.Thread(target=self.catalog.reconcile, name="load", daemon=True)
         thread.start()
         return thread
 
-    # -- which models there are
-
-    def set_wanted(self, name: str, wanted: bool) -> None:
-        """Load (again) or unload a model, in every worker. Raises NotFound, or Unavailable if loading fails."""
-        entry = self._entry(name, None)
-        loads = abs(self._wanted(entry))
-        self.metrics.counters.set_flag(("wanted", name), loads + 1 if wanted else -loads)
-        self._reconcile(entry, patience=-1)
-        if wanted and entry.reason:
-            raise Unavailable(entry.reason)
-
     def ready(self) -> bool:
         """Every wanted model is loaded and has given its known answer, and the server is not shutting down."""
-        self._reconcile_all()
-        return not self.draining and all(e.model for e in self.entries.values() if self._wanted(e) > 0)
+        return self.catalog.ready() and not self.draining
 
     def model(self, name: str, version: str | None = None) -> Model:
         """The loaded model. Raises NotFound (unknown, or unloaded) or Unavailable (being loaded, or that failed)."""
-        return self._loaded(name, version)[0]
-
-    def index(self) -> list[dict[str, Any]]:
-        """Every known model with its state, as the model repository extension words it."""
-        self._reconcile_all()
-        return [{"name": e.name, "version": VERSION, **self._state(e)} for e in self.entries.values()]
-
-    def _state(self, entry: Entry) -> dict[str, Any]:
-        if self._wanted(entry) <= 0:
-            return {"state": "UNAVAILABLE", "reason": "unloaded"}
-        if entry.model is not None:
-            return {"state": "READY", "reason": ""}
-        return {"state": "UNAVAILABLE" if entry.reason else "LOADING", "reason": entry.reason}
-
-    def _entry(self, name: str, version: str | None) -> Entry:
-        if name not in self.entries:
-            raise NotFound(f"[models] there is no model {name[:80]!r}; there are {', '.join(self.entries)}")
-        if version not in (None, VERSION):
-            raise NotFound(f"[{name}] there is no version {version[:80]!r}; there is {VERSION}")
-        return self.entries[name]
-
-    def _wanted(self, entry: Entry) -> float:
-        return self.metrics.counters.flag(("wanted", entry.name))
-
-    def _loaded(self, name: str, version: str | None) -> tuple[Model, Batcher]:
-        entry = self._entry(name, version)
-        if entry.generation != self._wanted(entry):
-            self._reconcile(entry, patience=0 if entry.model else PATIENCE)
-        model, batcher = entry.model, entry.batcher
-        if model is None or batcher is None:
-            if self._wanted(entry) <= 0:
-                raise NotFound(f"[{name}] is not loaded; POST /v2/repository/models/{name}/load loads it")
-            raise Unavailable(entry.reason or f"[{name}] is being loaded")
-        return model, batcher
-
-    def _reconcile_all(self) -> None:
-        """Bring every model to what is wanted, but for those that another thread is loading."""
-        for entry in self.entries.values():
-            self._reconcile(entry, patience=0)
-
-    def _reconcile(self, entry: Entry, patience: float) -> None:
-        """Bring `entry` to what is wanted, unless another thread is at it for `patience` seconds (-1: wait for it)."""
-        if not entry.lock.acquire(timeout=patience):
-            return
-        try:
-            wanted = self._wanted(entry)
-            if entry.generation == wanted:
-                return
-            if wanted > 0:
-                self._load(entry)
-            else:
-                self._set(entry, None, None)
-            entry.generation = wanted
-        finally:
-            entry.lock.release()
-
-    def _load(self, entry: Entry) -> None:
-        """Load a model and let it give its known answer; a model that was loaded before serves until then, or stays."""
-        try:
-            model = self.load_model(entry.name)
-            if model.canary is not None:
-                check_canary(model.name, model.run, model.canary)
-        except ServingError as problem:
-            entry.reason = str(problem)
-            log.error("%s", problem)
-            return
-        except Exception as problem:
-            entry.reason = f"[{entry.name}] loading failed: {problem}"
-            log.exception("[%s] loading failed", entry.name)
-            return
-        count = partial(self.metrics.run, entry.name)
-        entry.reason = ""
-        self._set(entry, model, Batcher(model.run, model.max_batch, self.limits.queue, count))
-        log.info("[%s] ready", entry.name)
-
-    def _set(self, entry: Entry, model: Model | None, batcher: Batcher | None) -> None:
-        self.metrics.counters.add(("loaded", entry.name), (model is not None) - (entry.model is not None))
-        entry.model, entry.batcher = model, batcher
+        return self.catalog.loaded(name, version)[0]
 
     # -- answers
 
-    def infer(self, name: str, version: str | None, body: bytes, header_length: str | None) -> tuple[bytes, int | None]:
+    def infer(
+        self, name: str, version: str | None, body: bytes, header_length: str | None, owner: str = ""
+    ) -> tuple[bytes, int | None]:
         """The answer to an inference request of the Open Inference Protocol, as `codec.reply` gives it."""
-        model, batcher = self._loaded(name, version)
+        model, batcher = self.catalog.loaded(name, version)
         begun = time.perf_counter()
         request = codec.read(body, header_length, model, self.memory.need)
         self.memory.release()
         parsed = time.perf_counter()
-        job = batcher.submit(request.inputs, request.timeout and request.timeout / 1e6)
+        if model.text is not None:
+            asked = asking.parameters(request.parameters, model.text)
+            return codec.reply(model, request, written(model.text, request.inputs, asked, owner))
+        job = batcher.submit(request.inputs, request.timeout and request.timeout / 1e6, owner)
         computed = time.perf_counter()
         answer = codec.reply(model, request, job.outputs)
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return answer
 
-    def classify(self, name: str, version: str | None, body: bytes) -> dict[str, Any]:
+    def classify(self, name: str, version: str | None, body: bytes, owner: str = "") -> dict[str, Any]:
         """Class probabilities for the image file in `body`, the most probable first."""
-        model, batcher = self._loaded(name, version)
-        spec = model.card.get("input", {})
-        if spec.get("kind") != "image":
-            raise UnsupportedMedia(f"[{name}] does not take images")
+        model, batcher = self.catalog.loaded(name, version)
+        if model.usage != "image":
+            raise OtherUse(f"[{name}] takes {model.usage}, not image files")
+        spec = model.card["input"]
         begun = time.perf_counter()
         inputs = {model.inputs[0].name: images.read(body, spec, self.limits, self.memory.need)}
         self.memory.release()
         parsed = time.perf_counter()
-        job = batcher.submit(inputs)
+        job = batcher.submit(inputs, owner=owner)
         computed = time.perf_counter()
         logits = job.outputs[model.outputs[0].name][0]
         found = images.predictions(logits, model.outputs[0].labels)
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return {"model_name": name, "model_version": model.version, "predictions": found}
+
+    def sample(self, name: str, version: str | None, count: Any, seed: Any, owner: str = "") -> bytes:
+        """A PNG sheet of pictures that a model makes of noise: the same for the same seed."""
+        model, batcher = self.catalog.loaded(name, version)
+        if model.usage != "noise":
+            raise OtherUse(f"[{name}] takes {model.usage}, it makes no pictures of noise")
+        if type(count) is not int or not 1 <= count <= model.max_batch:
+            raise ServingError(f"[count] must be a whole number from 1 to {model.max_batch}, got {count!r:.40}")
+        if type(seed) is not int or not 0 <= seed < 2**63:
+            raise ServingError(f"[seed] must be a whole number from 0 to 2^63 - 1, got {seed!r:.40}")
+        (noise,), (picture,) = model.inputs, model.outputs
+        drawn = np.random.default_rng(seed).standard_normal((count, *noise.shape[1:])).astype(np.float32)
+        job = batcher.submit({noise.name: drawn}, owner=owner)
+        self._count(name, job, 0.0, 0.0)
+        return images.sheet(job.outputs[picture.name], model.card["output"])
 
     def _count(self, name: str, job: Job, before: float, after: float) -> None:
         self.metrics.phases(
@@ -192,11 +103,8 @@ class Service:
     @contextmanager
     def counted(self, name: str) -> Iterator[None]:
         """Count what happens inside as one request to the model, by the status it is answered with."""
-        if name not in self.entries:
-            yield
-            return
         begun, status = time.perf_counter(), 500
-        self.metrics.counters.add(("in_flight", name), 1)
+        self.metrics.add(name, ("in_flight", 1))
         try:
             yield
             status = 200
@@ -204,5 +112,5 @@ class Service:
             status = refusal.status
             raise
         finally:
-            self.metrics.counters.add(("in_flight", name), -1)
+            self.metrics.add(name, ("in_flight", -1))
             self.metrics.request(name, status, time.perf_counter() - begun)

@@ -1,67 +1,153 @@
-"""What may be served: trained image models of the zoo by name, and `.nd` files of any model by path."""
+"""What may be served: trained models of the zoo by name, files of models by path, and folders of them.
+
+A folder holds `NAME.nd`, or `NAME/1/model.nd`, `NAME/2/model.nd`, ... of which the one with the highest number counts.
+"""
 
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import deploy
 import zoo
-from deploy.card import Image, image_of, labels_of
-from deploy.commands import frozen
+from deploy.card import image_of, labels_of
 from deploy.ir import describe, dims
 from needle.sizes import Size
+from needle.weights import read_safetensors
 from serving.engine.errors import NotFound, ServingError
-from zoo.signature import Labels
+from zoo.signature import shape_of
 
-NAME = re.compile(r"\w[\w.-]{0,79}", re.ASCII)  # what may stand in a path of a URL
-SUFFIX = ".nd"
+NAME = re.compile(r"\w[\w.:-]{0,127}", re.ASCII)  # what may stand in a path of a URL
+RECORDING = threading.Lock()  # of graphs is a mode of the whole process: no other module may be built meanwhile
+RESERVED = ("stats",)  # words that stand in a URL where a name does
 
-Sources = dict[str, Path | None]  # the name a model is served by -> its file, None for one of the zoo
+
+class Source(NamedTuple):
+    """Where a model comes from, and the engine that is to run it; without a path it is the zoo's own.
+
+    `version` is 0 where the source has none of its own. Other content has another `digest`.
+    """
+
+    name: str
+    path: Path | None = None
+    engine: str = "instant"
+    version: int = 0
+    digest: str = ""
 
 
 def names() -> list[str]:
-    """The models of the zoo that can be served: those that classify images and were trained."""
+    """The models of the zoo that can be served: those with trained weights in the package."""
     records = [zoo.entry(name) for name in zoo.names()]
-    return [x.name for x in records if isinstance(x.input, Image) and isinstance(x.output, Labels) and x.shipped]
+    return [x.name for x in records if x.shipped and shape_of(x.input.spec()) is not None]
 
 
-def sources(models: Iterable[str]) -> Sources:
-    """The models that the words of `--models` mean; a file is served by its name without `.nd`.
+def sources(models: Iterable[str], engine: str = "instant") -> list[Source]:
+    """The models that the words of `--models` mean; a file is served by its name without its ending, or as NAME=FILE.
 
     Raises NotFound for a name or file that there is not, ServingError for a name that is no name or stands there twice.
     """
-    found: Sources = {}
+    found: dict[str, Source] = {}
     for word in models:
-        path = Path(word) if word.endswith(SUFFIX) else None
-        name = path.stem if path else word
-        if path is None and name not in names():
-            raise NotFound(_unknown(name))
-        if path is not None and not path.is_file():
-            raise NotFound(f"[models] there is no file {word}")
-        if not NAME.fullmatch(name):
-            raise ServingError(f"[models] a name is made of letters, digits, '-', '_' and '.', got {name!r}")
-        if name in found:
-            raise ServingError(f"[models] {name!r} was given twice")
-        found[name] = path
-    return found
+        given, _, file = word.rpartition("=")
+        path = Path(file) if file.endswith(tuple(READERS)) else None
+        if path is None and word not in names():
+            raise NotFound(_unknown(word))
+        source = latest(Source(given or path.stem if path else word, path, engine))
+        if not NAME.fullmatch(source.name) or source.name in RESERVED:
+            raise ServingError(f"[models] a name is made of letters, digits, '-', '_' and '.', got {source.name!r}")
+        if source.name in found:
+            raise ServingError(f"[models] {source.name!r} was given twice")
+        found[source.name] = source
+    return list(found.values())
+
+
+def latest(source: Source) -> Source:
+    """The source as it is now: its newest version where versions are folders, and the digest of its content.
+
+    Raises NotFound where it is not there (any more).
+    """
+    if source.path is None:
+        shipped = zoo.entry(source.name).shipped if source.name in zoo.names() else ()
+        return source._replace(digest=shipped[0][1].sha256 if shipped else "")
+    path = source.path
+    if _is_version(path.parent):
+        path = _newest(path.parent.parent) or path
+    try:
+        about = path.stat()
+    except OSError:
+        raise NotFound(f"[models] there is no file {source.path}") from None
+    version = int(path.parent.name) if _is_version(path.parent) else 0
+    return source._replace(path=path, version=version, digest=f"{about.st_size}.{about.st_mtime_ns}")
+
+
+def scan(folder: Path, engine: str = "instant") -> Iterator[Source]:
+    """The models in a folder, in the order of their names. Raises NotFound unless there is such a folder."""
+    if not folder.is_dir():
+        raise NotFound(f"[models] there is no folder {folder}")
+    for entry in sorted(folder.iterdir()):
+        if entry.is_file() and entry.suffix in READERS and NAME.fullmatch(entry.stem):
+            yield latest(Source(entry.stem, entry, engine))
+        elif entry.is_dir() and NAME.fullmatch(entry.name):
+            newest = _newest(entry)
+            if newest is not None:
+                yield latest(Source(entry.name, newest, engine))
+
+
+def _newest(folder: Path) -> Path | None:
+    """The model file in the subfolder with the highest number; None if there is none."""
+    versions = [x for x in folder.iterdir() if _is_version(x) and x.is_dir()] if folder.is_dir() else []
+    for version in sorted(versions, key=lambda x: -int(x.name)):
+        file = next((x for x in sorted(version.iterdir()) if x.suffix in READERS), None)
+        if file is not None:
+            return file
+    return None
+
+
+def _is_version(folder: Path) -> bool:
+    """Whether a folder is called 1, 2, ..."""
+    return re.fullmatch("[1-9][0-9]{0,8}", folder.name) is not None
 
 
 def _unknown(name: str) -> str:
     """Why there is no such model, and what would help."""
     if name not in zoo.names():
-        return f"[models] there is no model {name!r}; there are {', '.join(names())}, and files that end with {SUFFIX}"
-    freeze = f"needle-deploy freeze zoo:{name} --weights FILE -o {name}{SUFFIX}"
-    return f"[models] {name} has no recorded weights of an image classifier; freeze what you trained: {freeze}"
+        files = ", ".join(READERS)
+        return f"[models] there is no model {name!r}; there are {', '.join(names())}, and files that end with {files}"
+    return (
+        f"[models] {name} has no trained weights in the package; name the file that `needle-zoo train {name}` wrote: "
+        f"needle-serve --models {name}=$(ls runs/{name}-seed0/*.safetensors)"
+    )
 
 
-def graph_of(name: str, path: Path | None) -> deploy.Graph:
-    """The graph of a model with its card. Raises NeedleError if it cannot be had or takes no batches."""
-    if path is None:
-        return frozen(zoo.load(name, pretrained=True), name)
+def opened(source: Source) -> Any:
+    """The model of a source: a `deploy.Graph` with its card, or a module of the zoo.
+
+    Raises NeedleError if it cannot be had, OSError if it cannot be read.
+    """
+    if source.path is None:
+        return zoo.load(source.name, pretrained=True)
+    return READERS[source.path.suffix](source.path)
+
+
+def _frozen_file(path: Path) -> deploy.Graph:
     graph = deploy.Graph.load(path)
     image_of(graph.card)  # the file may come from anywhere
     labels_of(graph.card)
+    return graph
+
+
+def _trained_file(path: Path) -> zoo.Model:
+    """What `needle-zoo train` wrote: the file says which model it is."""
+    _, facts = read_safetensors(path)
+    return zoo.load(facts.get("model", ""), weights=path)
+
+
+READERS = {".nd": _frozen_file, ".safetensors": _trained_file}
+
+
+def check_batches(name: str, graph: deploy.Graph) -> None:
+    """Raises ServingError unless requests to a graph can be joined: axis 0 of all is the batch, from 1 on."""
     if graph.state:
         raise ServingError(f"[{name}] keeps a state from call to call, and requests are answered each by itself")
     for node in (*graph.inputs, *(node for _, node in graph.outputs)):
@@ -73,7 +159,6 @@ def graph_of(name: str, path: Path | None) -> deploy.Graph:
     if dims(graph)["batch"].low > 1:
         raise ServingError(f"[{name}] a batch of one must do, and the bounds of 'batch' begin at "
                            f"{dims(graph)['batch'].low}")
-    return graph
 
 
 def labels_for(graph: deploy.Graph, node: Any) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.engine.errors import ServingError
+from serving.engine.errors import NotFinite, ServingError
 
 # datatype -> numpy type on the wire. BYTES has no fixed size; BF16 travels as the upper half of a float32.
 WIRE = {
@@ -123,8 +123,15 @@ def to_bytes(array: np.ndarray, datatype: str) -> bytes:
     return np.ascontiguousarray(array, WIRE[datatype]).tobytes()
 
 
-def to_json(array: np.ndarray, datatype: str) -> Any:
-    """The elements of `array` as a flat list, or as a flat array that the JSON writer knows how to print."""
+def to_json(array: np.ndarray, datatype: str, where: str = "output") -> Any:
+    """The elements of `array` as a flat list, or as a flat array that the JSON writer knows how to print.
+
+    Raises NotFinite for numbers that JSON has no words for.
+    """
     if datatype == "BYTES":
         return [text.decode("utf-8", "replace") for text in array.ravel()]
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NotFinite(f"[{where}] holds NaN or infinity, which JSON has no words for; ask for binary_data")
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
     return np.ascontiguousarray(array).ravel()

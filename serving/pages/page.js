@@ -22,11 +22,27 @@ async function states() {
   return reply(await fetch("v2/repository/index", { method: "POST", body: "{}" }));
 }
 
+// The models without those that are loaded and made for other things.
+async function takingImages(models) {
+  const others = await Promise.all(models.map(async ({ name, state }) => {
+    if (state !== "READY") return false;
+    const { parameters } = await reply(await fetch(`v2/models/${encodeURIComponent(name)}/config`));
+    at("write").hidden &&= parameters.usage.string_value !== "text";
+    return parameters.usage.string_value !== "image";
+  }));
+  return models.filter((_, index) => !others[index]);
+}
+
 // Until the model is there, say why it is not; then introduce it, and classify the image that waits for it.
 async function meet() {
   const mine = ++turn;
   try {
-    const models = await states();
+    const models = await takingImages(await states());
+    if (mine !== turn) return;
+    if (models.length === 0) {
+      say("No model here takes images.");
+      return;
+    }
     model ??= (models.find(({ state }) => state === "READY") ?? models[0]).name;
     showModels(models.map(({ name }) => name));
     const { state, reason } = models.find(({ name }) => name === model);

@@ -7,7 +7,6 @@ from pathlib import Path
 from flask import Response, current_app
 
 from serving.engine.errors import NotFound
-from serving.engine.service import VERSION
 from serving.routes.table import Route, answer, service
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
@@ -17,6 +16,8 @@ FILES = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "text.html": "text/html; charset=utf-8",
+    "text.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     **{f"{name}.svg": "image/svg+xml" for name in EXAMPLES},
 }
@@ -29,6 +30,10 @@ POLICY = (
 
 def page() -> Response:
     return file("index.html")
+
+
+def text_page() -> Response:
+    return file("text.html")
 
 
 HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
@@ -53,7 +58,7 @@ def requests() -> Response:
 
 
 def metrics() -> Response:
-    return Response(service().metrics.text(VERSION), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service().metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def openapi() -> Response:
@@ -61,9 +66,10 @@ def openapi() -> Response:
 
 
 ROUTES = (
-    Route("GET", "/", page, "A page to try the model with an image.", "Html"),
-    Route("GET", "/requests", requests, "This list: what can be asked of the server.", "Html"),
-    Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,)),
-    Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text"),
-    Route("GET", "/openapi.json", openapi, "This description."),
+    Route("GET", "/", page, "A page to try the model with an image.", "Html", scope=None),
+    Route("GET", "/text", text_page, "A page to let a language model write.", "Html", scope=None),
+    Route("GET", "/requests", requests, "This list: what can be asked of the server.", "Html", scope=None),
+    Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,), scope=None),
+    Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text", scope=""),
+    Route("GET", "/openapi.json", openapi, "This description.", scope=None),
 )

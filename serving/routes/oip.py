@@ -11,7 +11,7 @@ from serving import __version__
 from serving.engine.codec import parse_json
 from serving.engine.errors import ServingError, UnsupportedMedia
 from serving.engine.images import sniff
-from serving.routes.table import Route, answer, read_body, service
+from serving.routes.table import Route, answer, count_usage, owner, read_body, service
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -38,7 +38,7 @@ def server() -> Response:
 
 
 def models() -> Response:
-    return answer({"models": [entry["name"] for entry in service().index() if entry["state"] == "READY"]})
+    return answer({"models": [entry["name"] for entry in service().catalog.index() if entry["state"] == "READY"]})
 
 
 def metadata(model: str, version: str | None = None) -> Response:
@@ -55,32 +55,32 @@ def model_ready(model: str, version: str | None = None) -> Response:
 
 
 def all_statistics() -> Response:
-    entries = service().index()
-    return answer({"model_stats": [service().metrics.statistics(e["name"], e["version"]) for e in entries]})
+    entries = service().catalog.index()
+    return answer({"model_stats": [service().metrics.statistics(entry["name"]) for entry in entries]})
 
 
 def statistics(model: str, version: str | None = None) -> Response:
-    found = service().model(model, version)
-    return answer({"model_stats": [service().metrics.statistics(model, found.version)]})
+    service().model(model, version)
+    return answer({"model_stats": [service().metrics.statistics(model)]})
 
 
 def index() -> Response:
     only_ready = _optional_json().get("ready", False)
     if not isinstance(only_ready, bool):
         raise ServingError(f"[request] ready must be true or false, got {type(only_ready).__name__}")
-    return answer([entry for entry in service().index() if entry["state"] == "READY" or not only_ready])
+    return answer([entry for entry in service().catalog.index() if entry["state"] == "READY" or not only_ready])
 
 
 def load(model: str) -> Response:
     if _optional_json().get("parameters", {}) != {}:
         raise ServingError(f"[{model}] models are loaded from the zoo alone; parameters must be empty")
-    service().set_wanted(model, wanted=True)
+    service().catalog.load(model)
     return answer({})
 
 
 def unload(model: str) -> Response:
     _optional_json()
-    service().set_wanted(model, wanted=False)
+    service().catalog.unload(model)
     return answer({})
 
 
@@ -97,8 +97,9 @@ def infer(model: str, version: str | None = None) -> Response:
         length = request.headers.get(LENGTH)
         is_image = request.mimetype.startswith("image/") or (length is None and sniff(body) is not None)
         if is_image:
-            return answer(service().classify(model, version, body))
-        content, json_size = service().infer(model, version, body, length)
+            return answer(_classified(model, version, body))
+        content, json_size = service().infer(model, version, body, length, owner())
+        count_usage(model)
     if json_size is None:
         return Response(content, mimetype="application/json")
     return Response(content, mimetype="application/octet-stream", headers={LENGTH: str(json_size)})
@@ -111,15 +112,31 @@ def classify(model: str, version: str | None = None) -> Response:
         if sniff(body) is None and (not body or request.mimetype == "multipart/form-data"):
             hint = f"curl --data-binary @photo.jpg {request.url}"
             raise UnsupportedMedia(f"[image] the body must be the image file itself, as sent by: {hint}")
-        return answer(service().classify(model, version, body))
+        return answer(_classified(model, version, body))
+
+
+def _classified(model: str, version: str | None, body: bytes) -> dict[str, Any]:
+    found = service().classify(model, version, body, owner())
+    count_usage(model, rows=1)
+    return found
+
+
+def sample(model: str, version: str | None = None) -> Response:
+    """Pictures that a model makes of noise."""
+    with service().counted(model):
+        given = _optional_json()
+        picture = service().sample(model, version, given.get("count", 1), given.get("seed", 0), owner())
+        count_usage(model, rows=given.get("count", 1))
+    return Response(picture, mimetype="image/png")
 
 
 M = "/v2/models/<model>"
 BODY = (400, 408, 413, 415)
 RUN = (*BODY, 404, 422, 429, 500, 503)
 ROUTES = (
-    Route("GET", "/v2/health/live", live, "The process answers.", "Live"),
-    Route("GET", "/v2/health/ready", ready, "Every model has given its known answer.", "Ready", errors=(503,)),
+    Route("GET", "/v2/health/live", live, "The process answers.", "Live", scope=None),
+    Route("GET", "/v2/health/ready", ready, "Every model has given its known answer.", "Ready", errors=(503,),
+          scope=None),
     Route("GET", "/v2", server, "Name, version and protocol extensions of the server.", "Server"),
     Route("GET", "/v2/models", models, "Names of the models that are ready.", "Models"),
     Route("GET", "/v2/models/stats", all_statistics, "Statistics of all models.", "Statistics"),
@@ -129,9 +146,10 @@ ROUTES = (
     Route("GET", M + "/stats", statistics, "Statistics of a model.", "Statistics", errors=(404, 503), versioned=True),
     Route("POST", M + "/infer", infer, "Run a batch, or classify an image.", "Inference", "Inference", RUN, True),
     Route("POST", M + "/classify", classify, "Class probabilities of an image.", "Predictions", "Image", RUN, True),
+    Route("POST", M + "/sample", sample, "Pictures made of noise.", "Picture", "SampleRequest", RUN, True),
     Route("POST", "/v2/repository/index", index, "All models with their states.", "Index", "IndexRequest", BODY),
     Route("POST", "/v2/repository/models/<model>/load", load, "Load a model, or load it again.", "Empty", "LoadRequest",
-          (*BODY, 404, 503)),
+          (*BODY, 404, 503), scope="admin"),
     Route("POST", "/v2/repository/models/<model>/unload", unload, "Unload a model.", "Empty", "Object",
-          (*BODY, 404)),
+          (*BODY, 404), scope="admin"),
 )  # fmt: skip

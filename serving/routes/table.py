@@ -1,12 +1,13 @@
 """What a route is, and the few things every route needs: the service, the body within its limits, a JSON answer."""
 
+import select
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 
 from serving.engine.errors import ServingError, TimedOut, TooLarge, UnsupportedMedia
 from serving.engine.limits import PATIENCE, Limits, raise_with
@@ -14,7 +15,9 @@ from serving.engine.service import Service
 
 CHUNK = 1 << 16
 INFLATED_AT_ONCE = 1 << 20  # bytes of a compressed body that are unpacked without asking for memory
-ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # Content-Encoding -> zlib's window bits
+MEMBERS = 4096  # of one gzip body; each costs time, however little is in it
+GZIP, ZLIB = 31, 15  # zlib's window bits for the format
+ENCODINGS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": ZLIB}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Route:
     body: str = ""
     errors: tuple[int, ...] = ()
     versioned: bool = False
+    scope: str | None = "infer"  # that a key needs; None for what needs no key, "" for what any will do
 
     def paths(self) -> list[str]:
         """The path, and the one with a version behind the model's name if there is such."""
@@ -41,8 +45,30 @@ def service() -> Service:
     return found
 
 
+def owner() -> str:
+    """Whose request this is: the id of its key, empty where no keys are needed."""
+    key = g.get("key")
+    return key.id if key else ""
+
+
+def count_usage(model: str, **amounts: int) -> None:
+    """Count one request to a model for the key that it came with."""
+    if g.get("key"):
+        service().keys.count(g.key, model, **amounts)
+
+
 def answer(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, mimetype="application/json")
+
+
+def client_left() -> Callable[[], bool]:
+    """What says whether the client of this request has closed its side of the connection meanwhile."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None:
+        return lambda: False
+    poll = select.poll()
+    poll.register(connection, getattr(select, "POLLRDHUP", 0))  # hang-ups and errors are always told
+    return lambda: bool(poll.poll(0))
 
 
 def read_body() -> bytes:
@@ -82,18 +108,26 @@ def _receive(limits: Limits) -> bytes:
 def inflate(body: bytes, window: int, limits: Limits, need_all: Callable[[], None]) -> bytes:
     """`body` decompressed, stopping at the limit: a bomb costs no more than an honest body of the largest size.
 
-    What becomes large waits for memory with `need_all()`: how large it becomes is not known beforehand.
+    What becomes large waits for memory with `need_all()`: how large it becomes is not known beforehand. A gzip body may
+    have several members, and zeros behind them (RFC 1952).
     """
-    stream = zlib.decompressobj(window)
-    try:
-        found = stream.decompress(body, min(INFLATED_AT_ONCE, limits.inflated + 1))
-        if not stream.eof and INFLATED_AT_ONCE <= len(found) <= limits.inflated:
-            need_all()
-            found += stream.decompress(stream.unconsumed_tail, limits.inflated + 1 - len(found))
-    except zlib.error as problem:
-        raise ServingError(f"[Content-Encoding] the compressed body is damaged: {problem}") from None
-    if len(found) > limits.inflated:
-        raise TooLarge(f"[request] the body inflates too far; {raise_with('inflated', limits)}")
-    if not stream.eof or stream.unused_data:
-        raise ServingError("[Content-Encoding] the compressed body is cut short, or something follows it")
-    return found
+    found, rest, asked = bytearray(), body, False
+    for _ in range(MEMBERS):
+        stream = zlib.decompressobj(window)
+        while rest and not stream.eof and len(found) <= limits.inflated:
+            if len(found) >= INFLATED_AT_ONCE and not asked:
+                need_all()
+                asked = True
+            most = limits.inflated + 1 if asked else min(INFLATED_AT_ONCE, limits.inflated + 1)
+            try:
+                found += stream.decompress(rest, most - len(found))
+            except zlib.error as problem:
+                raise ServingError(f"[Content-Encoding] the compressed body is damaged: {problem}") from None
+            rest = stream.unused_data if stream.eof else stream.unconsumed_tail
+        if len(found) > limits.inflated:
+            raise TooLarge(f"[request] the body inflates too far; {raise_with('inflated', limits)}")
+        if not stream.eof or (rest and window == ZLIB):
+            raise ServingError("[Content-Encoding] the compressed body is cut short, or something follows it")
+        if not rest.strip(b"\0"):  # padding behind the last member
+            return bytes(found)
+    raise TooLarge(f"[Content-Encoding] a gzip body may have {MEMBERS} members, got more")

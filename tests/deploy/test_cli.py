@@ -104,8 +104,9 @@ def test_run_prints_labels(path: Path, picture: Path, tmp_path: Path, capsys: py
     assert main(["bench", str(path), "--seconds", "0.01", "--batch", "2", "--threads", "2"]) == 0
     assert "microseconds per run" in capsys.readouterr().out
     assert main(["bench", str(path), "--seconds", "0.01", "--by-op"]) == 0
-    *_, header, row, last = capsys.readouterr().out.splitlines()
-    assert "multiply-adds" in header and "linear" in row and last.endswith("in all")
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if "multiply-adds" in line and line.endswith("call"))
+    assert "conv" in lines[first + 1] and "linear" in lines[-2] and lines[-1].endswith("in all")
     assert main(["bench", str(path), "--seconds", "0.01", "--by-op", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["multiply_adds_per_second"] > 1e8 and facts["bytes_per_second"] > 1e7
@@ -255,18 +256,18 @@ C_PROGRAM = """
 int main(int argc, char** argv) {
     char error[200] = "";
     float x[2 * 3 * 8 * 8], y[2 * 5];
-    const float* in[] = {x};
-    float* out[] = {y};
+    const int64_t three[] = {3};
+    void* const pointers[] = {x, y};
     for (int i = 0; i < 2 * 3 * 8 * 8; ++i) x[i] = (float)(i % 17) / 17;
     small_model* mapped = small_create(argv[1], 2, 1, error, sizeof error);
     if (!mapped) return printf("%s\\n", error), 1;
     small_model* linked = small_create(NULL, 2, 1, error, sizeof error);
-    if (!linked || small_run(mapped, 2, in, out)) return 2;
+    if (!linked || small_run(mapped, 2, x, y)) return 2;
     for (int i = 0; i < 10; ++i) printf("%.9g ", y[i]);
-    if (small_run(linked, 1, in, out)) return 3;
-    if (small_run(linked, 3, in, out) == 0) return 4;
+    if (small_run(linked, 1, x, y)) return 3;
+    if (small_call(linked, three, pointers) == 0) return 4;
     printf("\\n%s\\n", small_error(linked));
-    if (small_run(linked, 1, NULL, out) == 0 || small_run(NULL, 1, in, out) == 0) return 5;
+    if (small_run(linked, 1, NULL, y) == 0 || small_run(NULL, 1, x, y) == 0 || small_abi() != 2) return 5;
     printf("%s\\n", small_error(linked));
     if (small_create("small.h", 2, 1, error, sizeof error)) return 6;
     printf("%s\\n%s\\n", error, small_describe());

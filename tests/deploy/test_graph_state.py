@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import zoo
-from deploy import EmitError, Graph, GraphError, Instant, RunError, build, freeze, interpreter
+from deploy import Compiled, EmitError, Graph, GraphError, Instant, RunError, build, freeze, interpreter
 from deploy.lower import lower
 from deploy.nd import dumps, loads
 from deploy.passes import optimize
@@ -74,8 +74,23 @@ def test_a_state_is_part_of_the_file_and_the_structure() -> None:
     graph = frozen_counter()
     assert loads(dumps(graph)).state == graph.state == (("total", "after"),)
     assert optimize(graph).state == graph.state
-    with pytest.raises(EmitError, match="keeps no state yet"):
-        build(graph)
+
+
+def test_a_compiled_program_keeps_the_state_as_the_instant_one(cache: object) -> None:
+    graph = frozen_counter()
+    built, x = build(graph, name="counter"), np.arange(6, dtype="float32").reshape(2, 3)
+    with Compiled(built.library, built.weights) as compiled:
+        instant = Instant(graph)
+        for _ in range(3):
+            assert np.array_equal(compiled(x), instant(x))
+        kept = compiled.state
+        assert np.array_equal(kept["total"], instant.state["total"])
+        compiled.reset()
+        compiled(x)
+        compiled.state = kept
+        assert np.array_equal(compiled(x), instant(x))
+        with pytest.raises(RunError, match="a call go on with those of the one before"):
+            compiled(x[:1])
 
 
 def test_states_that_change_places_and_stay_are_copied_before_any_is_written() -> None:

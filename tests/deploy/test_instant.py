@@ -148,7 +148,7 @@ def test_the_verifier_of_programs_refuses_calls_that_break_their_row() -> None:
         ({"reads": ()}, "needs the operands"),
         ({"reads": (read.permute((1, 0)),)}, "must lie dense"),
         ({"reads": (late,)}, "leaves its 24 elements"),
-        ({"reads": (replace(read, dtype="int32"),)}, "it takes float32 for int32"),
+        ({"reads": (replace(read, dtype="int32"),)}, "its operands must be float32, got int32"),
         ({"writes": (whole(read.buffer, read.type),)}, "it writes to the input"),
     ):
         with pytest.raises(EmitError, match=message):

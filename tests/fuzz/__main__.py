@@ -1,5 +1,7 @@
 """`python -m tests.fuzz --calls 100000 --seed 0`: random calls of needle's surface, with only documented outcomes.
 
+`python -m tests.fuzz onnx` reads changed ONNX files instead; of them only what has the root NeedleError may come.
+
 A call may give a value, or raise
 
 - an exception of `needle.errors` (or another one with the root NeedleError),
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -25,6 +28,7 @@ import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 CHUNK = 2_000
 MEMORY = 4 << 30  # bytes of address space
@@ -44,18 +48,23 @@ def _too_long(*_: object) -> None:
     raise TimeoutError(f"no end after {SECONDS_EACH} s")
 
 
-def run_chunk(seed: int, calls: int, note: Path) -> int:
+def run_chunk(surface: str, seed: int, calls: int, note: Path) -> int:
     """Make the calls of one chunk; print a line for each failure, then how many gave a value. 1 if any failed."""
     import numpy
 
-    from tests.fuzz.calls import draw_call
+    from needle.errors import NeedleError
+    from tests.fuzz import calls as surface_calls
+    from tests.fuzz import models
     from tests.fuzz.draw import Draw
 
+    reads = surface == "onnx"
+    draw_call = models.draw_call if reads else surface_calls.draw_call
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
     numpy.random.seed(seed)
     signal.signal(signal.SIGALRM, _too_long)
-    draw, values, failures = Draw(seed), 0, Counter[str]()
+    draw: Any = random.Random(seed) if reads else Draw(seed)
+    values, failures = 0, Counter[str]()
     for number in range(calls):
         text, run = draw_call(draw)
         note.write_text(f"call {number}: {text}")
@@ -64,7 +73,7 @@ def run_chunk(seed: int, calls: int, note: Path) -> int:
             run()
             values += 1
         except Exception as error:
-            if not allowed(error):
+            if not (isinstance(error, NeedleError | MemoryError) if reads else allowed(error)):
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 place = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
                 failures[place] += 1
@@ -79,18 +88,19 @@ def run_chunk(seed: int, calls: int, note: Path) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("surface", nargs="?", default="calls", choices=("calls", "onnx"))
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chunk", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.chunk:
-        return run_chunk(args.seed, args.calls, Path(args.chunk))
+        return run_chunk(args.surface, args.seed, args.calls, Path(args.chunk))
     failed = values = 0
     for start in range(0, args.calls, CHUNK):
         calls, seed = min(CHUNK, args.calls - start), args.seed * 1_000_003 + start
         with tempfile.NamedTemporaryFile() as note:
             options = ["--seed", str(seed), "--calls", str(calls), "--chunk", note.name]
-            command = [sys.executable, "-m", "tests.fuzz", *options]
+            command = [sys.executable, "-m", "tests.fuzz", args.surface, *options]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=os.environ)
             except subprocess.TimeoutExpired:

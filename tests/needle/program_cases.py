@@ -93,6 +93,39 @@ def reduction(fold: str, count: int, inner: int, scratch: bool) -> Case:
     return Case("reduce", fold, [Times(3), count, inner], [], given)
 
 
+def integers(dtype: str, low: int, high: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(low, high, shape).astype(dtype)
+
+
+def matrices(n: int) -> tuple[Arrays, dict[int, Any]]:
+    """Transposed ones on the left, one for all on the right."""
+    a, b = normal(n, 70, 33), normal(70, 21)
+    scratch = np.zeros(2 * (70 * 32 + 240 * 512), "float32")
+    return [a, b, empty(n, 33, 21), scratch], {2: a.transpose(0, 2, 1) @ b}
+
+
+def whole_sums(n: int) -> tuple[Arrays, dict[int, Any]]:
+    """y (n, 5) = a (5, n) turned + b (5,), which wraps around."""
+    a, b = integers("int32", -(2**31), 2**31, 5, n), integers("int32", 0, 2**31, 5)
+    return [np.zeros((n, 5), "int32"), a, b], {0: a.T + b}
+
+
+def byte_sums(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x = integers("uint8", 0, 256, n, 700)
+    return [x, np.zeros(n, "int64")], {1: x.sum(1)}
+
+
+def taken(n: int) -> tuple[Arrays, dict[int, Any]]:
+    """The last counted from the end, and one outside."""
+    x, ids = integers("int8", -128, 128, n, 4, 2), np.array([2, -1, 4])
+    return [x, ids, np.full((n, 3, 2), 9, "int8")], {2: np.concatenate([x[:, [2, 3]], np.zeros((n, 1, 2), "int8")], 1)}
+
+
+def gathered(n: int) -> tuple[Arrays, dict[int, Any]]:
+    x, index = normal(n, 4, 2), integers("int64", -4, 4, n, 3, 2)
+    return [x, index, empty(n, 3, 2)], {2: np.take_along_axis(x, index, 1)}
+
+
 def softmax(kernel: str, meaning: Callable[[np.ndarray], Any]) -> Case:
     def given(n: int) -> tuple[Arrays, dict[int, Any]]:
         x = normal(n, 301)
@@ -241,6 +274,13 @@ CASES = [
     reduction("SumFold", 4096, 1, scratch=False),
     reduction("MaxFold", 500, 1, scratch=False),
     reduction("MinFold", 256, 33, scratch=False),
+    Case("mean", "", [N, 301], [], lambda n: ([normal(n, 301), empty(n)], {1: normal(n, 301).mean(1)})),
+    Case("variance", "", [N, 301], [1.0], lambda n: ([normal(n, 301), empty(n)], {1: normal(n, 301).var(1, ddof=1)})),
+    Case("batched_matmul", "", [N, 33, 21, 70, 33 * 70, 1, 33, 0, 21, 1], [], matrices),
+    Case("map_elements", "Add int32 int32", [2, N, 5, 5, 1, 1, Times(1), 0, 1], [], whole_sums),
+    Case("fold_elements", "Add uint8 int64", [N, 700], [], byte_sums),
+    Case("take_elements", "int8", [N, 4, 3, 2], [], taken),
+    Case("gather_elements", "float32", [N, 4, 3, 2], [], gathered),
     softmax("softmax", lambda x: np.exp(x - log_sum(x)[:, None])),
     softmax("logsoftmax", lambda x: x - log_sum(x)[:, None]),
     softmax("logsumexp", log_sum),

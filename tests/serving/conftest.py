@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,21 +16,41 @@ pytest.importorskip("flask")
 from fakes import fake
 
 from serving.app import create_app
+from serving.engine.catalog import Catalog
 from serving.engine.limits import Limits
 from serving.engine.metrics import Metrics
+from serving.engine.registry import Registry
 from serving.engine.service import Service
+from serving.engine.sources import Source
 
 HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture
-def make_client():
-    """make_client(load=..., limits=...) -> a test client whose models are loaded."""
+def make_service(tmp_path):
+    """make_service(load, names, limits=..., ...) -> a service whose models are loaded; load(name) or load(source)."""
+    made = []
+
+    def make(load, given=("resnet9", "other"), limits=None, **options):
+        registry = Registry(tmp_path / f"models-{len(made)}.db")
+        for source in given:
+            registry.add(source if isinstance(source, Source) else Source(source))
+        service = Service(Catalog(load, Metrics(registry), limits or Limits(), **options))
+        service.start().join()
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        service.catalog.close()
+
+
+@pytest.fixture
+def make_client(make_service):
+    """make_client(load=..., limits=...) -> a test client whose models are loaded; `load` makes a Model of a name."""
 
     def make(load=fake, limits=None):
-        service = Service(load, ["resnet9", "other"], Metrics(["resnet9", "other"]), limits or Limits())
-        service.start().join()
-        return create_app(service).test_client()
+        return create_app(make_service(lambda source: load(source.name), limits=limits)).test_client()
 
     return make
 
@@ -52,27 +72,37 @@ class Live:
 
 
 @contextmanager
-def serving(*flags: str, seconds: float = 0.0) -> Iterator[Live]:
-    """A live server with these flags, whose models take `seconds` for a run."""
-    command = [sys.executable, str(HERE / "fakes.py"), str(seconds), "--port", "0", *flags]
+def running(command: list[str], models: int) -> Iterator[Live]:
+    """A live server by this command, once so many models are ready in its log."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
     lines = []
     try:
         ready = 0
         address = ""
-        while ready < 2:  # both models
+        while ready < models or not address:
             line = process.stderr.readline()
             if not line:
                 raise RuntimeError("the server did not start:\n" + "".join(lines))
             lines.append(line)
             found = re.search(r"listening on http://(\S+)", line)
             address = found[1] if found else address
-            ready += "ready" in line
+            ready += "] ready" in line
         yield Live(process, address)
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+def serving(*flags: str, seconds: float = 0.0) -> AbstractContextManager[Live]:
+    """A live server with these flags, of two models that take `seconds` for a run."""
+    return running([sys.executable, str(HERE / "fakes.py"), str(seconds), "--port", "0", *flags], models=2)
+
+
+def real(*flags: str, models: int = 1) -> AbstractContextManager[Live]:
+    """`needle-serve` with these flags, which name so many models."""
+    return running([sys.executable, "-m", "serving.cli", "--port", "0", *flags], models)
 
 
 @pytest.fixture
@@ -83,4 +113,16 @@ def start():
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
     with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def texting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A live server of small language models, `gpt` and `lstm`."""
+    folder = tmp_path_factory.mktemp("texts")
+    import texts
+
+    for name in ("gpt-char", "lstm-char"):
+        texts.save(name, folder / f"{name.partition('-')[0]}.safetensors")
+    with real("--body-timeout", "2", "--models", *map(str, folder.iterdir()), models=2) as server:
         yield server

@@ -51,8 +51,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
     seconds = float(sys.argv.pop(1))
     options = cli.parser().parse_args(sys.argv[1:])
-    options.models = ["resnet9", "other"]
-    cli.Server(lambda name: fake(name, seconds), options).run()
+    cli.check_address(options)
+    given = [cli.Source("resnet9"), cli.Source("other")]
+    cli.Server(lambda source: fake(source.name, seconds), given, options).run()
 
 
 if __name__ == "__main__":

@@ -136,15 +136,17 @@ def test_a_request_whose_time_is_over_is_not_run():
 
 
 def test_counters_are_one_sum_over_workers_that_come_and_go():
-    counters = Counters(["served"], columns=2, levels=["busy"], flags=["wanted"])
-    counters.add("served", 2)
-    counters.add("busy")
+    counters = Counters(["served"], columns=2, capacity=3, levels=["busy"], flags=["last"])
+    counters.add(1, "served", 2)
+    counters.add(1, "busy")
     counters.column = 2  # as the second worker sees it
-    counters.add("served", 5)
-    counters.set_flag("wanted", 1)
-    assert counters.total("served") == 7 and counters.total("busy") == 1
+    counters.add(1, "served", 5)
+    counters.raise_flag(1, "last", 1)
+    assert counters.total(1, "served") == 7 and counters.total(1, "busy") == 1 and not counters.total(2, "served")
     counters.fold(1)  # the first worker died while it was busy
-    assert counters.total("served") == 7 and counters.total("busy") == 0 and counters.flag("wanted") == 1
+    assert counters.total(1, "served") == 7 and counters.total(1, "busy") == 0 and counters.flag(1, "last") == 1
     counters.column = 1
-    counters.add("served")
-    assert counters.total("served") == 8
+    counters.add(1, "served")
+    assert counters.total(1, "served") == 8
+    counters.clear(1)
+    assert not counters.total(1, "served") and not counters.flag(1, "last")

@@ -14,6 +14,7 @@ import pytest
 from fakes import fake
 
 from serving.engine.limits import FLAGS, Limits
+from serving.routes.table import inflate
 
 INFER = "/v2/models/resnet9/infer"
 GOOD = json.dumps(
@@ -41,6 +42,28 @@ def test_the_body_is_limited_as_inflated(make_client, encoding, pack):
     assert bomb.status_code == 413 and "--max-inflated-mib" in bomb.json["error"]
     for damaged in (pack(GOOD)[:-3], pack(GOOD) + b"x", b"nonsense", b""):
         assert client.post(INFER, data=damaged, headers=headers).status_code == 400
+
+
+def test_a_gzip_body_may_have_several_members_and_padding(make_client, monkeypatch):
+    client, headers = make_client(limits=Limits(inflated=len(GOOD))), {"Content-Encoding": "gzip"}
+
+    def post(*parts):
+        return client.post(INFER, data=b"".join(parts), headers=headers).status_code
+
+    members = [gzip.compress(GOOD[first : first + 1000]) for first in range(0, len(GOOD), 1000)]
+    assert post(*members) == post(*members, bytes(512)) == post(gzip.compress(b""), *members) == 200
+    assert post(*members, gzip.compress(b" ")) == 413  # too long only when all are joined
+    assert post(*members[:-1], members[-1][:-1]) == post(*members, bytes(3), b"x") == 400
+    monkeypatch.setattr("serving.routes.table.MEMBERS", len(members) - 1)
+    assert post(*members) == 413
+
+
+def test_a_long_body_waits_for_memory_once(make_client):
+    long = GOOD + b" " * (3 << 20)
+    asked = []
+    packed = gzip.compress(long[:2_000_000]) + gzip.compress(long[2_000_000:])
+    found = inflate(packed, 31, Limits(), lambda: asked.append(1))
+    assert found == long and asked == [1]
 
 
 def test_unknown_encodings_are_415(client):

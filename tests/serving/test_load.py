@@ -17,6 +17,7 @@ from needle.types import Type
 from serving.engine import load
 from serving.engine.errors import Unavailable
 from serving.engine.models import Model, check_canary
+from serving.engine.sources import Source
 
 INPUT = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
 
@@ -68,7 +69,7 @@ def test_a_program_that_answers_wrongly_is_not_taken(home, graph, monkeypatch, c
 
 @pytest.mark.skipif(not zoo.entry("resnet9").runs, reason="resnet9 is not trained yet")
 def test_the_served_resnet9_says_what_predict_says(make_client):
-    client = make_client(load.loader("instant", {"resnet9": None}))
+    client = make_client(lambda name: load.load(Source("resnet9")))
     photo = load_photo()
     answer = client.post("/v2/models/resnet9/classify", data=photo).json["predictions"]
     expected = zoo.load("resnet9", pretrained=True).predict(photo)
@@ -93,7 +94,7 @@ def tiny(x: Tensor) -> Tensor:
 
 def served(folder: Path, graph: Graph) -> Model:
     graph.save(folder / "tiny.nd")
-    return load.load("tiny", "instant", folder / "tiny.nd")
+    return load.load(Source("tiny", folder / "tiny.nd"))
 
 
 def test_files_are_served(tmp_path: Path) -> None:

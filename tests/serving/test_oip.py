@@ -1,13 +1,16 @@
 """The Open Inference Protocol: what is answered, what is refused, and how."""
 
 import gzip
+import io
 import json
+import re
 import struct
 import zlib
 
 import numpy as np
 import pytest
 from fakes import LABELS, fake, logits
+from PIL import Image
 
 LENGTH = "Inference-Header-Content-Length"
 INFER = "/v2/models/resnet9/infer"
@@ -112,6 +115,29 @@ def test_compressed_both_ways(client, encoding, pack):
     answer = client.post(INFER, data=pack(content), headers=headers)
     assert answer.headers["Content-Encoding"] == encoding
     assert zlib.decompress(answer.data, 47) == plain.data
+
+
+def test_numbers_that_json_has_no_words_for_are_refused_or_sent_as_bytes(make_client):
+    def run(batch):
+        return {"logits": np.full((1, 10), [np.nan, np.inf] * 5, np.float32)}
+
+    client = make_client(lambda name: fake(name, run=run, canary=None))
+    answer = client.post(INFER, data=body())
+    assert answer.status_code == 422 and "[logits] holds NaN or infinity" in answer.json["error"]
+    content, headers = binary(IMAGE, parameters={"binary_data_output": True})
+    answer = client.post(INFER, data=content, headers=headers)
+    assert answer.status_code == 200
+    assert np.isnan(np.frombuffer(answer.data[int(answer.headers[LENGTH]) :], "<f4")[::2]).all()
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "PNG")
+    picture = client.post("/v2/models/resnet9/classify", data=stream.getvalue())
+    assert picture.status_code == 500 and "not finite" in picture.json["error"]
+
+
+def test_no_rows_are_answered_by_the_rule_of_the_shape(client):
+    answer = client.post(INFER, data=body(tensor(shape=[0, 3, 32, 32], data=[])))
+    expected = "[image] shape [-1, 3, 32, 32] takes 1 to 32 rows along its first axis, got 0"
+    assert answer.status_code == 400 and answer.json["error"] == expected
 
 
 REFUSED = {
@@ -276,7 +302,7 @@ def test_openapi_describes_every_route(client):
     operations = [op for path in document["paths"].values() for op in path.values()]
     names = [op["operationId"] for op in operations]
     assert len(set(names)) == len(names)
-    rules = {rule.rule.replace("<", "{").replace(">", "}") for rule in client.application.url_map.iter_rules()}
+    rules = {re.sub(r"<(path:)?(\w+)>", r"{\2}", rule.rule) for rule in client.application.url_map.iter_rules()}
     assert rules == set(document["paths"])
 
 

@@ -176,8 +176,48 @@ def test_another_model_can_be_picked_and_is_asked_again(page):
     assert "/v2/models/other/classify" in page.inner_text("#curl") and page.inner_text("#model") == "other"
 
 
+@pytest.fixture
+def writing(browser, texting):
+    """The page for text, with a model to write."""
+    context = browser.new_context(viewport={"width": 1000, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    page.goto(f"http://{texting.address}/")
+    page.wait_for_selector("text=No model here takes images.")
+    page.click("text=Let it write")
+    page.wait_for_selector("#models:visible")
+    page.select_option("#pick", "gpt")
+    yield page
+    context.close()
+
+
+def test_a_text_is_written_stopped_and_refused(writing, texting):
+    writing.fill("#prompt", "O Rome")
+    writing.fill("#tokens", "40")
+    writing.click("#go")
+    writing.wait_for_selector("text=Done.")
+    first = writing.inner_text("#text")
+    assert first.startswith("O Rome")
+    writing.click("#go")
+    writing.wait_for_selector("text=Done.")
+    assert writing.inner_text("#text") == first  # the same seed
+    writing.route("**/v1/completions", lambda route: None)  # an answer that never comes
+    writing.click("#go")
+    writing.wait_for_selector("text=Writing")
+    writing.click("#go")
+    writing.wait_for_selector("text=Stopped.")
+    writing.unroute("**/v1/completions")
+    writing.fill("#prompt", "é")
+    writing.click("#go")
+    writing.wait_for_selector("#status.error")
+    assert "U+00E9" in writing.inner_text("#status")
+    for width in (320, 1400):
+        writing.set_viewport_size({"width": width, "height": 700})
+        assert writing.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_its_links_lead_to_what_people_can_read(page):
-    page.click("footer nav a")
+    page.click("footer nav a[href=requests]")
     page.wait_for_selector("td:has-text('/v2/models/MODEL/classify')")
     assert page.evaluate("document.contentType") == "text/html"
     page.click("text=Back to the picture")

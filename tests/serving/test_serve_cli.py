@@ -17,7 +17,10 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
     "arguments, code, reason",
     [
         (["--models", "nope"], 1, "no model 'nope'; there are "),
-        (["--models", "lstm-ptb"], 1, "needle-deploy freeze zoo:lstm-ptb --weights FILE"),
+        (["--models", "lstm-ptb"], 1, "needle-serve --models lstm-ptb=$(ls runs/lstm-ptb-seed0/*.safetensors)"),
+        (["--models", "x=nope.safetensors"], 1, "no file nope.safetensors"),
+        (["--models", "--repository", "nowhere"], 1, "no folder nowhere"),
+        (["--models", "stats=a/x.nd"], 1, "a name is made of letters"),
         (["--models", "nope.nd"], 1, "no file nope.nd"),
         (["--models", "a/x.nd", "b/x.nd"], 1, "'x' was given twice"),
         (["--models", "resnet9", "resnet9"], 2, "resnet9 was given twice"),

@@ -99,16 +99,20 @@ def test_it_is_served_from_its_file(own: Path, capsys: Capture) -> None:
     pytest.importorskip("flask")
     from serving.app import create_app
     from serving.engine import load, sources
+    from serving.engine.catalog import Catalog
     from serving.engine.limits import Limits
     from serving.engine.metrics import Metrics
+    from serving.engine.registry import Registry
     from serving.engine.service import Service
 
     told = done(f"needle-zoo train stripes --plugin {own} --epochs 1", capsys)
     freeze = next(line for line in told.splitlines() if "freeze" in line)
     done(freeze.strip(), capsys)
-    files = sources.sources(["stripes.nd"])
-    assert files == {"stripes": Path("stripes.nd")}
-    service = Service(load.loader("interpreted", files), list(files), Metrics(list(files)), Limits())
+    (source,) = sources.sources(["stripes.nd"])
+    assert (source.name, source.path) == ("stripes", Path("stripes.nd"))
+    registry = Registry(Path("models.db"))
+    registry.add(source)
+    service = Service(Catalog(load.load, Metrics(registry), Limits()))
     service.start().join()
     client = create_app(service).test_client()
     x = np.random.default_rng(0).standard_normal((2, 1, 32, 32)).astype(np.float32)
@@ -129,7 +133,7 @@ def test_recorded_it_is_like_one_of_the_zoo_and_its_runs_lie_beside_its_file(
     done("needle-deploy freeze zoo:stripes -o x.nd", capsys)
     from serving.engine import sources
 
-    assert sources.sources(["stripes"]) == {"stripes": None}
+    assert [(source.name, source.path) for source in sources.sources(["stripes"])] == [("stripes", None)]
 
 
 CLASHES = {

@@ -61,6 +61,9 @@ class GPT(LanguageModel):
                 redraw(module, std / math.sqrt(2 * len(self.blocks)))
 
     def forward(self, ids: ndl.Tensor, caches: Sequence[nn.KVCache] | None = None) -> ndl.Tensor:
+        return self._logits(self.features(ids, caches))
+
+    def features(self, ids: ndl.Tensor, caches: Sequence[nn.KVCache] | None = None) -> ndl.Tensor:
         first = caches[0].length if caches else 0
         steps = ids.shape[1]
         if first + steps > self.context:
@@ -70,10 +73,10 @@ class GPT(LanguageModel):
         x = self.dropout(x)
         for number, block in enumerate(self.blocks):
             x = block(x, caches[number] if caches else None)
-        return self._logits(x)
+        hidden: ndl.Tensor = self.norm(x)
+        return hidden
 
     def _logits(self, x: ndl.Tensor) -> ndl.Tensor:
-        x = self.norm(x)
         return ops.matmul(x, ops.transpose(self.embedding.weight)) if self.head is None else self.head(x)
 
     def step(self, ids: ndl.Tensor, slot: ndl.Tensor, position: ndl.Tensor, *caches: ndl.Tensor) -> tuple[Any, ...]:
@@ -86,7 +89,7 @@ class GPT(LanguageModel):
         for block, keys, values in zip(self.blocks, caches[::2], caches[1::2], strict=True):
             x, *written = block.step(x, keys, values, slot, position)
             after += written
-        return self._logits(x), *after
+        return self._logits(self.norm(x)), *after
 
     def decoding(self, slots: int = 1) -> Decoding:
         """`step`, with caches for `slots` sequences of up to `context` tokens: row b of a call goes on with slot[b].
@@ -162,7 +165,7 @@ def gpt_char(
     input=Text("byte pairs", 2048, 256),
     output=Text("byte pairs", 2048),
     recipe=WindowRecipe(
-        epochs=16, batch=32, dataset="gutenberg-novels", tokens="bpe", vocabulary=2048, stride=256, lr=3e-3,
+        epochs=6, batch=32, dataset="gutenberg-novels", tokens="bpe", vocabulary=2048, stride=256, lr=3e-3,
         final_lr=1e-4, muon_lr=0.02, warmup=100, weight_decay=0.1,
     ),
     tiny=Tiny(

@@ -51,17 +51,24 @@ class RecurrentLM(LanguageModel):
 
     def run(self, ids: ndl.Tensor, state: State | None) -> tuple[ndl.Tensor, State]:
         """Logits (T, B, vocabulary) for ids (T, B) read from `state` on (None: zeros), and the state after them."""
-        x, state = self.lstm(self.dropout(self.embedding(ids)), state)
-        x = self.dropout(x)
+        x, state = self._hidden(ids, state)
         return ops.matmul(x, ops.transpose(self.embedding.weight)) if self.head is None else self.head(x), state
+
+    def _hidden(self, ids: ndl.Tensor, state: State | None) -> tuple[ndl.Tensor, State]:
+        """The hidden states (T, B, hidden) of the last layer, and the state after them."""
+        x, state = self.lstm(self.dropout(self.embedding(ids)), state)
+        return self.dropout(x), state
+
+    def features(self, ids: ndl.Tensor) -> ndl.Tensor:
+        return ops.transpose(self._hidden(ops.transpose(ids), None)[0], (0, 1))
 
     def step(self, ids: ndl.Tensor, h: ndl.Tensor, c: ndl.Tensor) -> tuple[ndl.Tensor, ndl.Tensor, ndl.Tensor]:
         """(logits, h, c) for ids (batch, time) read from the state h and c (layers, batch, hidden) on."""
         logits, (h, c) = self.run(ops.transpose(ids), (h, c))
         return ops.transpose(logits, (0, 1)), h, c
 
-    def decoding(self) -> Decoding:
-        """`step`: each row of a call goes on with that row of the call before."""
+    def decoding(self, slots: int = 1) -> Decoding:
+        """`step`: each row of a call goes on with that row of the call before; there may be any number of `slots`."""
         state = Type((len(self.lstm.lstm_cells), "batch", self.lstm.hidden_size))  # type: ignore[arg-type]
         return Decoding.of(self.step, {"ids": IDS}, {"h": state, "c": state})
 

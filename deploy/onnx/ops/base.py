@@ -1,0 +1,36 @@
+"""What an operator that only ONNX has is here: an op with a type rule, whose value numpy computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from needle.autograd import TensorOp, TensorTupleOp
+from needle.ops.plain_op import by_numpy
+from needle.sizes import dim
+
+
+class NumpyOp(TensorOp):
+    """An op computed by `value` on numpy arrays: only the interpreter runs it."""
+
+    def value(self, *arrays: Any) -> Any:
+        """The result, on numpy arrays."""
+        raise NotImplementedError
+
+    def compute(self, *arrays: Any) -> Any:
+        return by_numpy(self.value, *arrays) if arrays else self.value()
+
+
+class NumpyTupleOp(TensorTupleOp):
+    """As `NumpyOp`, with several results."""
+
+    def value(self, *arrays: Any) -> Any:
+        """The results, on numpy arrays."""
+        raise NotImplementedError
+
+    def compute(self, *arrays: Any) -> Any:
+        return by_numpy(self.value, *arrays)
+
+
+def counted(name: str) -> int:
+    """A size that is known once the node has run: how many elements were found."""
+    return dim(name, 7, low=0)

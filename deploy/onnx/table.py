@@ -1,0 +1,41 @@
+"""The table of ONNX operators: a row each, how it is read and how ops are written as it, or `Refused("reason")`.
+
+The rows live in `rows/`, by family. `ROWS` is by operator ("ai.onnx.ml.Scaler" where the domain is not the standard's),
+`WRITE` by class of op: total over what a graph may hold.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..registry import OPS
+from . import ops as only_here
+from .row import Refused, Row
+from .rows import control, images, native, norm, other, places, pointwise, pool, products, recurrent, reduce, shape
+from .rows.native import TRAINING
+
+__all__ = ["ROWS", "WRITE", "Refused", "Row"]
+
+FAMILIES = (pointwise, shape, places, reduce, products, pool, norm, recurrent, control, images, other)
+ROWS: dict[str, Row | Refused] = {}
+for family in FAMILIES:
+    if twice := ROWS.keys() & family.ROWS.keys():
+        raise ValueError(f"two families have rows for {twice}")
+    ROWS.update(family.ROWS)
+
+ONLY_READ = Refused("it comes from ONNX models and is read alone; export the model that it came from")
+
+
+def _writers() -> dict[type, Any]:
+    found: dict[type, Any] = dict(native.WRITE)
+    for row in ROWS.values():
+        if isinstance(row, Row):
+            found.update(row.write)
+    mine = vars(only_here).values()
+    for op in OPS.values():
+        if op not in found:
+            found[op] = ONLY_READ if op in mine else TRAINING
+    return found
+
+
+WRITE: dict[type, Any] = _writers()

@@ -1,0 +1,162 @@
+"""Who may ask for what: keys in an SQLite file, of which only hashes are kept, with scopes, rates and what was used.
+
+All workers, and the command that makes keys, read and write the same file: a key that is revoked is refused at once.
+Keys have 256 random bits, so that one round of SHA-256 is enough to keep them secret.
+"""
+
+import hashlib
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from needle.environment import unwritable
+from serving.engine.errors import Forbidden, NotFound, RateLimited, Unauthorized
+from serving.engine.registry import connect
+
+SCOPES = ("infer", "train", "admin")
+BURST = 1.0  # seconds of its rate that a key may spend at once
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, scopes TEXT NOT NULL, rate REAL,
+    created INTEGER NOT NULL, revoked INTEGER, left REAL NOT NULL DEFAULT 0, stamp REAL NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS usage (
+    key TEXT NOT NULL, day TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL DEFAULT 0,
+    rows INTEGER NOT NULL DEFAULT 0, prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (key, day, model)
+) STRICT
+"""
+# `left` requests may be made at `stamp`, and `rate` more each second until there are as many as a burst has.
+SPEND = """
+UPDATE keys SET stamp = :now, left = min(max(1.0, rate * :burst), left + (:now - stamp) * rate) - 1
+WHERE id = :id AND min(max(1.0, rate * :burst), left + (:now - stamp) * rate) >= 1
+"""
+FIELDS = ("requests", "rows", "prompt_tokens", "completion_tokens")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as it is kept; `rate` is in requests per second, None for any number."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    rate: float | None
+    created: int
+    revoked: int | None
+
+
+class Keys:
+    """The keys in a file, which need not be there: without it, or before the first key was made, there are none."""
+
+    def __init__(self, path: Path = Path(os.devnull) / "none"):
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    # -- for the one who hands them out
+
+    def create(self, scopes: Sequence[str], rate: float | None = None, name: str = "") -> tuple[Key, str]:
+        """A new key, and its secret, which nobody can find out later. Raises SettingError if it cannot be kept."""
+        secret, made = f"nk-{secrets.token_urlsafe(32)}", int(time.time())
+        key = Key(f"key-{secrets.token_hex(6)}", name, tuple(scopes), rate, made, None)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch(mode=0o600)
+            self._execute(
+                "INSERT INTO keys (id, hash, name, scopes, rate, created) VALUES (?, ?, ?, ?, ?, ?)",
+                key.id, _hash(secret), name, ",".join(scopes), rate, made,
+            )  # fmt: skip
+        except OSError as problem:
+            raise unwritable(self.path, problem) from None
+        return key, secret
+
+    def revoke(self, id: str) -> Key:
+        """Refuse a key from now on. Raises NotFound."""
+        found = {key.id: key for key in self.every()}.get(id)
+        if found is None:
+            raise NotFound(f"[keys] there is no key {id[:40]!r}; needle-serve keys list shows them")
+        self._execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", int(time.time()), id)
+        return found
+
+    def every(self) -> list[Key]:
+        """All keys, revoked ones too, in the order in which they were made."""
+        if not self.path.exists():
+            return []
+        rows = self._execute("SELECT id, name, scopes, rate, created, revoked FROM keys ORDER BY created, rowid")
+        return [Key(id, name, tuple(scopes.split(",")), *rest) for id, name, scopes, *rest in rows]
+
+    # -- for the server
+
+    @property
+    def needed(self) -> bool:
+        """Whether requests need a key: once there was one, also when all are revoked."""
+        return self.path.exists() and self._execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0] == 1
+
+    def admit(self, secret: str | None, scope: str) -> Key | None:
+        """The key of a request that needs `scope` ("": any key), which is counted against its rate.
+
+        None where no keys are needed. Raises Unauthorized, Forbidden or RateLimited.
+        """
+        if not self.needed:
+            return None
+        if not secret:
+            raise Unauthorized("[key] a key is needed: send the header Authorization: Bearer KEY")
+        row = self._execute(
+            "SELECT id, name, scopes, rate, created, revoked FROM keys WHERE hash = ?", _hash(secret)
+        ).fetchone()
+        if row is None or row[5] is not None:
+            raise Unauthorized("[key] the key is unknown" if row is None else "[key] the key was revoked")
+        key = Key(row[0], row[1], tuple(row[2].split(",")), *row[3:])
+        if scope and scope not in key.scopes:
+            raise Forbidden(f"[key] this needs a key with the scope {scope}, and this one has {', '.join(key.scopes)}")
+        if key.rate is not None:
+            given = {"id": key.id, "now": time.time(), "burst": BURST}
+            if not self._execute(SPEND, given).rowcount:
+                raise RateLimited(f"[key] the limit of this key is {key.rate:g} requests a second", 1 / key.rate)
+        return key
+
+    def count(self, key: Key, model: str, **amounts: int) -> None:
+        """Add to what a key has used of a model today: rows, prompt_tokens, completion_tokens; and one request."""
+        values = [1, *(amounts.get(field, 0) for field in FIELDS[1:])]
+        sums = ", ".join(f"{field} = {field} + excluded.{field}" for field in FIELDS)
+        self._execute(
+            f"INSERT INTO usage (key, day, model, {', '.join(FIELDS)}) VALUES (?, date('now'), ?, ?, ?, ?, ?) "
+            f"ON CONFLICT DO UPDATE SET {sums}",
+            key.id, model, *values,
+        )  # fmt: skip
+
+    def usage(self, key: str | None = None) -> list[dict[str, Any]]:
+        """What a key, or each, has used, by day and model, the newest first."""
+        if not self.path.exists():
+            return []
+        names = ("key", "day", "model", *FIELDS)
+        where, values = ("WHERE key = ?", (key,)) if key else ("", ())
+        found = self._execute(f"SELECT {', '.join(names)} FROM usage {where} ORDER BY day DESC, key, model", *values)
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        with self._lock:
+            if self._connection is None:
+                self._connection = connect(self.path)
+                self._connection.executescript(SCHEMA)
+            given = values[0] if values and isinstance(values[0], dict) else values
+            return self._connection.execute(statement, given)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,80 @@
+"""From what a source holds to a model of text: a language model of the zoo, or a `.nd` file of its decoding step."""
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import deploy
+from needle.data.text import Tokenizer
+from needle.types import Type
+from serving.engine.errors import ServingError
+from serving.engine.models import Arrays, Model, TensorSpec
+from serving.engine.sources import RECORDING, Source
+from serving.engine.text.engine import TextEngine
+from serving.engine.text.programs import check_program, program_of
+from serving.engine.text.task import Asked
+from zoo import LanguageModel
+
+SLOTS = 32  # sequences that one model works on at once; each has a part of the cache
+
+
+def is_text(subject: Any) -> bool:
+    """Whether text can be written with it: a language model, or a graph that decodes and whose card has a tokenizer."""
+    if isinstance(subject, deploy.Graph):
+        return bool(subject.state) and "tokenizer" in subject.card
+    return isinstance(subject, LanguageModel)
+
+
+def load_text(source: Source, subject: Any) -> Model:
+    """The model of text, by the instant engine. Raises NeedleError if it cannot be had."""
+    is_graph = isinstance(subject, deploy.Graph)
+    graph = subject if is_graph else decoding_graph(subject)
+    program = program_of(graph, source.name, SLOTS)
+    check_program(source.name, program, graph)
+    tokenizer = Tokenizer.from_spec(graph.card["tokenizer"])
+    features = None if is_graph else lambda: features_graph(subject)
+    engine = TextEngine(source.name, tokenizer, program, features, fingerprint(graph))
+    text = TensorSpec("text_input", "BYTES", (-1,)), TensorSpec("text_output", "BYTES", (-1,))
+    return Model(
+        source.name, text[:1], text[1:], lambda batch: written(engine, batch, Asked()), graph.card,
+        version=str(source.version or 1), max_batch=program.slots, text=engine,
+    )  # fmt: skip
+
+
+def decoding_graph(model: LanguageModel, slots: int = SLOTS) -> deploy.Graph:
+    """The graph of a language model's decoding step with its card and its tokenizer: all that a server needs."""
+    model.eval()
+    decoding = model.decoding(slots=slots)
+    graph = deploy.freeze(decoding.step, decoding.example, **decoding.options)
+    return replace(graph, card={**model.card, "tokenizer": model.tokenizer.spec()})
+
+
+def features_graph(model: LanguageModel) -> deploy.Graph:
+    """The graph from ids (batch, time) to what the last layer makes logits of."""
+    example = Type(("batch", "time"), "int32")  # type: ignore[arg-type]
+    with RECORDING:
+        return deploy.freeze(model.features, example, dims={"time": (1, model.context)})
+
+
+def fingerprint(graph: deploy.Graph) -> str:
+    """A name for the weights of a graph: other weights have another one."""
+    found = 0
+    for array in graph.weights().values():
+        found = zlib.crc32(np.ascontiguousarray(array).tobytes(), found)
+    return f"fp_{found:08x}"
+
+
+def written(engine: TextEngine, batch: Arrays, asked: Asked, owner: str = "") -> dict[str, np.ndarray]:
+    """{"text_output": the texts that go on from batch["text_input"]}, both byte strings in UTF-8."""
+    texts = batch["text_input"].ravel()
+    try:
+        prompts = [engine.encode(text.decode(), "text_input") for text in texts]
+    except UnicodeDecodeError:
+        raise ServingError("[text_input] must be UTF-8") from None
+    call = engine.call(prompts, asked, owner=owner)
+    call.finish()
+    found = np.empty(len(prompts), object)
+    found[:] = [task.take().encode() for task in call.tasks]
+    return {"text_output": found}

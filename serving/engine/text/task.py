@@ -1,0 +1,207 @@
+"""What is asked of a language model, and the tokens that came of it. Plain records, which a scheduler fills."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from needle.data.text import Tokenizer
+from serving.engine.errors import ServingError
+from zoo.generate import Ending, Sampling
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How text is to go on: at most `max_tokens` tokens, ending before any of `stop`.
+
+    The same `seed` gives the same text; `logprobs` asks for that many of the most probable tokens at each place, and
+    `echo` for those of the prompt too. `bias` is added to logits; a token that has been written n times loses
+    presence + n frequency.
+    """
+
+    max_tokens: int = 16
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    presence: float = 0.0
+    frequency: float = 0.0
+    bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: int | None = None
+    echo: bool = False
+    ranked: bool = False  # whether `Task.sum_logprob` is needed
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of the answer; `offset` is where its text begins in prompt and answer together."""
+
+    id: int
+    text: str
+    offset: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class Task:
+    """One sequence on its way: what it has read, what it is to read next, and what it has written.
+
+    Only the scheduler's thread changes it; `take` may be called from another one.
+    """
+
+    def __init__(self, asked: Asked, ids: Sequence[int], tokenizer: Tokenizer, choice: int = 0):
+        self.asked, self.prompt = asked, list(ids)
+        self.slot, self.position = -1, 0  # where it lies in the program's state, and how much of it was read
+        self.window = list(ids)  # the tokens that the program has read or is to read, from position 0 on
+        self.finish: str | None = None  # "stop", "length", "cancelled" or "failed"
+        self.error: ServingError | None = None
+        self.tokens: list[Token] = []
+        self.completed = 0  # tokens that were drawn
+        self.sum_logprob = 0.0  # of the drawn tokens
+        self._counts: dict[int, int] = {}
+        self._text: list[str] = []  # certain, and not taken yet
+        self._ending = Ending(asked.stop)
+        self._tokenizer = tokenizer
+        self._latest: int | None = None
+        self._pieces = tokenizer.pieces(self._fed())
+        self._offset = len(tokenizer.decode(ids))
+        self._rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((asked.seed, choice))))
+
+    def _fed(self) -> Iterator[int]:
+        while self._latest is not None:
+            yield self._latest
+
+    # -- reading
+
+    def unread(self) -> int:
+        """How many tokens the program has still to read before the next one can be drawn."""
+        return len(self.window) - self.position
+
+    def fit(self, context: int | None) -> None:
+        """Move the window of a sequence that has grown beyond the context: its last half is read anew."""
+        if context is not None and len(self.window) > context:
+            self.window = self.window[-max(1, context // 2) :]
+            self.position = 0
+
+    # -- writing
+
+    def echo(self, first: int, logits: np.ndarray) -> None:
+        """Take the logits (time, vocabulary) after prompt tokens first, first + 1, ...: each is of the token behind."""
+        if not self.tokens:
+            self.tokens.append(Token(self.prompt[0], self._tokenizer.decode(self.prompt[:1]), 0))
+        for place, row in enumerate(logits[: len(self.prompt) - first - 1], first + 1):
+            before = self.tokens[-1]
+            token = self.prompt[place]
+            logprob, top = self._logprobs(row, token)
+            offset = before.offset + len(before.text)
+            self.tokens.append(Token(token, self._tokenizer.decode([token]), offset, logprob, top))
+
+    def advance(self, logits: np.ndarray) -> None:
+        """Draw the next token from its logits (vocabulary,), unless enough were drawn; perhaps it is the last."""
+        if self.completed >= self.asked.max_tokens:
+            self._end("length")
+            return
+        token = self.asked.sampling.draw(self._adjusted(logits), self._rng)
+        self.completed += 1
+        self._counts[token] = self._counts.get(token, 0) + 1
+        self._latest = token
+        piece = next(self._pieces)
+        if self.asked.logprobs is not None or self.asked.ranked:
+            logprob, top = self._logprobs(logits, token)
+            self.sum_logprob += logprob
+            self.tokens.append(Token(token, self._tokenizer.decode([token]), self._offset, logprob, top))
+        self._offset += len(piece)
+        self._write(self._ending.feed(piece))
+        if self._ending.ended:
+            self._end("stop")
+        elif self.completed >= self.asked.max_tokens:
+            self._end("length")
+        else:
+            self.window.append(token)
+
+    def fail(self, reason: str, error: ServingError | None = None) -> None:
+        """End it before its time."""
+        self.error = error
+        self.finish = reason
+
+    def _end(self, reason: str) -> None:
+        if reason == "length":
+            self._latest = None
+            self._write(self._ending.feed("".join(self._pieces)) + self._ending.rest())
+        self.finish = reason
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._text.append(text)
+
+    def take(self) -> str:
+        """The text that is certain and was not taken before."""
+        text, self._text = self._text, []
+        return "".join(text)
+
+    def _adjusted(self, logits: np.ndarray) -> np.ndarray:
+        """The logits after bias and penalties."""
+        asked = self.asked
+        if not asked.bias and not ((asked.presence or asked.frequency) and self._counts):
+            return logits
+        logits = logits.astype(np.float64)
+        for token, count in self._counts.items():
+            logits[token] -= asked.presence + count * asked.frequency
+        for token, amount in asked.bias.items():
+            logits[token] += amount
+        return logits
+
+    def _logprobs(self, logits: np.ndarray, token: int) -> tuple[float, tuple[tuple[int, float], ...]]:
+        """log softmax(logits) at `token`, and at the most probable tokens, as many as were asked for."""
+        p = logits.astype(np.float64)
+        p -= p.max()
+        p -= np.log(np.exp(p).sum())
+        count = self.asked.logprobs or 0
+        best = np.argsort(-p, kind="stable")[:count] if count else ()
+        return float(p[token]), tuple((int(i), float(p[i])) for i in best)
+
+
+class Call:
+    """The tasks of one request: whoever asked waits for them, and may leave."""
+
+    def __init__(self, tasks: Sequence[Task], owner: str = "", stream: bool = False):
+        self.tasks, self.owner, self.stream = list(tasks), owner, stream
+        self.left = len(self.tasks)  # tasks that have not ended
+        self.cancelled = False
+        self.first: float | None = None  # when its first token was drawn, in seconds of time.perf_counter
+        self.news = threading.Event()
+
+    @property
+    def done(self) -> bool:
+        return self.left == 0
+
+    def tell(self) -> None:
+        """Called by the scheduler after each turn in which one of its tasks got further."""
+        if self.stream or self.done:
+            self.news.set()
+
+    def finish(self) -> None:
+        """Wait for all tasks. Raises the error of one that failed."""
+        while not self.done:
+            self.wait(1.0)
+        self.check()
+
+    def check(self) -> None:
+        """Raises the error of a task that failed."""
+        for task in self.tasks:
+            if task.error is not None:
+                raise task.error
+
+    def wait(self, timeout: float) -> bool:
+        """Until there is news, or for `timeout` seconds; whether there was any."""
+        found = self.news.wait(timeout)
+        self.news.clear()
+        return found
+
+
+def usage(tasks: Sequence[Task], choices: int) -> dict[str, Any]:
+    """Tokens read and written; prompts count once, however many choices each has."""
+    prompt = sum(len(task.prompt) for task in tasks[::choices])
+    completion = sum(task.completed for task in tasks)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -1,0 +1,121 @@
+"""Damaged and hostile files are refused with the place, and take no memory that they merely claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy import OnnxError
+from deploy import onnx as exchange
+from deploy.onnx import read
+from tests.deploy.onnx_models import helper, model, node, onnx, value
+
+PORTS = [value("x", ["n", 2])], [value("y", ["n", 2])]
+
+
+def plain() -> Any:
+    return onnx.ModelProto.FromString(model([node("Add", ["x", "w"], ["y"])], *PORTS, {"w": np.ones(2, "float32")}))
+
+
+def refused(made: Any, reason: str) -> None:
+    with pytest.raises(OnnxError, match=reason):
+        exchange.loads(made if isinstance(made, bytes) else made.SerializeToString())
+
+
+def test_bytes_that_are_no_model() -> None:
+    whole = plain().SerializeToString()
+    for data in (b"", b"\x00", b"PK\x03\x04 not a model", whole[: len(whole) // 2], whole[:-3]):
+        refused(data, r"\[onnx\] ('model' (is damaged|holds no graph)|the model cannot be read)")
+
+
+def test_graphs_that_are_none() -> None:
+    made = plain()
+    made.graph.node[0].input[0] = "y"
+    refused(made, "'y' is used before it is computed, or nowhere computed")
+    made = plain()
+    made.graph.output[0].name = "nowhere"
+    refused(made, "the graph: 'nowhere' is used before it is computed")
+    made = plain()
+    del made.opset_import[:]
+    made.graph.node[0].op_type = "Nothing"
+    refused(made, "there is no such operator")
+
+
+def test_sizes_that_a_file_only_claims() -> None:
+    made = plain()
+    made.graph.initializer[0].dims[:] = [2**40, 2**20]
+    refused(made, r"initializer 'w': \[onnx\] tensor 'w': \[1099511627776, 1048576\] of float32 do not fit into its")
+    made = plain()
+    made.graph.initializer[0].dims[:] = [-2]
+    refused(made, r"tensor 'w': needs sizes of 0 or more, got \[-2\]")
+    made = plain()
+    made.graph.initializer[0].data_type = 99
+    refused(made, "tensor 'w': unknown element type 99")
+    arrays = {"shape": np.array([2**31, 2**31])}
+    nodes = [node("ConstantOfShape", ["shape"], ["big"]), node("ReduceSum", ["big"], ["s"])]
+    nodes.append(node("Add", ["x", "s"], ["y"]))
+    refused(model(nodes, *PORTS, arrays), r"more than 2147483648 elements")
+    nodes = [node("Expand", ["one", "shape"], ["big"]), node("Add", ["x", "big"], ["y"])]
+    refused(model(nodes, *PORTS, {**arrays, "one": np.float32(1)}), r"\[onnx\]")
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "a/../../secret.bin", "link.bin", ""])
+def test_external_data_outside_the_folder(tmp_path: Path, location: str) -> None:
+    (tmp_path / "secret.bin").write_bytes(bytes(8))
+    folder = tmp_path / "model"
+    (folder / "a").mkdir(parents=True)
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    made = plain()
+    tensor = made.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = 1
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", location
+    (folder / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(OnnxError, match=r"tensor 'w': (.* is no file inside the model's|its data are in another)"):
+        exchange.load(folder / "m.onnx")
+
+
+def test_external_data_that_are_too_short(tmp_path: Path) -> None:
+    made = plain()
+    tensor = made.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = 1
+    for key, text in (("location", "w.bin"), ("offset", "4"), ("length", "8")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, text
+    (tmp_path / "w.bin").write_bytes(bytes(8))
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(OnnxError, match=r"tensor 'w': 8 bytes from 4 of 'w.bin', which has 8"):
+        exchange.load(tmp_path / "m.onnx")
+
+
+def test_too_many_nodes_and_too_deep_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "MAX_NODES", 10)
+    chain = [node("Relu", [f"v{i}" if i else "x"], [f"v{i + 1}" if i < 10 else "y"]) for i in range(11)]
+    refused(model(chain, *PORTS), r"'model' has 11 nodes; at most 10 are read")
+    inner = last = helper.make_graph([node("Relu", ["x"], ["b"])], "g", [], [value("b", ["n", 2])])
+    for _ in range(read.MAX_DEPTH + 1):
+        nested = node("If", ["c"], ["b"], then_branch=inner, else_branch=last)
+        inner = helper.make_graph([nested], "g", [], [value("b", ["n", 2])])
+    monkeypatch.setattr(read, "MAX_NODES", 10**6)
+    made = plain()
+    made.graph.node.extend(inner.node)
+    refused(made, r"'model' has more than 16 graphs inside each other")
+
+
+def test_loops_and_functions_without_end() -> None:
+    body = helper.make_graph(
+        [node("Identity", ["c"], ["d"])], "body", [value("i", [], 7), value("c", [], 9)], [value("d", [], 9)]
+    )
+    nodes = [node("Loop", ["", "true"], [""], body=body), node("Relu", ["x"], ["y"])]
+    nodes[0].output[:] = []
+    refused(model(nodes, *PORTS, {"true": np.array(True)}), "more than 2000 rounds of a loop")
+    call = helper.make_node("Me", ["a"], ["b"], domain="mine")
+    endless = helper.make_function("mine", "Me", ["a"], ["b"], [call], [helper.make_opsetid("mine", 1)])
+    graph = helper.make_graph([helper.make_node("Me", ["x"], ["y"], domain="mine")], "g", *PORTS)
+    made = helper.make_model(graph, functions=[endless], opset_imports=[helper.make_opsetid("mine", 1)])
+    refused(made, "functions call each other without end")

@@ -1,0 +1,151 @@
+"""python -m tests.onnx_models [words ...]: models written by PyTorch's exporters, beside ONNX Runtime.
+
+Needs torch, onnxruntime and, for the architectures, torchvision; weights are random, images 224 x 224. Each row says
+how far the largest error is, relative to the largest output, by the interpreter and by the instant engine; or why a
+model, or an engine, is refused. `--exporter new` takes torch.export's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from deploy import Instant, interpreter
+from deploy import onnx as exchange
+from deploy.compare import relative_error
+from needle.errors import NeedleError
+
+ARCHITECTURES = (
+    "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "squeezenet1_1",
+    "shufflenet_v2_x1_0", "densenet121", "googlenet", "regnet_y_400mf", "vit_b_16", "swin_t", "convnext_tiny",
+    "segmentation.fcn_resnet50", "segmentation.deeplabv3_mobilenet_v3_large",
+)  # fmt: skip
+ALLOWED = 1e-4
+
+
+def architecture(name: str) -> tuple[Any, Any]:
+    """A network of torchvision with random weights, no zeros among the last, and an image."""
+    import torch
+    import torchvision
+
+    home, _, kind = name.rpartition(".")
+    options: dict[str, Any] = {"weights": None}
+    options |= {"weights_backbone": None} if home else {}
+    options |= {"init_weights": False} if kind == "googlenet" else {}
+    torch.manual_seed(0)
+    net = getattr(torchvision.models.segmentation if home else torchvision.models, kind)(**options).eval()
+    for parameter in net.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    return net, torch.randn(1, 3, 224, 224)
+
+
+def recurrent(kind: str, **options: Any) -> tuple[Any, Any]:
+    """Two recurrent layers."""
+    import torch
+
+    torch.manual_seed(0)
+    return First(getattr(torch.nn, kind)(8, 12, 2, batch_first=True, **options)), torch.randn(2, 7, 8)
+
+
+def transformer(**options: Any) -> tuple[Any, Any]:
+    """Two encoder layers."""
+    import torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, **options)
+    return torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval(), torch.randn(2, 9, 16)
+
+
+def First(net: Any) -> Any:
+    """The first result of a network."""
+    import torch
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Any) -> Any:
+            return self.net(x)[0]
+
+    return Wrapped().eval()
+
+
+MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "lstm": lambda: recurrent("LSTM"),
+    "lstm-bidirectional": lambda: recurrent("LSTM", bidirectional=True),
+    "gru": lambda: recurrent("GRU"),
+    "gru-bidirectional": lambda: recurrent("GRU", bidirectional=True),
+    "rnn": lambda: recurrent("RNN"),
+    "transformer": transformer,
+    "transformer-gelu-first": lambda: transformer(activation="gelu", norm_first=True),
+    **{name: lambda name=name: architecture(name) for name in ARCHITECTURES},  # type: ignore[misc]
+}
+
+
+def exported(net: Any, x: Any, exporter: str) -> bytes:
+    """The bytes that an exporter writes; the batch stays open."""
+    import torch
+
+    file = io.BytesIO()
+    if exporter == "old":
+        torch.onnx.export(net, (x,), file, dynamo=False, opset_version=17, input_names=["x"],
+                          dynamic_axes={"x": {0: "batch"}})  # fmt: skip
+    else:
+        program = torch.onnx.export(net, (x,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},))
+        file.write(program.model_proto.SerializeToString())
+    return file.getvalue()
+
+
+def compare(data: bytes, x: np.ndarray) -> list[str]:
+    """What came of the model: load time, then the error or the refusal of each engine."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    expected = session.run(None, {session.get_inputs()[0].name: x})
+    start = time.perf_counter()
+    try:
+        graph = exchange.loads(data)
+    except NeedleError as error:
+        return [f"REFUSED: {error}"]
+    found = [f"read in {time.perf_counter() - start:.1f} s"]
+    given = {graph.inputs[0].op.name: x}
+    runs: dict[str, Callable[[], dict[str, np.ndarray]]] = {
+        "interpreted": lambda: interpreter.run(graph, given),
+        "instant": lambda: Instant(graph).run(**given),
+    }
+    for engine, run in runs.items():
+        try:
+            worst = max(relative_error(a, b) for a, b in zip(run().values(), expected, strict=True))
+            found.append(f"{engine} {worst:.1e}{'' if worst <= ALLOWED else ' DIFFERENT'}")
+        except NeedleError as error:
+            found.append(f"{engine} refused: {str(error)[:160]}")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="models whose names hold one of these (default: all)")
+    parser.add_argument("--exporter", choices=("old", "new"), default="old")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    failed = 0
+    for name, make in MODELS.items():
+        if args.words and not any(word in name for word in args.words):
+            continue
+        net, x = make()
+        rows = compare(exported(net, x, args.exporter), x.numpy())
+        failed += any("DIFFERENT" in row or row.startswith("REFUSED") for row in rows)
+        print(f"{name:<24} {'; '.join(rows)}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The official cases of the installed `onnx` package, run by `deploy.onnx.backend`."""
