@@ -270,6 +270,13 @@ def test_the_lowest_rate_of_those_that_do_nearly_as_well_is_chosen(rates: Any, r
         chosen(((0.0, 1.0), (0.1, None)))
 
 
+def test_a_plan_that_is_damaged_is_made_again(config: Config, tmp_path: Path) -> None:
+    result, _ = run(config, tmp_path / "run")
+    for text in ("", "[1]", "{}", '{"data_sha256": 1}'):
+        (tmp_path / "run" / "plan.json").write_text(text)
+        assert run(config, tmp_path / "run")[0] == result
+
+
 def test_another_config_or_other_data_are_refused_in_its_folder(config: Config, tmp_path: Path) -> None:
     run(config, tmp_path / "run")
     with pytest.raises(NeedleError, match=r"is of a run with another config: config\.rank: 4 there, 8 now"):

@@ -52,6 +52,17 @@ class Plan:
     before: dict[str, float]
     shown: dict[str, Any]
 
+    @classmethod
+    def read(cls, path: Path, data_sha256: str) -> Plan | None:
+        """The plan in a run's folder; None where there is none for these data, or it is damaged: it is made again."""
+        there = read_json(path)
+        try:
+            if there.pop("data_sha256") == data_sha256:
+                return cls(rates=tuple((rate, loss) for rate, loss in there.pop("rates")), **there)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass
+        return None
+
 
 class Job:
     """A run of `config` in `folder`: `run()` begins it, or goes on with it to the same bytes, and gives its Result.
@@ -102,9 +113,9 @@ class Job:
         """What was measured before the first step, now or when the run began; None where it was told to stop."""
         config, total = self.config, task.steps()
         report(Report("begins", 0, total, estimate=estimated(task, _probe_steps(task))))
-        there = read_json(self.folder / PLAN)
-        if isinstance(there, dict) and there.pop("data_sha256", None) == task.sha256():
-            return Plan(rates=tuple((rate, loss) for rate, loss in there.pop("rates")), **there)
+        there = Plan.read(self.folder / PLAN, task.sha256())
+        if there is not None:
+            return there
         rates: Rates | None = () if config.has_rate else probe(task, stop)
         if rates is None or stop():
             return None
