@@ -46,7 +46,8 @@ def _max_pool(at: At, x: Node) -> Any:
     if _plain(w, x) and not at.wants(1):
         op = ops.MaxPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
-    y, places = make.items(MaxPoolIndices(w.kernel, w.stride, w.padding, w.dilation, w.ceil, not at.get("storage_order", 0)), x)
+    rows = not at.get("storage_order", 0)
+    y, places = make.items(MaxPoolIndices(w.kernel, w.stride, w.padding, w.dilation, w.ceil, rows), x)
     return (y, places) if at.wants(1) else y
 
 
