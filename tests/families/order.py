@@ -64,9 +64,15 @@ MEANING: dict[type, Callable[..., Any]] = {
     ops.ArgMax: place(max), ops.ArgMin: place(min), ops.CumSum: cumsum, ops.TopK: topk,
 }  # fmt: skip
 
+
+def torch_cumsum(op: Any, x: Any) -> Any:
+    turned = torch.flip(x, [op.axis]) if op.reverse else x
+    y = torch.cumsum(turned, op.axis) - (turned if op.exclusive else 0)
+    return torch.flip(y, [op.axis]) if op.reverse else y
+
+
 TORCH: dict[type, Callable[..., Any]] = {
-    ops.CumSum: lambda op, x: torch.cumsum(x, op.axis) if not (op.reverse or op.exclusive) else torch.as_tensor(
-        cumsum(op, x.detach().numpy())),
+    ops.CumSum: torch_cumsum,
 }  # fmt: skip
 
 REFUSALS: list[Refusal] = [
