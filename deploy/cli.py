@@ -34,11 +34,14 @@ def parser() -> CommandParser:
 
     freeze = command(
         "freeze",
-        lambda a: commands.freeze_command(a.model, a.output, a.weights, a.adapter),
+        lambda a: commands.freeze_command(a.model, a.output, a.weights, a.adapter, a.decoding),
         "record a model as a .nd file",
     )
     freeze.add_argument("model", help="package:name, such as zoo:resnet9")
     freeze.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
+
+    what = "a language model's step, with a cache of so many sequences, instead of the whole text at once"
+    freeze.add_argument("--decoding", type=whole(1), metavar="SLOTS", help=what)
 
     about = "read a .onnx file and write it as a .nd file"
     take = of_file("import", lambda a: commands.import_command(a.path, a.output, a.shape), about)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import inspect
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,65 +11,31 @@ from typing import Any
 import numpy
 
 from needle.commands import Answer, ticking
-from needle.types import Type
 
 from . import compare, onnx
 from .build import Built, build, program_name
-from .card import image_of, labels_of
+from .card import labels_of
 from .compiled import Compiled
 from .errors import DeployError
-from .freeze import freeze
 from .image import load_image
 from .instant import Instant
 from .ir import Graph, describe, interface, listing
 from .passes import optimize
 from .roofline import Cost, Roofline, costs, roofline
+from .sources import frozen, frozen_decoding, load_module
 
 Shapes = Sequence[tuple[str, Sequence[int | str]]]  # (input, sizes), as --shape gives them
 
 
-def freeze_command(source: str, output: Path, weights: Path | None, adapter: Path | None = None) -> Answer:
-    """Freeze `package:name` into a `.nd` file."""
+def freeze_command(
+    source: str, output: Path, weights: Path | None, adapter: Path | None = None, slots: int | None = None
+) -> Answer:
+    """Freeze `package:name`, or how it decodes with a cache of so many slots, into a `.nd` file."""
     model = load_module(source, weights, adapter)
-    graph = frozen(model, source)
+    graph = frozen(model, source) if slots is None else frozen_decoding(model, source, slots)
     graph.save(output)
     facts = {"path": str(output), "nodes": len(graph.order()), "bytes": output.stat().st_size}
     return Answer(facts, f"{output}: {facts['nodes']} nodes, {facts['bytes']} bytes")
-
-
-def frozen(model: Any, source: str) -> Graph:
-    """The graph of a module that says what it takes, by `example()` or by an image in its `card`, with its card."""
-    card = getattr(model, "card", None) or {}
-    image = image_of(card)
-    if hasattr(model, "example"):
-        example = model.example()
-    elif image is not None:
-        example = Type((1, image.channels, image.height, image.width))
-    else:
-        lacks = "has neither a card with an image input nor an example()"
-        raise DeployError(f"[freeze] '{source}' {lacks}; use deploy.freeze")
-    inputs, outputs = (["image"], ["logits"]) if image is not None else (None, None)
-    graph = freeze(model, example, input_names=inputs, output_names=outputs)
-    return dataclasses.replace(graph, card=card)
-
-
-def load_module(source: str, weights: Path | None = None, adapter: Path | None = None) -> Any:
-    """The module `package:name`: `package.load(name, pretrained=True)`, or with `weights` and `adapter`, where they are
-    given. Raises DeployError.
-    """
-    package, colon, name = source.partition(":")
-    if not colon or not package.isidentifier() or not name:
-        raise DeployError(f"[freeze] a model is named package:name, such as zoo:resnet9, got '{source}'")
-    try:
-        load = importlib.import_module(package).load
-    except (ImportError, AttributeError) as error:
-        raise DeployError(f"[freeze] '{package}' has no function load(name, pretrained): {error}") from error
-    given: dict[str, Any] = {"weights": weights, "adapter": adapter}
-    given = {key: value for key, value in given.items() if value is not None}
-    for key in given:
-        if key not in inspect.signature(load).parameters:
-            raise DeployError(f"[freeze] {package}.load takes no {key}; leave out --{key}")
-    return load(name, **(given or {"pretrained": True}))
 
 
 def graph_of(path: Path, shapes: Shapes = ()) -> Graph:

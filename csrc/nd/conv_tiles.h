@@ -126,10 +126,10 @@ template <class Epilogue>
 ND_INLINE void conv_grid(const Grid& grid, const Source& source, int64_t images, const float* packed, float* y,
                          const Epilogue& epilogue) {
     const int64_t depth = grid.v.taps * grid.h.taps * grid.channels, blocks = ceil_div(grid.columns, kBlock);
-    int64_t pixels = kTileRows;  // of the smallest strip, or a whole tile
-    each_strip(grid, [&](const Strip& strip) { pixels = min(pixels, images * strip.pixels()); });
+    int64_t pixels = 0;  // of the largest strip: high tiles read the weights less often
+    each_strip(grid, [&](const Strip& strip) { pixels = max(pixels, images * strip.pixels()); });
     if (pixels == 0) return;
-    with_height(pixels, [&](auto height) {
+    with_height(min<int64_t>(pixels, kTileRows), [&](auto height) {
         constexpr int R = decltype(height)::value, B = tile_blocks(R);
         auto panel = [&](auto width, int64_t j) {
             const Blocks b{packed + j * depth * kBlock, kBlock, depth * kBlock};

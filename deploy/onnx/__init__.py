@@ -34,7 +34,7 @@ def load(
     OnnxError, with every reason, for a model that cannot be read or is damaged; OSError for a file that cannot be
     opened.
     """
-    from .importer import read_graph
+    from .opened import read_graph
     from .read import read_model
 
     _needs_onnx()
@@ -44,7 +44,7 @@ def load(
 
 def loads(data: bytes, shapes: Shapes | None = None, values: Mapping[str, Any] | None = None) -> Graph:
     """As `load`, of the bytes of a file without external data."""
-    from .importer import read_graph
+    from .opened import read_graph
     from .read import parse
 
     _needs_onnx()

@@ -26,35 +26,14 @@ from .at import At, Value, ValueNeeded, attributes_of
 from .dtypes import HALVES, NAMES, is_float
 from .make import Unsupported
 from .patterns import fused
-from .read import array_of
+from .read import array_of, dense, plain_card
 from .table import ROWS, Refused
 
 Dims = Mapping[str, Sequence[int | str | None]]
 MAX_REASONS = 50
 MAX_STEPS = 200_000  # applied rows, those of unrolled loops and functions among them
 MAX_CALLS = 16  # functions inside each other
-LEAST = (2, 4, 8, 16, 32, 48, 64, 128, 256, 512, 1024)
 STAND_IN = 7  # what an open size is while reading
-
-
-def read_graph(
-    model: Any, folder: Path | None, dims: Dims, values: Mapping[str, Any], outputs: Sequence[str] | None = None
-) -> Graph:
-    """The graph of a model. An open size is 1 or more or, where rules ask for more, at least one of LEAST.
-
-    A window that fits an image of 32 pixels does not fit one of 1. Raises OnnxError as `Importer.graph`.
-    """
-    least: dict[str, int] = {}
-    while True:
-        importer = Importer(model, folder, dims, values, outputs=outputs)
-        importer.least = least
-        try:
-            return importer.graph()
-        except OnnxError:
-            raised = {name: next((n for n in LEAST if n > least.get(name, 1)), 0) for name in importer.asked}
-            if not raised or not all(raised.values()):
-                raise
-            least = {**least, **raised}
 
 
 class Missing:
@@ -107,7 +86,7 @@ class Importer:
         card |= {entry.key: entry.value for entry in self.model.metadata_props if entry.key not in card}
         try:
             with watched(self._every_size):
-                return verify(fused(Graph(tuple(self.inputs), tuple(outputs), _plain_card(card))))
+                return verify(fused(Graph(tuple(self.inputs), tuple(outputs), plain_card(card))))
         except GraphError as error:
             raise OnnxError(f"[onnx] {error}") from error
 
@@ -243,7 +222,7 @@ class Importer:
             scope[tensor.name] = self._try(f"initializer '{tensor.name}'", lambda t=tensor: self._initial(t, prefix))
         for sparse in proto.sparse_initializer:
             name = sparse.values.name
-            scope[name] = self._try(f"initializer '{name}'", lambda s=sparse: constant(dense(s, self.folder)))
+            scope[name] = self._try(f"initializer '{name}'", lambda s=sparse: self._dense(s))
         for i, node in enumerate(proto.node):
             self.node(node, scope, prefix, i)
         names = [info.name for info in proto.output] if prefix or not self.outputs else self.outputs
@@ -255,6 +234,9 @@ class Importer:
         if is_float(str(array.dtype)) and array.ndim and array.size and array.dtype.kind == "f" and not prefix:
             return weight(array, tensor.name)
         return constant(array)
+
+    def _dense(self, sparse: Any) -> Node:
+        return constant(dense(sparse, self.folder, make.MAX_FOLDED))
 
     def _found(self, scope: Mapping[str, Value], name: str, where: str) -> Value:
         if name in scope:
@@ -392,29 +374,3 @@ def _known(value: Any) -> Value:
     if value is None:
         return None
     return [_known(x) for x in value] if isinstance(value, list | tuple) else constant(numpy.asarray(value))
-
-
-def dense(sparse: Any, folder: Path | None) -> numpy.ndarray:
-    """The array of a sparse tensor: values at indices, linear or by axis."""
-    values, indices = array_of(sparse.values, folder), array_of(sparse.indices, folder)
-    shape = tuple(sparse.dims)
-    if numpy.prod(shape, dtype=float) > make.MAX_FOLDED or values.ndim != 1:
-        raise Unsupported(f"a sparse tensor of shape {shape} is too large, or malformed")
-    out = numpy.zeros(shape, dtype=values.dtype)
-    if indices.ndim == 1:
-        out.reshape(-1)[indices] = values
-    else:
-        out[tuple(indices.T)] = values
-    return out
-
-
-def _plain_card(card: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    if "needle.card" in card:  # what this package wrote
-        try:
-            found = json.loads(card.pop("needle.card"))
-            return found if isinstance(found, dict) else card
-        except ValueError:
-            pass
-    return card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator
@@ -112,3 +113,28 @@ def _external(tensor: Any, dtype: str, count: int, folder: Path | None, where: s
     with file.open("rb") as stream:
         stream.seek(offset)
         return numpy.frombuffer(stream.read(needed), dtype=kind.newbyteorder("<")).reshape(tuple(tensor.dims))
+
+
+def dense(sparse: Any, folder: Path | None, most: int) -> numpy.ndarray:
+    """The array of a sparse tensor: values at indices, linear or by axis, of at most so many elements."""
+    values, indices = array_of(sparse.values, folder), array_of(sparse.indices, folder)
+    shape = tuple(sparse.dims)
+    if numpy.prod(shape, dtype=float) > most or values.ndim != 1:
+        raise OnnxError(f"[onnx] a sparse tensor of shape {shape} is too large, or malformed")
+    out = numpy.zeros(shape, dtype=values.dtype)
+    if indices.ndim == 1:
+        out.reshape(-1)[indices] = values
+    else:
+        out[tuple(indices.T)] = values
+    return out
+
+
+def plain_card(card: dict[str, Any]) -> dict[str, Any]:
+    """The card that this package wrote into a model's metadata, or what other metadata there are."""
+    if "needle.card" in card:  # what this package wrote
+        try:
+            found = json.loads(card.pop("needle.card"))
+            return found if isinstance(found, dict) else card
+        except ValueError:
+            pass
+    return card

@@ -12,9 +12,9 @@ import numpy as np
 import deploy
 from deploy import interpreter
 from deploy.build import find, program_name
-from deploy.commands import frozen
 from deploy.ir import dims
 from deploy.passes import optimize
+from deploy.sources import frozen
 from needle.backend_selection import array_api
 from needle.errors import NeedleError
 from needle.sizes import Size
@@ -22,7 +22,8 @@ from needle.types import Type
 from serving.engine.errors import Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
 from serving.engine.sources import RECORDING, Source, check_batches, labels_for, opened
-from serving.engine.text.load import is_text, load_text
+from serving.engine.text.load import decoding_graph, is_text, load_text
+from serving.engine.text.programs import instant as instant_runtime
 
 MAX_BATCH = 32
 NICE = 10
@@ -42,9 +43,10 @@ def load(source: Source) -> Model:
     try:
         with RECORDING:
             subject = opened(source)
-            if is_text(subject):
-                return load_text(source, subject)
-            graph = _graph(source.name, subject)
+            graph = decoding_graph(subject) if is_text(subject) else _graph(source.name, subject)
+        if is_text(subject):
+            runtime = compiled_runtime if source.engine == "compiled" else instant_runtime
+            return load_text(source, subject, graph, runtime)
         return _load(source, graph)
     except (NeedleError, OSError) as problem:
         raise Unavailable(f"[{source.name}] cannot be loaded: {problem}") from problem
@@ -76,22 +78,30 @@ def _load(source: Source, graph: deploy.Graph) -> Model:
 
 
 def prepare(sources: Iterable[Source]) -> None:
-    """Compile the models into the cache, unless they are there; models of text are not compiled.
+    """Compile the models into the cache, unless they are there. Raises NeedleError if that fails.
 
-    Raises NeedleError if that fails.
+    Models of text are compiled where they are to run so: with the engine `auto` the instant one does.
     """
     for source in sources:
         subject = opened(source)
         if not is_text(subject):
             compiled_library(source.name, _graph(source.name, subject))
+        elif source.engine == "compiled":
+            compiled_library(source.name, decoding_graph(subject))
 
 
 def compiled(name: str, graph: deploy.Graph) -> Run:
     """The graph as a compiled program, from the cache if it was compiled before. Raises DeployError if it cannot be."""
-    built = compiled_library(name, graph)
-    program = deploy.Compiled(built.library, built.weights, max_batch=MAX_BATCH)
-    log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
+    program = compiled_runtime(name, graph, MAX_BATCH)
     return lambda batch: program.run(**batch)
+
+
+def compiled_runtime(name: str, graph: deploy.Graph, rows: int) -> deploy.Compiled:
+    """The compiled program for batches of up to `rows`. Raises NeedleError if it cannot be had."""
+    built = compiled_library(name, graph)
+    program = deploy.Compiled(built.library, built.weights, max_batch=rows)
+    log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
+    return program
 
 
 def compiled_library(name: str, graph: deploy.Graph) -> deploy.Built:

@@ -56,6 +56,7 @@ class Registry:
     def __init__(self, path: Path):
         self.path = path
         self._changes = np.frombuffer(mmap.mmap(-1, 8), np.int64)  # a hint to read again, shared by all workers
+        self._connection: sqlite3.Connection | None = None
         self._forget()
         with closing(connect(path)) as connection:
             connection.execute(SCHEMA)
@@ -71,7 +72,7 @@ class Registry:
     def _forget(self) -> None:
         """A child opens the file for itself."""
         self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection = None
         self._rows: dict[str, Row] = {}
         self._seen, self._read_at = -1, 0.0
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,14 +13,15 @@ import pytest
 
 import zoo
 from deploy import Compiled, EmitError, Graph, Instant, RunError, build, freeze, interpreter
+from deploy.cli import main
 from deploy.compare import relative_error
 from deploy.ir import Input, Node, apply
 from deploy.lower import lower
-from deploy.nd import dumps, loads
+from deploy.nd import dumps, loads, structure
 from deploy.passes import optimize
 from deploy.program import Program
 from deploy.verify_program import verify_program
-from needle import Tensor, ops
+from needle import Tensor, nn, ops
 from needle.types import Type
 
 SLOTS = 3
@@ -155,6 +159,17 @@ def test_the_compiled_program_decodes_with_the_same_bits(graph: Graph, cache: ob
         assert all(np.array_equal(array, instant.state[name]) for name, array in compiled.state.items())
         with pytest.raises(RunError, match=r"1 <= time <= 16"):
             read(compiled, {0: (0, ids_of(17))})
+
+
+def test_the_command_freezes_the_step(
+    model: Any, graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = ModuleType("shelf")
+    shelf.load = lambda name, pretrained: model if name == "gpt" else nn.ReLU()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shelf", shelf)
+    assert main(["freeze", "shelf:gpt", "--decoding", str(SLOTS), "-o", str(tmp_path / "gpt.nd")]) == 0
+    assert structure(Graph.load(tmp_path / "gpt.nd")) == structure(graph)
+    assert main(["freeze", "shelf:relu", "--decoding", "1", "-o", str(tmp_path / "relu.nd")]) == 1
 
 
 CACHE = Type((2, 4, 1, 3))

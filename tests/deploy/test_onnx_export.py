@@ -12,9 +12,9 @@ import pytest
 import zoo
 from deploy import Graph, OnnxError, freeze, interpreter
 from deploy import onnx as exchange
-from deploy.commands import frozen
 from deploy.compare import relative_error
 from deploy.ir import Input, Node, apply
+from deploy.sources import frozen
 from needle import Tensor, nn, ops
 from needle.types import Type
 

@@ -10,7 +10,7 @@ import pytest
 import needle as ndl
 from deploy import GraphError, GraphModule, freeze
 from deploy import onnx as exchange
-from deploy.commands import frozen
+from deploy.sources import frozen
 from needle import Tensor, nn, optim
 
 onnx = pytest.importorskip("onnx")

@@ -10,7 +10,7 @@ import texts
 from PIL import Image
 
 import zoo
-from deploy.commands import frozen
+from deploy.sources import frozen
 from needle.weights import read_safetensors, save_safetensors
 from serving.app import create_app
 from serving.engine import load

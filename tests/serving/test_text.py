@@ -1,5 +1,6 @@
 """Text from many requests at once: each gets what it would get alone, and none waits for another's end."""
 
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -9,10 +10,11 @@ import pytest
 import texts
 
 from needle import Tensor
+from serving.engine import load
 from serving.engine.errors import Busy, Failed, ServingError, TooLong
 from serving.engine.sources import Source
 from serving.engine.text import scheduler as scheduling
-from serving.engine.text.load import decoding_graph, load_text
+from serving.engine.text.load import decoding_graph
 from serving.engine.text.programs import check_program, program_of
 from serving.engine.text.task import Asked, usage
 from zoo.generate import Sampling
@@ -196,16 +198,28 @@ def test_embeddings_are_means_of_the_last_hidden_states(engine):
 
 
 def test_a_file_of_the_decoding_step_is_served_like_the_model(tmp_path):
-    import deploy
-
     decoding_graph(texts.model("gpt-char"), slots=3).save(tmp_path / "x.nd")
-    model = load_text(Source("x"), deploy.Graph.load(tmp_path / "x.nd"))
+    model = load.load(Source("x", tmp_path / "x.nd"))
     assert (model.usage, model.max_batch) == ("text", 3)
     (task,) = write(model.text, ["O Rome"], Asked(max_tokens=9, sampling=GREEDY))
     assert task.take() == texts.model("gpt-char").generate("O Rome", 9, temperature=0)
     with pytest.raises(ServingError, match="gives no embeddings"):
         model.text.embed([[1]])
     model.close()
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("name", ["gpt-char", "lstm-char"])
+def test_the_compiled_program_writes_the_same_text(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("NEEDLE_HOME", str(tmp_path))
+    path = texts.save(name, tmp_path / "x.safetensors")
+    asked, found = Asked(max_tokens=30, seed=4, logprobs=1), []
+    for each in ("instant", "compiled"):
+        engine = load.load(Source("x", path, each)).text
+        found.append([task.take() for task in write(engine, ["O Rome", "all"], asked, choices=2)])
+        engine.close()
+    assert found[0] == found[1]
 
 
 def test_a_program_that_answers_wrongly_is_not_served():

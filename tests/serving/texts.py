@@ -11,7 +11,7 @@ from needle.weights import save_safetensors
 from serving.engine.models import Model
 from serving.engine.sources import Source
 from serving.engine.text.engine import TextEngine
-from serving.engine.text.load import load_text
+from serving.engine.text.load import decoding_graph, load_text
 
 NAMES = ("gpt-char", "lstm-char", "gpt-novels")
 
@@ -30,7 +30,7 @@ def model(name: str) -> Any:
 
 
 def load(source: Source) -> Model:
-    return load_text(source, model(source.name))
+    return load_text(source, model(source.name), decoding_graph(model(source.name)))
 
 
 def engine(name: str) -> TextEngine:

@@ -23,11 +23,6 @@ def _windows(at: At, x: Node) -> Windows:
     return Windows(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), bool(at.get("ceil_mode", 0)))
 
 
-def fields_of(w: Windows) -> tuple[Any, ...]:
-    """The settings of windows, as ops have them."""
-    return w.kernel, w.stride, w.padding, w.dilation, w.ceil
-
-
 def _plain(w: Windows, x: Node) -> bool:
     """Whether needle's pooling of images is this: even padding less than a window, no dilation, no hanging window."""
     if len(w.kernel) != 2 or not is_float(x.type.dtype) or any(d != 1 for d in w.dilation):
@@ -51,7 +46,8 @@ def _max_pool(at: At, x: Node) -> Any:
     if _plain(w, x) and not at.wants(1):
         op = ops.MaxPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
-    y, places = make.items(MaxPoolIndices(*fields_of(w), row_major=not at.get("storage_order", 0)), x)
+    rows = not at.get("storage_order", 0)
+    y, places = make.items(MaxPoolIndices(w.kernel, w.stride, w.padding, w.dilation, w.ceil, rows), x)
     return (y, places) if at.wants(1) else y
 
 
@@ -60,11 +56,12 @@ def _average_pool(at: At, x: Node) -> Node:
     if _plain(w, x) and (count or not any(map(any, w.padding))):
         op = ops.AvgPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
-    return apply(MeanPool(*fields_of(w), counted=count), x)
+    return apply(MeanPool(w.kernel, w.stride, w.padding, w.dilation, w.ceil, count), x)
 
 
 def _lp_pool(at: At, x: Node) -> Node:
-    return apply(NormPool(*fields_of(_windows(at, x)), p=int(at.get("p", 2))), x)
+    w = _windows(at, x)
+    return apply(NormPool(w.kernel, w.stride, w.padding, w.dilation, w.ceil, int(at.get("p", 2))), x)
 
 
 def _global(kind: str) -> Any:

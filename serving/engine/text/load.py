@@ -13,7 +13,7 @@ from serving.engine.errors import ServingError
 from serving.engine.models import Arrays, Model, TensorSpec
 from serving.engine.sources import RECORDING, Source
 from serving.engine.text.engine import TextEngine
-from serving.engine.text.programs import check_program, program_of
+from serving.engine.text.programs import MakeRuntime, check_program, instant, program_of
 from serving.engine.text.task import Asked
 from zoo import LanguageModel
 
@@ -27,14 +27,12 @@ def is_text(subject: Any) -> bool:
     return isinstance(subject, LanguageModel)
 
 
-def load_text(source: Source, subject: Any) -> Model:
-    """The model of text, by the instant engine. Raises NeedleError if it cannot be had."""
-    is_graph = isinstance(subject, deploy.Graph)
-    graph = subject if is_graph else decoding_graph(subject)
-    program = program_of(graph, source.name, SLOTS)
+def load_text(source: Source, subject: Any, graph: deploy.Graph, runtime: MakeRuntime = instant) -> Model:
+    """The model of text that was opened, whose decoding step is `graph`. Raises NeedleError if it cannot be had."""
+    program = program_of(graph, source.name, SLOTS, runtime)
     check_program(source.name, program, graph)
     tokenizer = Tokenizer.from_spec(graph.card["tokenizer"])
-    features = None if is_graph else lambda: features_graph(subject)
+    features = None if subject is graph else lambda: features_graph(subject)
     engine = TextEngine(source.name, tokenizer, program, features, fingerprint(graph))
     text = TensorSpec("text_input", "BYTES", (-1,)), TensorSpec("text_output", "BYTES", (-1,))
     return Model(
@@ -43,8 +41,13 @@ def load_text(source: Source, subject: Any) -> Model:
     )  # fmt: skip
 
 
-def decoding_graph(model: LanguageModel, slots: int = SLOTS) -> deploy.Graph:
-    """The graph of a language model's decoding step with its card and its tokenizer: all that a server needs."""
+def decoding_graph(model: Any, slots: int = SLOTS) -> deploy.Graph:
+    """The graph of a language model's decoding step with its card and its tokenizer: all that a server needs.
+
+    A graph is one already.
+    """
+    if isinstance(model, deploy.Graph):
+        return model
     model.eval()
     decoding = model.decoding(slots=slots)
     graph = deploy.freeze(decoding.step, decoding.example, **decoding.options)

@@ -1,7 +1,7 @@
 """A language model as one step program over the rows of many sequences, each with a place in the program's state."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,14 @@ from deploy import interpreter
 from serving.engine.errors import ServingError
 
 CACHED, RECURRENT = {"ids", "slot", "position"}, {"ids"}
+
+
+MakeRuntime = Callable[[str, deploy.Graph, int], Any]  # (name, graph, most rows) -> what runs it
+
+
+def instant(name: str, graph: deploy.Graph, rows: int) -> deploy.Instant:
+    """The graph in the instant engine."""
+    return deploy.Instant(graph, name=name, max_batch=rows)
 
 
 class StepProgram(ABC):
@@ -36,22 +44,23 @@ class CachedProgram(StepProgram):
     Of a slot nothing is read but what was written from position 0 on: a new sequence needs no beginning.
     """
 
-    def __init__(self, graph: deploy.Graph, name: str):
+    def __init__(self, graph: deploy.Graph, name: str, runtime: MakeRuntime):
         state = _state(graph)
         self.slots, self.context = (int(n) for n in next(iter(state.values()))[:2])
-        self._program = deploy.Instant(graph, name=name, max_batch=self.slots)
+        self._program = runtime(name, graph, self.slots)
 
     def read(self, slots: Sequence[int], positions: Sequence[int], ids: Sequence[Sequence[int]]) -> np.ndarray:
         given = {"ids": ids, "slot": slots, "position": positions}
-        return self._program.run(**{name: np.array(x, np.int32) for name, x in given.items()})["logits"]
+        found: np.ndarray = self._program.run(**{name: np.array(x, np.int32) for name, x in given.items()})["logits"]
+        return found
 
 
 class RecurrentProgram(StepProgram):
     """A recurrent model: a row of a call goes on with a row (layers, row, hidden) of the state, which is kept here."""
 
-    def __init__(self, graph: deploy.Graph, name: str, slots: int):
+    def __init__(self, graph: deploy.Graph, name: str, slots: int, runtime: MakeRuntime):
         self.slots, self.context = slots, None
-        self._program = deploy.Instant(graph, name=name, max_batch=slots)
+        self._program = runtime(name, graph, slots)
         self._state = {x: np.zeros((shape[0], slots, *shape[2:]), np.float32) for x, shape in _state(graph).items()}
 
     def begin(self, slot: int) -> None:
@@ -61,19 +70,19 @@ class RecurrentProgram(StepProgram):
     def read(self, slots: Sequence[int], positions: Sequence[int], ids: Sequence[Sequence[int]]) -> np.ndarray:
         rows = list(slots)
         self._program.state = {name: array[:, rows] for name, array in self._state.items()}
-        logits = self._program.run(ids=np.array(ids, np.int32))["logits"]
+        logits: np.ndarray = self._program.run(ids=np.array(ids, np.int32))["logits"]
         for name, after in self._program.state.items():
             self._state[name][:, rows] = after
         return logits
 
 
-def program_of(graph: deploy.Graph, name: str, slots: int) -> StepProgram:
+def program_of(graph: deploy.Graph, name: str, slots: int, runtime: MakeRuntime = instant) -> StepProgram:
     """The program of a graph that decodes. Raises ServingError for a graph with other inputs than that has."""
     given = {x.op.name for x in graph.given}
     if given == CACHED and graph.state:
-        return CachedProgram(graph, name)
+        return CachedProgram(graph, name, runtime)
     if given == RECURRENT and graph.state:
-        return RecurrentProgram(graph, name, slots)
+        return RecurrentProgram(graph, name, slots, runtime)
     raise ServingError(f"[{name}] a graph of text reads ids, with slot and position or without, got {sorted(given)}")
 
 
