@@ -60,5 +60,5 @@ MEANING: dict[type, Callable[..., Any]] = {
 
 TORCH: dict[type, Callable[..., Any]] = {
     getattr(ops, name): lambda op, a, name=name: getattr(torch, name.lower())(a)
-    for name in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Floor")
+    for name in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh")
 }
