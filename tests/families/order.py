@@ -42,6 +42,11 @@ def cumsum(op: Any, x: Array) -> Array:
     return by_row(run, op.axis, x)
 
 
+def torch_cumsum(op: Any, x: Any) -> Any:
+    y = torch.cumsum(x, op.axis)
+    return y - x if op.exclusive else y
+
+
 def topk(op: Any, x: Array) -> tuple[Array, Array]:
     def order(row: list[float]) -> list[int]:
         return sorted(range(len(row)), key=lambda i: (-row[i] if op.largest else row[i], i))[: op.k]
@@ -64,16 +69,9 @@ MEANING: dict[type, Callable[..., Any]] = {
     ops.ArgMax: place(max), ops.ArgMin: place(min), ops.CumSum: cumsum, ops.TopK: topk,
 }  # fmt: skip
 
-
-def torch_cumsum(op: Any, x: Any) -> Any:
-    turned = torch.flip(x, [op.axis]) if op.reverse else x
-    y = torch.cumsum(turned, op.axis) - (turned if op.exclusive else 0)
-    return torch.flip(y, [op.axis]) if op.reverse else y
-
-
 TORCH: dict[type, Callable[..., Any]] = {
-    ops.CumSum: torch_cumsum,
-}  # fmt: skip
+    ops.CumSum: lambda op, x: torch_cumsum(op, x.flip(op.axis)).flip(op.axis) if op.reverse else torch_cumsum(op, x),
+}
 
 REFUSALS: list[Refusal] = [
     (ops.ArgMax(2), ((2, 3),), r"\[arg\] axis must be in -2..1 for 2 axes, got 2"),

@@ -50,6 +50,18 @@ def pad_gradient(op: Any, g: Array) -> Array:
     return dx
 
 
+def torch_pad(op: Any, x: Any) -> Any:
+    """Constants by PyTorch's own function; the other modes as elements chosen along each axis."""
+    if op.mode == "constant":
+        return torch.nn.functional.pad(x * 1, [n for w in op.widths[::-1] for n in w], value=op.value)
+    for axis, (a, b) in enumerate(op.widths):
+        kept = list(range(max(-a, 0), x.shape[axis] - max(-b, 0)))
+        places = range(-max(a, 0), len(kept) + max(b, 0))
+        chosen = [kept[source(op.mode, i, len(kept)) or 0] for i in places]
+        x = torch.index_select(x, axis, torch.tensor(chosen))
+    return x
+
+
 def shape_of(widths: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n + a + b for n, (a, b) in zip(shape, widths, strict=True))
 
