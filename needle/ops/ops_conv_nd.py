@@ -77,6 +77,8 @@ class ConvNDInputGradient(PlainFields, TensorOp):
     size: Sizes
 
     def infer(self, g: Type, w: Type) -> Type:
+        if len(g.shape) < 3 or len(w.shape) != len(g.shape):
+            raise ShapeError(f"[conv_nd_input_gradient] needs g (N, ..., O), w (..., C, O), got {g.shape}, {w.shape}")
         shape = (g.shape[0], *self.size, w.shape[-2] * self.groups)
         out = _check("conv_nd_input_gradient", self, shape, w.shape)
         if g.shape[1:] != (*out, w.shape[-1]) or w.shape[-1] % self.groups:
@@ -177,17 +179,17 @@ def _taps(op: Any, out: Sizes, kernel: Sizes) -> Iterator[tuple[Sizes, tuple[sli
 
 def _apart(x: Any, groups: int) -> Any:
     """(N, ..., C) as (groups, rows, C / groups)."""
-    return x.reshape(-1, groups, x.shape[-1] // groups).transpose(1, 0, 2)
+    return x.reshape(prod(x.shape[:-1]), groups, x.shape[-1] // groups).transpose(1, 0, 2)
 
 
 def _together(y: Any, shape: Sizes) -> Any:
     """(groups, rows, O / groups) as (*shape, O)."""
-    return numpy.ascontiguousarray(y.transpose(1, 0, 2)).reshape(*shape, -1)
+    return numpy.ascontiguousarray(y.transpose(1, 0, 2)).reshape(*shape, y.shape[0] * y.shape[2])
 
 
 def _weights(w: Any, groups: int) -> Any:
     """(C / groups, O) as (groups, C / groups, O / groups)."""
-    return w.reshape(w.shape[0], groups, -1).transpose(1, 0, 2)
+    return w.reshape(w.shape[0], groups, w.shape[1] // groups).transpose(1, 0, 2)
 
 
 def conv_nd(

@@ -23,6 +23,7 @@ from serving.engine.errors import Unavailable
 from serving.engine.models import Canary, Model, Run, TensorSpec, check_canary
 from serving.engine.sources import RECORDING, Source, check_batches, labels_for, opened
 from serving.engine.text.load import decoding_graph, is_text, load_text
+from serving.engine.text.programs import LONGEST
 from serving.engine.text.programs import instant as instant_runtime
 
 MAX_BATCH = 32
@@ -99,7 +100,8 @@ def compiled(name: str, graph: deploy.Graph) -> Run:
 def compiled_runtime(name: str, graph: deploy.Graph, rows: int) -> deploy.Compiled:
     """The compiled program for batches of up to `rows`. Raises NeedleError if it cannot be had."""
     built = compiled_library(name, graph)
-    program = deploy.Compiled(built.library, built.weights, max_batch=rows)
+    most = {size: LONGEST for size, x in dims(graph).items() if x.high is None and size != "batch"}
+    program = deploy.Compiled(built.library, built.weights, max_batch=rows, most=most)
     log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
     return program
 

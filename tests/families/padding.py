@@ -78,6 +78,19 @@ CASES: list[Case] = [
 
 MEANING: dict[type, Callable[..., Any]] = {ops.Pad: pad, ops.PadGradient: pad_gradient}
 
+
+def torch_pad(op: Any, x: Any) -> Any:
+    """By torch's padding with a constant; else the places that each axis shows, chosen one after the other."""
+    if op.mode == "constant":
+        widths = [n for w in op.widths[::-1] for n in w]
+        return torch.nn.functional.pad(x, widths, value=op.value) if widths else x + 0
+    for axis, (before, after) in enumerate(op.widths):
+        kept = np.arange(max(-before, 0), x.shape[axis] - max(-after, 0))
+        places = [source(op.mode, i, len(kept)) for i in range(-max(before, 0), len(kept) + max(after, 0))]
+        x = x.index_select(axis, torch.as_tensor(kept[places]))
+    return x
+
+
 TORCH: dict[type, Callable[..., Any]] = {
     ops.Pad: torch_pad,
 }

@@ -10,6 +10,7 @@ import deploy
 from deploy import interpreter
 from serving.engine.errors import ServingError
 
+LONGEST = 64  # ids of a row that are read at once
 CACHED, RECURRENT = {"ids", "slot", "position"}, {"ids"}
 
 

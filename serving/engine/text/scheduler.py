@@ -14,10 +14,10 @@ import numpy as np
 
 from serving.engine.errors import Busy, Failed
 from serving.engine.fair import FairQueue, share
-from serving.engine.text.programs import StepProgram
+from serving.engine.text.programs import LONGEST, StepProgram
 from serving.engine.text.task import Call, Task
 
-PIECE = 64  # tokens of a prompt that are read at once
+PIECE = LONGEST  # tokens of a prompt that are read at once
 BUDGET = 128  # tokens that one piece has at most, all prompts together
 
 log = logging.getLogger("serving")
@@ -175,7 +175,7 @@ class Scheduler:
             call.left = sum(task.finish is None for task in call.tasks)
             if call.done:
                 self._end(call)
-            call.tell()
+            call.tell(now)
 
     def _end(self, call: Call) -> None:
         with self._changed:
@@ -183,4 +183,4 @@ class Scheduler:
             for slot in [slot for slot, (other, _) in self._running.items() if other is call]:
                 del self._running[slot]
         call.left = 0
-        call.tell()
+        call.tell(time.perf_counter())

@@ -11,6 +11,8 @@ from needle.data.text import Tokenizer
 from serving.engine.errors import ServingError
 from zoo.generate import Ending, Sampling
 
+INTERVAL = 0.02  # seconds between two parts of a stream at least
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -171,14 +173,19 @@ class Call:
         self.cancelled = False
         self.first: float | None = None  # when its first token was drawn, in seconds of time.perf_counter
         self.news = threading.Event()
+        self._told = 0.0  # when there was news last
 
     @property
     def done(self) -> bool:
         return self.left == 0
 
-    def tell(self) -> None:
-        """Called by the scheduler after each turn in which one of its tasks got further."""
-        if self.stream or self.done:
+    def tell(self, now: float) -> None:
+        """Called by the scheduler after each turn in which one of its tasks got further.
+
+        A stream is told of its first token, and then every now and then: waking a thread costs as much as a token.
+        """
+        if self.done or (self.stream and now - self._told >= INTERVAL):
+            self._told = now
             self.news.set()
 
     def finish(self) -> None:
