@@ -65,8 +65,12 @@ class Client:
         self.socket.sendall(self.request)
 
     def receive(self) -> bool:
-        """Whether the answer is there to its end."""
+        """Take what is there; whether that is the end of the answer."""
         self.found += self.socket.recv(1 << 16)
+        return self.is_whole()
+
+    def is_whole(self) -> bool:
+        """Whether the answer is there to its end."""
         if self.stream:
             return self.found.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         head, end, body = self.found.partition(b"\r\n\r\n")
@@ -80,8 +84,8 @@ class Client:
             self.found += self.socket.recv(1 << 16)
 
     def rest(self) -> None:
-        while not self.receive():
-            pass
+        while not self.is_whole():
+            self.receive()
 
     def checked(self) -> None:
         assert b" 200 " in self.found[:20], self.found[:300]
