@@ -10,9 +10,9 @@ import pytest
 from needle.backend_ndarray.ndarray_backend_cpu import Program
 
 C = [("const", n, 0) for n in range(20)]  # entry n is the number n
-ONE_MAP = ("map", "Relu", [1], [], [(0, 0), (1, 0)])
+ONE_MAP = ("map", "Relu", [1], [], [(0, 0, 4), (1, 0, 4)])
 POOLING = [1, 1, 1, 1, 1, 1, 2, 0, 0, 1, 1, 2, 0, 0, 1]  # one window of one position in either axis of two
-TWO = [(0, 0), (1, 0)]
+TWO = [(0, 0, 4), (1, 0, 4)]
 MALFORMED = {
     "size 0 must be const, dim, add, sub, mul, floordiv, ceildiv, min or max, got 'pow'": (0, [("pow", 1, 2)], []),
     "size 0 must be one of 1 dims, got 1": (1, [("dim", 1, 0)], []),
@@ -34,10 +34,11 @@ MALFORMED = {
     "call 0 (map): an integer must be an index into the 20 sizes, got 20": (0, C, [("map", "Relu", [20], [], TWO)]),
     "call 0 (map): an integer must be an index into the 20 sizes, got -1": (0, C, [("map", "Relu", [-1], [], TWO)]),
     "call 0 (map): an offset must be an index into the 20 sizes, got 20": (
-        0, C, [("map", "Relu", [1], [], [(0, 20), (1, 0)])],
+        0, C, [("map", "Relu", [1], [], [(0, 20, 4), (1, 0, 4)])],
     ),
-    "call 0 (map): a base must be 0..65535, got -1": (0, C, [("map", "Relu", [1], [], [(-1, 0), (1, 0)])]),
-    "call 0 (map): a base must be 0..65535, got 65536": (0, C, [("map", "Relu", [1], [], [(0, 0), (65536, 0)])]),
+    "call 0 (map): an element has 1, 4 or 8 bytes, got 2": (0, C, [("map", "Relu", [1], [], [(0, 0, 4), (1, 0, 2)])]),
+    "call 0 (map): a base must be 0..65535, got -1": (0, C, [("map", "Relu", [1], [], [(-1, 0, 4), (1, 0, 4)])]),
+    "call 0 (map): a base must be 0..65535, got 65536": (0, C, [("map", "Relu", [1], [], [(0, 0, 4), (65536, 0, 4)])]),
     "call 0 (map): the number of integers must be 1, got 2": (0, C, [("map", "Relu", [1, 1], [], TWO)]),
     "call 0 (map): the number of numbers must be 2, got 1": (0, C, [("map", "Clip", [1], [1.0], TWO)]),
     "call 0 (map): the number of operands must be 3, got 2": (0, C, [("map", "Add", [1], [], TWO)]),
@@ -58,10 +59,10 @@ MALFORMED = {
     ),
     "call 0 (layer_norm): the number of numbers must be 1, got 0": (0, C, [("layer_norm", "", [1, 1], [], TWO * 3)]),
     "call 0 (group_norm): groups must divide 4 channels, got 3": (
-        0, C, [("group_norm", "", [1, 1, 4, 3], [1.0], [(0, 0)] * 7)],
+        0, C, [("group_norm", "", [1, 1, 4, 3], [1.0], [(0, 0, 4)] * 7)],
     ),
     "call 0 (group_norm): the number of groups must be 1..1048576, got 0": (
-        0, C, [("group_norm", "", [1, 1, 4, 0], [1.0], [(0, 0)] * 7)],
+        0, C, [("group_norm", "", [1, 1, 4, 0], [1.0], [(0, 0, 4)] * 7)],
     ),
     "call 0 (max_pool): output 0 reads outside the axis of 2": (
         0, C, [("max_pool", "", [*POOLING[:7], 2, *POOLING[8:]], [], TWO)],
@@ -78,9 +79,11 @@ MALFORMED = {
     "call 0 (conv): needs at least 12 integers, got 8": (0, C, [("conv", "", [1] * 8, [], TWO * 2)]),
     "call 0 (conv): a step must be 0..2, got 3": (0, C, [("conv", "", [1] * 12 + [3], [], TWO * 2)]),
     "call 0 (conv): the number of operands must be 5, got 4": (0, C, [("conv", "", [1] * 12 + [0, 2], [], TWO * 2)]),
-    "call 0 (linear): an epilogue has at most 16 steps": (0, C, [("linear", "", [1] * 3 + [0] * 17, [], [(0, 0)] * 3)]),
+    "call 0 (linear): an epilogue has at most 16 steps": (
+        0, C, [("linear", "", [1] * 3 + [0] * 17, [], [(0, 0, 4)] * 3)],
+    ),
     "call 0 (linear): a step must not depend on the dims": (
-        1, [("dim", 0, 0), C[1]], [("linear", "", [1, 1, 1, 0], [], [(0, 1)] * 3)],
+        1, [("dim", 0, 0), C[1]], [("linear", "", [1, 1, 1, 0], [], [(0, 1, 4)] * 3)],
     ),
 }  # fmt: skip
 
@@ -94,7 +97,7 @@ def test_a_malformed_program_is_refused_when_it_is_made(message: str) -> None:
 
 def test_a_run_that_does_not_fit_is_refused_before_anything_is_written() -> None:
     sizes = [("dim", 0, 0), ("dim", 1, 0), ("const", 12, 0), ("floordiv", 2, 0), ("const", 0, 0), ("mul", 1, 1)]
-    calls = [("map", "Negate", [3], [], [(0, 4), (1, 4)]), ("map", "Negate", [3], [], [(2, 4), (0, 5)])]
+    calls = [("map", "Negate", [3], [], [(0, 4, 4), (1, 4, 4)]), ("map", "Negate", [3], [], [(2, 4, 4), (0, 5, 4)])]
     runnable = Program(2, sizes, calls)
     x, fixed, wide = np.ones(12, "float32"), np.ones(12, "float32"), np.ones((12, 2), "float32")
     fixed.flags.writeable = False
@@ -108,7 +111,7 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_written() -> None
         "size 3 needs a divisor of at least 1, got floordiv of (12, 0)": ([0, 0], [y, x, z], 1),
         "size 5 overflows, got mul of (4611686018427387904, 4611686018427387904)": ([1, 2**62], [y, x, z], 1),
         "call 1 (map): operand 1 starts at byte 49 of the 48 of base 0": ([1, 7], [y, x, z], 1),
-        "call 1 (map): operand 1 must be aligned as floats are, got byte 9 of base 0": ([1, 3], [y, x, z], 1),
+        "call 1 (map): operand 1 must be aligned to its 4 bytes, got byte 9 of base 0": ([1, 3], [y, x, z], 1),
         "call 1 (map): operand 0 is written, but base 2 is read-only": ([1, 2], [y, x, fixed], 1),
         "base 1 must be a C-contiguous buffer, got ndarray": ([1, 2], [y, wide[:, 0], z], 1),
         "base 2 must be a C-contiguous buffer, got list": ([1, 2], [y, x, [1.0]], 1),
