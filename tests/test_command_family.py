@@ -23,9 +23,12 @@ PARSERS = {"needle-zoo": zoo.cli, "needle-deploy": deploy.cli, "needle-serve": s
 
 
 def subcommands(parser: CommandParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """What does something: `keys create`, not `keys`."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
+            for name, inner in action.choices.items():
+                deeper = list(subcommands(inner))
+                yield from [(f"{name} {each}", parser) for each, parser in deeper] or [(name, inner)]
 
 
 def flags(parser: argparse.ArgumentParser) -> set[str]:

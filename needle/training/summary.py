@@ -24,6 +24,7 @@ PRODUCTS: dict[type, Callable[..., int]] = {
     ops.MatMul: lambda y, x, w: prod(y.shape) * x.shape[-1],
     ops.Conv: lambda y, x, w: prod(y.shape) * prod(w.shape[:3]),
     ops.ConvInputGradient: lambda y, g, w: prod(g.shape) * prod(w.shape[:3]),  # transposed convolution
+    ops.ConvND: lambda y, x, w: prod(y.shape) * prod(w.shape[:-1]),
     ops.LSTM: lambda y, gates, h, c, w: prod(gates.shape[:2]) * prod(w.shape),
     ops.GRU: lambda y, gates, h, w, bias: prod(gates.shape[:2]) * prod(w.shape),
     ops.RNN: lambda y, gates, h, w: prod(gates.shape[:2]) * prod(w.shape),
