@@ -27,6 +27,20 @@ def adapter_folder(folder: Path) -> Path:
     )
 
 
+def holds_adapter(folder: Path) -> bool:
+    """Whether `adapter_folder` finds one."""
+    return any((each / "adapter_config.json").is_file() for each in (folder, folder / "adapter"))
+
+
+def base_of(folder: Path) -> str:
+    """The model of the zoo that an adapter is of. Raises DataError where its card does not say, as PEFT's do not."""
+    home = adapter_folder(folder)
+    base = read_card(home).get("base")
+    if not isinstance(base, str):
+        raise DataError(f"[adapter] {home / CARD} must name the model that it is of, {{\"base\": ...}}, got {base!r}")
+    return base
+
+
 def attach(model: Model, folder: Path) -> None:
     """Merge the adapter in a folder into the model, which has the base's weights; its card says what it is now.
 

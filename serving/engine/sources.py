@@ -1,6 +1,7 @@
 """What may be served: trained models of the zoo by name, files of models by path, and folders of them.
 
-A folder holds `NAME.nd`, or `NAME/1/model.nd`, `NAME/2/model.nd`, ... of which the one with the highest number counts.
+A folder holds `NAME.nd`, or `NAME/1/model.nd`, `NAME/2/model.nd`, ... of which the one with the highest number counts,
+or `NAME/adapter_config.json`: an adapter of a model of the zoo.
 """
 
 import re
@@ -13,9 +14,11 @@ import deploy
 import zoo
 from deploy.card import image_of, labels_of
 from deploy.ir import describe, dims
+from needle.errors import DataError
 from needle.sizes import Size
 from needle.weights import read_safetensors
 from serving.engine.errors import NotFound, ServingError
+from zoo.adapted import adapter_folder, base_of, holds_adapter
 from zoo.signature import shape_of
 
 NAME = re.compile(r"\w[\w.:-]{0,127}", re.ASCII)  # what may stand in a path of a URL
@@ -50,7 +53,7 @@ def sources(models: Iterable[str], engine: str = "instant") -> list[Source]:
     found: dict[str, Source] = {}
     for word in models:
         given, _, file = word.rpartition("=")
-        path = Path(file) if file.endswith(tuple(READERS)) else None
+        path = Path(file) if file.endswith(tuple(READERS)) or holds_adapter(Path(file)) else None
         if path is None and word not in names():
             raise NotFound(_unknown(word))
         source = latest(Source(given or path.stem if path else word, path, engine))
@@ -74,8 +77,8 @@ def latest(source: Source) -> Source:
     if _is_version(path.parent):
         path = _newest(path.parent.parent) or path
     try:
-        about = path.stat()
-    except OSError:
+        about = (adapter_folder(path) / "adapter_model.safetensors" if path.is_dir() else path).stat()
+    except (OSError, DataError):
         raise NotFound(f"[models] there is no file {source.path}") from None
     version = int(path.parent.name) if _is_version(path.parent) else 0
     return source._replace(path=path, version=version, digest=f"{about.st_size}.{about.st_mtime_ns}")
@@ -89,7 +92,7 @@ def scan(folder: Path, engine: str = "instant") -> Iterator[Source]:
         if entry.is_file() and entry.suffix in READERS and NAME.fullmatch(entry.stem):
             yield latest(Source(entry.stem, entry, engine))
         elif entry.is_dir() and NAME.fullmatch(entry.name):
-            newest = _newest(entry)
+            newest = _newest(entry) or (entry if holds_adapter(entry) else None)
             if newest is not None:
                 yield latest(Source(entry.name, newest, engine))
 
@@ -113,7 +116,8 @@ def _unknown(name: str) -> str:
     """Why there is no such model, and what would help."""
     if name not in zoo.names():
         files = ", ".join(READERS)
-        return f"[models] there is no model {name!r}; there are {', '.join(names())}, and files that end with {files}"
+        there = f"there are {', '.join(names())}, files that end with {files}, and folders of adapters"
+        return f"[models] there is no model {name!r}; {there}"
     return (
         f"[models] {name} has no trained weights in the package; name the file that `needle-zoo train {name}` wrote: "
         f"needle-serve --models {name}=$(ls runs/{name}-seed0/*.safetensors)"
@@ -127,6 +131,8 @@ def opened(source: Source) -> Any:
     """
     if source.path is None:
         return zoo.load(source.name, pretrained=True)
+    if source.path.is_dir():
+        return zoo.load(base_of(source.path), pretrained=True, adapter=source.path)
     return READERS[source.path.suffix](source.path)
 
 
@@ -143,7 +149,24 @@ def _trained_file(path: Path) -> zoo.Model:
     return zoo.load(facts.get("model", ""), weights=path)
 
 
-READERS = {".nd": _frozen_file, ".safetensors": _trained_file}
+def _onnx_file(path: Path) -> deploy.Graph:
+    """A model of anybody's, in which the open size of axis 0 may have any name: here it is the batch."""
+    from deploy import onnx  # when it is asked for: it needs a package that a server may lack
+
+    graph = onnx.load(path)
+    if dims(graph).keys() <= {"batch"}:
+        return graph
+    names = graph.card.get("names", {})  # those of the file, where they are no identifiers
+    return onnx.load(path, {names.get(x.op.name, x.op.name): _batched(x.shape) for x in graph.inputs})
+
+
+def _batched(shape: tuple[int, ...]) -> list[int | str]:
+    """The shape with an open axis 0 called batch."""
+    named: list[int | str] = [str(n) if isinstance(n, Size) else n for n in shape]
+    return ["batch", *named[1:]] if shape and isinstance(shape[0], Size) else named
+
+
+READERS = {".nd": _frozen_file, ".safetensors": _trained_file, ".onnx": _onnx_file}
 
 
 def check_batches(name: str, graph: deploy.Graph) -> None:

@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 from fakes import fake
 
+import zoo
 from deploy import freeze
 from needle import nn, ops
+from needle.errors import NeedleError
+from needle.nn import lora
+from needle.types import Type
 from serving.app import create_app
 from serving.engine import catalog, load, registry, sources
 from serving.engine.errors import Busy, NotFound, ServingError, Unavailable
@@ -50,6 +54,36 @@ def test_a_row_has_a_place_of_its_own_and_a_version_for_each_content(rows):
     with pytest.raises(NotFound, match="no model 'a'; there are b, c"):
         rows.want("a", True)
     assert rows.want("b", False).wanted is False and rows.want("b", True, "compiled").source.engine == "compiled"
+
+
+def test_an_adapter_is_a_model_of_its_own(tmp_path):
+    """In a folder that says its base: a whole layer of its own, and small matrices for the others."""
+    base = zoo.load("resnet9", pretrained=True)
+    lora.add(base, rank=2, targets=["*.modules.7", "*.modules.9"], seed=1)
+    learned = {name: np.full_like(array, 0.01) for name, array in lora.state_dict(base).items()}
+    lora.load_state_dict(base, learned)
+    lora.save(base, tmp_path / "mine", base="resnet9")
+    (source,) = list(sources.scan(tmp_path))
+    assert source.name == "mine" and source.digest
+    assert sources.sources([f"other={tmp_path / 'mine'}"])[0].name == "other"
+    with pytest.raises(NeedleError, match="must name the model that it is of"):
+        sources.opened(source)
+    (tmp_path / "mine" / "card.json").write_text('{"base": "resnet9"}')
+    found = sources.opened(source).state_dict()
+    expected = zoo.load("resnet9", adapter=tmp_path / "mine").state_dict()
+    assert found.keys() == expected.keys() and all(np.array_equal(found[name], x) for name, x in expected.items())
+
+
+def test_an_onnx_file_is_served_whatever_its_batch_is_called(tmp_path):
+    pytest.importorskip("onnx")
+    from deploy import onnx
+
+    graph = freeze(lambda x: ops.relu(x) * 2, Type(("rows", 3)))
+    onnx.save(graph, tmp_path / "doubled.onnx")
+    (source,) = list(sources.scan(tmp_path))
+    model = load.load(source)
+    (found,) = model.run({model.inputs[0].name: X}).values()
+    assert np.array_equal(found, np.maximum(X, 0) * 2)
 
 
 def test_there_is_room_for_so_many_models(rows, monkeypatch):
