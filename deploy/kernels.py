@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from needle.sizes import Size
+from needle.sizes import Size, larger
 from needle.types import DTYPES
 
 from .plan import THREADS
@@ -153,6 +153,28 @@ def extent(size: int, kernel: int, stride: int, padding: int) -> int:
     return before + size + max(0, (outputs - 1) * stride + first - padding + taps - size)
 
 
+def depthwise_scratch(
+    images: int, height: int, width: int, channels: int, kernel: int, stride: int, top: int, left: int, dilation: int
+) -> int:
+    """Which taps meet each row and each column, in integers of 64 bits (csrc/nd/depthwise.h)."""
+    longest = [
+        2 * larger(n, (n + 2 * p - (kernel - 1) * dilation - 1) // stride + 1) * (1 + kernel)
+        for n, p in ((height, top), (width, left))
+    ]
+    return 2 * sum(longest)
+
+
+def grouped_scratch(
+    images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int, groups: int
+) -> int:
+    """Weights of blocks of groups, whole and packed, and for each thread copies of images (csrc/nd/grouped_conv.h)."""
+    widest = max(1, out // groups)
+    together = max([n for n in range(1, groups + 1) if n * widest <= 16 and groups % n == 0], default=1)
+    inner, outer = together * depth // groups, together * widest
+    weights = kernel * kernel * inner * outer + packed(kernel * kernel * inner, outer)
+    return groups // together * weights + conv_scratch(images, height, width, inner, outer, kernel, stride, padding)
+
+
 KERNELS: dict[str, Kernel] = {
     "map": Kernel("n", reads="x*", writes="y(n)", numbers="*"),
     "map_strided": Kernel("", reads="x*", writes="y", numbers="*", strided=True),
@@ -182,6 +204,17 @@ KERNELS: dict[str, Kernel] = {
     "conv": Kernel(
         "images height width depth out kernel stride padding", scratch=conv_scratch, strided=True, work=conv_work,
         reads="x(images height width depth) packed more*", writes="y",
+    ),
+    "grouped_conv": Kernel(
+        "images height width depth out kernel stride padding groups", strided=True,
+        header="grouped_conv.h", scratch=grouped_scratch, work=lambda *sizes: conv_work(*sizes[:8]) // sizes[8],
+        reads="x(images height width depth) weight", writes="y",
+    ),
+    "depthwise": Kernel(
+        "images height width channels kernel stride top left dilation", strided=True,
+        header="depthwise.h", scratch=depthwise_scratch,
+        work=lambda n, h, w, c, k, s, *more: n * (h // s) * (w // s) * c * k * k,
+        reads="x(images height width channels) weight(kernel kernel channels)", writes="y",
     ),
     "winograd_conv": Kernel(
         "images height width depth out padding outputs round", strided=True,

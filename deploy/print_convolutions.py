@@ -69,6 +69,25 @@ def add_windows(body: Body, call: Call) -> str:
     return f"add_windows(on, {shape}, {images}, {body.pointer(call.reads[0])}, {body.pointer(call.writes[0])})"
 
 
+def grouped_conv(body: Body, call: Call) -> str:
+    """Its sizes are one argument, by which it plans which groups go together."""
+    images, *shape, groups = map(number, call.sizes)
+    (x, weight), (out,) = call.reads, call.writes
+    assert call.scratch is not None
+    plan = f"GroupedConv{{ConvShape<>{{{', '.join(shape)}}}, {images}, {groups}, false}}"
+    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}"
+    return f"grouped_conv(on, {plan}, {body.pointer(x)}, {braces(x.strides)}, {pointers})"
+
+
+def depthwise(body: Body, call: Call) -> str:
+    """Its sizes are one argument."""
+    (x, weight), (out,) = call.reads, call.writes
+    assert call.scratch is not None
+    shape = f"DepthwiseShape{{{', '.join(map(number, call.sizes))}}}"
+    planes = f"Planes{{{body.pointer(x)}, {', '.join(map(number, x.strides[:3]))}}}"
+    return f"depthwise(on, {shape}, {planes}, {body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]})"
+
+
 def over_windows(body: Body, call: Call) -> str:
     """Tables of what rows and columns read, declared before the call."""
     rows, columns = (_table(body, bands, call) for bands in call.windows)
@@ -95,6 +114,8 @@ CONVOLUTIONS: dict[str, Callable[[Any, Call], str]] = {
     "conv_input_gradient": input_gradient,
     "transposed_conv": transposed_conv,
     "add_windows": add_windows,
+    "grouped_conv": grouped_conv,
+    "depthwise": depthwise,
     "max_pool": over_windows,
     "resample": over_windows,
 }

@@ -71,6 +71,7 @@ struct Kernel {
 };
 const std::vector<Kernel>& program_kernels();
 std::vector<Kernel> element_kernels();  // those of them that are for elements of any type
+std::vector<Kernel> grouped_kernels();  // convolutions in groups of channels
 
 // The loop nest that a call's integers say: rank, shape, strides of one operand after the other.
 Loops loops_of(const Arguments& arguments);

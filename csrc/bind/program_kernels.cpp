@@ -365,8 +365,8 @@ Loops loops_of(const Arguments& a) {
 
 const std::vector<Kernel>& program_kernels() {
     static const std::vector<Kernel> kernels = [] {
-        std::vector<Kernel> all = float_kernels(), more = element_kernels();
-        all.insert(all.end(), more.begin(), more.end());
+        std::vector<Kernel> all = float_kernels();
+        for (const auto& more : {element_kernels(), grouped_kernels()}) all.insert(all.end(), more.begin(), more.end());
         return all;
     }();
     return kernels;

@@ -27,6 +27,7 @@ from ..onnx import ops as onnx_ops
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
 from .elements import add_scalars, as_dtype, cast, concat, dilate, gather, take, undilate, where, whole_numbers
+from .grouped import grouped_conv
 from .lowering import Lowering, Refused, Value
 from .pooling import max_pool, resample
 from .products import conv, general_matmul, input_gradient, matmul, transposed_conv
@@ -200,7 +201,7 @@ CALLS: dict[type, Row | Refused] = {
     FusedTransposedConv: transposed_conv,
     FusedMatMul: matmul,
     **dict.fromkeys((NormedWeight, NormedBias, Pack, TransposedPack, WinogradPack), OF_WEIGHTS),
-    ops.Conv: Refused("a convolution must have constant weights, one group, no dilation, one padding all around"),
+    ops.Conv: grouped_conv,
     ops.MatMul: general_matmul,
     ops.Attention: attention,
     ops.Positions: positions,

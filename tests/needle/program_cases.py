@@ -126,6 +126,25 @@ def gathered(n: int) -> tuple[Arrays, dict[int, Any]]:
     return [x, index, empty(n, 3, 2)], {2: np.take_along_axis(x, index, 1)}
 
 
+def grouped(groups: int, padding: int) -> Case:
+    """3x3 windows of 16 channels in groups, two pixels apart."""
+    sizes = [N, 9, 7, 16, 24, 3, 2, padding, groups, 9 * 7 * 16, 7 * 16, 16, 1]
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        x, w = normal(n, 9, 7, 16), normal(3, 3, 16 // groups, 24)
+        y = plain.grouped_conv(x.astype("float64"), w.astype("float64"), 2, (padding, padding), groups, 1)
+        return [x, w, empty(n, 5, 4, 24), np.zeros(200_000, "float32")], {2: y}
+
+    return Case("grouped_conv", "", sizes, [], given)
+
+
+def depthwise(n: int) -> tuple[Arrays, dict[int, Any]]:
+    """A kernel for each channel, dilated, with more padding above than beside."""
+    x, w = normal(n, 9, 7, 6), normal(3, 3, 1, 6)
+    y = plain.grouped_conv(x.astype("float64"), w.astype("float64"), 2, (2, 1), 6, 2)
+    return [x, w, empty(*y.shape), np.zeros(4096, "float32")], {2: y}
+
+
 def softmax(kernel: str, meaning: Callable[[np.ndarray], Any]) -> Case:
     def given(n: int) -> tuple[Arrays, dict[int, Any]]:
         x = normal(n, 301)
@@ -281,6 +300,9 @@ CASES = [
     Case("fold_elements", "Add uint8 int64", [N, 700], [], byte_sums),
     Case("take_elements", "int8", [N, 4, 3, 2], [], taken),
     Case("gather_elements", "float32", [N, 4, 3, 2], [], gathered),
+    grouped(2, 1),
+    grouped(8, 1),
+    Case("depthwise", "", [N, 9, 7, 6, 3, 2, 2, 1, 2, 9 * 7 * 6, 7 * 6, 6], [], depthwise),
     softmax("softmax", lambda x: np.exp(x - log_sum(x)[:, None])),
     softmax("logsoftmax", lambda x: x - log_sum(x)[:, None]),
     softmax("logsumexp", log_sum),
