@@ -76,6 +76,12 @@ def _number(low: Lowering, number: float, dtype: str) -> View:
     return low.weight(node, node)
 
 
+def is_nan(low: Lowering, node: Node) -> Value:
+    """What is not equal to itself."""
+    view = low.view(node.inputs[0])
+    return _mapped(low, node, "NotEqual", [view, view])
+
+
 def concat(low: Lowering, node: Node) -> Value:
     """A copy of each part into its slice."""
     out, axis, start = low.new(node), node.op.axis % len(node.shape), 0

@@ -26,9 +26,10 @@ from ..ir import Node
 from ..onnx import ops as onnx_ops
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
-from .elements import add_scalars, as_dtype, cast, concat, dilate, gather, take, undilate, where, whole_numbers
+from .elements import add_scalars, as_dtype, cast, concat, dilate, gather, is_nan, take, undilate, where, whole_numbers
 from .grouped import grouped_conv
 from .lowering import Lowering, Refused, Value
+from .padding import pad
 from .pooling import max_pool, resample
 from .products import conv, general_matmul, input_gradient, matmul, transposed_conv
 from .reductions import (
@@ -154,7 +155,7 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
     ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
-    ops.Mean, ops.Var,
+    ops.Mean, ops.Var, ops.Pad, ops.IsNaN,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
@@ -165,9 +166,11 @@ OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are 
 CALLS: dict[type, Row | Refused] = {
     **{op: ONNX_ONLY for op in vars(onnx_ops).values() if op in OPS.values()},
     **{op: NO_KERNEL for op in OPS.values() if issubclass(op, Elementary)},
-    **dict.fromkeys((ops.IsNaN, ops.IsInf, ops.Pad, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK), NO_KERNEL),
+    **dict.fromkeys((ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK), NO_KERNEL),
     **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
     ops.Cast: cast,
+    ops.Pad: pad,
+    ops.IsNaN: is_nan,
     **dict.fromkeys(POINTWISE, pointwise),
     ops.Permute: permute,
     ops.Transpose: transpose,

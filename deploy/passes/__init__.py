@@ -9,7 +9,7 @@ from needle.sizes import for_every_size, watched
 from ..ir import Graph, Node
 from ..verify import verify
 from .cancel_tuples import cancel_tuples
-from .convolution import conv_as_matmul, cut_padding_taps
+from .convolution import conv_as_matmul, conv_nd_as_conv, cut_padding_taps
 from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
 from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
 from .rewrite import Rule, rewrite
@@ -19,6 +19,7 @@ LAYOUT: tuple[Rule, ...] = (transpose_as_permute, compose_permutes, sink_permute
 
 PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     cancel_tuples,
+    conv_nd_as_conv,
     *LAYOUT,
     permute_rows,
     open_epilogues,

@@ -11,6 +11,19 @@ from ..fused_ops import FusedConv, FusedMatMul
 from ..ir import Node, apply, same_type
 
 
+def conv_nd_as_conv(node: Node, uses: Counter[Node]) -> Node | None:
+    """conv_nd(x, w)  =>  conv(pad(x), w), where windows of images are square and steps equal along both axes"""
+    match node:
+        case Node(ops.ConvND((stride, across), (rows, columns), (dilation, apart), groups), (x, w)):
+            if stride != across or dilation != apart or w.shape[0] != w.shape[1]:
+                return None
+            if rows[0] != rows[1] or columns[0] != columns[1]:
+                x, rows, columns = apply(ops.Pad(((0, 0), rows, columns, (0, 0))), x), (0, 0), (0, 0)
+            padding = rows[0] if rows == columns else (rows[0], columns[0])
+            return apply(ops.Conv(stride, padding, groups, dilation), x, w)
+    return None
+
+
 def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | None:
     """sum over taps  =>  the sum over those taps that meet the map at some output; the others multiply zeros"""
     match node:
