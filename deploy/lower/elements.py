@@ -13,6 +13,7 @@ import numpy
 
 from needle.ops.ops_compare import Truth
 from needle.ops.ops_flip import dilated_axes
+from needle.sizes import Size
 from needle.types import Type, promote
 
 from ..errors import EmitError
@@ -74,6 +75,21 @@ def _number(low: Lowering, number: float, dtype: str) -> View:
     """One number, stored in its dtype."""
     node = constant(numpy.array([number], dtype))
     return low.weight(node, node)
+
+
+def subtract(low: Lowering, node: Node) -> Value:
+    """a - b of whole numbers, which wraps around."""
+    return _mapped(low, node, "Subtract", [as_dtype(low, low.view(x), node.type.dtype) for x in node.inputs])
+
+
+def triangle(low: Lowering, node: Node) -> Value:
+    """x where a mask that is known holds, else 0."""
+    view, (rows, columns) = low.view(node.inputs[0]), node.shape[-2:]
+    if isinstance(rows, Size) or isinstance(columns, Size):
+        raise EmitError(f"[emit] {node!r}: a triangle needs sizes that are known in the last two axes")
+    corner = numpy.tri(rows, columns, node.op.k - 1 if node.op.upper else node.op.k, dtype=bool)
+    mask = constant(~corner if node.op.upper else corner)
+    return _mapped(low, node, "Where", [low.weight(mask, mask), view, _number(low, 0, view.dtype)])
 
 
 def is_nan(low: Lowering, node: Node) -> Value:

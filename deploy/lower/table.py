@@ -26,7 +26,21 @@ from ..ir import Node
 from ..onnx import ops as onnx_ops
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
-from .elements import add_scalars, as_dtype, cast, concat, dilate, gather, is_nan, take, undilate, where, whole_numbers
+from .elements import (
+    add_scalars,
+    as_dtype,
+    cast,
+    concat,
+    dilate,
+    gather,
+    is_nan,
+    subtract,
+    take,
+    triangle,
+    undilate,
+    where,
+    whole_numbers,
+)
 from .grouped import grouped_conv
 from .lowering import Lowering, Refused, Value
 from .padding import pad
@@ -155,7 +169,7 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
     ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
-    ops.Mean, ops.Var, ops.Pad, ops.IsNaN,
+    ops.Mean, ops.Var, ops.Pad, ops.IsNaN, onnx_ops.Subtract, onnx_ops.Trilu,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
@@ -170,6 +184,8 @@ CALLS: dict[type, Row | Refused] = {
     **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
     ops.Cast: cast,
     ops.Pad: pad,
+    onnx_ops.Subtract: subtract,
+    onnx_ops.Trilu: triangle,
     ops.IsNaN: is_nan,
     **dict.fromkeys(POINTWISE, pointwise),
     ops.Permute: permute,
