@@ -96,7 +96,8 @@ def test_functions_of_numbers_are_floats_and_sums_of_integers_int64(dtype: str) 
     np.testing.assert_allclose(ops.exp(x).numpy(), np.exp(x.numpy().astype(float)), rtol=1e-6)
     for axes in (None, (0,), (0, 1), ()):
         total = check_type(ops.Summation(axes), x)
-        assert total.dtype == (dtype if dtype.startswith("float") else "int64")
+        whole = "int64" if BACKEND == "nd" else str(np.zeros(0, dtype).sum().dtype)
+        assert total.dtype == (dtype if dtype.startswith("float") else whole)
         np.testing.assert_array_equal(total.numpy().reshape(-1), x.numpy().sum(axis=axes).reshape(-1))
     for op in (ops.ReLU(), ops.Transpose(), ops.Reshape((3, 2)), ops.BroadcastTo((2, 2, 3)), ops.Flip((0,))):
         assert check_type(op, x).dtype == dtype
