@@ -20,6 +20,10 @@ from .ops import Sizes
 INTEGERS = ("int32", "int64")
 
 
+class Open(Exception):
+    """The operator is not known for sizes that are open: the node is recorded as any other."""
+
+
 def applied(at: At, inputs: list[Value]) -> list[Value] | None:
     """The outputs as sizes, if an input holds open ones and the operator is known for them; else None."""
     if at.operator not in ARITHMETIC or not any(isinstance(x, Node) and isinstance(x.op, Sizes) for x in inputs):
@@ -30,7 +34,7 @@ def applied(at: At, inputs: list[Value]) -> list[Value] | None:
     dtype = next(x.type.dtype for x in inputs if isinstance(x.op, Sizes))
     try:
         made = ARITHMETIC[at.operator](at, *arrays)
-    except NotImplementedError:
+    except Open:
         return None
     results = made if isinstance(made, list) else [made]
     return [x if isinstance(x, Node) else make.sizes(x, dtype) for x in results]
@@ -43,7 +47,7 @@ def _each(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _divided(a: int, b: int) -> int:
     if isinstance(b, Size) or b <= 0:
-        raise NotImplementedError
+        raise Open
     return a // b  # sizes are not negative: rounding down is rounding to zero
 
 
@@ -59,10 +63,10 @@ def _many(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _slice(at: At, x: Any, starts: Any = None, ends: Any = None, axes: Any = None, steps: Any = None) -> Any:
     if x.ndim != 1 or starts is None:
-        raise NotImplementedError
+        raise Open
     bounds = [int(a.reshape(-1)[0]) for a in (starts, ends) if not isinstance(a.reshape(-1)[0], Size)]
     if len(bounds) != 2:
-        raise NotImplementedError
+        raise Open
     return x[slice(bounds[0], bounds[1], 1 if steps is None else int(steps.reshape(-1)[0]))]
 
 
@@ -77,13 +81,13 @@ def _cast(at: At, x: Any) -> Any:
     from .dtypes import NAMES
 
     if NAMES.get(at.get("to")) not in INTEGERS:
-        raise NotImplementedError
+        raise Open
     return make.sizes(x, NAMES[at.get("to")])
 
 
 def _where(at: At, mask: Any, a: Any, b: Any) -> Any:
     if any(isinstance(n, Size) for n in mask.reshape(-1)):
-        raise NotImplementedError
+        raise Open
     return numpy.where(mask.astype(bool), a, b)
 
 
@@ -105,7 +109,7 @@ def _equal(at: At, a: Any, b: Any) -> Any:
                 return False
             if isinstance(m, Size) and isinstance(n, Size) and m.terms == n.terms:
                 return True
-            raise NotImplementedError
+            raise Open
         return m == n
 
     return make.const(numpy.frompyfunc(same, 2, 1)(a, b).astype(bool))
@@ -113,7 +117,7 @@ def _equal(at: At, a: Any, b: Any) -> Any:
 
 def _split(at: At, x: Any, lengths: Any = None) -> Any:
     if x.ndim != 1:
-        raise NotImplementedError
+        raise Open
     given = at.get("split") if lengths is None else lengths.tolist()
     parts = numpy.split(x, len(at.outputs)) if given is None else numpy.split(x, numpy.cumsum(given)[:-1].tolist())
     return list(parts)

@@ -15,7 +15,6 @@ from typing import Any, Self
 from .. import reprs
 from ..errors import DataError, IndexRangeError
 from ..weights import atomic_write
-from . import byte_pairs
 
 __all__ = ["BPETokenizer", "CharTokenizer", "Tokenizer", "WordTokenizer"]
 KEPT, LONG = 1 << 17, 64  # how many words a byte pair tokenizer remembers, and from which length on none
@@ -185,7 +184,7 @@ class BPETokenizer(Tokenizer):
         ids = {symbol: index for index, symbol in enumerate(sorted(symbols.values()))}
         self._bytes = [ids[symbols[byte]] for byte in range(256)]
         tokens = [bytes([byte]) for byte in sorted(symbols, key=symbols.__getitem__)]
-        self._ranks: dict[byte_pairs.Pair, tuple[int, int]] = {}
+        self._ranks: dict[tuple[int, int], tuple[int, int]] = {}
         for rank, pair in enumerate(merges):
             if len(pair) != 2 or any(part not in ids for part in pair):
                 raise DataError(f"[BPETokenizer] a merge joins two tokens that are known, got {pair!r:.100}")
@@ -203,6 +202,8 @@ class BPETokenizer(Tokenizer):
 
         Raises DataError for a vocabulary of less than the 256 bytes, or half of a surrogate pair.
         """
+        from . import byte_pairs  # here and below: importing needle does not load it
+
         if vocabulary < 256:
             raise DataError(f"[BPETokenizer] the vocabulary starts with 256 bytes, got vocabulary={vocabulary}")
         counts: Counter[str] = Counter()
@@ -215,11 +216,15 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """The ids after all merges. Raises DataError for half of a surrogate pair."""
+        from .byte_pairs import words
+
         _utf8("BPETokenizer", text)
-        return [index for word in byte_pairs.words(text) for index in self._known.get(word) or self._word(word)]
+        return [index for word in words(text) for index in self._known.get(word) or self._word(word)]
 
     def _word(self, word: str) -> list[int]:
-        found = byte_pairs.join([self._bytes[byte] for byte in word.encode()], self._ranks)
+        from .byte_pairs import join
+
+        found = join([self._bytes[byte] for byte in word.encode()], self._ranks)
         if len(self._known) < KEPT and len(word) < LONG:
             self._known[word] = found
         return found

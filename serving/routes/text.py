@@ -94,11 +94,10 @@ def _finisher(name: str, engine: TextEngine, call: Call, choices: int, begun: fl
     metrics, keys, key = service().metrics, service().keys, g.key  # a stream ends when there is no request any more
 
     def finish() -> None:
-        was_done = call.done
         engine.scheduler.cancel(call)
         first = call.first - begun if call.first is not None else None
         tokens = usage(call.tasks, choices)
-        metrics.text_request(name, tokens["prompt_tokens"], tokens["completion_tokens"], first, not was_done)
+        metrics.text_request(name, tokens["prompt_tokens"], tokens["completion_tokens"], first, not call.delivered)
         if key is not None:
             del tokens["total_tokens"]
             keys.count(key, name, **tokens)
@@ -110,6 +109,7 @@ def _whole(reply: Completion, call: Call, left: Callable[[], bool]) -> dict[str,
     while not call.done:
         if not call.wait(LOOK) and left():
             raise Left("[request] the client has left")
+    call.delivered = True
     call.check()
     return reply.whole(call)
 
@@ -127,6 +127,7 @@ def _streamed(reply: Completion, call: Call, left: Callable[[], bool]) -> Iterat
                 call.check()
     except ServingError as problem:
         yield event(openai_error(problem))
+    call.delivered = True  # behind the last event: who closes this before has not got them all
 
 
 def key_usage() -> Response:

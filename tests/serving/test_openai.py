@@ -103,12 +103,8 @@ def test_a_client_that_leaves_ends_its_text(texting, stream):
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_client_that_does_not_read_delays_nobody_and_is_let_go(texting, client):
-    """What it does not take stays in the system's buffers and, bounded by the text's length, with the request.
-
-    It never gets the end: its text is cancelled, or was complete when the connection had waited for too long.
-    """
+    """What it does not take stays in the system's buffers and, bounded by the text's length, with the request."""
     before = cancelled(texting)
     host, port = texting.address.split(":")
     body = json.dumps(ASKED | {"max_tokens": 4096, "n": 4, "stream": True, "logprobs": 20}).encode()
@@ -118,8 +114,9 @@ def test_a_client_that_does_not_read_delays_nobody_and_is_let_go(texting, client
         idle.connect((host, int(port)))
         idle.sendall(head + body)
         assert len(client.completions.create(**ASKED).choices[0].text) == 8
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 40
         while cancelled(texting) == before and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert cancelled(texting) == before + 1
         idle.settimeout(20)
         assert b"[DONE]" not in _until_it_ends(idle)

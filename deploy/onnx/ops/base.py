@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from needle.autograd import TensorOp, TensorTupleOp
 from needle.ops.plain_op import by_numpy
@@ -10,11 +11,9 @@ from needle.sizes import dim
 
 
 class NumpyOp(TensorOp):
-    """An op computed by `value` on numpy arrays: only the interpreter runs it."""
+    """An op computed by `value` on numpy arrays, which a subclass gives: only the interpreter runs it."""
 
-    def value(self, *arrays: Any) -> Any:
-        """The result, on numpy arrays."""
-        raise NotImplementedError
+    value: ClassVar[Callable[..., Any]]
 
     def compute(self, *arrays: Any) -> Any:
         return by_numpy(self.value, *arrays) if arrays else self.value()
@@ -23,9 +22,7 @@ class NumpyOp(TensorOp):
 class NumpyTupleOp(TensorTupleOp):
     """As `NumpyOp`, with several results."""
 
-    def value(self, *arrays: Any) -> Any:
-        """The results, on numpy arrays."""
-        raise NotImplementedError
+    value: ClassVar[Callable[..., Any]]
 
     def compute(self, *arrays: Any) -> Any:
         return by_numpy(self.value, *arrays)

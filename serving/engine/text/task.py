@@ -171,6 +171,7 @@ class Call:
         self.tasks, self.owner, self.stream = list(tasks), owner, stream
         self.left = len(self.tasks)  # tasks that have not ended
         self.cancelled = False
+        self.delivered = False  # whether the client took all of the answer, which may come long after it is done
         self.first: float | None = None  # when its first token was drawn, in seconds of time.perf_counter
         self.news = threading.Event()
         self._told = 0.0  # when there was news last
