@@ -18,79 +18,100 @@ def parser() -> CommandParser:
     top = CommandParser(prog="needle-deploy", description=__doc__)
     top.shared()
     sub = top.add_subparsers(dest="command", required=True, metavar="command")
+    _add_graphs(sub)
+    _add_programs(sub)
+    return top
 
-    def command(name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:
-        added: CommandParser = sub.add_parser(name, help=about, description=about)
-        added.answers()
-        added.set_defaults(run=do)
-        return added
 
-    def of_file(name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:
-        added = command(name, do, about)
-        added.add_argument("path", type=Path, metavar="FILE", help="a .nd or .onnx file")
-        what = "fix sizes of an input of a .onnx file, as in image=1x3x224x224; a name stays open"
-        added.add_argument("--shape", type=shape, action="append", default=[], metavar="INPUT=SIZES", help=what)
-        return added
-
-    freeze = command(
-        "freeze",
-        lambda a: commands.freeze_command(a.model, a.output, a.weights, a.adapter, a.decoding),
+def _add_graphs(sub: Any) -> None:
+    """What makes graphs, and writes or shows them."""
+    freeze = _command(
+        sub, "freeze", lambda a: commands.freeze_command(a.model, a.output, a.weights, a.adapter, a.decoding),
         "record a model as a .nd file",
-    )
+    )  # fmt: skip
     freeze.add_argument("model", help="package:name, such as zoo:resnet9")
-    freeze.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
-
+    _add_output(freeze, "the .nd file to write")
     what = "a language model's step, with a cache of so many sequences, instead of the whole text at once"
     freeze.add_argument("--decoding", type=whole(1), metavar="SLOTS", help=what)
+    _add_weights(freeze)
 
     about = "read a .onnx file and write it as a .nd file"
-    take = of_file("import", lambda a: commands.import_command(a.path, a.output, a.shape), about)
-    take.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .nd file to write")
+    take = _of_file(sub, "import", lambda a: commands.import_command(a.path, a.output, a.shape), about)
+    _add_output(take, "the .nd file to write")
 
     about = "write a graph as a .onnx file"
-    export = of_file("export", lambda a: commands.export_command(a.path, a.output, a.opset, a.shape), about)
-    export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .onnx file to write")
+    export = _of_file(sub, "export", lambda a: commands.export_command(a.path, a.output, a.opset, a.shape), about)
+    _add_output(export, "the .onnx file to write")
     export.add_argument("--opset", type=whole(13), default=17, help="of the operators written (default: 17)")
 
     about = "print the graph in a file"
-    inspect = of_file("inspect", lambda a: commands.inspect_command(a.path, a.optimized, a.shape), about)
+    inspect = _of_file(sub, "inspect", lambda a: commands.inspect_command(a.path, a.optimized, a.shape), about)
     inspect.add_argument("--optimized", action="store_true", help="after the compiler's passes")
 
+
+def _add_programs(sub: Any) -> None:
+    """What makes programs, and runs, checks or times them."""
     about = "compile a file to a shared library, a command and a header"
-    build = of_file("build", lambda a: commands.build_command(a.path, a.output, a.favour, a.shape), about)
+    build = _of_file(sub, "build", lambda a: commands.build_command(a.path, a.output, a.favour, a.shape), about)
     what = "folder for the files (default: the path without its suffix)"
     build.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=what)
+    _add_favour(build)
 
     about = "run a file on an image or a .npy array"
-    execute = of_file("run", lambda a: commands.run_command(a.path, a.input, a.top, a.shape), about)
+    execute = _of_file(sub, "run", lambda a: commands.run_command(a.path, a.input, a.top, a.shape), about)
     execute.add_argument("input", type=Path, metavar="FILE", help="an image or a .npy array")
     execute.add_argument("--top", type=whole(1), default=5, help="how many labels to print (default: 5)")
 
-    about = "compare the program with the interpreter, needle's kernels, the module"
-    verify = of_file(
-        "verify", lambda a: commands.verify_command(a.path, a.model, a.weights, a.adapter, a.shape), about
-    )
+    verify = _of_file(
+        sub, "verify", lambda a: commands.verify_command(a.path, a.model, a.weights, a.adapter, a.shape),
+        "compare the program with the interpreter, needle's kernels, the module",
+    )  # fmt: skip
     verify.add_argument("--model", help="package:name of the eager module")
-    for each in (freeze, verify):
-        each.add_argument("--weights", type=Path, metavar="FILE", help="weights that `needle-zoo train` wrote")
-        what = "what `needle-zoo finetune` made, or an adapter of PEFT, merged with the weights"
-        each.add_argument("--adapter", type=Path, metavar="FOLDER", help=what)
-        each.pluggable()
+    _add_weights(verify)
 
-    about = "time the compiled program"
-    bench = of_file(
-        "bench",
-        lambda a: commands.bench_command(a.path, a.batch, a.threads, a.seconds, a.favour, a.by_op, a.shape),
-        about,
-    )
+    bench = _of_file(
+        sub, "bench", lambda a: commands.bench_command(
+            a.path, a.batch, a.threads, a.seconds, a.favour, a.by_op, a.shape
+        ), "time the compiled program",
+    )  # fmt: skip
     bench.add_argument("--batch", type=whole(1), default=1, help="items in a run (default: 1)")
     bench.add_argument("--threads", type=whole(1, 1024), default=1, help="threads of a run (default: 1)")
     bench.add_argument("--seconds", type=number(0), default=1.0, help="how long to repeat it (default: 1)")
     bench.add_argument("--by-op", action="store_true", help="also each call: time, share, percent of the roofline")
-    for each in (build, bench):
-        what = "the batch that the kernels are chosen for (default: 1); any batch gives the same numbers"
-        each.add_argument("--favour", type=whole(1), default=1, metavar="BATCH", help=what)
-    return top
+    _add_favour(bench)
+
+
+def _command(sub: Any, name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:
+    added: CommandParser = sub.add_parser(name, help=about, description=about)
+    added.answers()
+    added.set_defaults(run=do)
+    return added
+
+
+def _of_file(sub: Any, name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:
+    """A subcommand that takes a graph's file."""
+    added = _command(sub, name, do, about)
+    added.add_argument("path", type=Path, metavar="FILE", help="a .nd or .onnx file")
+    what = "fix sizes of an input of a .onnx file, as in image=1x3x224x224; a name stays open"
+    added.add_argument("--shape", type=shape, action="append", default=[], metavar="INPUT=SIZES", help=what)
+    return added
+
+
+def _add_output(to: CommandParser, what: str) -> None:
+    to.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
+
+
+def _add_weights(to: CommandParser) -> None:
+    """Of what a model of the zoo is made."""
+    to.add_argument("--weights", type=Path, metavar="FILE", help="weights that `needle-zoo train` wrote")
+    what = "what `needle-zoo finetune` made, or an adapter of PEFT, merged with the weights"
+    to.add_argument("--adapter", type=Path, metavar="FOLDER", help=what)
+    to.pluggable()
+
+
+def _add_favour(to: CommandParser) -> None:
+    what = "the batch that the kernels are chosen for (default: 1); any batch gives the same numbers"
+    to.add_argument("--favour", type=whole(1), default=1, metavar="BATCH", help=what)
 
 
 def shape(text: str) -> tuple[str, list[int | str]]:

@@ -47,14 +47,6 @@ class ImageTask(Task):
         else:
             self.name, _ = head_of(model)
 
-    @property
-    def examples(self) -> int:
-        return len(self.learn)
-
-    @property
-    def held(self) -> int:
-        return 0 if self.measured is None else len(self.measured)
-
     def targets(self) -> list[str]:
         return sites(self.model, {self.name} if self.whole else set())
 

@@ -36,14 +36,6 @@ class LanguageTask(Task):
         if config.validation_data is not None:
             self.measured = read_held(path_of(config.validation_data), *read)
 
-    @property
-    def examples(self) -> int:
-        return len(self.learn)
-
-    @property
-    def held(self) -> int:
-        return 0 if self.measured is None else len(self.measured)
-
     def targets(self) -> list[str]:
         return sites(self.model, set())
 

@@ -27,6 +27,8 @@ class Task:
     wanted_steps = 400  # that "auto" epochs come near to
     wanted_batch = 8
     least_batch = 1
+    learn: Any  # the rows or images that there are to learn from, of each kind its own
+    measured: Any  # those that are held out, or None
 
     def __init__(self, config: Config, model: Model) -> None:
         self.config, self.model = config, model
@@ -35,12 +37,12 @@ class Task:
     @property
     def examples(self) -> int:
         """How many rows or images there are to learn from."""
-        raise NotImplementedError
+        return len(self.learn)
 
     @property
     def held(self) -> int:
         """How many are held out."""
-        raise NotImplementedError
+        return 0 if self.measured is None else len(self.measured)
 
     def targets(self) -> list[str]:
         """The layers that LoRA adapts by default."""
