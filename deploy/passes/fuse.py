@@ -134,8 +134,9 @@ def _repeats_a_weight(x: Node) -> bool:
 
 
 def _called(x: Node) -> str:
-    """The op of a node, as text speaks of it."""
-    return type(x.op).__name__
+    """The op of a node, as text speaks of it; of what only moves with what it moves."""
+    name = type(x.op).__name__
+    return f"{name} of {_called(x.inputs[0])}" if isinstance(x.op, ops.Reshape | ops.Permute) else name
 
 
 def channel_constant(b: Node, product: Node) -> Node | None:
