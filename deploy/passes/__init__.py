@@ -10,8 +10,9 @@ from ..ir import Graph, Node
 from ..verify import verify
 from .cancel_tuples import cancel_tuples
 from .convolution import conv_as_matmul, conv_nd_as_conv, cut_padding_taps
-from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
+from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu
 from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
+from .open_epilogues import open_epilogues
 from .rewrite import Kept, Rule, Watch, rewrite
 from .share_common import share_common
 
@@ -59,6 +60,6 @@ def kept(graph: Graph) -> Iterator[tuple[Node, str, str]]:
     with watched(for_every_size):
         for node in graph.order():
             for rule in rules if not node.known else ():
-                found = rule(node, uses)  # type: ignore[call-arg]
+                found = rule(node, uses)  # type: ignore[call-arg, arg-type]
                 if isinstance(found, Kept):
                     yield node, rule.__name__, found.reason

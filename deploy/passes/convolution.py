@@ -61,7 +61,8 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | Kept | None:
             elif kernel == height == width and node.shape[1:3] == (1, 1):
                 rows = images
             elif kernel == 1:
-                return Kept(f"its kernel is 1 x 1, but {f'its stride is {stride}' if stride > 1 else 'its maps are open'}")
+                but = f"its stride is {stride}" if stride > 1 else "the size of its maps is open"
+                return Kept(f"its kernel is 1 x 1, but {but}")
             else:
                 return None
             flat = apply(ops.Reshape((rows, kernel * kernel * depth)), x)

@@ -56,7 +56,7 @@ def sink_permutes(node: Node, uses: Counter[Node]) -> Node | Kept | None:
         case Node(op, (Node(ops.Permute(axes), (x,)), y)) | Node(op, (y, Node(ops.Permute(axes), (x,)))) if isinstance(
             op, POINTWISE
         ) and same_shape(node, y):
-            return Kept("it is read in another order anyhow" if _moves_freely(x) else "the other operand would be copied")
+            return Kept("its operand is read in any order" if _moves_freely(x) else "its other operand would be copied")
     return None
 
 
@@ -76,8 +76,10 @@ def permute_rows(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """reshape(permute(x, p), (N, K)) @ w  =>  reshape(x, (N, K)) @ (the rows of w in the order of x)"""
     match node:
         case Node(ops.MatMul(), (Node(ops.Reshape(), (Node(ops.Permute(axes), (x,)) as moved,)) as flat, w)):
-            if not w.known or len(w.shape) != 2 or uses[moved] > 1:
-                return Kept(f"the permuted value is read {uses[moved]} times" if uses[moved] > 1 else "w is no matrix of weights")
+            if uses[moved] > 1:
+                return Kept(f"the permuted value is read {uses[moved]} times")
+            if not w.known or len(w.shape) != 2:
+                return Kept("its right operand is no matrix of weights")
             if axes[0] != 0 or len(flat.shape) != 2 or any(isinstance(size, Size) for size in x.shape[1:]):
                 return Kept("the permutation moves the rows, or the size of one is open")
             if flat.shape[1] != w.shape[0]:

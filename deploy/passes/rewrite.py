@@ -28,7 +28,7 @@ def rewrite(graph: Graph, rule: Rule, watch: Watch | None = None) -> Graph:
     """The graph in which every node that `rule` replaces is replaced, until it replaces none.
 
     What is known, functions of weights alone, is computed once and stays as it is.
-    `rule(node, uses)` returns an equal node, or None where it has nothing to say, or why it leaves one of its kind as it
+    `rule(node, uses)` returns an equal node, None where it has nothing to say, or why it leaves one of its kind as it
     is; `uses[x]` is how many nodes and outputs read x (of nodes that a sweep has just made, at most that). Raises
     GraphError if a replacement changes the type or the rule never ends.
     """

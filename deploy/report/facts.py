@@ -9,14 +9,14 @@ from typing import Any
 from needle.sizes import size_at
 
 from ..errors import DeployError, EmitError
-from ..ir import Graph, Node, dims, interface, parts
+from ..ir import Graph, Node, describe, dims, parts
 from ..lower import lower
 from ..passes import PIPELINE, kept, optimize
 from ..program import FLOAT, Program, floats_of
 from . import costs
 from .drawing import HEIGHT, WIDTH, draw
 from .history import History
-from .nodes import Drawn, title
+from .nodes import Drawn
 from .weights import weights
 
 
@@ -48,7 +48,8 @@ def report(graph: Graph, name: str, given: Mapping[str, int] | None = None) -> d
     return {
         "name": name,
         "card": dict(graph.card),
-        **interface(graph),
+        "inputs": [{"name": x.op.name, "type": describe(x.type)} for x in graph.given],
+        "outputs": [{"name": key, "type": describe(x.type)} for key, x in graph.results],
         "dims": [{"name": x.name, "low": x.low, "high": x.high} for x in dims(graph).values()],
         "sizes": sizes,
         "state_bytes": sum(_bytes(x, sizes) for x in graph.inputs if x not in graph.given),
@@ -61,15 +62,6 @@ def report(graph: Graph, name: str, given: Mapping[str, int] | None = None) -> d
         "weights": rows,
         "weights_bytes": sum(row["bytes"] for row in rows),
     }
-
-
-def reasons(graph: Graph) -> list[tuple[str, str, str, list[int]]]:
-    """(pass, op, reason, numbers of the nodes) for the nodes of an optimised graph that passes left as they are."""
-    numbers = {node: i for i, node in enumerate(graph.order())}
-    found: dict[tuple[str, str, str], list[int]] = {}
-    for node, rule, reason in kept(graph):
-        found.setdefault((rule, title(node), reason), []).append(numbers[node])
-    return [(*key, nodes) for key, nodes in found.items()]
 
 
 def _lowered(graph: Graph) -> tuple[Program | None, str | None]:
@@ -104,7 +96,8 @@ def _with_history(
             calls.setdefault(after.index[call.node], []).append(k)
     for i, (node, said) in enumerate(zip(after.nodes, facts["nodes"], strict=True)):
         made_of = {before.index[x] for x in history.origins.get(node, ()) if x in before.index}
-        said |= {"origins": sorted(made_of), "passes": list(history.passes[node]), "kept": [], "calls": calls.get(i, [])}
+        said |= {"origins": sorted(made_of), "passes": list(history.passes[node]), "kept": []}
+        said["calls"] = calls.get(i, [])
     for node, rule, reason in kept(after.graph):
         if node in after.index:
             facts["nodes"][after.index[node]]["kept"].append({"pass": rule, "reason": reason})

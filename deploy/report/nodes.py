@@ -100,7 +100,7 @@ def settings(op: Any) -> str:
 
 
 def weights_in(node: Node) -> Iterator[str]:
-    """The weights that a value is made of, with its type: `conv1.weight: float32(3, 3, 3, 64)`; constants by their type."""
+    """The weights that a value is made of, with its type: `conv1.weight: float32(3, 3, 3, 64)`."""
     found, stack, seen = [], [node], {node}
     while stack:
         x = stack.pop()

@@ -17,7 +17,7 @@ def weights(graph: Graph) -> list[dict[str, Any]]:
 
 
 def described(array: numpy.ndarray) -> dict[str, Any]:
-    """Shape, dtype, bytes; of finite numbers the mean, the standard deviation, and how many fall in each of equal bins."""
+    """Shape, dtype, bytes; of what is finite mean, standard deviation, and how many numbers are in each bin."""
     facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype), "bytes": array.nbytes}
     values = array.astype(numpy.float64).ravel()
     finite = values[numpy.isfinite(values)]

@@ -30,13 +30,13 @@ function showArena() {
     const place = buffer.first === buffer.last ? `in call ${buffer.first}` : `from call ${buffer.first} to ${buffer.last}`;
     const said = `${name}: ${bytes(buffer.bytes)} from byte ${buffer.start.toLocaleString("en")} on, ${place}`;
     const fits = (right - left) / 6.4 > name.length && low - high > 13;
-    const box = svg("g", { class: "buffer-box", role: "button", tabindex: index ? -1 : 0, "aria-label": said, style: `--of: var(--${scratch ? "layout" : "product"})` },
+    const box = svg("g", { class: "buffer-box", role: "button", tabindex: index ? -1 : 0, style: `--of: var(--${scratch ? "layout" : "product"})` },
       svg("rect", { x: left + 0.5, y: high, width: Math.max(1, right - left - 1), height: Math.max(1, low - high), rx: 2 }),
       fits ? svg("text", { x: (left + right) / 2, y: (low + high) / 2 + 4, "text-anchor": "middle" }, name) : null, svg("title", {}, said));
     const pick = (other) => {
       boxes.forEach((one, k) => { one.classList.toggle("chosen-one", k === other); one.setAttribute("tabindex", k === other ? 0 : -1); });
       boxes[other].focus({ preventScroll: true });
-      at("buffer").textContent = boxes[other].getAttribute("aria-label");
+      at("buffer").textContent = boxes[other].querySelector("title").textContent;
     };
     box.addEventListener("click", () => pick(index));
     box.addEventListener("keydown", (event) => {

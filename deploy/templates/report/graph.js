@@ -20,14 +20,14 @@ function partOf(node) {
 function drawNode(node, index, which) {
   const { width, height } = facts.node;
   const part = partOf(node);
-  const lines = [[node.title, "", 27], [shown(node.type[0]), "type", 31], ...(part ? [[part, "name", 32]] : [])];
+  const lines = [[node.title, "", 24], [shown(node.type[0]), "type", 31], ...(part ? [[part, "name", 29]] : [])];
   const top = height / 2 - 8 * lines.length + 12;
   const texts = lines.map(([text, kind, most], k) => svg("text", { class: kind, x: 14, y: top + 16 * k }, cut(text, most, kind === "name")));
-  const label = `${node.title}, ${node.type.map(shown).join(" and ")}${part ? `, ${part}` : ""}`;
+  const label = [node.title, ...node.type.map(shown), part].join(" "); // with what is cut short in the box
   const group = svg(
-    "g", { class: "node", role: "button", tabindex: -1, "aria-label": label, style: `--of: var(--${node.kind})`,
+    "g", { class: "node", role: "button", tabindex: -1, style: `--of: var(--${node.kind})`,
       transform: `translate(${node.x - width / 2} ${node.y - height / 2})` },
-    svg("rect", { class: "box", width, height, rx: 8 }), svg("rect", { class: "stripe", x: 0, y: 8, width: 5, height: height - 16 }), ...texts,
+    svg("title", {}, label), svg("rect", { class: "box", width, height, rx: 8 }), svg("rect", { class: "stripe", x: 0, y: 8, width: 5, height: height - 16 }), ...texts,
   );
   group.addEventListener("click", () => choose(which, index));
   group.addEventListener("keydown", (event) => follow(event, which, index));
@@ -36,7 +36,8 @@ function drawNode(node, index, which) {
 
 function drawEdge({ from, to, points }, nodes) {
   const half = facts.node.height / 2;
-  const way = [[nodes[from].x, nodes[from].y + half], ...points, [nodes[to].x, nodes[to].y - half - 5]];
+  const past = points.flatMap(([x, y]) => [[x, y - half], [x, y + half]]); // straight past the nodes of a layer
+  const way = [[nodes[from].x, nodes[from].y + half], ...past, [nodes[to].x, nodes[to].y - half - 5]];
   let path = `M${way[0]}`;
   for (let k = 1; k < way.length; k += 1) {
     const [[x, y], [u, v]] = [way[k - 1], way[k]];
@@ -81,7 +82,7 @@ function scale(which, value) {
   view.scrollTo(x * now - view.clientWidth / 2, y * now);
 }
 // The whole width, in readable size: very wide graphs are scrolled instead.
-const fit = (which) => scale(which, Math.min(1, Math.max(0.55, (drawings[which].view.clientWidth - 4) / facts[which].width)));
+const fit = (which) => scale(which, Math.min(1, Math.max(0.72, (drawings[which].view.clientWidth - 4) / facts[which].width)));
 
 function drag(view) {
   let last = null;

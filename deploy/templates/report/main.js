@@ -2,8 +2,8 @@
 const sizesText = () => Object.entries(facts.sizes).map(([name, size]) => `${name} ${size}`).join(", ") || "its fixed sizes";
 
 function showSums() {
-  const port = ({ name, dtype, shape }) => `${name} ${dtype} ${times(shape.map((n) => (n < 0 ? "?" : n)))}`;
-  at("about").textContent = `${facts.inputs.map(port).join(", ")} → ${facts.outputs.map(port).join(", ")}`;
+  const ports = (list) => list.map(({ name, type }) => `${name} (${shown(type)})`).join(", ");
+  at("about").textContent = `${ports(facts.inputs)} → ${ports(facts.outputs)}`;
   const sums = [
     ["Nodes", `${facts.before.all} → ${facts.after.all}`, "before and after the passes"],
     ["Weights", bytes(facts.weights_bytes), count(facts.weights.length, "array")],

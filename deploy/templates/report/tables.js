@@ -75,6 +75,6 @@ function showWeights() {
   const text = (x) => (x === undefined ? "–" : Number(x).toPrecision(3));
   for (const row of rows) {
     const numbers = [row.low, row.high, row.mean, row.std].map((x) => make("td", { class: "number" }, text(x)));
-    body.append(make("tr", {}, make("td", { class: "code" }, row.name), make("td", { class: "nowrap" }, times(row.shape)), make("td", {}, row.dtype), make("td", { class: "number" }, bytes(row.bytes)), make("td", {}, histogram(row)), ...numbers));
+    body.append(make("tr", {}, make("td", { class: "code nowrap" }, row.name), make("td", { class: "nowrap" }, times(row.shape)), make("td", {}, row.dtype), make("td", { class: "number" }, bytes(row.bytes)), make("td", {}, histogram(row)), ...numbers));
   }
 }
