@@ -4,6 +4,7 @@ import gzip
 import logging
 import re
 import secrets
+import time
 import zlib
 
 from flask import Flask, Response, g, request
@@ -51,6 +52,7 @@ def create_app(service: Service) -> Flask:
 
 def _begin() -> Response | None:
     given = request.headers.get("x-request-id", "")
+    g.begun = time.perf_counter()
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     host = request.environ.get("HTTP_HOST")
     if host is None and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
@@ -72,8 +74,9 @@ def _admit(service: Service, scope: str | None) -> None:
 
 
 def _finish(response: Response) -> Response:
-    """Name the request on every response, forbid guessing of its type, and compress long ones for who asks."""
+    """Name the request on every response and tell what it took, forbid guessing of its type, and compress long ones for who asks."""
     response.headers["x-request-id"] = g.request_id
+    response.headers["Server-Timing"] = f"app;dur={1e3 * (time.perf_counter() - g.begun):.3f}"
     response.headers["X-Content-Type-Options"] = "nosniff"
     if response.content_length is not None and response.content_length > WORTH_COMPRESSING:
         response.vary.add("Accept-Encoding")
