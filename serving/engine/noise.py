@@ -14,8 +14,8 @@ FIELDS = {"count", "seed", "seeds", "between"}
 def latents(given: Mapping[str, Any], shape: Sequence[int], most: int) -> np.ndarray:
     """Standard normal noise (n, *shape), float32, with n from 1 to `most`.
 
-    {"count": n, "seed": s}: n draws in a row; {"seeds": [s, ...]}: the first draw of each seed, so that a picture has an
-    address; {"between": [a, b], "count": n}: n steps from the noise of seed a to that of b (`slerp`), both included.
+    {"count": n, "seed": s}: n draws in a row; {"seeds": [s, ...]}: the first draw of each seed, so that a picture has
+    an address; {"between": [a, b], "count": n}: n steps from the noise of seed a to that of b (`slerp`), both included.
     Raises ServingError, naming the field.
     """
     unknown = sorted(set(given) - FIELDS)
@@ -47,8 +47,11 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     size = np.linalg.norm(x) * np.linalg.norm(y)
     angle = np.arccos(np.clip((x * y).sum() / size, -1, 1)) if size else 0.0
     if np.sin(angle) < 1e-6:
-        return ((1 - t) * x + t * y).astype(np.float32)
-    return ((np.sin((1 - t) * angle) * x + np.sin(t * angle) * y) / np.sin(angle)).astype(np.float32)
+        mixed = (1 - t) * x + t * y
+    else:
+        mixed = (np.sin((1 - t) * angle) * x + np.sin(t * angle) * y) / np.sin(angle)
+    found: np.ndarray = mixed.astype(np.float32)
+    return found
 
 
 def _drawn(seed: int, count: int, shape: Sequence[int]) -> np.ndarray:

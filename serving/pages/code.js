@@ -14,7 +14,7 @@ export function codeIn(box) {
     copy.addEventListener("click", () => copied(copy, code));
     return make("div", { class: "line" }, make("pre", { tabindex: 0, role: "region", "aria-label": `The same with ${name}` }, code), copy);
   };
-  box.classList.add("card");
+  box.classList.add("card", "code");
   box.replaceChildren(make("details", { open: true }, make("summary", {}, "The same from a terminal, and from Python"), line("curl"), line("Python")));
   return ({ curl, python }) => {
     places.curl.textContent = usesKey() ? curl.replace("curl ", 'curl -H "Authorization: Bearer $KEY" ') : curl;

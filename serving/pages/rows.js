@@ -33,16 +33,25 @@ async function small(file) {
   return canvas.toDataURL("image/jpeg", 0.92).split(",")[1];
 }
 
+const LONGEST = 15; // characters: a beginning that the smallest model has room for
+
 // The words that a text begins with, for samples to begin with.
 export async function beginning(file) {
   const head = await file.slice(0, 4000).text();
+  let text = head;
   if (file.name.endsWith(".jsonl")) {
     try {
-      const { prompt, text } = JSON.parse(head.split("\n")[0]);
-      return (prompt ?? text ?? "").slice(0, 80);
+      const row = JSON.parse(head.split("\n")[0]);
+      text = row.prompt || row.text || "";
     } catch {
-      return "";
+      text = "";
     }
   }
-  return head.trim().split(/\s+/).slice(0, 4).join(" ");
+  const words = text.trim().split(/\s+/);
+  let found = words[0];
+  for (const word of words.slice(1)) {
+    if (`${found} ${word}`.length > LONGEST) break;
+    found += ` ${word}`;
+  }
+  return found.slice(0, LONGEST);
 }
