@@ -74,7 +74,7 @@ def _admit(service: Service, scope: str | None) -> None:
 
 
 def _finish(response: Response) -> Response:
-    """Name the request on every response and tell what it took, forbid guessing of its type, and compress long ones for who asks."""
+    """Name every response and tell what it took, forbid guessing of its type, and compress long ones for who asks."""
     response.headers["x-request-id"] = g.request_id
     response.headers["Server-Timing"] = f"app;dur={1e3 * (time.perf_counter() - g.begun):.3f}"
     response.headers["X-Content-Type-Options"] = "nosniff"
