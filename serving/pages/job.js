@@ -17,11 +17,12 @@ export function watchJob(id, { isText, ended, compare }) {
   const title = make("h3");
   const status = make("p", { class: "status", role: "status", "aria-live": "polite" });
   const progress = make("progress", { max: 1, value: 0, "aria-label": "How far the job is" });
+  const note = make("p", { class: "small" });
   const buttons = make("p", { class: "settings" });
   const chart = make("div", { class: "chart" });
   const samples = make("ol", { class: "samples", "aria-label": "Samples" });
   const log = make("ol", { class: "log" });
-  const box = make("section", { class: "job", "aria-label": "Job" }, title, status, progress, buttons, chart, samples, make("details", {}, make("summary", {}, "What happened"), log));
+  const box = make("section", { class: "job", "aria-label": "Job" }, title, status, progress, note, buttons, chart, samples, make("details", {}, make("summary", {}, "What happened"), log));
   const seen = new Set();
   const steps = [];
   const sampled = new Map();
@@ -57,11 +58,11 @@ export function watchJob(id, { isText, ended, compare }) {
       return;
     }
     log.append(make("li", { class: event.level }, event.message));
+    note.textContent = event.message;
   }
 
   async function show(job) {
-    const [name] = [job.fine_tuned_model ?? job.model];
-    title.textContent = name;
+    title.textContent = job.fine_tuned_model ?? job.model;
     const step = steps.at(-1)?.[0] ?? 0;
     const left = job.estimated_finish ? job.estimated_finish - Date.now() / 1000 : null;
     const parts = [WORDS[job.status] ?? job.status];
@@ -70,6 +71,7 @@ export function watchJob(id, { isText, ended, compare }) {
     if (job.error?.message) parts.push(sentence(job.error.message));
     status.textContent = parts.join(", ");
     status.classList.toggle("error", job.status === "failed");
+    note.hidden = ENDED.includes(job.status);
     progress.value = job.status === "succeeded" ? 1 : Math.min(1, step / last);
     if (job.status !== shown) {
       shown = job.status;

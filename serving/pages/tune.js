@@ -47,7 +47,7 @@ export function tunePanel(panel, { refresh, choose }) {
   function fit() {
     const isImage = usage() === "image";
     photos.hidden = !isImage;
-    material.firstChild.textContent = isImage ? "A folder for each class (.zip), or rows (.jsonl); or below:" : "A text (.txt), or rows (.jsonl)";
+    material.firstChild.textContent = isImage ? "A folder for each class (.zip), or rows (.jsonl), or photographs below" : "A text (.txt), or rows (.jsonl)";
     file.accept = isImage ? ".zip,.jsonl" : ".txt,.jsonl";
     showCode();
   }
