@@ -1,7 +1,18 @@
-// Losses by steps, as a drawing that grows.
+// Losses by steps, as a drawing that grows: of each batch, smoothed, and of what is held out.
 import { make } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, BELOW, RIGHT, ABOVE] = [560, 230, 46, 30, 12, 12];
+const [WIDTH, HEIGHT, LEFT, BELOW, RIGHT, ABOVE] = [560, 230, 56, 30, 12, 12];
+
+const tick = (loss) => (Math.abs(loss) >= 0.1 ? loss.toPrecision(3) : Math.abs(loss) >= 0.001 ? loss.toPrecision(2) : loss.toExponential(0));
+
+// The mean of a loss and those before it, which count less and less.
+export function smoothed(points) {
+  let [mean, weight] = [0, 0];
+  return points.map(([step, loss]) => {
+    if (Number.isFinite(loss)) [mean, weight] = [0.9 * mean + 0.1 * loss, 0.9 * weight + 0.1];
+    return [step, weight ? mean / weight : loss];
+  });
+}
 
 // `lines` are { name, points: [[step, loss], ...], dots }; `last` is the last step that there will be.
 export function draw(box, lines, last) {
@@ -18,7 +29,7 @@ export function draw(box, lines, last) {
   const children = [];
   for (let k = 0; k <= 3; k += 1) {
     const loss = low + ((high - low) * k) / 3;
-    children.push(make("svg:line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: y(loss), y2: y(loss) }), make("svg:text", { x: LEFT - 6, y: y(loss) + 4, "text-anchor": "end" }, loss.toPrecision(3)));
+    children.push(make("svg:line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: y(loss), y2: y(loss) }), make("svg:text", { x: LEFT - 6, y: y(loss) + 4, "text-anchor": "end" }, tick(loss)));
   }
   for (const step of [0, Math.round(last / 2), last]) children.push(make("svg:text", { x: x(step), y: HEIGHT - 10, "text-anchor": step === last ? "end" : "middle" }, step === last ? `step ${last}` : `${step}`));
   lines.forEach(({ points: some, dots }, k) => {

@@ -1,7 +1,7 @@
 // One job, watched: its state, losses, time left, samples of what it has learned on its way.
 import { duration, make, sentence } from "./dom.js";
 import { json, post } from "./http.js";
-import { draw } from "./chart.js";
+import { draw, smoothed } from "./chart.js";
 
 const AGAIN = 1000; // milliseconds between looks
 const ENDED = ["succeeded", "failed", "cancelled"];
@@ -82,7 +82,7 @@ export function watchJob(id, { isText, ended, compare }) {
     }
     const { data } = await json(`${jobPath(id)}/checkpoints?limit=100`);
     const held = data.filter(({ metrics }) => Number.isFinite(metrics.valid_loss)).map(({ step_number: at, metrics }) => [at, metrics.valid_loss]).sort(([a], [b]) => a - b);
-    draw(chart, [{ name: "loss", points: steps }, { name: "loss on what is held out", points: held, dots: true }], last);
+    draw(chart, [{ name: "loss of each batch", points: steps }, { name: "smoothed", points: smoothed(steps) }, { name: "loss on what is held out", points: held, dots: true }], last);
     if (isText) await sample(job, data);
   }
 
