@@ -52,7 +52,7 @@ function showCalls() {
   const body = heads(table, [">Call", "Kernel", "Writes", ">Multiply-adds", ">Bytes", "Node"]);
   calls.forEach((call, k) => {
     const owner = owners.get(k);
-    const node = owner === undefined ? "" : link(facts.after.nodes[owner].title, `Show node ${facts.after.nodes[owner].title} of call ${k}`, () => goTo(owner));
+    const node = owner === undefined ? "an output or state" : link(facts.after.nodes[owner].title, `Show node ${facts.after.nodes[owner].title} of call ${k}`, () => goTo(owner));
     body.append(make("tr", {}, make("td", { class: "number" }, `${k}`), make("td", {}, callName(call)), make("td", { class: "nowrap" }, call.writes.map(({ dtype, shape }) => `${dtype === "float32" ? "" : `${dtype} `}${times(shape)}`)[0]),
       withBar(call.multiply_adds, most("multiply_adds"), call.multiply_adds ? amount(call.multiply_adds) : "–"), withBar(call.bytes, most("bytes"), bytes(call.bytes)), make("td", {}, node)));
   });
