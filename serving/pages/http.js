@@ -30,7 +30,7 @@ export const post = (path, body, options = {}) => ask(path, { method: "POST", bo
 
 // Milliseconds that the server itself took, where it says so.
 export function serverTime(response) {
-  const found = /dur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
+  const found = /total;dur=([\d.e+]+)/.exec(response.headers.get("Server-Timing") ?? "");
   return found ? Number(found[1]) : null;
 }
 
