@@ -17,7 +17,7 @@ export function codeIn(box) {
   box.classList.add("card", "code");
   box.replaceChildren(make("details", { open: true }, make("summary", {}, "The same from a terminal, and from Python"), line("curl"), line("Python")));
   return ({ curl, python }) => {
-    places.curl.textContent = usesKey() ? curl.replace("curl ", 'curl -H "Authorization: Bearer $KEY" ') : curl;
+    places.curl.textContent = usesKey() ? curl.replaceAll(/^curl /gm, 'curl -H "Authorization: Bearer $$KEY" ') : curl;
     places.python.textContent = python;
   };
 }

@@ -12,7 +12,8 @@ export function tunePanel(panel, { refresh, choose }) {
   const file = make("input", { id: "material", type: "file", accept: ".txt,.jsonl,.zip" });
   const classes = make("div", { class: "classes" });
   const more = make("button", { type: "button" }, "Add a class");
-  const photos = make("fieldset", { hidden: true }, make("legend", {}, "Photographs, ten or more for each class"), classes, more);
+  const photos = make("fieldset", { hidden: true }, make("legend", {}, "Photographs, ten or more for each class"), classes, more,
+    make("p", {}, make("label", {}, make("input", { name: "sided", type: "checkbox" }), " Left and right differ, as in writing and signs")));
   const number = (name, label, hint, settings) => make("label", {}, `${label} `, make("input", { name, type: "number", placeholder: hint, step: "any", ...settings }));
   const go = make("button", { type: "submit", class: "main" }, "Start");
   const status = make("p", { class: "status small", role: "status", "aria-live": "polite" });
@@ -56,9 +57,10 @@ export function tunePanel(panel, { refresh, choose }) {
     const value = (name) => form.elements[name].value;
     const tuned = ["n_epochs", "learning_rate_multiplier"].filter((name) => value(name) !== "");
     const hyperparameters = Object.fromEntries(tuned.map((name) => [name, Number(value(name))]));
+    const supervised = { ...(tuned.length ? { hyperparameters } : {}), ...(usage() === "image" && form.elements.sided.checked ? { images: { flip: 0 } } : {}) };
     return {
       model: base.value, training_file: id, ...(value("suffix") ? { suffix: value("suffix") } : {}), ...(value("seed") ? { seed: Number(value("seed")) } : {}),
-      ...(tuned.length ? { method: { type: "supervised", supervised: { hyperparameters } } } : {}),
+      ...(Object.keys(supervised).length ? { method: { type: "supervised", supervised } } : {}),
     };
   }
 

@@ -1,5 +1,7 @@
 """The page in a real browser, with models of every kind: texts, pictures from noise, tensors, fine-tuning, keys."""
 
+import base64
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import texts
 from conftest import real
+from PIL import Image
 
 import zoo
 from deploy import freeze
@@ -22,7 +25,7 @@ pytestmark = needed
 
 @pytest.fixture(scope="module")
 def playing(tmp_path_factory) -> Iterator[str]:
-    """The address of a server with small models, none of which was trained: two for text, one each for the others."""
+    """The address of a server with models of every kind, most of them small and not trained: two for text."""
     folder = tmp_path_factory.mktemp("play")
     for name in ("bard", "other"):
         texts.save("gpt-char", folder / f"{name}.safetensors")
@@ -34,7 +37,8 @@ def playing(tmp_path_factory) -> Iterator[str]:
     facts = {"model": "dcgan", "config": json.dumps(tiny)}
     save_safetensors(folder / "dcgan.safetensors", generator.state_dict(), facts)
     freeze(linear, np.zeros((1, 4), "float32")).save(folder / "linear.nd")
-    with real("--engine", "instant", "--models", *map(str, sorted(folder.iterdir())), models=4) as server:
+    models = [*map(str, sorted(folder.iterdir())), "resnet9"]
+    with real("--engine", "instant", "--models", *models, models=5) as server:
         yield f"http://{server.address}/"
 
 
@@ -170,7 +174,8 @@ class Tuning:
         page.route("**/v1/models", self._models)
 
     def _models(self, route):
-        names = {"bard": None, "other": None, **({"ft:bard:org::x": "bard"} if self.status == "succeeded" else {})}
+        names = {"bard": None, "other": None, "resnet9": None}
+        names |= {"ft:bard:org::x": "bard"} if self.status == "succeeded" else {}
         route.fulfill(json={"object": "list", "data": [{"id": k, "parent": v} for k, v in names.items()]})
 
     def _file(self, route):
@@ -243,6 +248,28 @@ def test_a_text_is_learned_watched_and_compared(page, tuning, tmp_path):
     assert page.locator(".chart circle").count() == 1
     assert "fine_tuning.jobs.create" in page.inner_text("#tune .code")
     assert barriers(page) == [] and fits(page, 320) and fits(page, 1400)
+
+
+def test_photographs_are_made_small_and_sent_as_rows(page, tuning):
+    page.select_option("#base", "resnet9")
+    page.click("#tune button.main")
+    page.wait_for_selector("text=Give two classes or more")
+    stream = io.BytesIO()
+    Image.new("RGBA", (600, 300), (0, 0, 0, 0)).save(stream, "PNG")
+    for row, label in zip(page.locator(".classes p").all(), ("left", "right"), strict=True):
+        row.locator("[type=text]").fill(label)
+        files = [{"name": f"{i}.png", "mimeType": "image/png", "buffer": stream.getvalue()} for i in range(2)]
+        row.locator("[type=file]").set_input_files(files)
+    page.check("[name=sided]")
+    page.click("#tune button.main")
+    page.wait_for_selector("text=The job has begun.")
+    assert tuning.created[-1]["method"] == {"type": "supervised", "supervised": {"images": {"flip": 0}}}
+    body = tuning.files[-1]
+    assert b'filename="photos.jsonl"' in body
+    rows = [json.loads(line) for line in body.decode(errors="replace").splitlines() if line.startswith('{"image"')]
+    assert [row["label"] for row in rows] == ["left", "left", "right", "right"]
+    picture = Image.open(io.BytesIO(base64.b64decode(rows[0]["image"])))
+    assert picture.size == (256, 128) and min(picture.getpixel((5, 5))) > 250  # white where it was transparent
 
 
 def test_a_job_is_cancelled(page, tuning, tmp_path):
