@@ -133,7 +133,7 @@ class Catalog:
     def _row(self, name: str, version: str | None) -> Row:
         rows = self.registry.rows()
         if name not in rows:
-            raise NotFound(f"[models] there is no model {name[:80]!r}; there are {', '.join(rows)}")
+            raise NotFound(self.registry.unknown(name))
         if version not in (None, str(rows[name].source.version)):
             raise NotFound(f"[{name}] there is no version {version[:80]!r}; there is {rows[name].source.version}")
         return rows[name]
