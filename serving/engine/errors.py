@@ -123,6 +123,12 @@ class Unavailable(ServingError):
     retry_after = 1
 
 
+class NotServed(ServingError):
+    """The server was started without what this needs."""
+
+    status = 503
+
+
 class Left(ServingError):
     """The client has closed the connection; nobody reads this."""
 

@@ -135,8 +135,8 @@ class Keys:
             return []
         names = ("key", "day", "model", *FIELDS)
         where, values = ("WHERE key = ?", (key,)) if key else ("", ())
-        found = self._file.execute(f"SELECT {', '.join(names)} FROM usage {where} ORDER BY day DESC, key, model", *values)
-        return [dict(zip(names, row, strict=True)) for row in found]
+        statement = f"SELECT {', '.join(names)} FROM usage {where} ORDER BY day DESC, key, model"
+        return self._file.rows(statement, *values)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""

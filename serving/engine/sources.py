@@ -30,8 +30,8 @@ TUNED = "ft:"  # how the names of fine-tuned models begin
 class Source(NamedTuple):
     """Where a model comes from, and the engine that is to run it; without a path it is the zoo's own.
 
-    `version` is 0 where the source has none of its own. Other content has another `digest`. `weights` is the file of the
-    base of an adapter, where that is not the zoo's own.
+    `version` is 0 where the source has none of its own. Other content has another `digest`. `weights` is the file of an
+    adapter's base, where that is not the zoo's own.
     """
 
     name: str
