@@ -26,7 +26,7 @@ def read_form() -> tuple[dict[str, str], str, bytes]:
     body = read_body()
     service().memory.need(3 * len(body))  # the body, its part, and what is written of it
     parser = FormDataParser(
-        lambda *_: io.BytesIO(), max_form_memory_size=MOST_OTHERS, max_form_parts=MOST_PARTS, silent=False
+        lambda **_: io.BytesIO(), max_form_memory_size=MOST_OTHERS, max_form_parts=MOST_PARTS, silent=False
     )
     try:
         _, fields, files = parser.parse(io.BytesIO(body), FORM, len(body), request.mimetype_params)

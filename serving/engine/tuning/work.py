@@ -7,18 +7,19 @@ claims the job goes on with the run to the same bytes.
 import csv
 import io
 import json
+import logging
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from needle.errors import DataError, NeedleError
+from needle.errors import NeedleError
 from needle.training.lock import locked
-from serving.engine.errors import DiskFull, Missing
+from serving.engine.errors import DiskFull
 from serving.engine.limits import MIB, raise_with
 from serving.engine.tuning import data
 from serving.engine.tuning.archive import discard, pack_adapter
@@ -32,6 +33,8 @@ SHOWN = 200  # steps of a run, at most, that are told as events
 RUN, PLAN, BASE = "run", "data.json", "base.safetensors"
 ACCURACY = ("token_accuracy", "accuracy")
 
+log = logging.getLogger("serving")
+
 
 class Work:
     """A job that `holder` has claimed. `stop()` says that the process is to end."""
@@ -44,6 +47,7 @@ class Work:
         self.jobs = self.leases.jobs
         self.folder = self.store.home / "jobs" / self.id
         self.is_told, self.is_lost, self.over = stop, False, threading.Event()
+        self.has_begun = False  # the data were right
         self.status: str = row["status"]
         self.finish: int | None = None
         self.data: list[data.Prepared] = []
@@ -77,22 +81,33 @@ class Work:
             return
         try:
             self.folder.mkdir(exist_ok=True, mode=0o700)
-            with locked(self.folder):
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(locked(self.folder))
+                except NeedleError as problem:  # of one whose lease ran out, and that is about to find out
+                    log.info("[%s] %s", self.id, problem)
+                    self.over.wait(BEAT)
+                    return
                 os.chdir(self.folder)
                 self._run()
-        except (DataError, Missing) as problem:
-            message = str(problem).replace("[finetune] ", "")
-            for each in self.data:
-                message = each.told(message)
-            self._fail("invalid_training_file", message, "training_file")
         except DiskFull as problem:
             self._fail("disk_full", str(problem))
         except NeedleError as problem:
-            self._fail("training_failed", str(problem))
+            if self.has_begun:
+                self._fail("training_failed", str(problem))
+            else:
+                self._fail("invalid_training_file", self._told(problem), "training_file")
         except MemoryError:
             self._fail("out_of_memory", f"training took too much memory; {raise_with('training', self.limits)}")
         except OSError as problem:
             self._fail("server_error", f"the job's folder cannot be used: {problem.strerror}")
+
+    def _told(self, problem: NeedleError) -> str:
+        """What is wrong with the data, in the words of who uploaded them."""
+        message = str(problem).replace("[finetune] ", "")
+        for each in self.data:
+            message = each.told(message)
+        return message
 
     def _fail(self, code: str, message: str, param: str | None = None) -> None:
         self.leases.fail(self.id, self.holder, code, message, param)
@@ -101,6 +116,7 @@ class Work:
         config = self._config()
         if self.status != "running":
             self.status = "running"
+            self.leases.renew(self.id, self.holder, self.status)
             self.jobs.tell(self.id, "Fine-tuning job started")
         result = Job(config, RUN, keep=True).run(stop=self._stops, report=self.tell)
         if result is None or result.stopped:
@@ -165,6 +181,7 @@ class Work:
     def _begins(self, report: Report) -> None:
         size = report.estimate
         assert size is not None
+        self.has_begun = True
         if size.bytes > self.limits.training:
             needed = f"training takes about {size.bytes // MIB} MiB of memory"
             raise NeedleError(f"{needed}; {raise_with('training', self.limits)}; or take a smaller batch_size")
