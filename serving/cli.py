@@ -27,7 +27,7 @@ from serving.engine.service import Service
 from serving.engine.sources import Source
 from serving.engine.tuning.service import Tuning
 from serving.key_commands import add_commands, add_state, keys_of, state_folder
-from serving.supervisor import Master, Supervisor
+from serving.supervisor import NICEST, Master, Supervisor
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
@@ -59,6 +59,8 @@ def parser() -> CommandParser:
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
     what = "seconds for running requests after SIGTERM"
     parser.add_argument("--drain-seconds", type=whole(0), default=30, help=what)
+    what = "how far the process that trains goes behind others, from 0 to 19; with 19 it runs where nobody else wants to"
+    parser.add_argument("--train-nice", type=whole(0, NICEST), default=NICEST, metavar="N", help=what)
     what = "answer whoever reaches the address, also from other machines, while there are no keys"
     parser.add_argument("--open", action="store_true", help=what)
     add_state(parser)
@@ -90,7 +92,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         registry.close()
         self.tuning = Tuning(state_folder(options.state), self.limits)
         self.tuning.begin()
-        self.supervisor = Supervisor(self.tuning.store, self.limits, options.plugin)
+        self.supervisor = Supervisor(self.tuning.store, self.limits, options.plugin, options.train_nice)
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
         self.metrics = Metrics(registry, columns=2 * options.workers + 62)
         self.free = list(range(self.metrics.counters.columns, 0, -1))

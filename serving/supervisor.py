@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ NICEST = 19
 class Supervisor:
     """One process that trains at a time, for the jobs in a store. `look` is to be called every now and then."""
 
-    def __init__(self, store: Store, limits: Limits, plugins: Sequence[str] = ()):
-        self.store, self.limits, self.plugins = store, limits, plugins
+    def __init__(self, store: Store, limits: Limits, plugins: Sequence[str] = (), niceness: int = NICEST):
+        self.store, self.limits, self.plugins, self.niceness = store, limits, plugins, niceness
         self.leases = Leases(store)
         self.process: subprocess.Popen[bytes] | None = None
         self.holder = ""
@@ -56,7 +57,7 @@ class Supervisor:
         command = [sys.executable, "-m", "serving.trainer", str(self.store.home.resolve()), self.holder]
         self.process = subprocess.Popen(
             [*command, json.dumps(asdict(self.limits))], env=environment, stdin=subprocess.DEVNULL,
-            start_new_session=True, preexec_fn=yield_processors,
+            start_new_session=True, preexec_fn=partial(yield_processors, self.niceness),
         )  # fmt: skip
 
     def end(self) -> None:
@@ -73,15 +74,17 @@ class Supervisor:
             process.wait()
 
 
-def yield_processors() -> None:
-    """Let this process run where nobody else wants to. Its session has a group of its own, whose weight Linux weighs
-    against those of other sessions, whatever the niceness inside: that one is set too.
+def yield_processors(niceness: int) -> None:
+    """Let this process go behind others; with the highest niceness it runs where nobody else wants to.
+
+    Linux weighs sessions against each other, whatever the niceness inside: that of the session is set too.
     """
-    os.nice(NICEST)
+    os.nice(niceness)
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICEST))
-    with suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        Path("/proc/self/autogroup").write_text(str(niceness))
+    if niceness == NICEST:
+        with suppress(AttributeError, OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types

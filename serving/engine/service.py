@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from serving.engine.catalog import Catalog
 from serving.engine.errors import NotFound, OtherUse, ServingError
 from serving.engine.keys import Keys
 from serving.engine.memory import Memory
+from serving.engine.metrics import levels
 from serving.engine.models import Model
 from serving.engine.registry import Row
 from serving.engine.sources import is_tuned
@@ -60,10 +61,21 @@ class Service:
             raise NotFound(self.registry.unknown(name))
         return row
 
+    def sees(self, owner: str) -> Callable[[str], bool]:
+        """Whether a model, by name, is there for an owner."""
+        mine = {row["name"] for row in self.tuning.models.every(owner)}
+        return lambda name: not is_tuned(name) or name in mine
+
     def index(self, owner: str) -> list[dict[str, Any]]:
         """Every known model with its state, as the model repository extension words it."""
-        mine = {row["name"] for row in self.tuning.models.every(owner)}
-        return [entry for entry in self.catalog.index() if not is_tuned(entry["name"]) or entry["name"] in mine]
+        sees = self.sees(owner)
+        return [entry for entry in self.catalog.index() if sees(entry["name"])]
+
+    def exposition(self, owner: str) -> str:
+        """The counters for Prometheus."""
+        jobs = self.tuning.jobs.counts() if self.tuning.store.exists else {}
+        found = self.metrics.text(self.sees(owner))
+        return found + levels("finetune_jobs", "Fine-tuning jobs by their status.", "status", jobs)
 
     def delete(self, name: str, owner: str) -> None:
         """Delete a fine-tuned model, on all workers. Raises NotFound."""
