@@ -59,7 +59,7 @@ def parser() -> CommandParser:
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
     what = "seconds for running requests after SIGTERM"
     parser.add_argument("--drain-seconds", type=whole(0), default=30, help=what)
-    what = "how far the process that trains goes behind others, from 0 to 19; with 19 it runs where nobody else wants to"
+    what = "how far the process that trains goes behind others, 0 to 19; with 19 it runs where nobody else wants to"
     parser.add_argument("--train-nice", type=whole(0, NICEST), default=NICEST, metavar="N", help=what)
     what = "answer whoever reaches the address, also from other machines, while there are no keys"
     parser.add_argument("--open", action="store_true", help=what)

@@ -25,9 +25,8 @@ def read_form() -> tuple[dict[str, str], str, bytes]:
         raise UnsupportedMedia(f"[request] the body must be {FORM}, as sent by: curl -F file=@train.jsonl")
     body = read_body()
     service().memory.need(3 * len(body))  # the body, its part, and what is written of it
-    parser = FormDataParser(
-        lambda **_: io.BytesIO(), max_form_memory_size=MOST_OTHERS, max_form_parts=MOST_PARTS, silent=False
-    )
+    limits: dict[str, Any] = {"max_form_memory_size": MOST_OTHERS, "max_form_parts": MOST_PARTS}
+    parser = FormDataParser(_in_memory, silent=False, **limits)
     try:
         _, fields, files = parser.parse(io.BytesIO(body), FORM, len(body), request.mimetype_params)
     except (ValueError, HTTPException) as problem:
@@ -37,6 +36,11 @@ def read_form() -> tuple[dict[str, str], str, bytes]:
     if given is None:
         raise ServingError("[file] is missing: a part of that name, with a filename, must hold the bytes")
     return dict(fields.items()), given.filename or "", given.stream.read()
+
+
+def _in_memory(*arguments: Any, **named: Any) -> io.BytesIO:
+    """Where a part goes: the whole body is in memory, within its limit."""
+    return io.BytesIO()
 
 
 def limit(most: int, default: int) -> int:

@@ -1,4 +1,4 @@
-"""A live server that trains: the OpenAI client on it, processes that are killed, and the weight of the one that trains."""
+"""A live server that trains: the OpenAI client on it, processes that are killed, the weight of the one that trains."""
 
 import hashlib
 import http.client
@@ -150,8 +150,9 @@ def test_whatever_is_killed_a_job_goes_on_to_the_same_bytes(tmp_path):
         job = begin(client)
         for least in (2, 5):
             until(lambda least=least: step_of(client, job.id) >= least)
-            os.kill(until(lambda: trainer_of(first)), signal.SIGKILL)
-        trainer = until(lambda: trainer_of(first))
+            trainer = until(lambda: trainer_of(first))
+            os.kill(trainer, signal.SIGKILL)
+            trainer = until(lambda killed=trainer: (found := trainer_of(first)) != killed and found)
         (worker,) = set(processes(first.process.pid)) - {trainer}
         os.kill(worker, signal.SIGKILL)
         until(lambda: step_of(client, job.id) >= 8)
