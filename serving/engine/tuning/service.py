@@ -18,6 +18,7 @@ from serving.engine.tuning.files import Files
 from serving.engine.tuning.jobs import Jobs
 from serving.engine.tuning.models import Models
 from serving.engine.tuning.store import Store, made_up
+from zoo.adapted import CARD, read_card
 
 log = logging.getLogger("serving")
 
@@ -69,10 +70,10 @@ class Tuning:
         try:
             folder.mkdir(mode=0o700)
             unpack_adapter(data, folder)
-            card = json.loads((folder / "card.json").read_text()) if (folder / "card.json").exists() else {}
-            if not isinstance(card, dict) or card.get("base", base.name) != base.name:
+            card = read_card(folder)
+            if card.get("base", base.name) != base.name:
                 raise ServingError(f"[file] is an adapter of {card.get('base')!r:.60}, not of {base.name}")
-            (folder / "card.json").write_text(json.dumps({**card, "base": base.name}))
+            (folder / CARD).write_text(json.dumps({**card, "base": base.name}))
             self._bind(folder, base.name, base.weights)
             name = self.models.name(source.name, suffix, id)
             with RECORDING:
