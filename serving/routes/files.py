@@ -60,21 +60,16 @@ def get_file(file: str) -> Response:
 def get_file_content(file: str) -> Response:
     """The bytes of a file as they are."""
     _files().get(owner(), file)
-    return Response(_pieces(_files().path(file)), mimetype="application/octet-stream")
+    path = _files().path(file)
+    if not path.exists():
+        raise Missing(f"[file] {file} was deleted")
+    return Response(_pieces(path), mimetype="application/octet-stream")
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    try:
-        file = path.open("rb")
-    except OSError:
-        raise Missing("[file] was deleted") from None
-
-    def read() -> Iterator[bytes]:
-        with file:
-            while piece := file.read(CHUNK):
-                yield piece
-
-    return read()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            yield piece
 
 
 def delete_file(file: str) -> Response:

@@ -4,16 +4,16 @@ import io
 from typing import Any
 
 from flask import Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from serving.engine.errors import ServingError, UnsupportedMedia
+from serving.engine.errors import ServingError, TooLarge, UnsupportedMedia
 from serving.engine.tuning.store import Page
 from serving.routes.table import answer, read_body, service
 
 FORM = "multipart/form-data"
 MOST_PARTS = 32
-MOST_OTHERS = 1 << 16  # bytes of the parts that are no files
+MOST_OTHERS = 1 << 20  # bytes of the parts that are no files; and of what the parser holds at once, which is 64 KiB
 
 
 def read_form() -> tuple[dict[str, str], str, bytes]:
@@ -29,6 +29,9 @@ def read_form() -> tuple[dict[str, str], str, bytes]:
     parser = FormDataParser(_in_memory, silent=False, **limits)
     try:
         _, fields, files = parser.parse(io.BytesIO(body), FORM, len(body), request.mimetype_params)
+    except RequestEntityTooLarge:
+        bounds = f"{MOST_PARTS} parts, and {MOST_OTHERS >> 20} MiB of those that are no files"
+        raise TooLarge(f"[request] a {FORM} body may have {bounds}") from None
     except (ValueError, HTTPException) as problem:
         reason = getattr(problem, "description", None) or problem
         raise ServingError(f"[request] the {FORM} body cannot be read: {reason!s:.200}") from None

@@ -16,6 +16,7 @@ from serving.engine.tuning.asked import (
     LONGEST_KEY,
     LONGEST_VALUE,
     MOST_BATCH,
+    MOST_CROP,
     MOST_EPOCHS,
     MOST_PAIRS,
     MOST_RANK,
@@ -109,9 +110,15 @@ LORA = {
               target_modules={**_list(SOME), "minItems": 1, "maxItems": MOST_TARGETS}),
     "additionalProperties": False,
 }  # fmt: skip
+IMAGES = {
+    **_object(crop={"type": ["integer", "null"], "minimum": 0, "maximum": MOST_CROP},
+              flip={"type": ["number", "null"], "minimum": 0, "maximum": 1}),
+    "additionalProperties": False,
+}  # fmt: skip
 METHOD = {
     **_object(type={"const": "supervised"},
-              supervised={**_object(hyperparameters=HYPERPARAMETERS, lora=LORA), "additionalProperties": False}),
+              supervised={**_object(hyperparameters=HYPERPARAMETERS, lora=LORA, images=IMAGES),
+                          "additionalProperties": False}),
     "additionalProperties": False,
 }  # fmt: skip
 METADATA = {

@@ -70,7 +70,7 @@ def test_a_file_of_peft_s_is_bound_to_the_base_that_it_was_tried_on(client, serv
     settings = json.loads(adapter["adapter_config.json"])
     del settings["needle_base_sha256"]
     files = {"deep/adapter_config.json": json.dumps(settings).encode(),
-             "deep/adapter_model.safetensors": adapter["adapter_model.safetensors"], "deep/README.md": b"x"}  # fmt: skip
+             "deep/README.md": b"x", "deep/adapter_model.safetensors": adapter["adapter_model.safetensors"]}  # fmt: skip
     name = send(client, files).json["id"]
     assert text(client, name) == text(client, send(client, adapter).json["id"])
     with zipfile.ZipFile(io.BytesIO(client.get(f"/v1/models/{name}/adapter").data)) as file:

@@ -51,6 +51,14 @@ def test_a_file_is_kept_as_it_came(client, service):
     assert list((service.tuning.store.home / "files").iterdir()) == []
 
 
+@pytest.mark.parametrize("data", [bytes(3_000_000), b"\r\n--" * 700_000, os.urandom(2_000_000)])
+def test_a_large_file_is_kept_to_its_last_byte(client, data):
+    head = b'--bound\r\nContent-Disposition: form-data; name="'
+    body = head + b'purpose"\r\n\r\nfine-tune\r\n' + head + b'file"; filename="a.txt"\r\n\r\n' + data + b"\r\n--bound--"
+    made = client.post("/v1/files", data=body, content_type="multipart/form-data; boundary=bound").json
+    assert made["bytes"] == len(data) and client.get(f"/v1/files/{made['id']}/content").data == data
+
+
 def test_lists_have_cursors_and_say_whether_more_follows(client):
     ids = [send(client, name=f"{i}.jsonl").json["id"] for i in range(5)]
     found, after = [], ""
@@ -100,8 +108,9 @@ def test_bodies_that_are_no_forms(client):
         refused = client.post("/v1/files", data=b"--y\r\n", content_type=content)
         assert refused.status_code == 400 and "error" in refused.json
     many = {f"field{i}": "x" for i in range(100)}
-    assert client.post("/v1/files", data=form(**many)).status_code == 400
-    assert client.post("/v1/files", data=form(long="x" * 100_000)).status_code == 400
+    assert client.post("/v1/files", data=form(**many)).status_code == 413
+    long = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n' + b"x" * (1 << 21) + b"\r\n--b--"
+    assert client.post("/v1/files", data=long, content_type="multipart/form-data; boundary=b").status_code == 413
 
 
 def test_size_is_bounded_for_each_and_for_all(make_service):

@@ -135,10 +135,13 @@ def test_every_kind_of_data(kind, client, service):
         "image rows": (small.image_rows(6), "images.jsonl", "images"),
         "zip": (folders(), "images.zip", "images"),
     }[kind]
-    made = tuned.begin(client, tuned.upload(client, content, name), model, method=tuned.method(batch_size=8))
+    images = {"images": {"flip": 0, "crop": 1}} if model == "images" else {}
+    learns = tuned.method(batch_size=8, **images)
+    made = tuned.begin(client, tuned.upload(client, content, name), model, method=learns)
     tuned.train(service.tuning)
     job = client.get(f"{JOBS}/{made['id']}").json
     assert job["status"] == "succeeded", job["error"]
+    assert job["method"]["supervised"].get("images", {}) == images.get("images", {})
     name = job["fine_tuned_model"]
     if model == "gpt":
         assert client.post("/v1/completions", json={"model": name, "prompt": "the "}).status_code == 200
@@ -239,6 +242,9 @@ def test_a_job_that_needs_more_memory_than_it_may_is_refused(make_service):
         ({"method": tuned.method(lora={"alpha": "x"})}, 400, "lora"),
         ({"method": tuned.method(lora={"dropout": 1})}, 400, "lora"),
         ({"method": tuned.method(lora={"target_modules": []})}, 400, "lora"),
+        ({"method": tuned.method(images={"flip": 2})}, 400, "images"),
+        ({"method": tuned.method(images={"crop": -1})}, 400, "images"),
+        ({"method": tuned.method(images={"turn": 1})}, 400, "images"),
         ({"hyperparameters": 3, "method": None}, 400, "hyperparameters"),
         ({"integrations": [{}]}, 400, "integrations"),
         ({"nonsense": 1}, 400, None),

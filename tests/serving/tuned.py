@@ -39,8 +39,8 @@ def upload(client, content: bytes | str, name: str, headers: Any = None) -> str:
 
 def method(**changes: Any) -> dict[str, Any]:
     """The field of a job that is done soon."""
-    lora = changes.pop("lora", {"r": 4})
-    return {"type": "supervised", "supervised": {"hyperparameters": FAST | changes, "lora": lora}}
+    more = {"lora": {"r": 4}} | {name: changes.pop(name) for name in ("lora", "images") if name in changes}
+    return {"type": "supervised", "supervised": {"hyperparameters": FAST | changes, **more}}
 
 
 def begin(client, file: str, model: str = "gpt", headers: Any = None, **fields: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import orjson
 from serving.engine.errors import ServingError
 
 AUTO = "auto"
-MOST_EPOCHS, MOST_BATCH, MOST_RANK, MOST_TARGETS = 50, 256, 256, 64
+MOST_EPOCHS, MOST_BATCH, MOST_RANK, MOST_TARGETS, MOST_CROP = 50, 256, 256, 64, 16
 MOST_PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 SUFFIX = re.compile(r"[\w.-]{0,64}", re.ASCII)
 SEEDS = 2**31
@@ -32,7 +32,7 @@ class JobRequest:
     validation_file: str | None
     suffix: str
     seed: int
-    settings: dict[str, Any]  # {"hyperparameters": {...}} and, where it was given, {"lora": {...}}
+    settings: dict[str, Any]  # {"hyperparameters": {...}} and, where they were given, "lora" and "images"
     metadata: dict[str, str] | None
     digest: str  # of the body
 
@@ -71,12 +71,14 @@ def _method(body: Mapping[str, Any]) -> dict[str, Any]:
     if method.get("type", "supervised") != "supervised" or set(method) - {"type", "supervised"}:
         raise ServingError(f"[method] jobs are supervised, got {method.get('type', sorted(method))!r:.80}")
     supervised = _object("method", method.get("supervised"))
-    if set(supervised) - {"hyperparameters", "lora"}:
-        raise ServingError(f"[method] supervised has hyperparameters and lora, got {sorted(supervised)!r:.80}")
+    if set(supervised) - {"hyperparameters", "lora", "images"}:
+        raise ServingError(f"[method] supervised has hyperparameters, lora and images, got {sorted(supervised)!r:.80}")
     given = supervised.get("hyperparameters", body.get("hyperparameters"))
     settings = {"hyperparameters": _hyperparameters(_object("hyperparameters", given))}
     if "lora" in supervised:
         settings["lora"] = _lora(_object("lora", supervised["lora"]))
+    if "images" in supervised:
+        settings["images"] = _images(_object("images", supervised["images"]))
     return settings
 
 
@@ -115,6 +117,21 @@ def _lora(given: dict[str, Any]) -> dict[str, Any]:
             needed = f"1 to {MOST_TARGETS} names of layers"
             raise ServingError(f"[lora] target_modules must be a list of {needed}, got {targets!r:.80}")
         found["target_modules"] = targets
+    return found
+
+
+def _images(given: dict[str, Any]) -> dict[str, Any]:
+    """How images are changed while they are learned from."""
+    if set(given) - {"crop", "flip"}:
+        raise ServingError(f"[images] has crop and flip, got {sorted(given)!r:.80}")
+    found: dict[str, Any] = {}
+    if given.get("crop") is not None:
+        found["crop"] = _whole("images", given["crop"], 0, MOST_CROP, None)
+    flip = given.get("flip")
+    if flip is not None:
+        if type(flip) not in (int, float) or not 0 <= flip <= 1:
+            raise ServingError(f"[images] flip is the probability that an image is mirrored, got {flip!r:.40}")
+        found["flip"] = float(flip)
     return found
 
 

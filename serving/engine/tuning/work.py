@@ -145,7 +145,7 @@ class Work:
             "epochs": given["n_epochs"], "batch": given["batch_size"],
             "learning_rate": given.get("learning_rate", "auto"),
             "rank": lora.get("r"), "alpha": lora.get("alpha"), "dropout": lora.get("dropout"),
-            "targets": lora.get("target_modules"),
+            "targets": lora.get("target_modules"), **settings.get("images", {}),
         }  # fmt: skip
         multiplier = given["learning_rate_multiplier"]
         return Config(
