@@ -69,8 +69,9 @@ def test_what_left_enters_again_as_another_model_that_writes_the_same(client, ad
 def test_a_file_of_peft_s_is_bound_to_the_base_that_it_was_tried_on(client, service, adapter):
     settings = json.loads(adapter["adapter_config.json"])
     del settings["needle_base_sha256"]
-    files = {"deep/adapter_config.json": json.dumps(settings).encode(),
-             "deep/README.md": b"x", "deep/adapter_model.safetensors": adapter["adapter_model.safetensors"]}  # fmt: skip
+    files = {"adapter_config.json": json.dumps(settings).encode(), "README.md": b"x"}
+    files |= {"adapter_model.safetensors": adapter["adapter_model.safetensors"]}
+    files = {f"deep/{name}": data for name, data in files.items()}
     name = send(client, files).json["id"]
     assert text(client, name) == text(client, send(client, adapter).json["id"])
     with zipfile.ZipFile(io.BytesIO(client.get(f"/v1/models/{name}/adapter").data)) as file:
