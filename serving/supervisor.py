@@ -25,10 +25,15 @@ NICEST = 19
 
 
 class Supervisor:
-    """One process that trains at a time, for the jobs in a store. `look` is to be called every now and then."""
+    """One process that trains at a time, for the jobs in a store. `look` is to be called every now and then.
 
-    def __init__(self, store: Store, limits: Limits, plugins: Sequence[str] = (), niceness: int = NICEST):
-        self.store, self.limits, self.plugins, self.niceness = store, limits, plugins, niceness
+    `form` is that of its log.
+    """
+
+    def __init__(
+        self, store: Store, limits: Limits, plugins: Sequence[str] = (), niceness: int = NICEST, form: str = "text"
+    ):
+        self.store, self.limits, self.plugins, self.niceness, self.form = store, limits, plugins, niceness, form
         self.leases = Leases(store)
         self.process: subprocess.Popen[bytes] | None = None
         self.holder = ""
@@ -56,7 +61,7 @@ class Supervisor:
         }  # fmt: skip
         command = [sys.executable, "-m", "serving.trainer", str(self.store.home.resolve()), self.holder]
         self.process = subprocess.Popen(
-            [*command, json.dumps(asdict(self.limits))], env=environment, stdin=subprocess.DEVNULL,
+            [*command, self.form, json.dumps(asdict(self.limits))], env=environment, stdin=subprocess.DEVNULL,
             start_new_session=True, preexec_fn=partial(yield_processors, self.niceness),
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from needle.commands.plugins import load_plugins
+from serving import logs
 from serving.engine.limits import MIB, Limits
 from serving.engine.tuning.files import Files
 from serving.engine.tuning.leases import Leases
@@ -50,5 +51,5 @@ def main(home: str, holder: str, limits: Limits) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
-    main(sys.argv[1], sys.argv[2], Limits(**json.loads(sys.argv[3])))
+    logs.configure(sys.argv[3])
+    main(sys.argv[1], sys.argv[2], Limits(**json.loads(sys.argv[4])))
