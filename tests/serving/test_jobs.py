@@ -393,6 +393,34 @@ def test_a_job_whose_processes_all_end_fails_at_last(client, service, file):
     assert "5 processes that worked on it ended" in found["error"]["message"]
 
 
+def test_a_fault_of_our_own_is_tried_again_and_then_told(client, service, file, monkeypatch):
+    def fault(*arguments, **options):
+        raise ZeroDivisionError
+
+    job = tuned.begin(client, file)["id"]
+    monkeypatch.setattr("serving.engine.tuning.work.Job", fault)
+    for _ in range(leases.MOST_ATTEMPTS):
+        with pytest.raises(ZeroDivisionError):
+            tuned.train(service.tuning)
+        assert client.get(f"{JOBS}/{job}").json["status"] == "queued"
+    tuned.train(service.tuning)
+    assert client.get(f"{JOBS}/{job}").json["error"]["code"] == "server_error"
+
+
+def test_two_processes_are_never_in_one_folder(client, service, file):
+    from needle.training.lock import locked
+
+    job = tuned.begin(client, file)["id"]
+    folder = service.tuning.store.home / "jobs" / job
+    folder.mkdir()
+    with locked(folder):
+        tuned.train(service.tuning)
+    assert Leases(service.tuning.store).waiting()
+    assert service.tuning.jobs.get("", job)["attempts"] == 0
+    tuned.train(service.tuning)
+    assert client.get(f"{JOBS}/{job}").json["status"] == "succeeded"
+
+
 def test_jobs_and_models_of_one_key_are_not_there_for_another(client, service):
     (_, one), (_, two) = (service.keys.create(["train", "infer"]) for _ in range(2))
     _, admin = service.keys.create(["infer", "train", "admin"])

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -48,6 +49,7 @@ class Work:
         self.folder = self.store.home / "jobs" / self.id
         self.is_told, self.is_lost, self.over = stop, False, threading.Event()
         self.has_begun = False  # the data were right
+        self.is_busy = False  # another process is in the folder
         self.status: str = row["status"]
         self.finish: int | None = None
         self.data: list[data.Prepared] = []
@@ -61,14 +63,18 @@ class Work:
         finally:
             self.over.set()
             beat.join()
-            self.leases.release(self.holder, is_told=True)
+            self.leases.release(self.holder, is_told=self._stops() or self.is_busy)
 
     def _beat(self) -> None:
         """Renew the lease; what was asked for meanwhile stops the run at its next step."""
-        while not self.over.wait(BEAT):
-            if not self.leases.renew(self.id, self.holder, self.status, self.finish):
-                self.is_lost = True
-                return
+        renewed = time.monotonic()
+        while not self.over.wait(BEAT) and not self.is_lost:
+            try:
+                self.is_lost = not self.leases.renew(self.id, self.holder, self.status, self.finish)
+                renewed = time.monotonic()
+            except (DiskFull, sqlite3.Error) as problem:  # it may pass, while the lease lasts
+                log.warning("[%s] the lease was not renewed: %s", self.id, problem)
+                self.is_lost = time.monotonic() - renewed > LEASE
 
     def _stops(self) -> bool:
         return self.is_lost or self.is_told()
@@ -86,7 +92,7 @@ class Work:
                     stack.enter_context(locked(self.folder))
                 except NeedleError as problem:  # of one whose lease ran out, and that is about to find out
                     log.info("[%s] %s", self.id, problem)
-                    self.over.wait(BEAT)
+                    self.is_busy = not self.over.wait(BEAT)
                     return
                 os.chdir(self.folder)
                 self._run()
