@@ -15,6 +15,7 @@ from needle.types import TYPES
 from .cpp_text import constant, literal, nest, number
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
+from .print_quantized import QUANTIZED
 from .print_interface import pointer_type, ports
 from .program import Buffer, Call, Program, View, same
 
@@ -174,6 +175,7 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     **CONVOLUTIONS,
+    **QUANTIZED,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,

@@ -1,0 +1,51 @@
+"""How the calls of quantized networks are worded; print_cpp.py words the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from needle.sizes import unit
+
+from .cpp_text import braces, literal, number
+from .program import Call
+
+if TYPE_CHECKING:
+    from .print_cpp import Body
+
+
+def quantize(body: Body, call: Call) -> str:
+    """x has strides."""
+    (x,), (y,) = call.reads, call.writes
+    sizes = ", ".join(map(number, call.sizes))
+    return f"quantize(on, {sizes}, {body.pointer(x)}, {braces(x.strides)}, {literal(call.numbers[0])}, {body.pointer(y)})"
+
+
+def byte_conv(body: Body, call: Call) -> str:
+    """Sizes are numbers: all layers share the code, which compilers take long for."""
+    images, *sizes = call.sizes
+    shape = f"ByteConvShape{{{', '.join(map(number, sizes[:8]))}}}"
+    first, last, other_zero, zero = sizes[8:]
+    x, packed, start, scale, *more = map(body.pointer, call.reads)
+    flags = ", ".join("true" if flag else "false" for flag in (first, last))
+    ending = f"{more[0] if more else 'nullptr'}, {literal(call.numbers[0])}, {other_zero}, {zero}"
+    epilogue = f"ByteEpilogue{{{scale}, {flags}, {ending}}}"
+    memory, fits = "nullptr", ""
+    if call.scratch is not None:
+        memory, floats = body.names[call.scratch], unit(call.scratch.floats)[0]
+        fits = " && ".join(f"byte_conv_scratch({shape}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
+        fits = f"static_assert({fits});\n    "
+    return f"{fits}byte_conv(on, {shape}, {number(images)}, {x}, {packed}, {start}, {epilogue}, {body.pointer(call.writes[0])}, {memory})"
+
+
+def plain_numbers(body: Body, call: Call) -> str:
+    """Sizes are numbers."""
+    return body.plain(call, map(number, call.sizes))
+
+
+QUANTIZED: dict[str, Callable[[Any, Call], str]] = {
+    "quantize": quantize,
+    "dequantize": plain_numbers,
+    "byte_table": plain_numbers,
+    "byte_conv": byte_conv,
+}
