@@ -1,9 +1,12 @@
 // Quantized maps and convolutions, as a table of plain functions.
 #pragma once
-#include "../nd/byte_conv.h"
+#include "../nd/byte_arguments.h"
 #include "select.h"
 
 namespace nd {
+
+struct Bands;     // of pooling.h
+struct Strides4;  // of conv_tiles.h
 
 struct BytesTable {
     void (*quantize)(const Executor&, int64_t images, int64_t height, int64_t width, int64_t channels, int64_t filled, int64_t zero,

@@ -1,4 +1,6 @@
 // What programs call for quantized networks.
+#include "../nd/conv_tiles.h"
+#include "../nd/pooling.h"
 #include "bytes.h"
 #include "program.h"
 

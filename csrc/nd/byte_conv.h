@@ -1,28 +1,12 @@
 // Convolution of maps of bytes with weights of bytes: exact sums in 32 bits, and a result in bytes again or in floats. The
 // pixels are walked as those of conv_tiles.h; four channels, which are multiplied at once, are one of its "floats".
 #pragma once
+#include "byte_arguments.h"
 #include "byte_dots.h"
 #include "byte_maps.h"
 #include "conv.h"
 
-namespace nd {
-
-// x (N, H, W, in) of bytes, `in` a multiple of 4; `zero` is what stands for 0 in it, and lies around it.
-struct ByteConvShape {
-    int64_t height, width, in, out, kernel, stride, padding, zero;
-};
-
-// What becomes of a column's sum: scale times it, relu, plus what another map of bytes stands for, relu; all in steps of the
-// result, in which `zero` stands for 0 if it is one of bytes.
-struct ByteEpilogue {
-    const float* scale;  // of each column, zeros behind the last
-    bool relu_first, relu_last;
-    const uint8_t* other;  // laid out like the result, or null
-    float ratio;           // its step over the result's
-    int64_t other_zero, zero;
-};
-
-namespace ND_ISA {
+namespace nd { namespace ND_ISA {
 
 constexpr ConvShape<> byte_shape(const ByteConvShape& s) {
     return {s.height, s.width, s.in / kGroup, s.out, s.kernel, s.stride, s.padding};
@@ -58,28 +42,41 @@ inline void put_border(const ByteConvShape& s, const Border& b, int64_t images, 
     }
 }
 
-ND_INLINE void store_result(float* y, Vec v, int64_t count, const ToBytes&) {
-    if (count == kLanes) store(y, v);
-    else store_first(y, v, count);
-}
-ND_INLINE void store_result(uint8_t* y, Vec v, int64_t count, const ToBytes& to_bytes) { store_bytes(y, to_bytes(v), count); }
+// How a value is stored: relu is a bound.
+struct ToFloats {
+    Vec low;
+    ToFloats(int64_t, bool relu) : low(splat(relu ? 0.0f : -__builtin_inff())) {}
+    ND_INLINE void store_some(float* y, Vec v, Const<kLanes>) const { store(y, select(v > low, v, low)); }
+    ND_INLINE void store_some(float* y, Vec v, int64_t count) const { store_first(y, select(v > low, v, low), count); }
+};
+struct AsBytes {
+    ToBytes to_bytes;
+    AsBytes(int64_t zero, bool relu) : to_bytes(zero, relu) {}
+    template <class N>
+    ND_INLINE void store_some(uint8_t* y, Vec v, N count) const { store_bytes(y, to_bytes(v), count); }
+};
 
 template <int R, int V, class Y>
 ND_INLINE void finish_bytes(const IVec (&sums)[R][V], const int64_t (&to)[R], int64_t column, int64_t columns,
                             const ByteEpilogue& e, Y* y) {
-    const ToBytes to_bytes(e.zero);
-    const Vec ratio = splat(e.ratio);
-    for (int j = 0; j < V && j * kLanes < columns; ++j) {
-        const int64_t count = min<int64_t>(kLanes, columns - j * kLanes);
+    const std::conditional_t<std::is_same_v<Y, float>, ToFloats, AsBytes> result(e.zero, e.relu_last);
+    const auto finish = [&](int j, auto count) {
         const Vec scale = load(e.scale + column + j * kLanes);
-        for (int i = 0; i < R; ++i) {
-            const int64_t at = to[i] + column + j * kLanes;
-            Vec v = floats_of(sums[i][j]) * scale;
-            if (e.relu_first) v = select(v > Vec{}, v, Vec{});
-            if (e.other) v = v + floats_of(load_bytes(e.other + at, count) - int32_t(e.other_zero)) * ratio;
-            if (e.relu_last) v = select(v > Vec{}, v, Vec{});
-            store_result(y + at, v, count, to_bytes);
+        if (e.other) {
+            const Vec low = splat(e.relu_first ? 0.0f : -__builtin_inff()), ratio = splat(e.ratio);
+            for (int i = 0; i < R; ++i) {
+                const int64_t at = to[i] + column + j * kLanes;
+                const Vec v = floats_of(sums[i][j]) * scale;
+                const Vec other = floats_of(load_bytes(e.other + at, count) - int32_t(e.other_zero)) * ratio;
+                result.store_some(y + at, select(v > low, v, low) + other, count);
+            }
+        } else {
+            for (int i = 0; i < R; ++i) result.store_some(y + to[i] + column + j * kLanes, floats_of(sums[i][j]) * scale, count);
         }
+    };
+    for (int j = 0; j < V && j * kLanes < columns; ++j) {
+        if ((j + 1) * kLanes <= columns) finish(j, Const<kLanes>{});
+        else finish(j, columns - j * kLanes);
     }
 }
 
@@ -90,17 +87,51 @@ struct BytePanel {
     const int32_t* start;
 };
 
+// The pixels of a strip, image after image: what each reads first, and where it is written. Along a row both move by a step.
+struct ByteWalk {
+    const Grid& grid;
+    const Source& source;
+    const Strip& strip;
+    int64_t across, image = 0, y, x, to;
+    const uint8_t* from;
+
+    ND_INLINE ByteWalk(const Grid& grid, const Source& source, const Strip& strip)
+        : grid(grid), source(source), strip(strip), across(grid.h.step * grid.channels * kGroup), y(strip.y0) {
+        begin_row();
+    }
+
+    ND_INLINE void begin_row() {
+        const int64_t row = y * grid.v.step + grid.v.begin + strip.v.first, pixel = strip.x0 * grid.h.step + grid.h.begin + strip.h.first;
+        from = reinterpret_cast<const uint8_t*>(source.p) +
+               kGroup * (image * source.image + row * source.row + pixel * grid.channels);
+        to = grid.base + image * grid.to_image + y * grid.to_row + strip.x0 * grid.to_column;
+        x = strip.x0;
+    }
+
+    ND_NOINLINE void next_row() {
+        if (++y == strip.y1) y = strip.y0, ++image;
+        begin_row();
+    }
+
+    template <int R>
+    ND_INLINE void take(const uint8_t* (&row)[R], int64_t (&place)[R]) {
+        for (int r = 0; r < R; ++r) {
+            row[r] = from;
+            place[r] = to;
+            from += across;
+            to += grid.to_column;
+            if (++x == strip.x1) next_row();
+        }
+    }
+};
+
 template <int R, int B, class Y>
-ND_NOINLINE void byte_tile(Walk& walk, const BytePanel& panel, int64_t column, const ByteEpilogue& epilogue, Y* y) {
+ND_NOINLINE void byte_tile(ByteWalk& walk, const BytePanel& panel, int64_t column, const ByteEpilogue& epilogue, Y* y) {
     const Grid& grid = walk.grid;
     const Taps v = walk.strip.v, h = walk.strip.h;
     const uint8_t* row[R];
     int64_t to[R];
-    for (int r = 0; r < R; ++r) {
-        const float* from;
-        walk.next(from, to[r]);
-        row[r] = reinterpret_cast<const uint8_t*>(from);
-    }
+    walk.take(row, to);
     IVec sums[R][B * kBlockVecs];
     const int8_t* weights = panel.weights + (v.first * grid.h.taps + h.first) * grid.channels * kGroupBytes;
     const int64_t groups = (h.end - h.first) * grid.channels;
@@ -113,7 +144,7 @@ constexpr int byte_blocks(int rows) { return kLanes == 16 ? tile_blocks(rows) : 
 
 // `pixels` pixels of a strip in tiles of R rows and B blocks, the last one with fewer rows.
 template <int R, int B, class Y>
-ND_INLINE void byte_strip(Walk walk, int64_t pixels, const BytePanel& panel, int64_t column, const ByteEpilogue& epilogue, Y* y) {
+ND_INLINE void byte_strip(ByteWalk walk, int64_t pixels, const BytePanel& panel, int64_t column, const ByteEpilogue& epilogue, Y* y) {
     for (; pixels >= R; pixels -= R) byte_tile<R, B>(walk, panel, column, epilogue, y);
     if constexpr (R > 1)
         if (pixels > 0)
@@ -133,7 +164,7 @@ ND_INLINE void byte_grid(const Grid& grid, const Source& source, int64_t images,
         const auto panel = [&](auto width, int64_t j) {
             const BytePanel part{packed + j * next, next, start + j * kBlock};
             each_strip(grid, [&](const Strip& strip) {
-                const Walk walk(grid, source, strip);
+                const ByteWalk walk(grid, source, strip);
                 byte_strip<R, decltype(width)::value>(walk, images * strip.pixels(), part, j * kBlock, epilogue, y);
             });
         };

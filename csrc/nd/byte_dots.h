@@ -73,34 +73,44 @@ inline bool has_vnni() {
 }
 #endif
 
-// sums[i][j] = start[j] + the products of row i and vector j. A macro, for a function that is compiled for more than the rest
-// of the file takes nothing in that is not: no other template may stand between it and the instruction.
+// sums[i][j] = start[j] + the products of row i and vector j. Sums of narrow tiles are kept in two parts, for each waits for the
+// one before. A macro, for a function that is compiled for more than the rest of the file takes nothing in that is not: no
+// other template may stand between it and the instruction.
 #define ND_BYTE_DOTS(name, How, attributes)                                                                                 \
     template <int R, int V>                                                                                                 \
     attributes ND_NOINLINE void name(const ByteTile& t, IVec (&sums)[R][V]) {                                               \
-        IVec sum[R][V];                                                                                                     \
+        constexpr int kParts = kLanes == 16 && V == 1 ? 2 : 1;                                                              \
+        IVec sum[kParts][R][V] = {};                                                                                        \
         const uint8_t* row[R];                                                                                              \
         _Pragma("GCC unroll 16") for (int i = 0; i < R; ++i) {                                                              \
             row[i] = t.row[i];                                                                                              \
-            _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j) sum[i][j] = load_words(t.start + j * kLanes);              \
+            _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j) sum[0][i][j] = load_words(t.start + j * kLanes);           \
         }                                                                                                                   \
+        const auto step = [&](IVec (&part)[R][V], const int8_t* line, int64_t g) attributes __attribute__((always_inline)) {\
+            decltype(How::weights(IVec{})) right[V];                                                                        \
+            _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j) right[j] = How::weights(load_words(                        \
+                line + g * kGroupBytes + j / kBlockVecs * t.to_block + j % kBlockVecs * (kGroup * kLanes)));                \
+            _Pragma("GCC unroll 16") for (int i = 0; i < R; ++i) {                                                          \
+                uint32_t four;                                                                                              \
+                std::memcpy(&four, row[i] + g * kGroup, sizeof four);                                                       \
+                const auto left = How::pixel(four);                                                                         \
+                _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j) part[i][j] = How::add(part[i][j], left, right[j]);     \
+            }                                                                                                               \
+        };                                                                                                                  \
         const int8_t* line = t.weights;                                                                                     \
         for (int64_t tap = 0; tap < t.taps; ++tap, line += t.to_tap) {                                                      \
-            for (int64_t g = 0; g < t.groups; ++g) {                                                                        \
-                decltype(How::weights(IVec{})) right[V];                                                                    \
-                _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j) right[j] = How::weights(load_words(                    \
-                    line + g * kGroupBytes + j / kBlockVecs * t.to_block + j % kBlockVecs * (kGroup * kLanes)));            \
-                _Pragma("GCC unroll 16") for (int i = 0; i < R; ++i) {                                                      \
-                    uint32_t four;                                                                                          \
-                    std::memcpy(&four, row[i] + g * kGroup, sizeof four);                                                   \
-                    const auto left = How::pixel(four);                                                                     \
-                    _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j) sum[i][j] = How::add(sum[i][j], left, right[j]);   \
+            int64_t g = 0;                                                                                                  \
+            if constexpr (kParts == 2)                                                                                      \
+                for (; g + 2 <= t.groups; g += 2) {                                                                         \
+                    step(sum[0], line, g);                                                                                  \
+                    step(sum[1], line, g + 1);                                                                              \
                 }                                                                                                           \
-            }                                                                                                               \
+            for (; g < t.groups; ++g) step(sum[0], line, g);                                                                \
             _Pragma("GCC unroll 16") for (int i = 0; i < R; ++i) row[i] += t.step;                                          \
         }                                                                                                                   \
         _Pragma("GCC unroll 16") for (int i = 0; i < R; ++i)                                                                \
-            _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j) sums[i][j] = sum[i][j];                                    \
+            _Pragma("GCC unroll 16") for (int j = 0; j < V; ++j)                                                            \
+                sums[i][j] = kParts == 2 ? sum[0][i][j] + sum[kParts - 1][i][j] : sum[0][i][j];                             \
     }
 
 ND_BYTE_DOTS(dots_by_pairs, ByPairs, )

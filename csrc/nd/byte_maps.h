@@ -7,19 +7,44 @@
 
 namespace nd { namespace ND_ISA {
 
-using BVec = uint8_t __attribute__((vector_size(kLanes)));  // a byte for each lane
 ND_INLINE Vec floats_of(IVec v) { return __builtin_convertvector(v, Vec); }
 
-ND_INLINE IVec load_bytes(const uint8_t* p, int64_t count = kLanes) {
-    BVec v{};
-    if (count == kLanes) std::memcpy(&v, p, sizeof v);
-    else std::memcpy(&v, p, static_cast<std::size_t>(count));
-    return __builtin_convertvector(v, IVec);
+// A byte for each lane: between registers of bytes and of numbers in 0 .. 255. Compilers take lanes apart where they are not told.
+#if defined(__AVX512F__)
+using BVec = __m128i;
+ND_INLINE IVec widened(BVec bytes) { return (IVec)_mm512_maskz_cvtepu8_epi32(__mmask16(-1), bytes); }
+ND_INLINE BVec narrowed(IVec v) { return _mm512_maskz_cvtepi32_epi8(__mmask16(-1), (__m512i)v); }
+#elif defined(__AVX2__)
+using BVec = int64_t;
+ND_INLINE IVec widened(BVec bytes) { return (IVec)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes)); }
+ND_INLINE BVec narrowed(IVec v) {
+    const __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
+    return _mm_cvtsi128_si64(_mm_packus_epi16(_mm_packus_epi32(low, high), low));
 }
-ND_INLINE void store_bytes(uint8_t* p, IVec v, int64_t count = kLanes) {
-    const BVec bytes = __builtin_convertvector(v, BVec);
-    if (count == kLanes) std::memcpy(p, &bytes, sizeof bytes);
-    else std::memcpy(p, &bytes, static_cast<std::size_t>(count));
+#elif defined(__SSE4_1__)
+using BVec = int32_t;
+ND_INLINE IVec widened(BVec bytes) { return (IVec)_mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes)); }
+ND_INLINE BVec narrowed(IVec v) {
+    const __m128i words = _mm_packus_epi32((__m128i)v, (__m128i)v);
+    return _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+}
+#else
+using BVec = uint8_t __attribute__((vector_size(kLanes)));
+ND_INLINE IVec widened(BVec bytes) { return __builtin_convertvector(bytes, IVec); }
+ND_INLINE BVec narrowed(IVec v) { return __builtin_convertvector(v, BVec); }
+#endif
+
+// The first `count` bytes, Const<kLanes> where all are.
+template <class N>
+ND_INLINE IVec load_bytes(const uint8_t* p, N count) {
+    BVec bytes{};
+    std::memcpy(&bytes, p, static_cast<std::size_t>(count));
+    return widened(bytes);
+}
+template <class N>
+ND_INLINE void store_bytes(uint8_t* p, IVec v, N count) {
+    const BVec bytes = narrowed(v);
+    std::memcpy(p, &bytes, static_cast<std::size_t>(count));
 }
 
 // The bytes that stand for v, in steps: rounded, then moved by `zero`, within 0 .. 255. NaN is the smallest.
@@ -28,8 +53,8 @@ struct ToBytes {
     IVec move;
     static constexpr int32_t kPlace = 0x4b400000;  // the bits of 1.5 * 2^23, to which adding a small number rounds it
 
-    explicit ToBytes(int64_t zero)
-        : low(splat(float(-zero))), high(splat(float(255 - zero))), move(int32_t(zero) - kPlace - IVec{}) {}
+    explicit ToBytes(int64_t zero, bool relu = false)  // with relu negative numbers become 0
+        : low(splat(relu ? 0.0f : float(-zero))), high(splat(float(255 - zero))), move(int32_t(zero) - kPlace - IVec{}) {}
     ND_INLINE IVec operator()(Vec v) const {
         v = select(v > low, v, low);
         v = select(v < high, v, high);

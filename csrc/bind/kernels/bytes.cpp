@@ -1,4 +1,5 @@
 #include "../bytes.h"
+#include "../../nd/byte_conv.h"
 
 namespace nd { namespace ND_ISA {
 
