@@ -21,6 +21,8 @@ from .image import load_image
 from .instant import Instant
 from .ir import Graph, describe, interface, listing
 from .passes import optimize
+from .quantize.command import Wanted
+from .quantize.command import quantize_command as run_quantize
 from .roofline import Cost, Roofline, costs, roofline
 from .sources import frozen, frozen_decoding, load_module
 
@@ -78,6 +80,11 @@ def inspect_command(path: Path, optimized: bool, shapes: Shapes = ()) -> Answer:
     lines += [f"{key}: {str(value)[:100]}" for key, value in graph.card.items()]
     facts = {"nodes": nodes, "outputs": outputs, "weights_bytes": weights, "card": dict(graph.card)}
     return Answer(facts, "\n".join(lines))
+
+
+def quantize_command(path: Path, wanted: Wanted, shapes: Shapes = ()) -> Answer:
+    """Quantize a file's graph, and measure what it costs; 1 if that is beyond the tolerance."""
+    return run_quantize(graph_of(path, shapes), wanted)
 
 
 def build_command(path: Path, out: Path | None, favoured: int = 1, shapes: Shapes = ()) -> Answer:

@@ -323,6 +323,11 @@ KERNELS: dict[str, Kernel] = {
         dtypes=BYTES, header="byte_conv.h", scratch=byte_conv_scratch, work=lambda *sizes: conv_work(*sizes[:8]),
         reads="x(images height width depth) packed start scale more*", writes="y",
     ),
+    "coded_linear": Kernel(
+        "rows depth out group", dtypes=BYTES, header="coded_linear.h",
+        work=lambda rows, depth, out, group: rows * depth * out,
+        reads="x(rows depth) codes scales more*", writes="y(rows out)",
+    ),
     "linear": Kernel(
         "rows depth out", work=lambda rows, depth, out: rows * depth * out,
         reads="x(rows depth) packed more*", writes="y(rows out)",

@@ -158,9 +158,9 @@ class Body:
         """A nd::Heads."""
         return f"Heads<{kind}>{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
 
-    def epilogue(self, call: Call) -> str:
-        """What finishes each value before it is stored."""
-        more = iter(call.reads[2:])
+    def epilogue(self, call: Call, first: int = 2) -> str:
+        """What finishes each value before it is stored, with the operands from `first` on."""
+        more = iter(call.reads[first:])
         parts = [STEPS[x].format("" if x == "relu" else self.pointer(next(more))) for x in call.epilogue]
         return f"then({', '.join(parts)})" if parts else "Keep{}"
 

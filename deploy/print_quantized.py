@@ -38,6 +38,19 @@ def byte_conv(body: Body, call: Call) -> str:
     return f"{fits}byte_conv(on, {shape}, {number(images)}, {x}, {packed}, {start}, {epilogue}, {body.pointer(call.writes[0])}, {memory})"
 
 
+CODES = {"int8": "Int8Codes", "int4": "Int4Codes", "bf16": "Bf16Codes"}
+
+
+def coded_linear(body: Body, call: Call) -> str:
+    """Sizes are numbers; bf16 has no scales."""
+    x, codes, scales = map(body.pointer, call.reads[:3])
+    scales = "nullptr" if call.functor == "bf16" else scales
+    sizes = ", ".join(map(number, call.sizes))
+    steps = body.epilogue(call, 3) if call.epilogue else "Steps{}"
+    y = body.pointer(call.writes[0])
+    return f"coded_linear<{CODES[call.functor]}>(on, {sizes}, {x}, {codes}, {scales}, {y}, {steps})"
+
+
 def plain_numbers(body: Body, call: Call) -> str:
     """Sizes are numbers."""
     return body.plain(call, map(number, call.sizes))
@@ -48,4 +61,5 @@ QUANTIZED: dict[str, Callable[[Any, Call], str]] = {
     "dequantize": plain_numbers,
     "byte_table": plain_numbers,
     "byte_conv": byte_conv,
+    "coded_linear": coded_linear,
 }

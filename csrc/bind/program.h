@@ -77,6 +77,11 @@ std::vector<Kernel> byte_kernels();     // of quantized networks
 // The loop nest that a call's integers say: rank, shape, strides of one operand after the other.
 Loops loops_of(const Arguments& arguments);
 
+// The integers from `first` on are an epilogue's steps; those with a pointer have operands, in order, from `other` on.
+struct Steps;
+Steps steps_of(const Arguments& arguments, int64_t first, int64_t other);
+void check_epilogue(const Draft& draft, std::size_t first, int64_t other);
+
 // The reads of an axis that integers say: outputs, size, first[outputs], start[outputs + 1].
 struct Bands;
 Bands bands_of(const int64_t* integers, const float* weights);

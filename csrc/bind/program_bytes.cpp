@@ -1,7 +1,9 @@
-// What programs call for quantized networks.
+// What programs call for quantized networks and weights.
 #include "../nd/conv_tiles.h"
 #include "../nd/pooling.h"
+#include "../nd/direct_conv.h"
 #include "bytes.h"
+#include "coded.h"
 #include "program.h"
 
 namespace nd {
@@ -58,6 +60,31 @@ void run_byte_conv(const Arguments& a) {
     else run(bytes().conv, of<uint8_t>(a, 4));
 }
 
+constexpr struct {
+    const char* name;
+    CodedLinear CodedTable::* kernel;
+} kFormats[] = {{"int8", &CodedTable::int8}, {"int4", &CodedTable::int4}, {"bf16", &CodedTable::bf16}};
+
+int weight_format(const std::string& name) {
+    for (int i = 0; i < 3; ++i)
+        if (kFormats[i].name == name) return i;
+    return -1;
+}
+
+void check_coded(const Draft& draft) {
+    const int64_t depth = draft.known(1, "the depth", 1), least = draft.functor == 2 ? 0 : 1;
+    if (draft.functor == 1 && depth % 2 != 0) draft.refuse("the depth of int4 must be even, got " + std::to_string(depth));
+    draft.known(2, "the number of columns", 1);
+    draft.known(3, "the size of a group", least);
+    check_epilogue(draft, 4, 4);
+}
+
+void run_coded(const Arguments& a) {
+    const int64_t* n = a.integers;
+    (coded().*kFormats[a.functor].kernel)(a.on, n[0], n[1], n[2], n[3], a.operands[0], a.operands[1], a.operands[2], a.operands[3],
+                                          steps_of(a, 4, 4));
+}
+
 }  // namespace
 
 std::vector<Kernel> byte_kernels() {
@@ -83,6 +110,9 @@ std::vector<Kernel> byte_kernels() {
         // is added, what stands for zero in it, in the result; its step over the result's; x, packed weights, what sums begin
         // with, scales, y of the dtype that the functor names, scratch[, what is added]
         {"byte_conv", 13, 1, -1, 1u << 4 | 1u << 5, result_dtype, check_byte_conv, run_byte_conv},
+        // rows, depth, columns, weights of a scale, steps; x, packed codes of the format that the functor names, scales (of bf16
+        // anything), y, one for each bias and add
+        {"coded_linear", -1, 0, -1, 1u << 3, weight_format, check_coded, run_coded},
     };
 }
 

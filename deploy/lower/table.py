@@ -11,6 +11,7 @@ from needle.ops.plain_op import Elementary
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
+from ..coded_weights import DecodedWeight, PackCodes
 from ..errors import EmitError
 from ..fused_ops import (
     FusedConv,
@@ -227,7 +228,7 @@ CALLS: dict[type, Row | Refused] = {
     ByteTable: quantized.byte_table,
     QuantizedConv: quantized.conv,
     QuantizedMatMul: quantized.matmul,
-    **dict.fromkeys((NormedWeight, NormedBias, Pack, PackBytes, TransposedPack, WinogradPack), OF_WEIGHTS),
+    **dict.fromkeys((NormedWeight, NormedBias, Pack, PackBytes, PackCodes, TransposedPack, WinogradPack, DecodedWeight), OF_WEIGHTS),
     ops.Conv: grouped_conv,
     ops.MatMul: general_matmul,
     ops.Attention: attention,

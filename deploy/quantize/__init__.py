@@ -12,8 +12,9 @@ from ..passes import optimize
 from .calibration import calibrate
 from .eligible import is_product
 from .rewriting import Rewriting
+from .weights import code_weights
 
-__all__ = ["quantize"]
+__all__ = ["code_weights", "quantize", "rewriting"]
 
 
 def quantize(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> Graph:
@@ -22,7 +23,12 @@ def quantize(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> Graph:
     Weights have a step for each column, values one for the tensor, from what they are for `inputs`, arrays by name.
     Raises DeployError where nothing is to be quantized, RunError if the inputs do not fit.
     """
+    return rewriting(graph, inputs).graph_of_bytes()
+
+
+def rewriting(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> Rewriting:
+    """What `quantize` does, where its parts are asked for."""
     prepared = optimize(graph)
     if not any(map(is_product, prepared.order())):
         raise DeployError("[quantize] the graph has no convolution or product with weights that bytes could compute")
-    return Rewriting(prepared, calibrate(prepared, inputs)).graph_of_bytes()
+    return Rewriting(prepared, calibrate(prepared, inputs))

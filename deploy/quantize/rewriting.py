@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy
@@ -40,6 +40,13 @@ class Rewriting:
         """The graph with the outputs that it had, in float32."""
         return self.graph.of({node: self._float(node) for node in self.graph.order()})
 
+    def pairs(self) -> Iterator[tuple[Node, Node]]:
+        """Each value whose numbers were made bytes, and what its bytes stand for."""
+        for node, found in list(self._bytes.items()):
+            scale = self._scale(node)
+            if not moves(node):
+                yield node, self._cut(node, apply(Dequantize(scale.step, scale.zero), found))
+
     def _float(self, node: Node) -> Node:
         if node.known or isinstance(node.op, Input):
             return node
@@ -50,11 +57,7 @@ class Rewriting:
     def _computed(self, node: Node) -> Node:
         if node in self.wanted and native(node):
             scale = self._scale(node)
-            plain = apply(Dequantize(scale.step, scale.zero), self._byte(node))
-            channels = node.shape[-1]
-            if channels % MULTIPLE == 0:
-                return plain
-            return apply(ops.GetItem((*[(None, None, 1)] * (len(node.shape) - 1), (0, channels, 1))), plain)
+            return self._cut(node, apply(Dequantize(scale.step, scale.zero), self._byte(node)))
         if is_product(node):
             return self._product(node, None)
         return apply(node.op, *map(self._float, node.inputs))
@@ -117,16 +120,16 @@ class Rewriting:
         if (more := added(node)) is not None:
             of = self._scale(more)
             settings |= {"ratio": float(numpy.float32(of.step / step)), "other": of.zero}
-            given.append(self._without_filling(more) if scale is None else self._byte(more))
+            given.append(self._cut(more, self._byte(more)) if scale is None else self._byte(more))
         if isinstance(node.op, FusedConv):
             op: Any = QuantizedConv(node.op.stride, node.op.padding, before.zero, **settings)
         else:
             op = QuantizedMatMul(**settings)
         return apply(op, x, *given)
 
-    def _without_filling(self, node: Node) -> Node:
-        """The bytes of a value of the size that it has."""
-        found, channels = self._byte(node), node.shape[-1]
+    def _cut(self, node: Node, found: Node) -> Node:
+        """What was found for a node without what its channels were filled up with."""
+        channels = node.shape[-1]
         if channels % MULTIPLE == 0:
             return found
         return apply(ops.GetItem((*[(None, None, 1)] * (len(node.shape) - 1), (0, channels, 1))), found)
