@@ -41,6 +41,8 @@ class DecodedWeight(TensorOp):
         if len(codes.shape) != rank or (rank == 3 and codes.shape[2] != 2):
             raise ShapeError(f"[{where}] {self.format} needs codes of {rank} axes, got {codes.shape}")
         depth = codes.shape[0] * (2 if self.format == "int4" else 1)
+        if self.format == "int4" and self.group % 2:
+            raise ShapeError(f"[{where}] groups of int4, of which two are a byte, need an even size, got {self.group}")
         if scales and (self.group < 1 or scales[0].shape != (-(-depth // self.group), codes.shape[1])):
             raise ShapeError(f"[{where}] groups of {self.group} need {-(-depth // max(self.group, 1))} x {codes.shape[1]} scales")
         return Type((depth, codes.shape[1]), "float32")

@@ -158,7 +158,7 @@ def operands_of(call: Call) -> list[View | Buffer]:
     if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
     if call.kernel == "coded_linear":
-        return [*call.reads[:3], *call.writes, *call.reads[3:]]
+        return [*call.reads[:3], *call.writes, *scratch, *call.reads[3:]]
     if call.kernel == "byte_conv":  # where no border is copied there is no scratch, and any memory stands for it
         return [*call.reads[:4], *call.writes, *(scratch or call.writes), *call.reads[4:]]
     return [*call.reads, *call.writes, *scratch]

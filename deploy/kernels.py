@@ -325,6 +325,7 @@ KERNELS: dict[str, Kernel] = {
     ),
     "coded_linear": Kernel(
         "rows depth out group", dtypes=BYTES, header="coded_linear.h",
+        scratch=lambda rows, depth, out, group: THREADS * depth * 32,
         work=lambda rows, depth, out, group: rows * depth * out,
         reads="x(rows depth) codes scales more*", writes="y(rows out)",
     ),

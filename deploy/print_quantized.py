@@ -47,8 +47,9 @@ def coded_linear(body: Body, call: Call) -> str:
     scales = "nullptr" if call.functor == "bf16" else scales
     sizes = ", ".join(map(number, call.sizes))
     steps = body.epilogue(call, 3) if call.epilogue else "Steps{}"
-    y = body.pointer(call.writes[0])
-    return f"coded_linear<{CODES[call.functor]}>(on, {sizes}, {x}, {codes}, {scales}, {y}, {steps})"
+    assert call.scratch is not None
+    pointers = f"{x}, {codes}, {scales}, {body.pointer(call.writes[0])}, {body.names[call.scratch]}"
+    return f"coded_linear<{CODES[call.functor]}>(on, {sizes}, {pointers}, {steps})"
 
 
 def plain_numbers(body: Body, call: Call) -> str:

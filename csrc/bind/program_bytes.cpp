@@ -76,13 +76,14 @@ void check_coded(const Draft& draft) {
     if (draft.functor == 1 && depth % 2 != 0) draft.refuse("the depth of int4 must be even, got " + std::to_string(depth));
     draft.known(2, "the number of columns", 1);
     draft.known(3, "the size of a group", least);
-    check_epilogue(draft, 4, 4);
+    if (draft.functor == 1 && draft.known(3, "the size of a group", 1) % 2 != 0) draft.refuse("groups of int4 must be even");
+    check_epilogue(draft, 4, 5);
 }
 
 void run_coded(const Arguments& a) {
     const int64_t* n = a.integers;
     (coded().*kFormats[a.functor].kernel)(a.on, n[0], n[1], n[2], n[3], a.operands[0], a.operands[1], a.operands[2], a.operands[3],
-                                          steps_of(a, 4, 4));
+                                          a.operands[4], steps_of(a, 4, 5));
 }
 
 }  // namespace
@@ -111,8 +112,8 @@ std::vector<Kernel> byte_kernels() {
         // with, scales, y of the dtype that the functor names, scratch[, what is added]
         {"byte_conv", 13, 1, -1, 1u << 4 | 1u << 5, result_dtype, check_byte_conv, run_byte_conv},
         // rows, depth, columns, weights of a scale, steps; x, packed codes of the format that the functor names, scales (of bf16
-        // anything), y, one for each bias and add
-        {"coded_linear", -1, 0, -1, 1u << 3, weight_format, check_coded, run_coded},
+        // anything), y, scratch, one for each bias and add
+        {"coded_linear", -1, 0, -1, 1u << 3 | 1u << 4, weight_format, check_coded, run_coded},
     };
 }
 
