@@ -1,4 +1,4 @@
-"""ONNX Runtime's own static quantization of a model: int8 weights by channel, uint8 values, pairs of quantizing nodes."""
+"""ONNX Runtime's own static quantization of a model: int8 weights by channel, uint8 values."""
 
 from __future__ import annotations
 

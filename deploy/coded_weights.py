@@ -1,5 +1,7 @@
-"""Weights in fewer bits: functions of what is stored, as every weight of a program may be. A product whose weights are one
-reads the codes, so that they are what memory has to bring; its numbers are those of the product with the decoded weights.
+"""Weights in fewer bits: functions of what is stored, as every weight of a program may be.
+
+A product whose weights are one reads the codes, so that they are what memory has to bring; its numbers are those of the
+product with the decoded weights.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from needle.autograd import TensorOp
 from needle.errors import DTypeError, ShapeError
 from needle.types import Type
 
-from .fused_ops import _numpy
+from .fused_ops import _numpy, _of
 
 FORMATS = ("int8", "int4", "bf16")
 
@@ -22,8 +24,8 @@ FORMATS = ("int8", "int4", "bf16")
 class DecodedWeight(TensorOp):
     """w[k, n] = code[k, n] scale[k // group, n], float32; of "bf16" the number whose upper half the code is
 
-    Codes (K, N) int8 of "int8"; (K / 2, N) uint8 of "int4", 8 above their numbers, the even row in the lower half; (K, N, 2)
-    uint8 of "bf16", the lower byte first, without scales (K / group, N).
+    Codes are (K, N) int8 of "int8"; (K / 2, N) uint8 of "int4", 8 above their numbers, the even row in the lower half;
+    (K, N, 2) uint8 of "bf16", the lower byte first, without scales, which of the others are (K / group, N).
     """
 
     format: str
@@ -44,7 +46,8 @@ class DecodedWeight(TensorOp):
         if self.format == "int4" and self.group % 2:
             raise ShapeError(f"[{where}] groups of int4, of which two are a byte, need an even size, got {self.group}")
         if scales and (self.group < 1 or scales[0].shape != (-(-depth // self.group), codes.shape[1])):
-            raise ShapeError(f"[{where}] groups of {self.group} need {-(-depth // max(self.group, 1))} x {codes.shape[1]} scales")
+            wanted = f"{-(-depth // max(self.group, 1))} x {codes.shape[1]} scales"
+            raise ShapeError(f"[{where}] groups of {self.group} need {wanted}, got {scales[0].shape}")
         return Type((depth, codes.shape[1]), "float32")
 
     def compute(self, codes: Any, *scales: Any) -> Any:
@@ -56,8 +59,7 @@ class DecodedWeight(TensorOp):
             numbers = _unpaired(array) if self.format == "int4" else array
             rows = numpy.arange(len(numbers)) // self.group
             decoded = numbers.astype(numpy.float32) * _numpy(scales[0])[rows]
-        result = numpy.ascontiguousarray(decoded)
-        return result if isinstance(codes, numpy.ndarray) else type(codes)(result, device=codes.device)
+        return _of(codes, decoded)
 
 
 def _unpaired(codes: numpy.ndarray) -> numpy.ndarray:
@@ -68,7 +70,7 @@ def _unpaired(codes: numpy.ndarray) -> numpy.ndarray:
 
 @dataclass(frozen=True)
 class PackCodes(TensorOp):
-    """Codes (rows, N, ...) as [ceil(N / 16)][rows][16][...], zeros behind column N: the layout of csrc/nd/coded_linear.h"""
+    """Codes (rows, N, ...) as [ceil(N / 16)][rows][16][...], zeros behind column N, for csrc/nd/coded_linear.h"""
 
     def infer(self, codes: Type) -> Type:
         """(ceil(N / 16), rows, 16, ...)."""
@@ -82,5 +84,4 @@ class PackCodes(TensorOp):
         padded = numpy.zeros((rows, -(-columns // 16) * 16, *rest), dtype=array.dtype)
         padded[:, :columns] = array
         axes = (1, 0, 2, *range(3, 3 + len(rest)))
-        result = numpy.ascontiguousarray(padded.reshape(rows, -1, 16, *rest).transpose(axes))
-        return result if isinstance(codes, numpy.ndarray) else type(codes)(result, device=codes.device)
+        return _of(codes, padded.reshape(rows, -1, 16, *rest).transpose(axes))

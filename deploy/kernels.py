@@ -178,7 +178,7 @@ def grouped_scratch(
 def byte_conv_scratch(
     images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int, *rest: int
 ) -> int:
-    """For each thread, copies of images with a border of what stands for zero (csrc/nd/byte_conv.h); four bytes a float.
+    """For each thread, copies of images with a border of what stands for zero (csrc/nd/byte_conv.h).
 
     Maps whose zero is 0 get one where images are few, others always.
     """

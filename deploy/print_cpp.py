@@ -15,8 +15,8 @@ from needle.types import TYPES
 from .cpp_text import constant, literal, nest, number
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
-from .print_quantized import QUANTIZED
 from .print_interface import pointer_type, ports
+from .print_quantized import QUANTIZED
 from .program import Buffer, Call, Program, View, same
 
 LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives

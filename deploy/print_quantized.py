@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def quantize(body: Body, call: Call) -> str:
     """x has strides."""
     (x,), (y,) = call.reads, call.writes
-    sizes = ", ".join(map(number, call.sizes))
-    return f"quantize(on, {sizes}, {body.pointer(x)}, {braces(x.strides)}, {literal(call.numbers[0])}, {body.pointer(y)})"
+    sizes, inverse = ", ".join(map(number, call.sizes)), literal(call.numbers[0])
+    return f"quantize(on, {sizes}, {body.pointer(x)}, {braces(x.strides)}, {inverse}, {body.pointer(y)})"
 
 
 def byte_conv(body: Body, call: Call) -> str:
@@ -35,7 +35,8 @@ def byte_conv(body: Body, call: Call) -> str:
         memory, floats = body.names[call.scratch], unit(call.scratch.floats)[0]
         fits = " && ".join(f"byte_conv_scratch({shape}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
         fits = f"static_assert({fits});\n    "
-    return f"{fits}byte_conv(on, {shape}, {number(images)}, {x}, {packed}, {start}, {epilogue}, {body.pointer(call.writes[0])}, {memory})"
+    pointers = f"{x}, {packed}, {start}, {epilogue}, {body.pointer(call.writes[0])}, {memory}"
+    return f"{fits}byte_conv(on, {shape}, {number(images)}, {pointers})"
 
 
 CODES = {"int8": "Int8Codes", "int4": "Int4Codes", "bf16": "Bf16Codes"}

@@ -1,8 +1,8 @@
 """Ops of quantized networks: a byte q of a map stands for the number (q - zero) step.
 
-Sums of products are whole numbers and exact; what comes after is float32, rounded operation by operation as written here,
-so that every engine, instruction set, batch and number of threads gives the same bits. Made after training, they have no
-gradient.
+Sums of products are whole numbers and exact; what comes after is float32, rounded operation by operation as written
+here, so that every engine, instruction set, batch and number of threads gives the same bits. Made after training, they
+have no gradient.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from needle.autograd import TensorOp
 from needle.errors import DTypeError, ShapeError
 from needle.types import Type
 
-from .fused_ops import _like, _numpy
+from .fused_ops import _like, _numpy, _of
 
 GROUP = 4  # bytes of the depth that kernels multiply at once
 MOST_PRODUCTS = (2**31 - 2**25) // (2 * 255 * 127)  # whose sum and what it begins with stay within an int32
@@ -111,7 +111,7 @@ EPILOGUES = ((), ("relu",), ("add",), ("relu", "add"), ("add", "relu"), ("relu",
 
 @dataclass(frozen=True)
 class QuantizedConv(QuantizedProduct):
-    """The convolution of x (N, H, W, Ci), around which bytes `zero` lie, with w (K, K, Ci, Co); `QuantizedProduct` behind it
+    """The convolution of x (N, H, W, Ci), around which bytes `zero` lie, with w (K, K, Ci, Co), as `QuantizedProduct`
 
     Ci is a multiple of 4.
     """
@@ -130,13 +130,14 @@ class QuantizedConv(QuantizedProduct):
         _check_zero("quantized conv", self.zero)
         _check_dtypes("quantized conv", (x, w), ("uint8", "int8"))
         if len(x.shape) != 4 or len(w.shape) != 4 or w.shape[0] != w.shape[1] or x.shape[3] != w.shape[2]:
-            raise ShapeError(f"[quantized conv] needs x (N, H, W, Ci) and w (K, K, Ci, Co), got {x.shape} and {w.shape}")
+            raise ShapeError(f"[quantized conv] needs x (N, H, W, Ci), w (K, K, Ci, Co), got {x.shape} and {w.shape}")
         if self.stride < 1 or self.padding < 0 or w.shape[2] % GROUP or not w.shape[2]:
             given = f"{self.stride}, {self.padding} and {w.shape[2]}"
             raise ShapeError(f"[quantized conv] needs stride >= 1, padding >= 0 and Ci of 4, 8, 12, ..., got {given}")
         rows, columns = ((size + 2 * self.padding - w.shape[0]) // self.stride + 1 for size in x.shape[1:3])
         if rows < 1 or columns < 1:
-            raise ShapeError(f"[quantized conv] the kernel {w.shape} does not fit into {x.shape}, padded {self.padding}")
+            given = f"{w.shape} does not fit into {x.shape}, padded {self.padding}"
+            raise ShapeError(f"[quantized conv] the kernel {given}")
         out = Type((x.shape[0], rows, columns, w.shape[3]), "uint8")
         return self._result(out, w.shape[0] * w.shape[1] * w.shape[2], start, scale, more)
 
@@ -153,7 +154,7 @@ class QuantizedConv(QuantizedProduct):
 
 @dataclass(frozen=True)
 class QuantizedMatMul(QuantizedProduct):
-    """x @ w of x (M, K) and w (K, N), K a multiple of 4; `QuantizedProduct` behind it"""
+    """x @ w of x (M, K) and w (K, N), K a multiple of 4, as `QuantizedProduct`"""
 
     epilogue: tuple[str, ...] = ()
     ratio: float = 1.0
@@ -186,7 +187,8 @@ class ByteTable(TensorOp):
         """Shaped like q, uint8."""
         _check_dtypes("byte table", (q, table), ("uint8", "uint8"))
         if not q.shape or table.shape not in ((256,), (q.shape[-1], 256)):
-            raise ShapeError(f"[byte table] needs a table (256,) or (C, 256) for bytes (..., C), got {table.shape}, {q.shape}")
+            given = f"{table.shape} for {q.shape}"
+            raise ShapeError(f"[byte table] needs a table (256,) or (C, 256) for bytes (..., C), got {given}")
         return q
 
     def compute(self, q: Any, table: Any) -> Any:
@@ -227,12 +229,6 @@ def floats_of(q: numpy.ndarray, zero: int) -> numpy.ndarray:
 
 def _relu(v: numpy.ndarray) -> numpy.ndarray:
     return numpy.where(v > 0, v, numpy.float32(0))
-
-
-def _of(x: Any, array: numpy.ndarray) -> Any:
-    """The array, of the kind of x."""
-    result = numpy.ascontiguousarray(array)
-    return result if isinstance(x, numpy.ndarray) else type(x)(result, device=x.device)
 
 
 def _check_zero(where: str, zero: int) -> None:

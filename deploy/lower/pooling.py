@@ -17,7 +17,7 @@ def max_pool(low: Lowering, node: Node) -> View:
     """The largest number of every window: of floats, or of bytes, which lie in order."""
     dtype = node.type.dtype
     if dtype not in ("float32", "uint8"):
-        raise EmitError(f"[emit] {node!r}: programs take maxima over windows of float32 and uint8, not of {dtype}: cast it")
+        raise EmitError(f"[emit] {node!r}: programs have this op in float32 and uint8, not in {dtype}: cast it")
     return _over_windows(low, node, "max_pool" if dtype == "float32" else "byte_max_pool")
 
 

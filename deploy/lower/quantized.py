@@ -7,11 +7,11 @@ from typing import Any
 
 from needle import ops
 
+from ..fused_ops import Pack
 from ..ir import Node, apply
 from ..kernels import used_taps
 from ..program import View
 from ..quantized_ops import PackBytes
-from ..fused_ops import Pack
 from .lowering import Lowering, Value
 
 
@@ -52,7 +52,8 @@ def conv(low: Lowering, node: Node) -> Value:
     kept = apply(ops.GetItem(((first, first + taps, 1), (left, left + across, 1))), w)
     matrix = apply(ops.Reshape((taps * across * depth, channels)), kept)
     sizes = (images, height, width, depth, channels, kernel, op.stride, op.padding, op.zero)
-    return _product(low, node, low.weight(w, apply(PackBytes(), matrix), "bytes", first, taps, left, across), sizes, rest)
+    packed = low.weight(w, apply(PackBytes(), matrix), "bytes", first, taps, left, across)
+    return _product(low, node, packed, sizes, rest)
 
 
 def matmul(low: Lowering, node: Node) -> Value:

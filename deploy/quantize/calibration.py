@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy
 
-from ..ir import Graph, Node
 from ..instant import Instant
+from ..ir import Graph, Node
 from .eligible import wanted
 from .rewriting import deciding
 from .scales import Observed, Scale, split

@@ -14,7 +14,7 @@ from .rewriting import Rewriting
 
 
 def errors_by_layer(rewriting: Rewriting, inputs: Mapping[str, numpy.ndarray]) -> list[tuple[str, float]]:
-    """(value, root mean square of the change over that of the value), as they are computed, errors of those before in it."""
+    """(value, root mean square of the change over that of the value), with the errors of those before it."""
     pairs = list(rewriting.pairs())
     plain, found = ({f"v{i}": pair[side] for i, pair in enumerate(pairs)} for side in (0, 1))
     rows = next(parts(inputs, BATCH))
@@ -23,7 +23,7 @@ def errors_by_layer(rewriting: Rewriting, inputs: Mapping[str, numpy.ndarray]) -
 
 
 def _about(node: Node) -> str:
-    return f"{type(node.op).__name__} {' '.join(getattr(node.op, 'epilogue', ()))} {describe(node.type)}".replace("  ", " ")
+    return " ".join([type(node.op).__name__, *getattr(node.op, "epilogue", ()), describe(node.type)])
 
 
 def layer_lines(errors: list[tuple[str, float]]) -> list[str]:

@@ -60,7 +60,7 @@ def measure(before: Graph, after: Graph, sample: Sample, metric: str, tolerance:
         raise DeployError(f"[quantize] {metric} is that of one output, the graph has {len(before.results)}")
     if metric == "accuracy" and sample.labels is None:
         raise DeployError(
-            "[quantize] accuracy needs labels, and the data have none that the model's card knows: choose agreement or error"
+            "[quantize] accuracy needs data with labels that the model's card knows: choose agreement or error"
         )
     plain, found = (outputs(graph, sample.inputs) for graph in (before, after))
     values = METRICS[metric](plain, found, sample.labels)

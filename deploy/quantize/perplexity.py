@@ -42,11 +42,12 @@ def perplexity(graph: Graph, ids: numpy.ndarray) -> float:
 
 
 def windows(graph: Graph, ids: numpy.ndarray) -> numpy.ndarray:
-    """(rows, steps + 1): as long as the graph takes, or WINDOW where any length does. DeployError for too short a text."""
+    """(rows, steps + 1): as long as the graph takes, or WINDOW where any length does. DeployError for short texts."""
     given = {x.op.name: x for x in graph.given}
     source = given.get("ids") or next(iter(given.values()))
     if len(source.shape) != 2 or [len(x.shape) for _, x in graph.results] != [3]:
-        raise DeployError("[quantize] perplexity is that of a graph from ids (batch, time) to logits (batch, time, vocabulary)")
+        needed = "ids (batch, time) to logits (batch, time, vocabulary)"
+        raise DeployError(f"[quantize] perplexity is that of a graph from {needed}")
     size = source.shape[1]
     most = dims(graph)[str(size)].high if isinstance(size, Size) else int(size)
     steps = min(WINDOW, most or WINDOW) if isinstance(size, Size) else int(size)
@@ -54,7 +55,8 @@ def windows(graph: Graph, ids: numpy.ndarray) -> numpy.ndarray:
     if count < 1:
         raise DeployError(f"[quantize] a text needs more than {steps} ids, got {len(ids)}")
     starts = numpy.arange(count) * steps
-    return ids[starts[:, None] + numpy.arange(steps + 1)].astype(numpy.int64)
+    found: numpy.ndarray = ids[starts[:, None] + numpy.arange(steps + 1)].astype(numpy.int64)
+    return found
 
 
 def _together(graph: Graph) -> int:

@@ -103,8 +103,9 @@ class Rewriting:
         bias = node.op.epilogue[:1] == ("bias",)
         arrays = values_of([w, *node.inputs[2 : 2 + bias]])
         taps, bias_values = arrays[0].astype(numpy.float64), arrays[1].astype(numpy.float64) if bias else 0.0
-        fill = [(0, 0)] * (taps.ndim - 2) + [(0, -taps.shape[-2] % MULTIPLE), (0, -taps.shape[-1] % MULTIPLE if scale else 0)]
-        taps, start = numpy.pad(taps, fill), numpy.zeros(taps.shape[-1] + fill[-1][1])
+        more = -taps.shape[-1] % MULTIPLE if scale else 0
+        fill = [(0, 0)] * (taps.ndim - 2) + [(0, -taps.shape[-2] % MULTIPLE), (0, more)]
+        taps, start = numpy.pad(taps, fill), numpy.zeros(taps.shape[-1] + more)
         start[: w.shape[-1]] = bias_values
         steps = column_scales(taps, numpy.abs(start) / (before.step * ROOM))
         whole = numpy.rint(taps / steps).astype(numpy.int8)
@@ -117,10 +118,10 @@ class Rewriting:
         ]  # fmt: skip
         settings: dict[str, Any] = {"epilogue": node.op.epilogue[bias:], "result": scale.zero if scale else 0}
         settings["dtype"] = "uint8" if scale else "float32"
-        if (more := added(node)) is not None:
-            of = self._scale(more)
+        if (other := added(node)) is not None:
+            of = self._scale(other)
             settings |= {"ratio": float(numpy.float32(of.step / step)), "other": of.zero}
-            given.append(self._cut(more, self._byte(more)) if scale is None else self._byte(more))
+            given.append(self._cut(other, self._byte(other)) if scale is None else self._byte(other))
         if isinstance(node.op, FusedConv):
             op: Any = QuantizedConv(node.op.stride, node.op.padding, before.zero, **settings)
         else:

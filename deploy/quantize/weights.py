@@ -66,7 +66,8 @@ def encode(w: numpy.ndarray, format: str, group: int = GROUP) -> Mapping[str, nu
     parts = filled.reshape(groups, group, -1)
     scale = numpy.abs(parts).max(axis=1) / most
     scale = numpy.where(scale > 0, scale, 1.0).astype(numpy.float32)
-    codes = numpy.clip(numpy.rint(parts / scale[:, None]), -most, most).astype(numpy.int8).reshape(len(filled), -1)[: len(w)]
+    numbers = numpy.clip(numpy.rint(parts / scale[:, None]), -most, most).astype(numpy.int8)
+    codes = numbers.reshape(len(filled), -1)[: len(w)]
     if format == "int8":
         return {"": codes, ".scale": scale}
     paired = (codes + 8).astype(numpy.uint8)

@@ -37,7 +37,7 @@ def test_decoded_weights_are_within_half_a_step(format: str, group: int) -> None
     decoded = DecodedWeight(format, group).compute(*encode(w, format, group).values())
     if format == "bf16":
         np.testing.assert_allclose(decoded, w, rtol=2**-8)
-        assert not decoded.view("uint32").astype("uint32")[:].__and__(0xFFFF).any()
+        assert not (decoded.view("uint32") & 0xFFFF).any()
         return
     most = np.stack([np.abs(w[i : i + group]).max(axis=0) for i in range(0, 70, group)])[np.arange(70) // group]
     assert (np.abs(decoded - w) <= most / STEPS[format] / 2 * 1.001).all()
@@ -62,16 +62,16 @@ def test_products_have_the_bits_of_those_with_decoded_weights(format: str) -> No
     calls = [call.kernel for call in lower(optimize(coded)).calls]
     assert calls == ["coded_linear"] * 2
     weights = [x for x in coded.order() if isinstance(x.op, DecodedWeight)]
-    plain = net().with_weights({
-        **net().weights(), **dict(zip((k for k, v in net().weights().items() if v.ndim == 2 and len(v) > 1), values_of(weights), strict=True))
-    })  # fmt: skip
+    arrays = net().weights()
+    products = (name for name, array in arrays.items() if array.ndim == 2 and len(array) > 1)
+    plain = net().with_weights(arrays | dict(zip(products, values_of(weights), strict=True)))
     x = normal(40, 70)
     with Instant(coded) as found, Instant(plain) as expected, Instant(coded, threads=2) as shared:
         for batch in (1, 2, 7, 8, 9, 15, 16, 33, 40):
             assert np.array_equal(found(x[:batch]), expected(x[:batch]))
         assert np.array_equal(shared(x), expected(x)) and np.array_equal(shared(x[:1]), expected(x[:1]))
-    again = loads(dumps(coded))
-    assert np.array_equal(interpreter.run(again, {"input": x})["output"], interpreter.run(coded, {"input": x})["output"])
+    values = [interpreter.run(graph, {"input": x})["output"] for graph in (coded, loads(dumps(coded)))]
+    assert np.array_equal(*values)
 
 
 @pytest.fixture(scope="module")

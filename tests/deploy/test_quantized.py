@@ -1,4 +1,4 @@
-"""Networks in bytes: what a graph becomes, the same bits in every engine, batch and instruction set, what is refused."""
+"""Networks in bytes: what a graph becomes, the same bits in every engine, batch and instruction set, refusals."""
 
 from __future__ import annotations
 
@@ -157,7 +157,8 @@ def test_errors_by_layer_name_what_became_bytes() -> None:
     made = rewriting(graph, x)
     made.graph_of_bytes()
     found = errors_by_layer(made, x)
-    assert len(found) == len(ops_of(made.graph_of_bytes(), QuantizedProduct))  # each product but the last, and the input
+    products = ops_of(made.graph_of_bytes(), QuantizedProduct)
+    assert len(found) == len(products)  # each but the last, and the input
     assert all(0 < error < 0.1 for _, error in found) and any("FusedConv bias relu" in about for about, _ in found)
 
 
@@ -175,7 +176,7 @@ def test_outliers_do_not_make_all_numbers_coarse() -> None:
     seen.count(numbers)
     low, high = float(numbers.min()), 100.0
     step = seen.scale().step
-    assert step < 0.5 * scale_of(low, high).step  # and yet not as small as if it were not there
+    assert step < 0.6 * scale_of(low, high).step  # and yet not as small as if it were not there
     assert step > scale_of(low, -low).step
 
 
@@ -225,7 +226,8 @@ def test_biases_far_beyond_the_weights_fit_their_sums() -> None:
         ),
         (
             QuantizedMatMul(epilogue=("add", "add")),
-            [Type((1, 4), "uint8"), Type((4, 8), "int8"), Type((8,), "int32"), Type((8,))], ShapeError, "needs an epilogue of",
+            [Type((1, 4), "uint8"), Type((4, 8), "int8"), Type((8,), "int32"), Type((8,))],
+            ShapeError, "needs an epilogue of",
         ),
         (
             QuantizedMatMul(epilogue=("add",)),

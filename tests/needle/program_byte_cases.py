@@ -79,8 +79,9 @@ def byte_conv(
         check(sums, scale, other, expected, op)
         packed = PackBytes().compute(w.reshape(-1, out))
         filled = [Pack().compute(v[None]).copy() for v in (start, scale)]
-        memory = np.zeros(4 * max(7, 16384 // (height * width * depth) + 8) * (height + 2 * padding) * (width + 2 * padding) * depth)
-        return [x, packed, *filled, bytes_of(dtype, *expected.shape), memory.astype("float32"), *other], {4: expected}
+        image = (height + 2 * padding) * (width + 2 * padding) * depth // 4
+        memory = np.zeros(2 * (16384 // image + 8) * image, "float32")  # for two threads
+        return [x, packed, *filled, bytes_of(dtype, *expected.shape), memory, *other], {4: expected}
 
     first, last = epilogue[:1] == ("relu",) and add, epilogue[-1:] == ("relu",)
     integers = [N, height, width, depth, out, kernel, stride, padding, zero, int(first), int(last), 9, 5]
