@@ -13,8 +13,11 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
+from serving import logs, telemetry
 from serving.addresses import addresses, is_loopback, shown
 from serving.app import create_app
+from serving.config import with_config
+from serving.doctor import add_doctor
 from serving.engine import load, sources
 from serving.engine.catalog import Catalog
 from serving.engine.errors import ServingError
@@ -25,14 +28,22 @@ from serving.engine.models import Model
 from serving.engine.registry import Registry
 from serving.engine.service import Service
 from serving.engine.sources import Source
-from serving.key_commands import add_commands, add_state, keys_of
+from serving.key_commands import add_keys, add_state, keys_of
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
 
 
+class ServeParser(CommandParser):
+    """The grammar of the command, which takes flags from a file too."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Raises ServingError where the file cannot be used."""
+        return super().parse_args(with_config(self, sys.argv[1:] if args is None else args), namespace)
+
+
 def parser() -> CommandParser:
-    parser = CommandParser(
+    parser = ServeParser(
         prog="needle-serve",
         description="Serve models over HTTP: Open Inference Protocol v2, image upload, metrics, and a page at /.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -60,7 +71,14 @@ def parser() -> CommandParser:
     what = "answer whoever reaches the address, also from other machines, while there are no keys"
     parser.add_argument("--open", action="store_true", help=what)
     add_state(parser)
-    add_commands(parser)
+    what = "lines for people, or a JSON object a line for what collects logs"
+    parser.add_argument("--log-format", choices=logs.FORMATS, default="text", help=what)
+    parser.add_argument("--log-requests", action="store_true", help="log each answer")
+    what = "flags from a TOML file, by their names, as in port = 8080; those of the command line win"
+    parser.add_argument("--config", type=Path, metavar="FILE", help=what)
+    commands = parser.add_subparsers(dest="action", metavar="COMMAND", help="instead of serving: keys, doctor")
+    add_keys(commands)
+    add_doctor(commands)
     parser.set_defaults(run=serve)
     return parser
 
@@ -102,6 +120,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "keepalive": 75,
             "graceful_timeout": self.options.drain_seconds,
             "loglevel": "warning",
+            "logger_class": logs.ServerLogger,
             "control_socket_disable": True,
             "proc_name": "needle-serve",
             "when_ready": self.listening,
@@ -119,7 +138,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
         service = Service(catalog, keys_of(self.options.state))
         service.start()
-        return create_app(service)
+        app = create_app(service)
+        telemetry.instrument(app)
+        return app
 
     def listening(self, arbiter: Any) -> None:
         for listener in arbiter.LISTENERS:
@@ -160,6 +181,7 @@ def check_address(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or Ctrl-C, or only compile. Raises NeedleError if it cannot begin."""
+    logs.configure(options.log_format, options.log_requests)
     given = sources.sources(options.models, options.engine)
     if options.repository:
         named = {source.name for source in given}
@@ -184,7 +206,7 @@ def prepare(given: Sequence[Source]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
+    logs.configure()
     return run(parser(), arguments)
 
 

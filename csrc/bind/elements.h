@@ -23,6 +23,18 @@ struct ElementFunctor {
     void (*real)(int64_t n, float* y, const float* const* x);                   // null where floats have a kernel of their own
 };
 
+// Loops over whole numbers of one type, by functor: y = f(a, b) of all of n, or nothing and false where the steps are not 1
+// (of b also 0); and the extrema of n numbers in a row. `map` and `fold` below use them where there are some.
+template <class Run>
+struct WholeRow {
+    const char *functor, *from, *to;
+    Run run;
+};
+struct WholeTable {
+    WholeRow<bool (*)(int64_t n, const int64_t* step, void* y, const void* const* x)> loops[32];
+    WholeRow<int64_t (*)(int64_t n, const void* x)> folds[8];
+};
+
 // A functor with the type of its operands and that of its result; the first operand of Where is a bool.
 struct ElementMap {
     const ElementFunctor* functor;
@@ -36,10 +48,11 @@ struct ElementTable {
     const ElementFunctor* functors;
     int type_count, functor_count;
     void (*map)(const Executor&, const ElementMap&, const Loops&, void* y, const void* const* x);
-    // y[i] = the fold of the `count` whole numbers of row i by a functor of two operands.
+    // y[i] = the fold of the `count` whole numbers of row i by an associative functor of two operands, in any order.
     void (*fold)(const Executor&, const ElementMap&, int64_t outer, int64_t count, const void* x, void* y);
     Choice take[4], gather[4];  // of elements of 1, 4 and 8 bytes, and of floats
 };
 
 }  // namespace nd
 ND_FAMILY(ElementTable, elements)
+ND_FAMILY(WholeTable, whole_numbers)

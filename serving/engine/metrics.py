@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from serving.engine import timing
 from serving.engine.counters import Counters
 from serving.engine.registry import CAPACITY, Registry
 
@@ -56,6 +57,7 @@ class Metrics:
 
     def phases(self, model: str, **seconds: float) -> None:
         """Count where one successful request spent its time: queue, compute_input, compute_infer, compute_output."""
+        timing.note(**{phase.removeprefix("compute_").replace("infer", "compute"): s for phase, s in seconds.items()})
         amounts: list[tuple[tuple[Any, ...], float]] = []
         for phase, spent in seconds.items():
             amounts += [((phase, "count"), 1), ((phase, "seconds"), spent)]

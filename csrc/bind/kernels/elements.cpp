@@ -1,4 +1,5 @@
 #include "../elements.h"
+#include <cstring>
 #include <iterator>
 #include "../nest.h"
 
@@ -44,6 +45,15 @@ constexpr ElementFunctor kFunctors[] = {
     ND_ANY(LogicalAnd, 2), ND_ANY(LogicalOr, 2), ND_ANY(LogicalNot, 1), ND_ANY(Where, 3), ND_ANY(Copy, 1),
 };
 
+// The loop, and the fold, of a functor's own for the type of a map's operands; null where there is none.
+template <class Table>
+auto loop_of(const ElementMap& map, const Table& table) {
+    for (const auto& row : table)
+        if (std::strcmp(row.functor, map.functor->name) == 0 && std::strcmp(row.from, map.from->name) == 0 &&
+            std::strcmp(row.to, map.to->name) == 0) return row.run;
+    return decltype(table[0].run)(nullptr);
+}
+
 const char* moved(const void* p, int64_t elements, int bytes) { return static_cast<const char*>(p) + elements * bytes; }
 
 // A block of each operand, computed in W, and stored.
@@ -73,10 +83,12 @@ void map_nest(const Executor& executor, const ElementMap& map, const Loops& loop
     simplify(nest);
     int64_t step[K];
     for (int k = 0; k < K; ++k) step[k] = nest.stride[k][nest.dims - 1];
+    const auto loop = K == 3 ? loop_of(map, whole_numbers_table.loops) : nullptr;
     for_pieces(executor, nest, kGrain, [&](const int64_t (&at)[K], int64_t n) {
         const void* from[K - 1];
         for (int k = 0; k + 1 < K; ++k) from[k] = moved(x[k], at[k + 1], K == 4 && k == 0 ? 1 : map.from->bytes);
         void* to = const_cast<char*>(moved(y, at[0], map.to->bytes));
+        if (loop != nullptr && loop(n, step, to, from)) return;
         if (map.from->load == nullptr) map_row<float>(map, n, step, to, from);
         else map_row<int64_t>(map, n, step, to, from);
     });
@@ -89,18 +101,27 @@ void map_any(const Executor& executor, const ElementMap& map, const Loops& loops
 }
 
 void fold_any(const Executor& executor, const ElementMap& map, int64_t outer, int64_t count, const void* x, void* y) {
+    const auto loop = count > 0 ? loop_of(map, whole_numbers_table.folds) : nullptr;
     parallel_rows(executor, outer, count, [&](int64_t row) {
-        int64_t block[kSome], total = 0;
-        for (int64_t i = 0; i < count; i += kSome) {
+        if (loop != nullptr) {
+            const int64_t total = loop(count, moved(x, row * count, map.from->bytes));
+            return map.to->store(1, &total, const_cast<char*>(moved(y, row, map.to->bytes)), 1);
+        }
+        int64_t block[kSome], totals[kSome] = {0};
+        int64_t width = min(kSome, count);
+        map.from->load(width, moved(x, row * count, map.from->bytes), 1, totals);
+        for (int64_t i = width; i < count; i += kSome) {
             const int64_t some = min(kSome, count - i);
             map.from->load(some, moved(x, row * count + i, map.from->bytes), 1, block);
-            for (int64_t j = 0; j < some; ++j) {
-                const int64_t* pair[] = {&total, block + j};
-                if (i + j == 0) total = block[0];
-                else map.functor->whole(1, &total, pair);
-            }
+            const int64_t* pair[] = {totals, block};
+            map.functor->whole(some, totals, pair);
         }
-        map.to->store(1, &total, const_cast<char*>(moved(y, row, map.to->bytes)), 1);
+        for (int64_t half; width > 1; width -= half) {  // the upper half into the lower
+            half = width / 2;
+            const int64_t* pair[] = {totals, totals + width - half};
+            map.functor->whole(half, totals, pair);
+        }
+        map.to->store(1, totals, const_cast<char*>(moved(y, row, map.to->bytes)), 1);
     });
 }
 
