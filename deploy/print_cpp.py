@@ -16,6 +16,7 @@ from .cpp_text import constant, literal, nest, number
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
 from .print_interface import pointer_type, ports
+from .print_quantized import QUANTIZED
 from .program import Buffer, Call, Program, View, same
 
 LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
@@ -157,9 +158,9 @@ class Body:
         """A nd::Heads."""
         return f"Heads<{kind}>{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
 
-    def epilogue(self, call: Call) -> str:
-        """What finishes each value before it is stored."""
-        more = iter(call.reads[2:])
+    def epilogue(self, call: Call, first: int = 2) -> str:
+        """What finishes each value before it is stored, with the operands from `first` on."""
+        more = iter(call.reads[first:])
         parts = [STEPS[x].format("" if x == "relu" else self.pointer(next(more))) for x in call.epilogue]
         return f"then({', '.join(parts)})" if parts else "Keep{}"
 
@@ -174,6 +175,7 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     **CONVOLUTIONS,
+    **QUANTIZED,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,
