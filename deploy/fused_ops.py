@@ -17,6 +17,7 @@ from needle.autograd import TensorOp
 from needle.backend_ndarray.kernels import kernels
 from needle.errors import ShapeError
 from needle.ops import ConvInputGradient, Permute, ReLU
+from needle.ops.plain_op import by_numpy
 from needle.types import Type
 
 STEPS = ("bias", "relu", "add")
@@ -269,3 +270,38 @@ def _broadcast(bias: Any, shape: tuple[int, ...]) -> Any:
     """`bias` (C,) seen as an array of `shape` (..., C)."""
     bias = bias.reshape((1,) * (len(shape) - 1) + (shape[-1],))
     return numpy.broadcast_to(bias, shape) if isinstance(bias, numpy.ndarray) else bias.broadcast_to(shape)
+
+
+@dataclass(frozen=True)
+class Unfold(TensorOp):
+    """y[i, j, k, u] = x[i, j stride + u dilation - before, k], j and u each several axes: windows as axes, `value` outside
+
+    x (*lead, *S, *rest), its axes S from `first` on, y (*lead, *count, *rest, *kernel); `padding` is (before, after).
+    """
+
+    first: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    count: tuple[int, ...]
+    value: float = 0.0
+
+    def infer(self, x: Type) -> Type:
+        end = self.first + len(self.kernel)
+        return Type((*x.shape[: self.first], *self.count, *x.shape[end:], *self.kernel), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return by_numpy(self._value, x)
+
+    def _value(self, x: Any) -> Any:
+        end = self.first + len(self.kernel)
+        around = [(0, 0)] * self.first + [(a, b) for a, b in self.padding] + [(0, 0)] * (x.ndim - end)
+        wide = numpy.pad(x, around, constant_values=x.dtype.type(self.value))
+        steps = wide.strides[self.first : end]
+        strides = (
+            *wide.strides[: self.first], *(n * s for n, s in zip(steps, self.stride, strict=True)),
+            *wide.strides[end:], *(n * d for n, d in zip(steps, self.dilation, strict=True)),
+        )  # fmt: skip
+        shape = (*x.shape[: self.first], *self.count, *x.shape[end:], *self.kernel)
+        return numpy.lib.stride_tricks.as_strided(wide, shape, strides).copy()

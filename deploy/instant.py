@@ -112,6 +112,12 @@ def functor_of(call: Call) -> str:
     match call.kernel:
         case "map_elements" | "fold_elements":
             return f"{call.functor} {call.reads[-1].dtype} {call.writes[0].dtype}"
+        case "scatter_elements":
+            return f"{call.functor} {call.reads[0].dtype} {call.writes[0].dtype}"
+        case "scan_elements" | "order_elements":
+            return f"{call.functor} {call.reads[0].dtype}"
+        case "matmul_elements":
+            return call.writes[0].dtype
         case "take_elements" | "gather_elements" | "iota":
             return call.writes[0].dtype
         case "lookup" | "positions":

@@ -15,7 +15,7 @@ from needle.types import TYPES
 from .cpp_text import constant, literal, nest, number
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
-from .print_interface import pointer_type, ports
+from .print_interface import ports
 from .program import Buffer, Call, Program, View, same
 
 LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
@@ -50,7 +50,7 @@ class Body:
         counts = dict.fromkeys(LETTERS, 0)
         for place, (name, node, kind) in enumerate(ports(self.program.graph)):
             at, counts[kind] = f"{LETTERS[kind]}{counts[kind]}", counts[kind] + 1
-            of = pointer_type(node, kind)
+            of = f"{'const ' if kind == 'input' else ''}{TYPES[node.type.dtype].cpp}*"
             note = repr(node) if kind == "input" else name
             yield f"{of} const {at} = static_cast<{of}>(operands[{place}]);  // {note}"
         for (buffer, name), region, offset in zip(
@@ -107,6 +107,29 @@ class Body:
         (x,), (y,) = call.reads, call.writes
         outer, count = map(number, call.sizes)
         return f"fold_elements(on, {outer}, {count}, {call.functor}{{}}, {self.pointer(x)}, {self.pointer(y)})"
+
+    def scatter(self, call: Call) -> str:
+        """Rows added to others, or in their place."""
+        sizes, functor = ", ".join(map(number, call.sizes)), f"{call.functor}{{}}"
+        return f"scatter_elements(on, {sizes}, {functor}, {', '.join(map(self.pointer, (*call.reads, *call.writes)))})"
+
+    def scan(self, call: Call) -> str:
+        """Running folds of rows."""
+        (x,), (y,) = call.reads, call.writes
+        sizes = ", ".join(map(number, call.sizes))
+        return f"scan_elements(on, {sizes}, {call.functor}{{}}, {self.pointer(x)}, {self.pointer(y)})"
+
+    def order(self, call: Call) -> str:
+        """The places of the best of each row."""
+        (x,), (y,) = call.reads, call.writes
+        *sizes, nan_first = map(number, call.sizes)
+        settings = f"{', '.join(sizes)}, {nan_first} != 0, {call.functor}{{}}"
+        return f"order_elements(on, {settings}, {self.pointer(x)}, {self.pointer(y)})"
+
+    def bits(self, call: Call) -> str:
+        """The bytes of memory that is read as another dtype."""
+        (x,), (y,) = call.reads, call.writes
+        return f"std::memcpy({self.pointer(y)}, {self.pointer(x)}, size_t({number(call.sizes[0])}))"
 
     def matmul(self, call: Call) -> str:
         """A batch of products of matrices with any strides."""
@@ -170,6 +193,10 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "copy_strided": Body.copy,
     "map_elements": Body.elements,
     "fold_elements": Body.fold,
+    "scatter_elements": Body.scatter,
+    "scan_elements": Body.scan,
+    "order_elements": Body.order,
+    "copy_bits": Body.bits,
     "batched_matmul": Body.matmul,
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,

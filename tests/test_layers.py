@@ -21,7 +21,7 @@ LIBRARIES = {
     "gunicorn": ["serving"],
     "orjson": ["serving"],
     "onnx": ["deploy/onnx"],
-    "ml_dtypes": ["deploy/onnx/dtypes.py"],  # which onnx brings along
+    "ml_dtypes": ["deploy/dtypes.py", "deploy/onnx/dtypes.py"],  # which onnx brings along
 }
 
 

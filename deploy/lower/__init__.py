@@ -19,7 +19,7 @@ from .table import ANY_DTYPE, CALLS
 
 __all__ = ["CALLS", "HELD", "Refused", "lower"]
 
-HELD = frozenset(TYPES) - {"float64"}
+HELD = frozenset(TYPES)
 
 
 def lower(graph: Graph, favoured: int = 1) -> Program:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from needle.sizes import Size
+from needle.types import Type
 
+from ..errors import EmitError
 from ..ir import Node
 from ..program import View
-from .elements import as_dtype
+from .elements import as_dtype, computed, number_of, of_views
 from .lowering import Lowering, Value
 
 
@@ -39,11 +41,7 @@ def extremum(fold: str, functor: str) -> Callable[[Lowering, Node], Value]:
 def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
     """A fold of floats where they lie, if they lie side by side, or of whole numbers by a functor of two."""
     if low.view(node.inputs[0]).dtype != "float32":
-        view, count = _to_the_end(low, node)
-        out = low.new(node)
-        size = math.prod(out.shape)
-        low.call("fold_elements", (size, count), reads=[view], writes=[out], functor=functor, note=repr(node))
-        return out
+        return _folded_elements(low, node, functor)
     view, kept, axes, count = _axes(low, node)
     for k in range(len(kept), -1, -1):
         x, inner = view.permute([*kept[:k], *axes, *kept[k:]]), math.prod(view.shape[a] for a in kept[k:])
@@ -57,8 +55,35 @@ def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
     return out
 
 
+def product(low: Lowering, node: Node) -> Value:
+    """The product over axes."""
+    return _folded_elements(low, node, "Multiply")
+
+
+def of_range(low: Lowering, node: Node) -> Value:
+    """The largest or the smallest; of bool too."""
+    return _folded_elements(low, node, "Maximum" if node.op.largest else "Minimum")
+
+
+def _folded_elements(low: Lowering, node: Node, functor: str) -> View:
+    view, count = _to_the_end(low, node)
+    out = low.new(node)
+    sizes = (math.prod(out.shape), count)
+    low.call("fold_elements", sizes, reads=[view], writes=[out], functor=functor, note=repr(node))
+    return out
+
+
 def mean(low: Lowering, node: Node) -> Value:
     """The axes moved behind the others, then one row for each result."""
+    dtype = node.type.dtype
+    if dtype != "float32":
+        view, count = _to_the_end(low, node)
+        total = low.temporary(Type(node.shape, computed(dtype)), "a sum")
+        sizes = (math.prod(node.shape), count)
+        low.call("fold_elements", sizes, reads=[view], writes=[total], functor="Add", note=repr(node))
+        if isinstance(count, Size):
+            raise EmitError(f"[emit] {node!r}: a mean of {dtype} needs sizes that are known")
+        return as_dtype(low, of_views(low, "Divide", total, number_of(low, count, total.dtype)), dtype)
     return _of_rows(low, node, "mean")
 
 

@@ -20,6 +20,7 @@ from ..fused_ops import (
     NormedWeight,
     Pack,
     TransposedPack,
+    Unfold,
     WinogradPack,
 )  # fmt: skip
 from ..ir import Node
@@ -29,21 +30,36 @@ from .caches import cache_write, cached_attention, positions
 from .elements import (
     add_scalars,
     as_dtype,
+    bit_cast,
+    bits,
     cast,
-    concat,
-    dilate,
-    gather,
+    cast_to,
+    elementwise,
+    is_inf,
     is_nan,
+    modulo,
+    of_any_dtype,
+    power_of,
     subtract,
-    take,
     triangle,
-    undilate,
     where,
-    whole_numbers,
 )
 from .grouped import grouped_conv
 from .lowering import Lowering, Refused, Value
-from .padding import pad
+from .padding import pad, unfold
+from .places import (
+    concat,
+    dilate,
+    gather,
+    place,
+    resize,
+    running,
+    scatter_elements,
+    scatter_nd,
+    take,
+    top_k,
+    undilate,
+)
 from .pooling import max_pool, resample
 from .products import conv, general_matmul, input_gradient, matmul, transposed_conv
 from .reductions import (
@@ -53,6 +69,8 @@ from .reductions import (
     layer_norm,
     log_sum_exp,
     mean,
+    of_range,
+    product,
     rms_norm,
     rows,
     summation,
@@ -68,7 +86,7 @@ def pointwise(low: Lowering, node: Node) -> Value:
     if isinstance(node.op, ops.Where) and node.inputs[0].type.dtype != "float32":
         return where(low, node)
     if node.type.dtype != "float32":
-        return whole_numbers(low, node)
+        return of_any_dtype(low, node)
     given = [as_dtype(low, low.view(x), "float32") for x in node.inputs]
     out = low.new(node, reuse=given)
     views = [view.broadcast(out.shape) for view in given]
@@ -169,7 +187,8 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
     ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
-    ops.Mean, ops.Var, ops.Pad, ops.IsNaN, onnx_ops.Subtract, onnx_ops.Trilu,
+    ops.Mean, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul, Elementary, Unfold,
+    onnx_ops.NumpyOp,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
@@ -179,13 +198,32 @@ OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are 
 
 CALLS: dict[type, Row | Refused] = {
     **{op: ONNX_ONLY for op in vars(onnx_ops).values() if op in OPS.values()},
-    **{op: NO_KERNEL for op in OPS.values() if issubclass(op, Elementary)},
-    **dict.fromkeys((ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK), NO_KERNEL),
+    **{op: elementwise(op.__name__) for op in OPS.values() if issubclass(op, Elementary)},
     **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
     ops.Cast: cast,
     ops.Pad: pad,
+    Unfold: unfold,
     onnx_ops.Subtract: subtract,
+    onnx_ops.Divide: elementwise("Quotient"),
+    onnx_ops.Modulo: modulo,
+    onnx_ops.PowerOf: power_of,
+    onnx_ops.Bitwise: bits({"and": "BitAnd", "or": "BitOr", "xor": "BitXor"}),
+    onnx_ops.BitwiseNot: elementwise("BitNot"),
+    onnx_ops.BitShift: bits({"True": "ShiftLeft", "False": "ShiftRight"}),
+    onnx_ops.CastTo: cast_to,
+    onnx_ops.BitCast: bit_cast,
     onnx_ops.Trilu: triangle,
+    onnx_ops.CumProd: running("Multiply", 1),
+    onnx_ops.ScatterND: scatter_nd,
+    onnx_ops.ScatterElements: scatter_elements,
+    onnx_ops.Resize: resize,
+    onnx_ops.Product: product,
+    onnx_ops.Extremum: of_range,
+    ops.IsInf: is_inf,
+    ops.ArgMax: place("Greater"),
+    ops.ArgMin: place("Less"),
+    ops.CumSum: running("Add", 0),
+    ops.TopK: top_k,
     ops.IsNaN: is_nan,
     **dict.fromkeys(POINTWISE, pointwise),
     ops.Permute: permute,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from needle.sizes import for_every_size, watched
 
+from ..expand import expand, expand_convolution
 from ..ir import Graph, Node
 from ..verify import verify
 from .cancel_tuples import cancel_tuples
@@ -14,12 +15,17 @@ from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogue
 from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
 from .rewrite import Rule, rewrite
 from .share_common import share_common
+from .without_empty import without_empty
 
 LAYOUT: tuple[Rule, ...] = (transpose_as_permute, compose_permutes, sink_permutes, compose_permutes, permute_as_reshape)
 
 PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     cancel_tuples,
+    without_empty,
+    expand,
+    cancel_tuples,
     conv_nd_as_conv,
+    expand_convolution,
     *LAYOUT,
     permute_rows,
     open_epilogues,
