@@ -18,6 +18,7 @@ from .arithmetic import (
     broadcast,
     cast,
     const,
+    div,
     flat,
     known_sizes,
     less,
@@ -157,7 +158,21 @@ def _log_sum_exp(node: Node) -> Node:
     return reshape(add(sums, reshape(most, sums.shape)), node.shape)
 
 
+def _softmax(node: Node) -> Node:
+    """Of doubles, which have no kernel for it."""
+    (x,) = node.inputs
+    if x.type.dtype != "float64":
+        raise Unsupported("it has a kernel")
+    last = len(x.shape) - 1
+    below = sub(x, apply(ops.Max((last,), True), x))
+    sums = reshape(total(apply(ops.Exp(), below), last), (*x.shape[:-1], 1))
+    if isinstance(node.op, ops.LogSoftmax):
+        return sub(below, apply(ops.Log(), sums))
+    return div(apply(ops.Exp(), below), sums)
+
+
 TABLE = {
     GatherND: _gather, OneHot: _one_hot, ReverseSequence: _reversed, TensorScatter: _written, Arange: _numbers,
     Sizes: _numbers, Einsum: _sum_of_products, ops.LogSumExp: _log_sum_exp,
+    ops.Softmax: _softmax, ops.LogSoftmax: _softmax,
 }  # fmt: skip

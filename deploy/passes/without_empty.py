@@ -43,4 +43,4 @@ def _known(x: Node) -> Node:
 
 
 def _empty(type: Any) -> bool:
-    return isinstance(type, Type) and any(not isinstance(n, Size) and n == 0 for n in type.shape)
+    return isinstance(type, Type) and 0 in type.shape and not any(isinstance(n, Size) for n in type.shape)

@@ -9,6 +9,7 @@ import argparse
 from collections import Counter
 
 from tests.onnx_suite import page
+from tests.onnx_suite.batches import results as compiled_results
 from tests.onnx_suite.cases import official, run
 
 
@@ -20,7 +21,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the table of docs/onnx.md and the ratchet")
     given = parser.parse_args()
     cases = [c for c in official() if not given.words or any(word in c.name for word in given.words)]
-    results = [run(case, given.engine) for case in cases]
+    results = compiled_results(cases) if given.engine == "compiled" else [run(case, given.engine) for case in cases]
     total, passed = Counter(r.operator for r in results), Counter(r.operator for r in results if not r.reason)
     for operator in sorted(total):
         print(f"{operator:<40} {passed[operator]:>4} / {total[operator]}")
