@@ -16,11 +16,19 @@ import numpy
 from needle.autograd import TensorOp
 from needle.backend_ndarray.kernels import kernels
 from needle.errors import ShapeError
-from needle.ops import ConvInputGradient, Permute, ReLU
+from needle.ops import Clip, Conv, ConvInputGradient, Permute, ReLU, SiLU
 from needle.ops.plain_op import by_numpy
 from needle.types import Type
 
-STEPS = ("bias", "relu", "add")
+READING = ("bias", "add")  # steps that read another tensor
+ACTIVATIONS: dict[str, Any] = {  # and those that do not
+    "relu": lambda y: ReLU().compute(y),
+    "relu6": lambda y: Clip(0.0, 6.0).compute(y),
+    "silu": lambda y: SiLU().compute(y),
+    "hard_sigmoid": lambda y: Clip(0.0, 1.0).compute(y * (1 / 6) + 0.5),
+    "hard_swish": lambda y: y * Clip(0.0, 1.0).compute(y * (1 / 6) + 0.5),
+}
+STEPS = (*READING, *ACTIVATIONS)
 
 
 class Product(TensorOp):
@@ -78,6 +86,30 @@ class FusedTransposedConv(Product):
 
     def _plain(self) -> ConvInputGradient:
         return ConvInputGradient(self.stride, self.padding, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class FusedGroupedConv(Product):
+    """y = epilogue(conv(x, w)) in `groups` of channels, w (K, K, Ci / groups, Co); `epilogue` as in FusedConv
+
+    `padding` is that of rows and of columns; taps are `dilation` apart.
+    """
+
+    stride: int
+    padding: tuple[int, int]
+    groups: int
+    dilation: int
+    epilogue: tuple[str, ...] = ()
+
+    def infer(self, x: Type, w: Type, *more: Type) -> Type:
+        """(N, Ho, Wo, Co)."""
+        return _check_epilogue(self._plain().infer(x, w), self.epilogue, more)
+
+    def compute(self, x: Any, w: Any, *more: Any) -> Any:
+        return _epilogue(self._plain().compute(x, w), self.epilogue, more)
+
+    def _plain(self) -> Conv:
+        return Conv(self.stride, self.padding, self.groups, self.dilation)
 
 
 @dataclass(frozen=True)
@@ -247,7 +279,7 @@ def _check_epilogue(out: Type, epilogue: tuple[str, ...], more: tuple[Type, ...]
     """`out`, if the inputs in `more` are those that the steps need."""
     if any(step not in STEPS for step in epilogue):
         raise ShapeError(f"[epilogue] steps are {', '.join(STEPS)}, got {epilogue}")
-    needed = [out.shape[-1:] if step == "bias" else out.shape for step in epilogue if step != "relu"]
+    needed = [out.shape[-1:] if step == "bias" else out.shape for step in epilogue if step in READING]
     if [tuple(x.shape) for x in more] != needed:
         raise ShapeError(f"[epilogue] {epilogue} needs inputs of shapes {needed}, got {[x.shape for x in more]}")
     return out
@@ -257,8 +289,8 @@ def _epilogue(y: Any, epilogue: tuple[str, ...], more: tuple[Any, ...]) -> Any:
     """The steps, in order, on arrays."""
     rest = iter(more)
     for step in epilogue:
-        if step == "relu":
-            y = ReLU().compute(y)
+        if step in ACTIVATIONS:
+            y = ACTIVATIONS[step](y)
         elif step == "bias":
             y = y + _broadcast(next(rest), y.shape)
         else:

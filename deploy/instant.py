@@ -25,7 +25,7 @@ from .rows import rows_apart
 from .runtime import Arrays, Runtime
 
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
-STEPS = ("relu", "bias", "add")
+STEPS = ("relu", "bias", "add", "relu6", "silu", "hard_sigmoid", "hard_swish")  # as csrc/nd/epilogue.h numbers them
 
 
 class Instant(Runtime):
@@ -139,9 +139,9 @@ def integers_of(call: Call) -> list[int]:
         case "batched_matmul":
             return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
         case "grouped_conv":
-            return [*sizes, *call.reads[0].strides]
+            return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "depthwise":
-            return [*sizes, *call.reads[0].strides[:3]]
+            return [*sizes, *call.reads[0].strides[:3], *map(STEPS.index, call.epilogue)]
         case "conv_input_gradient":
             return [*sizes, *call.reads[0].strides]
         case "attention":
@@ -161,7 +161,7 @@ def operands_of(call: Call) -> list[View | Buffer]:
     scratch = [call.scratch] if call.scratch is not None else []
     if call.kernel in ("map", "map_strided", "copy_strided", "map_elements"):
         return list(call.operands)
-    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear"):
+    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear", "grouped_conv", "depthwise"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
     return [*call.reads, *call.writes, *scratch]
 

@@ -209,13 +209,13 @@ KERNELS: dict[str, Kernel] = {
     "grouped_conv": Kernel(
         "images height width depth out kernel stride padding groups", strided=True,
         header="grouped_conv.h", scratch=grouped_scratch, work=lambda *sizes: conv_work(*sizes[:8]) // sizes[8],
-        reads="x(images height width depth) weight", writes="y",
+        reads="x(images height width depth) weight more*", writes="y",
     ),
     "depthwise": Kernel(
         "images height width channels kernel stride top left dilation", strided=True,
         header="depthwise.h", scratch=depthwise_scratch,
         work=lambda n, h, w, c, k, s, *more: n * (h // s) * (w // s) * c * k * k,
-        reads="x(images height width channels) weight(kernel kernel channels)", writes="y",
+        reads="x(images height width channels) weight(kernel kernel channels) more*", writes="y",
     ),
     "winograd_conv": Kernel(
         "images height width depth out padding outputs round", strided=True,

@@ -13,14 +13,18 @@ from needle.sizes import Size, unit
 from needle.types import TYPES
 
 from .cpp_text import constant, literal, nest, number
+from .fused_ops import READING
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
 from .print_interface import ports
 from .program import Buffer, Call, Program, View, same
 
 LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
-# The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
-STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
+# The steps of an epilogue, given a pointer (csrc/nd/epilogue.h).
+STEPS = {
+    "bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}",
+    **{name: f"Activation<Step::{name}>{{{{}}}}" for name in ("relu6", "silu", "hard_sigmoid", "hard_swish")},
+}  # fmt: skip
 
 
 class Body:
@@ -183,8 +187,12 @@ class Body:
     def epilogue(self, call: Call) -> str:
         """What finishes each value before it is stored."""
         more = iter(call.reads[2:])
-        parts = [STEPS[x].format("" if x == "relu" else self.pointer(next(more))) for x in call.epilogue]
+        parts = [STEPS[x].format(self.pointer(next(more)) if x in READING else "") for x in call.epilogue]
         return f"then({', '.join(parts)})" if parts else "Keep{}"
+
+    def steps(self, call: Call) -> str:
+        """The same where kernels take steps alone."""
+        return self.epilogue(call) if call.epilogue else "Steps{}"
 
 
 WORDS: dict[str, Callable[[Body, Call], str]] = {

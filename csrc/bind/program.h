@@ -73,6 +73,11 @@ const std::vector<Kernel>& program_kernels();
 std::vector<Kernel> element_kernels();  // those of them that are for elements of any type
 std::vector<Kernel> grouped_kernels();  // convolutions in groups of channels
 
+// The integers from `first` on are an epilogue's steps; those with a pointer have operands, in order, from `other` on.
+struct Steps;
+Steps steps_of(const Arguments& a, int64_t first, int64_t other);
+void check_epilogue(const Draft& draft, std::size_t first, int64_t other);
+
 // The loop nest that a call's integers say: rank, shape, strides of one operand after the other.
 Loops loops_of(const Arguments& arguments);
 

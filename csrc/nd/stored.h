@@ -43,7 +43,8 @@ struct SmallFloat {
         if (y > kLargest || size >= 0x7f800000u) y = top == Top::ieee ? kInfinity : top == Top::number ? kLargest : kNaN;
         if (size > 0x7f800000u) y = kNaN;
         if (top == Top::negative_zero) return {Bits(y == kNaN || y == 0 ? y : y | sign)};
-        return {Bits(top == Top::number && size > 0x7f800000u ? y : y | sign)};
+        if (top == Top::number && size > 0x7f800000u) return {Bits(sign != 0 ? 0 : kNaN)};  // as ml_dtypes has it
+        return {Bits(y | sign)};
     }
 };
 

@@ -161,7 +161,7 @@ def is_inf(low: Lowering, node: Node) -> Value:
 def cast_to(low: Lowering, node: Node) -> Value:
     """Another dtype; small floats may keep to their largest number."""
     view, dtype = low.view(node.inputs[0]), node.type.dtype
-    if dtype in ("bool", view.dtype) or TYPES[dtype].kind != "float" or TYPES[dtype].bytes > 1:
+    if TYPES[dtype].kind != "float" or TYPES[dtype].bytes > 1:
         return as_dtype(low, view, dtype)
     if node.op.saturate or dtype == "float4_e2m1fn":
         if view.dtype not in ("float16", "bfloat16", "float32", "float64"):

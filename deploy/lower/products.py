@@ -14,7 +14,7 @@ from needle import ops
 from needle.types import Type
 
 from ..errors import EmitError
-from ..fused_ops import Pack, TransposedPack, WinogradPack
+from ..fused_ops import READING, Pack, TransposedPack, WinogradPack
 from ..ir import Node, apply
 from ..kernels import used_taps
 from ..program import View, same
@@ -158,7 +158,7 @@ def _one_batch(low: Lowering, view: View) -> View:
 
 def epilogue(low: Lowering, steps: tuple[str, ...], inputs: list[Node]) -> list[View]:
     """What the steps read: a bias with zeros behind it, a tensor to add."""
-    given = zip([step for step in steps if step != "relu"], inputs, strict=True)
+    given = zip([step for step in steps if step in READING], inputs, strict=True)
     return [_padded(low, node) if step == "bias" else low.dense(node) for step, node in given]
 
 

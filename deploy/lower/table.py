@@ -14,6 +14,7 @@ from needle.sizes import Size
 from ..errors import EmitError
 from ..fused_ops import (
     FusedConv,
+    FusedGroupedConv,
     FusedMatMul,
     FusedTransposedConv,
     NormedBias,
@@ -255,6 +256,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.RMSNorm: rms_norm,
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
+    FusedGroupedConv: grouped_conv,
     FusedTransposedConv: transposed_conv,
     FusedMatMul: matmul,
     **dict.fromkeys((NormedWeight, NormedBias, Pack, TransposedPack, WinogradPack), OF_WEIGHTS),

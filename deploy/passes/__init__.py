@@ -11,7 +11,7 @@ from ..ir import Graph, Node
 from ..verify import verify
 from .cancel_tuples import cancel_tuples
 from .convolution import conv_as_matmul, conv_nd_as_conv, cut_padding_taps
-from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
+from .fuse import fold_batch_norm, fuse_activation, fuse_add, fuse_bias, fuse_relu, open_epilogues
 from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
 from .rewrite import Rule, rewrite
 from .share_common import share_common
@@ -32,12 +32,14 @@ PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     fuse_bias,
     fold_batch_norm,
     fuse_relu,
+    fuse_activation,
     fuse_add,
     fuse_relu,
     cut_padding_taps,
     conv_as_matmul,
     *LAYOUT,
     fuse_relu,
+    fuse_activation,
     fuse_add,
     share_common,
 )

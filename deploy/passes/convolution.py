@@ -7,7 +7,7 @@ from collections import Counter
 from needle import ops
 from needle.sizes import Size
 
-from ..fused_ops import FusedConv, FusedMatMul
+from ..fused_ops import READING, FusedConv, FusedMatMul
 from ..ir import Node, apply, same_type
 
 
@@ -72,4 +72,4 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
 
 def _steps(epilogue: tuple[str, ...], inputs: list[Node]) -> list[tuple[str, Node]]:
     """The steps that take an input, each with it."""
-    return list(zip([step for step in epilogue if step != "relu"], inputs, strict=True))
+    return list(zip([step for step in epilogue if step in READING], inputs, strict=True))

@@ -12,7 +12,7 @@ from collections import Counter
 
 from needle import ops
 
-from ..fused_ops import FusedConv, FusedMatMul, FusedTransposedConv, NormedBias, NormedWeight, Product
+from ..fused_ops import FusedConv, FusedGroupedConv, FusedMatMul, FusedTransposedConv, NormedBias, NormedWeight, Product
 from ..ir import Node, apply
 
 
@@ -21,6 +21,9 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
     match node:
         case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if w.known:
             return apply(FusedConv(stride, padding), x, w)
+        case Node(ops.Conv(stride, padding, groups, dilation), (x, w)) if w.known:
+            pair = (padding, padding) if isinstance(padding, int) else tuple(padding)
+            return apply(FusedGroupedConv(stride, pair, groups, dilation), x, w)
         case Node(ops.ConvInputGradient(stride, int(padding), height, width, 1, 1), (x, w)) if w.known:
             turned = apply(ops.Permute((0, 1, 3, 2)), w)
             return apply(FusedTransposedConv(stride, padding, height, width), x, turned)
@@ -65,6 +68,31 @@ def fuse_relu(node: Node, uses: Counter[Node]) -> Node | None:
         case Node(ops.ReLU(), (Node(Product() as op, inputs) as product,)) if uses[product] == 1:
             return apply(with_step(op, "relu"), *inputs)
     return None
+
+
+def fuse_activation(node: Node, uses: Counter[Node]) -> Node | None:
+    """f(product(x, w) ...)  =>  product with f behind its epilogue: ReLU6, SiLU, hard sigmoid, hard swish"""
+    step, product = _activation(node)
+    if product is None or not isinstance(product.op, Product) or uses[product] != (2 if step == "hard_swish" else 1):
+        return None
+    return apply(with_step(product.op, step), *product.inputs)
+
+
+def _activation(node: Node) -> tuple[str, Node | None]:
+    """The step that a node is, and of what."""
+    match node:
+        case Node(ops.Clip(0.0, 6.0), (x,)):
+            return "relu6", x
+        case Node(ops.SiLU(), (x,)):
+            return "silu", x
+        case Node(ops.Clip(0.0, 1.0), (Node(ops.AddScalar(0.5), (Node(ops.MulScalar(scale), (x,)),)),)):
+            return "hard_sigmoid", x if abs(scale - 1 / 6) < 1e-6 else None
+        case Node(ops.EWiseMul(), (a, b)):
+            for x, gate in ((a, b), (b, a)):
+                step, of = _activation(gate) if isinstance(gate.op, ops.Clip) else ("", None)
+                if step == "hard_sigmoid" and of is x:
+                    return "hard_swish", x
+    return "", None
 
 
 def fuse_add(node: Node, uses: Counter[Node]) -> Node | None:
