@@ -1,24 +1,24 @@
-"""From a graph to files: a shared library and its weights; with them, where asked, a command, a header, the source."""
+"""From a graph to files: a shared library and its weights; where asked a static one, a command, headers, source."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy
 
+from needle.backend_ndarray import ndarray_backend_cpu as extension
 from needle.errors import SettingError
 from needle.sizes import size_at, unit
 
 from . import cache
-from .compiler import compile_objects, link, variants
+from .compiler import C_FLAGS, FLAGS, LEAN, SHARED, STATIC, archive, compile_objects, levels_of, link, variants
 from .errors import BuildError
 from .generate import Generated, generate, weights_file
 from .ir import Graph
@@ -55,6 +55,16 @@ class Built:
         return cache.kept(self.library.parent, weights_file(self.program, arrays))
 
     @property
+    def archive(self) -> Path:
+        """The static library with the weights in it, where the files were asked for in a folder."""
+        return self.library.with_suffix(".a")
+
+    @property
+    def wrapper(self) -> Path:
+        """The header for C++ around the one for C."""
+        return self.header.with_suffix(".hpp")
+
+    @property
     def arena(self) -> dict[str, int]:
         """Bytes of scratch memory: for each `item` of a batch, `fixed`, and for each `thread`."""
         floats = [unit(n)[0] for n in self.program.plan().totals]
@@ -68,20 +78,24 @@ class Built:
 def build(
     graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model",
     compiling: Compiling = lambda name: nullcontext(), nice: int = 0, favoured: int = 1,
+    levels: Sequence[str] | None = None,
 ) -> Built:  # fmt: skip
-    """Compile a graph, or the `.nd` file at a path, for every instruction set of this kind of machine.
+    """Compile a graph, or the `.nd` file at a path.
 
     The library stays in the cache, a folder named by the hash of what was compiled under `NEEDLE_HOME` (default
-    `~/.cache/needle`). With a folder `out` it is put there, its weights linked into it, with a command, a header and
-    the source; then no cache is needed. `compiling(name)` is a context that is entered while the compiler works, to
-    show it; `nice` is the compiler's niceness. Kernels are chosen to be fast for batches of `favoured` rows.
+    `~/.cache/needle`), for this processor. With a folder `out` it is put there for every instruction set of this kind
+    of machine, or for `levels`, its weights linked into it, with a static library, a command, headers and the source;
+    then no cache is needed. `compiling(name)` is a context that is entered while the compiler works, to
+    show it; `nice` is the compiler's niceness. Kernels are chosen to be fast for batches of `favoured` rows. The levels
+    of x86-64 are v2, v3 (AVX2) and v4 (AVX-512); a program chooses the best one that it holds and the processor runs.
 
     Raises EmitError if the graph cannot be written as a program, BuildError if there is no C++ compiler (`CXX`, default
     `c++`), it fails or `out` cannot be written, and SettingError if the cache is needed and cannot be written.
     """
     graph = graph if isinstance(graph, Graph) else Graph.load(graph)
     program = lower(optimize(graph), favoured)
-    generated = generate(program, name)
+    everywhere = out is not None or levels is not None
+    generated = generate(program, name, levels_of(levels)) if everywhere else _for_here(program, name)
 
     def fill(folder: Path) -> None:
         with compiling(name):
@@ -111,11 +125,19 @@ def find(graph: Graph, *, name: str = "model", favoured: int = 1) -> Built | Non
     Where there is no compiler, a library that any compiler made of the same structure.
     """
     program = lower(optimize(graph), favoured)
-    generated = generate(program, name)
+    generated = _for_here(program, name)
     folder = cache.found(generated)
     if folder is None:
         return None
     return _built(generated, program, folder, cache.kept(folder, weights_file(program)), 0.0)
+
+
+def _for_here(program: Program, name: str) -> Generated:
+    """For all instruction sets if that is in the cache already, else for the one that runs here."""
+    whole = generate(program, name, levels_of(None))
+    if cache.found(whole) is not None or extension.__isa__ not in whole.levels:
+        return whole
+    return replace(whole, levels=(extension.__isa__,))
 
 
 def program_name(path: str | os.PathLike[str]) -> str:
@@ -129,9 +151,10 @@ def _compile(work: Path, generated: Generated, nice: int = 0) -> None:
     name = generated.name
     for file, data in generated.files.items():
         (work / file).write_bytes(data)
-    several = variants()
-    objects = {"interface.o": [*(["-DND_VARIANTS"] if several else []), f"{name}.cpp"]}
-    for level, flags in several.items():
+    present = [f"-DND_VARIANTS={' | '.join(f'ND_HAS_{x}' for x in generated.levels)}"] if generated.levels else []
+    objects = {"interface.o": [*FLAGS, *LEAN, *present, f"{name}.cpp"]}
+    for level in generated.levels:
+        flags = [*FLAGS, *LEAN, *variants()[level]]
         objects[f"{level}.o"] = [*flags, f"-DND_ISA={level}", "-DND_ONLY_FORWARD", f"{name}.cpp"]
     compile_objects(work, dict(reversed(objects.items())), nice)
     _link(work, name, sorted(objects))
@@ -139,17 +162,19 @@ def _compile(work: Path, generated: Generated, nice: int = 0) -> None:
 
 def _link(work: Path, name: str, parts: list[str]) -> None:
     """The shared library of objects."""
-    link(work, "-shared", *parts, "-o", f"lib{name}.so", *(["-Wl,--no-undefined"] if variants() else []))
+    link(work, *SHARED, *parts, "-o", f"lib{name}.so")
 
 
 def _finish(work: Path, generated: Generated, program: Program, main: bytes) -> None:
     """Weights, and with them linked in, the library once more and the command."""
     name, parts = generated.name, sorted(x.name for x in work.glob("*.o"))
     (work / f"{name}.weights").write_bytes(weights_file(program))
-    (work / f"{name}_main.cpp").write_bytes(main)
-    compile_objects(work, {"main.o": [f"{name}_main.cpp"], "weights.o": [f"{name}_weights.S"]})
+    (work / f"{name}_main.c").write_bytes(main)
+    compile_objects(work, {"main.o": [*C_FLAGS, f"{name}_main.c"], "weights.o": [f"{name}_weights.S"]})
     _link(work, name, [*parts, "weights.o"])
-    link(work, *(["-static"] if platform.system() == "Linux" else []), "main.o", *parts, "weights.o", "-o", name)
+    link(work, "-nostdlib", "-r", *parts, "weights.o", "-o", "whole.o")  # one object: its weights are never left out
+    archive(work, f"lib{name}.a", "whole.o")
+    link(work, *STATIC, "main.o", f"lib{name}.a", "-lm", "-o", name)
     for part in work.glob("*.o"):
         part.unlink()
     (work / cache.RECORD).write_text(json.dumps(cache.record(generated)))

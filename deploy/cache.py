@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from needle.environment import cache_folder, home, unwritable
 from needle.errors import SettingError
 
-from .compiler import FLAGS, compiler, variants, version
+from .compiler import FLAGS, LEAN, compiler, variants, version
 from .errors import BuildError
 from .generate import Generated
 
@@ -30,18 +31,21 @@ FOLDER = "compiled"
 
 def key(generated: Generated) -> str:
     """The hash of everything that decides what the compiled files are. BuildError where there is no compiler."""
-    parts = [version(), repr((FLAGS, variants(), compiler())).encode()]
+    settings = (FLAGS, LEAN, [variants()[level] for level in generated.levels], compiler())
+    parts = [version(), repr(settings).encode()]
     parts += [part for name in sorted(generated.files) for part in (name.encode(), generated.files[name])]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:32]
 
 
-def record(generated: Generated) -> dict[str, str]:
+def record(generated: Generated) -> dict[str, Any]:
     """What a folder says of itself."""
-    return {"structure": generated.hash, "name": generated.name}
+    return {"structure": generated.hash, "name": generated.name, "levels": list(generated.levels)}
 
 
 def found(generated: Generated) -> Path | None:
-    """The folder of a program; where there is no compiler, one that any compiler made of it. None if there is none."""
+    """The folder of a program; where there is no compiler, one that any compiler made of it, perhaps for more
+    instruction sets. None if there is none.
+    """
     try:
         folders = home() / FOLDER
         candidates = [folders / key(generated)]
@@ -51,7 +55,9 @@ def found(generated: Generated) -> Path | None:
         candidates = sorted(x.parent for x in folders.glob(f"*/{RECORD}"))
     for folder in candidates:
         with suppress(OSError, ValueError):  # not there, or half gone
-            if json.loads((folder / RECORD).read_text()) == record(generated):
+            said, wanted = json.loads((folder / RECORD).read_text()), record(generated)
+            levels = said.pop("levels")
+            if said.items() <= wanted.items() and (set(levels) >= set(generated.levels)):
                 return folder
     return None
 

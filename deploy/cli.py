@@ -52,10 +52,12 @@ def _add_graphs(sub: Any) -> None:
 def _add_programs(sub: Any) -> None:
     """What makes programs, and runs, checks or times them."""
     about = "compile a file to a shared library, a command and a header"
-    build = _of_file(sub, "build", lambda a: commands.build_command(a.path, a.output, a.favour, a.shape), about)
+    build = _of_file(sub, "build", lambda a: commands.build_command(a.path, a.output, a.favour, a.shape, a.isa), about)
     what = "folder for the files (default: the path without its suffix)"
     build.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=what)
     _add_favour(build)
+    what = "instruction sets to compile for, of v2, v3 (AVX2) and v4 (AVX-512), as in v3 or v3,v4 (default: all)"
+    build.add_argument("--isa", type=lambda text: text.split(","), metavar="LEVELS", help=what)
 
     about = "run a file on an image or a .npy array"
     execute = _of_file(sub, "run", lambda a: commands.run_command(a.path, a.input, a.top, a.shape), about)

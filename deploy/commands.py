@@ -80,11 +80,13 @@ def inspect_command(path: Path, optimized: bool, shapes: Shapes = ()) -> Answer:
     return Answer(facts, "\n".join(lines))
 
 
-def build_command(path: Path, out: Path | None, favoured: int = 1, shapes: Shapes = ()) -> Answer:
+def build_command(
+    path: Path, out: Path | None, favoured: int = 1, shapes: Shapes = (), levels: Sequence[str] | None = None
+) -> Answer:
     """Compile a file; what came out."""
     graph, folder = graph_of(path, shapes), out or path.with_suffix("")
-    built = build(graph, folder, name=program_name(path), compiling=compiling, favoured=favoured)
-    names = ("library", "executable", "header", "source", "weights")
+    built = build(graph, folder, name=program_name(path), compiling=compiling, favoured=favoured, levels=levels)
+    names = ("library", "archive", "executable", "header", "wrapper", "source", "weights")
     files = {name: getattr(built, name) for name in names}
     lines = [f"{file}  {file.stat().st_size} bytes" for file in files.values()]
     arena = {f"arena_{region}": size for region, size in built.arena.items()}

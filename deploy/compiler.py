@@ -20,6 +20,13 @@ FLAGS = (
     "-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
     "-fPIC", "-fvisibility=hidden", "-pthread",
 )  # fmt: skip
+LEAN = ("-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables")  # a program throws nothing
+C_FLAGS = ("-x", "c", "-std=c11", "-O2", "-fPIC", "-fvisibility=hidden")
+LINUX = platform.system() == "Linux"
+# Without names for debuggers, and without gaps between pages of data and of code.
+SMALL = ("-Wl,-s", "-Wl,-z,noseparate-code") if LINUX else ()
+SHARED = ("-shared", *SMALL, *(("-Wl,--no-undefined", "-Wl,--as-needed") if LINUX else ()))
+STATIC = ("-static", *SMALL) if LINUX else ()  # elsewhere the C library has no such form
 VARIANTS = {
     "v2": ("-march=x86-64-v2",),
     "v3": ("-march=x86-64-v3",),
@@ -49,12 +56,22 @@ def variants() -> dict[str, Sequence[str]]:
     return dict(VARIANTS) if platform.machine().lower() in ("x86_64", "amd64") else {}
 
 
+def levels_of(asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The instruction sets that were asked for, all of this kind of machine for None. BuildError for unknown ones."""
+    known = tuple(variants())
+    unknown = [x for x in asked or () if x not in known]
+    if unknown:
+        here = f"of {', '.join(known)}" if known else "none: programs for this machine have one variant"
+        raise BuildError(f"[build] instruction sets must be {here}, got {', '.join(unknown)}")
+    return known if asked is None else tuple(x for x in known if x in asked)
+
+
 def compile_objects(folder: Path, objects: Mapping[str, Sequence[str]], nice: int = 0) -> None:
-    """`name.o` from arguments of the compiler, in the order given, as many at once as there are processors.
+    """`name.o` from arguments of the compiler, flags among them, in the order given, a process for each processor.
 
     Raises BuildError with what the compiler said, OSError where the disk is full.
     """
-    waiting = [_start(folder, [*FLAGS, "-c", *how, "-o", name], nice) for name, how in objects.items()]
+    waiting = [_start(folder, [*how, "-c", "-o", name], nice) for name, how in objects.items()]
     running: list[Process] = []
     with _ending(running):
         for start in waiting:
@@ -68,6 +85,17 @@ def compile_objects(folder: Path, objects: Mapping[str, Sequence[str]], nice: in
 def link(folder: Path, *arguments: str, nice: int = 0) -> None:
     """One call of the compiler as linker."""
     _finish(folder, next(_start(folder, [*arguments, "-pthread"], nice)))
+
+
+def archive(folder: Path, name: str, *parts: str) -> None:
+    """A static library of objects, by `ar` (or `AR`). Raises BuildError if it fails."""
+    command = [*(shlex.split(os.environ.get("AR", "")) or ["ar"]), "rcsD" if LINUX else "rcs", name, *parts]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise BuildError(f"[build] no archiver: '{command[0]}' was not found; install binutils, or set AR") from None
+    if done.returncode:
+        raise BuildError(f"[build] the archiver '{command[0]}' failed: {done.stderr.strip()}")
 
 
 def _start(folder: Path, arguments: Sequence[str], nice: int) -> Iterator[Process]:

@@ -32,10 +32,11 @@ class Generated:
     hash: str  # of the structure: 32 hexadecimal digits that tie program and weights file together
     files: dict[str, bytes]
     plan: Plan
+    levels: tuple[str, ...] = ()  # the instruction sets that it is compiled for, where there are several
 
 
-def generate(program: Program, name: str) -> Generated:
-    """`name.cpp`, `name.h` and `name_weights.S`: none of them depends on the weights' values.
+def generate(program: Program, name: str, levels: tuple[str, ...] = ()) -> Generated:
+    """`name.cpp`, `name.h`, `name.hpp` and `name_weights.S`: none of them depends on the weights' values.
 
     Raises EmitError for a name that is no C identifier.
     """
@@ -62,9 +63,10 @@ def generate(program: Program, name: str) -> Generated:
     files = {
         f"{name}.cpp": _fill("program.cpp", words).encode(),
         f"{name}.h": _fill("program.h", words).encode(),
+        f"{name}.hpp": _fill("program.hpp", words).encode(),
         f"{name}_weights.S": _fill("weights.S", words).encode(),
     }
-    return Generated(name, digest, files, plan)
+    return Generated(name, digest, files, plan, levels)
 
 
 def weights_file(program: Program, arrays: Mapping[str, numpy.ndarray] | None = None) -> bytes:

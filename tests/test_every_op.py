@@ -247,6 +247,34 @@ def test_second_gradient_is_the_slope_of_the_gradient(case: Case) -> None:
     assert_slopes(lambda: total(gradients(), directions), variables, second, 2e-5)
 
 
+@by_case
+def test_gradients_are_recorded_without_data(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice, as a graph that is compiled needs them: of placeholders, whose data cannot be asked for."""
+    if case.saved:
+        return  # what is saved is measured; see the op whose gradient it is
+    monkeypatch.setattr(autograd, "LAZY_MODE", True)
+
+    def placeholders(shapes: list[tuple[int, ...]], requires_grad: bool = True) -> list[Tensor]:
+        made = [Tensor.make_placeholder(Type(shape, "float32")) for shape in shapes]
+        for x in made:
+            x.requires_grad = requires_grad
+        return made
+
+    def leaf(i: int, x: Any) -> Any:
+        parts = placeholders([part.shape for part in (x if isinstance(x, tuple) else (x,))], i not in case.fixed)
+        return tuple(parts) if isinstance(x, tuple) else parts[0]
+
+    leaves = [leaf(i, x) for i, x in enumerate(case.inputs)]
+    results = applied(case, leaves)[: case.outputs]
+    weights, variables = placeholders([y.shape for y in results]), differentiated(case, leaves)
+    adjoints = pulled_back(results, weights, variables)
+    for x, adjoint in zip(variables, adjoints, strict=True):
+        assert adjoint is None or (adjoint.shape == x.shape and adjoint.cached_data is None)
+    first = [x for x in adjoints if x is not None]
+    second = pulled_back(first, placeholders([x.shape for x in first]), variables + weights)
+    assert all(x is None or x.cached_data is None for x in second)
+
+
 @by_array
 @by_case
 def test_gradients_agree_between_kinds_of_arrays(case: Case, kind: str) -> None:

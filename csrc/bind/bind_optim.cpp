@@ -17,8 +17,8 @@ struct Part {
 };
 
 // A step over all parameters, and the arrays for their new values; `firsts` and `seconds` are written, and may be empty.
-struct Step {
-    Step(const char* where, const Read& params, const Read& grads, const Written& firsts, const Written& seconds = {}) {
+struct Update {
+    Update(const char* where, const Read& params, const Read& grads, const Written& firsts, const Written& seconds = {}) {
         for (const Written* list : {&firsts, &seconds})
             if (list->size() != params.size() && !list->empty()) refuse(where, "needs as many arrays of each kind as parameters");
         if (grads.size() != params.size()) refuse(where, "needs as many gradients as parameters");
@@ -59,7 +59,7 @@ struct Step {
 
 py::list sgd_step(const Read& params, const Read& grads, const Written& velocities, double lr, double momentum,
                   double weight_decay) {
-    const Step step("sgd_step", params, grads, velocities);
+    const Update step("sgd_step", params, grads, velocities);
     return step.run([&](const Part& p) {
         optim_kernels().sgd_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
                                  float(1 - momentum), float(weight_decay));
@@ -69,7 +69,7 @@ py::list sgd_step(const Read& params, const Read& grads, const Written& velociti
 py::list momentum_step(const Read& params, const Read& grads, const Written& velocities, double lr, double momentum,
                        double weight_decay, bool nesterov) {
     if (velocities.size() != params.size()) refuse("momentum_step", "needs the velocity of every parameter");
-    const Step step("momentum_step", params, grads, velocities);
+    const Update step("momentum_step", params, grads, velocities);
     return step.run([&](const Part& p) {
         optim_kernels().momentum_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
                                       float(weight_decay), nesterov);
@@ -81,7 +81,7 @@ py::list adam_step(const Read& params, const Read& grads, const Written& m, cons
     const char* where = "adam_step";
     if (t < 1) refuse(where, "steps count from 1, got " + std::to_string(t));
     if (m.size() != params.size() || v.size() != params.size()) refuse(where, "needs both moments of every parameter");
-    const Step step(where, params, grads, m, v);
+    const Update step(where, params, grads, m, v);
     const AdamStep settings{float(beta1), float(beta2), eps, float(1 - beta1), float(1 - beta2),
                             decoupled ? 0.0f : float(weight_decay),
                             decoupled ? float(1 - lr * weight_decay) : 1.0f,

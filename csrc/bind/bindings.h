@@ -21,6 +21,7 @@ int num_threads();
 
 void bind_array(py::module_& m);      // Array, from_numpy, to_numpy, fill, compact, setitem
 void bind_pointwise(py::module_& m);  // ewise_*, scalar_*, unary maps, reductions
+void bind_elements(py::module_& m);   // maps and folds of whole numbers and bool, casts
 void bind_gemm(py::module_& m);       // matmul and its batched, transposed forms
 void bind_conv(py::module_& m);       // convolution and its two gradients
 void bind_softmax(py::module_& m);    // softmax, log-softmax, log-sum-exp, cross entropy

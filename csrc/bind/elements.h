@@ -28,6 +28,18 @@ struct ElementFunctor {
     void (*run[kinds])(int64_t n, void* y, const void* const* x);  // on blocks; null for kinds that it does not know
 };
 
+// Loops over whole numbers of one type, by functor: y = f(a, b) of all of n, or nothing and false where the steps are not 1
+// (of b also 0); and the extrema of n numbers in a row. `map` and `fold` below use them where there are some.
+template <class Run>
+struct WholeRow {
+    const char *functor, *from, *to;
+    Run run;
+};
+struct WholeTable {
+    WholeRow<bool (*)(int64_t n, const int64_t* step, void* y, const void* const* x)> loops[32];
+    WholeRow<int64_t (*)(int64_t n, const void* x)> folds[8];
+};
+
 // A functor with the type of its operands and that of its result; the first operand of Where is a bool.
 struct ElementMap {
     const ElementFunctor* functor;
@@ -41,7 +53,8 @@ struct ElementTable {
     const ElementFunctor* functors;
     int type_count, functor_count;
     void (*map)(const Executor&, const ElementMap&, const Loops&, void* y, const void* const* x);
-    // y[i] = the fold of the `count` elements of row i by a functor of two operands.
+    // y[i] = the fold of the `count` elements of row i by a functor of two operands, which of whole numbers is associative: they
+    // are folded in any order, others in that of memory.
     void (*fold)(const Executor&, const ElementMap&, int64_t outer, int64_t count, const void* x, void* y);
     // y[ids[i]] = f(y[ids[i]], x[i]), rows of `inner` elements.
     void (*scatter)(const Executor&, const ElementMap&, int64_t n, int64_t count, int64_t inner, const void* x, const int64_t* ids,
@@ -56,3 +69,4 @@ struct ElementTable {
 
 }  // namespace nd
 ND_FAMILY(ElementTable, elements)
+ND_FAMILY(WholeTable, whole_numbers)

@@ -7,6 +7,7 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     m.attr("__isa__") = nd::isa_name();
     nd::bind_array(m);
     nd::bind_pointwise(m);
+    nd::bind_elements(m);
     nd::bind_gemm(m);
     nd::bind_conv(m);
     nd::bind_depthwise(m);

@@ -10,6 +10,7 @@ namespace nd {
 class Pool;
 // threads >= 1, the caller's among them; the others start at the first run. Null where there is no memory.
 Pool* pool_create(int threads) noexcept;
+void pool_start(Pool* pool) noexcept;    // now instead of at the first run
 void pool_destroy(Pool* pool) noexcept;  // after the last run has returned
 Executor pool_executor(Pool* pool) noexcept;
 

@@ -1,16 +1,13 @@
 // The pool's one definition. A job is open while indices are left; workers join an open job and leave it; the caller
-// closes it and waits only for those who joined, never for one that still sleeps.
+// closes it and waits only for those who joined, never for one that still sleeps. POSIX threads, and no part of the C++
+// library that is more than a header: a generated program needs the C library alone.
 #pragma once
 #include "pool.h"
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
+#include <cstdlib>
 #include <new>
-#include <system_error>
-#include <thread>
-#include <vector>
 #include <pthread.h>
+#include <time.h>
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -37,6 +34,33 @@ private:
     std::atomic<uint32_t> holder_{0};
 };
 
+// An object in memory of its own, null where there is none; and its end.
+template <class T>
+T* made(int argument) noexcept {
+    void* memory = std::aligned_alloc(64, (sizeof(T) + 63) / 64 * 64);
+    return memory != nullptr ? new (memory) T(argument) : nullptr;
+}
+template <class T>
+void unmade(T* object) noexcept {
+    if (object == nullptr) return;
+    object->~T();
+    std::free(object);
+}
+
+// Holds a mutex to the end of its block.
+struct Locked {
+    explicit Locked(pthread_mutex_t& mutex) noexcept : mutex(mutex) { pthread_mutex_lock(&mutex); }
+    ~Locked() { pthread_mutex_unlock(&mutex); }
+    Locked(const Locked&) = delete;
+    pthread_mutex_t& mutex;
+};
+
+inline int64_t nanoseconds() noexcept {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return int64_t(now.tv_sec) * 1000000000 + now.tv_nsec;
+}
+
 // The worker threads of one process, and the job that they share.
 class WorkerThreads {
 public:
@@ -48,7 +72,7 @@ public:
 private:
     // Kernels last 20 to 500 microseconds and follow each other closely: waiting this long before sleeping hides the
     // cost of waking up, and costs little when nothing follows.
-    static constexpr std::chrono::microseconds kSpin{60};
+    static constexpr int64_t kSpin = 60000;  // nanoseconds
     static constexpr uint32_t kOpen = 1u << 31, kCallerSleeps = 1u << 30, kJoined = kCallerSleeps - 1;
 
     void work() noexcept;
@@ -60,7 +84,8 @@ private:
     static bool spin_until(Done done) noexcept;
 
     const uint32_t process_ = process_number.load();
-    std::vector<std::thread> workers_;
+    int workers_ = 0;
+    pthread_t* threads_;
 
     int64_t count_ = 0;                // the job: written while it is closed and nobody has joined
     void (*task_)(void*, int64_t) = nullptr;
@@ -71,8 +96,8 @@ private:
     alignas(64) std::atomic<uint32_t> epoch_{0};   // counts jobs: what workers wait for
     std::atomic<int> sleepers_{0};
     std::atomic<bool> stop_{false};
-    std::mutex mutex_;
-    std::condition_variable work_, done_;
+    pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t work_ = PTHREAD_COND_INITIALIZER, done_ = PTHREAD_COND_INITIALIZER;
 };
 
 class Pool {
@@ -80,6 +105,7 @@ public:
     explicit Pool(int threads) : threads_(threads < 1 ? 1 : threads) {}
     ~Pool();
     int threads() const { return threads_; }
+    void start() noexcept;
     void run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept;
 
 private:
@@ -122,13 +148,13 @@ inline void leave_processor(int processor) noexcept {
 
 template <class Done>
 bool WorkerThreads::spin_until(Done done) noexcept {
-    const auto end = std::chrono::steady_clock::now() + kSpin;
+    const int64_t end = nanoseconds() + kSpin;
     do {
         for (int i = 0; i < 32; ++i) {
             if (done()) return true;
             cpu_relax();
         }
-    } while (std::chrono::steady_clock::now() < end);
+    } while (nanoseconds() < end);
     return false;
 }
 
@@ -138,8 +164,7 @@ inline void Pool::run(int64_t count, void (*task)(void*, int64_t), void* context
         for (int64_t i = 0; i < count; ++i) task(context, i);
         return;
     }
-    // The parent's worker threads are left as they are: they do not run here, and may hold their locks.
-    if (worker_threads_ == nullptr || !worker_threads_->is_ours()) worker_threads_ = new (std::nothrow) WorkerThreads(threads_);
+    start();
     if (worker_threads_ != nullptr)
         worker_threads_->run(count, task, context);
     else
@@ -147,25 +172,34 @@ inline void Pool::run(int64_t count, void (*task)(void*, int64_t), void* context
     busy_.unlock();
 }
 
+// The parent's worker threads are left as they are: they do not run here, and may hold their locks.
+inline void Pool::start() noexcept {
+    if (threads_ > 1 && (worker_threads_ == nullptr || !worker_threads_->is_ours())) worker_threads_ = made<WorkerThreads>(threads_);
+}
+
 inline Pool::~Pool() {
-    if (worker_threads_ != nullptr && worker_threads_->is_ours()) delete worker_threads_;
+    if (worker_threads_ != nullptr && worker_threads_->is_ours()) unmade(worker_threads_);
 }
 
 inline WorkerThreads::WorkerThreads(int threads) noexcept {
-    try {
-        for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
-    } catch (const std::exception&) {  // no more threads to be had: the ones there are do the work
-    }
+    threads_ = static_cast<pthread_t*>(std::calloc(static_cast<std::size_t>(threads), sizeof(pthread_t)));
+    const auto body = [](void* self) -> void* { return static_cast<WorkerThreads*>(self)->work(), nullptr; };
+    // Where no more threads are to be had, the ones there are do the work.
+    while (threads_ != nullptr && workers_ + 1 < threads && pthread_create(threads_ + workers_, nullptr, body, this) == 0) ++workers_;
 }
 
 inline WorkerThreads::~WorkerThreads() {
     {
-        std::lock_guard<std::mutex> lock(mutex_);
+        const Locked lock(mutex_);
         stop_.store(true);
         epoch_.fetch_add(1);
     }
-    work_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    pthread_cond_broadcast(&work_);
+    for (int i = 0; i < workers_; ++i) pthread_join(threads_[i], nullptr);
+    std::free(threads_);
+    pthread_cond_destroy(&work_);
+    pthread_cond_destroy(&done_);
+    pthread_mutex_destroy(&mutex_);
 }
 
 inline void WorkerThreads::run(int64_t count, void (*task)(void*, int64_t), void* context) noexcept {
@@ -177,8 +211,8 @@ inline void WorkerThreads::run(int64_t count, void (*task)(void*, int64_t), void
     state_.store(kOpen, std::memory_order_release);
     epoch_.fetch_add(1);
     if (sleepers_.load() > 0) {
-        { std::lock_guard<std::mutex> lock(mutex_); }  // a worker about to sleep has either seen the epoch or sleeps by now
-        work_.notify_all();
+        { const Locked lock(mutex_); }  // a worker about to sleep has either seen the epoch or sleeps by now
+        pthread_cond_broadcast(&work_);
     }
     take_tasks();
     wait_for_workers();
@@ -188,9 +222,9 @@ inline void WorkerThreads::work() noexcept {
     uint32_t seen = 0;
     while (!stop_.load()) {
         if (!spin_until([&] { return epoch_.load() != seen; })) {
-            std::unique_lock<std::mutex> lock(mutex_);
+            const Locked lock(mutex_);
             sleepers_.fetch_add(1);
-            work_.wait(lock, [&] { return epoch_.load() != seen; });
+            while (epoch_.load() == seen) pthread_cond_wait(&work_, &mutex_);
             sleepers_.fetch_sub(1);
         }
         seen = epoch_.load();
@@ -213,8 +247,8 @@ inline bool WorkerThreads::join_job() noexcept {
 inline void WorkerThreads::leave_job() noexcept {
     const uint32_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
     if (before == (kCallerSleeps | 1)) {
-        { std::lock_guard<std::mutex> lock(mutex_); }
-        done_.notify_one();
+        { const Locked lock(mutex_); }
+        pthread_cond_signal(&done_);
     }
 }
 
@@ -227,13 +261,15 @@ inline void WorkerThreads::wait_for_workers() noexcept {
     state_.fetch_and(~kOpen, std::memory_order_acq_rel);
     if (spin_until(alone)) return;
     state_.fetch_or(kCallerSleeps, std::memory_order_acq_rel);
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, alone);
+    const Locked lock(mutex_);
+    while (!alone()) pthread_cond_wait(&done_, &mutex_);
 }
 
-Pool* pool_create(int threads) noexcept { return new (std::nothrow) Pool(threads); }
+Pool* pool_create(int threads) noexcept { return made<Pool>(threads); }
 
-void pool_destroy(Pool* pool) noexcept { delete pool; }
+void pool_start(Pool* pool) noexcept { pool->start(); }
+
+void pool_destroy(Pool* pool) noexcept { unmade(pool); }
 
 Executor pool_executor(Pool* pool) noexcept {
     if (pool == nullptr) return Executor{};

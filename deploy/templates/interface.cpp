@@ -17,11 +17,9 @@ extern "C" const unsigned char ${name}_embedded_weights[] __attribute__((weak));
 
 namespace nd {
 using Forward = void (*)(const Executor&, const int64_t*, const float*, void* const*, float*);
-#if defined(ND_VARIANTS)
 namespace v2 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
 namespace v3 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
 namespace v4 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
-#endif
 
 namespace {
 
@@ -43,20 +41,30 @@ struct Variant {
     Forward forward;
 };
 
-// The best this processor runs; NEEDLE_ISA=v2|v3 asks for less. No function when that holds anything else.
+// The best that this program holds and this processor runs; NEEDLE_ISA=v2|v3|v4 asks for at most that. No function, and why
+// in place of the name, where there is none.
 Variant choose() {
 #if defined(ND_VARIANTS)
     __builtin_cpu_init();
     const char* asked = std::getenv("NEEDLE_ISA");
     if (asked == nullptr || asked[0] == 0) asked = "v4";
-    if (asked[0] != 'v' || asked[1] < '2' || asked[1] > '4' || asked[2] != 0) return {asked, nullptr};
+    if (asked[0] != 'v' || asked[1] < '2' || asked[1] > '4' || asked[2] != 0)
+        return {"NEEDLE_ISA must be v2, v3 or v4", nullptr};
     const int most = asked[1] - '0';
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
+#if (ND_VARIANTS) & ND_HAS_v4
     if (avx512 && most >= 4) return {"v4", v4::forward};
+#endif
+#if (ND_VARIANTS) & ND_HAS_v3
     if (avx2 && most >= 3) return {"v3", v3::forward};
+#endif
+#if (ND_VARIANTS) & ND_HAS_v2
     return {"v2", v2::forward};
+#endif
+    (void)avx512, (void)most;
+    return {"none of the instruction sets that it was built for is one that this processor runs and NEEDLE_ISA allows", nullptr};
 #else
     return {ND_TEXT(ND_ISA), ND_ISA::forward};
 #endif
@@ -149,12 +157,14 @@ ${name}_model* ${name}_create(const char* weights, ${most}int threads, char* err
                 (long long)most[0]);
         return nullptr;
     }
-    ${name}_model* model = new (std::nothrow) ${name}_model;
-    if (model == nullptr) return nd::say(error, error_size, "[$name] out of memory"), nullptr;
+    void* memory = std::malloc(sizeof(${name}_model));
+    if (memory == nullptr) return nd::say(error, error_size, "[$name] out of memory"), nullptr;
+    ${name}_model* model = new (memory) ${name}_model;
     for (int i = 0; i < nd::kSizes; ++i) model->most[i] = most[i];
     model->variant = nd::choose();
     if (model->variant.forward == nullptr) {
-        nd::say(error, error_size, "[$name] NEEDLE_ISA must be v2, v3 or v4, got '%.40s'", model->variant.name);
+        const char* asked = std::getenv("NEEDLE_ISA");
+        nd::say(error, error_size, "[$name] %s, got '%.40s'", model->variant.name, asked != nullptr ? asked : "");
         return ${name}_destroy(model), nullptr;
     }
     if (!nd::find_weights(model, weights, error, error_size)) return ${name}_destroy(model), nullptr;
@@ -165,6 +175,7 @@ ${name}_model* ${name}_create(const char* weights, ${most}int threads, char* err
         nd::say(error, error_size, "[$name] no memory for %lld bytes of scratch", (long long)bytes);
         return ${name}_destroy(model), nullptr;
     }
+    nd::pool_start(model->pool);  // so that no call allocates
     return model;
 }
 
@@ -193,6 +204,12 @@ int ${name}_run(${name}_model* model, ${sizes}$pointers) {
     return ${name}_call(model, sizes, operands);
 }
 
+int64_t ${name}_bytes(const int64_t* sizes, int operand) {
+    ${take_sizes}(void)sizes;
+    const int64_t bytes[] = {$bytes};
+    return operand >= 0 && operand < nd::kOperands ? bytes[operand] : 0;
+}
+
 int ${name}_abi(void) { return $abi; }
 
 const char* ${name}_error(const ${name}_model* model) { return model ? model->error : "[$name] the model is a null pointer"; }
@@ -202,7 +219,7 @@ void ${name}_destroy(${name}_model* model) {
     if (model->pool != nullptr) nd::pool_destroy(model->pool);
     std::free(model->arena);
     if (model->mapped != nullptr) munmap(model->mapped, nd::kHeader + nd::kWeightBytes);
-    delete model;
+    std::free(model);
 }
 
 const char* ${name}_describe(void) { return $describe; }

@@ -3,7 +3,10 @@
 //     c++ -std=c++17 -O2 -ffp-contract=off -fno-math-errno -fno-trapping-math -march=native -mprefer-vector-width=512
 //         -pthread -shared -fPIC $name.cpp -o lib$name.so          (the width: where the machine is an x86-64)
 // needle-deploy build compiles it once per instruction set with -DND_ISA=v2|v3|v4 -DND_ONLY_FORWARD, once with
-// -DND_VARIANTS, and links the weights from ${name}_weights.S.
+// -DND_VARIANTS="ND_HAS_v2 | ..." for what chooses among them, and links the weights from ${name}_weights.S.
+#define ND_HAS_v2 1
+#define ND_HAS_v3 2
+#define ND_HAS_v4 4
 $system
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>

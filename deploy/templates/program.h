@@ -32,6 +32,9 @@ NEEDLE_API int ${name}_run(${name}_model* model, ${sizes}$pointers);
 /* The same with the sizes and the pointers, in their order, in arrays. */
 NEEDLE_API int ${name}_call(${name}_model* model, const int64_t* sizes, void* const* operands);
 
+/* The bytes of an operand of ${name}_call at these sizes; 0 where there is no operand of this number. */
+NEEDLE_API int64_t ${name}_bytes(const int64_t* sizes, int operand);
+
 /* Why the last call failed; "" if it did not. Valid until the next call on this instance. */
 NEEDLE_API const char* ${name}_error(const ${name}_model* model);
 

@@ -11,6 +11,7 @@ import numpy as np
 from needle.errors import DeviceError, DTypeError, ShapeError
 from needle.types import number_of, promote, promote_number, summed
 
+from . import elements
 from . import ndarray_backend_cpu as compiled
 from .kernels import kernels, pointwise
 from .layout import Axes as Axes
@@ -192,6 +193,8 @@ def reduce(x: Arithmetic, name: str, axis: Axes, keepdims: bool) -> NDArray:
         return result
     if name != "sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
         raise ShapeError(f"[{name}] needs at least one element to reduce, got {x._shape} over axes {axis}")
+    if x._device.mod is compiled and elements.whole(x.dtype):
+        return elements.folded(name, *x.reduce_view_out(axis, keepdims))
     x = x.astype(summed(x.dtype)) if name == "sum" else x
     view, result = x.reduce_view_out(axis, keepdims)
     getattr(x._handle.module, "reduce_" + name)(view._handle, result._handle, view._shape[-1])

@@ -1,4 +1,8 @@
-"""Which kernels work on an array: `kernels(x).conv(x, w, stride, padding)`, `pointwise("exp", numpy.exp, x)`."""
+"""Which kernels work on an array: `kernels(x).conv(x, w, stride, padding)`, `pointwise("exp", numpy.exp, x)`.
+
+By device and dtype: on cpu() float32 has all of the extension's, whole numbers and bool have those of elements.py. What
+is not there, and all of float64 and of cpu_numpy(), is computed by a twin in numpy.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import elements
 from . import ndarray_backend_cpu as compiled
 from .ndarray_backend_cpu import Array as FloatArray
 
@@ -76,8 +81,8 @@ def _back(result: Any, device: Any, double: bool) -> Any:
     return result
 
 
-class _Through:
-    """The plain kernels for NDArrays of one device that are not compiled ones."""
+class Twins:
+    """The plain kernels for NDArrays of one device that have no compiled ones."""
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -87,25 +92,26 @@ class _Through:
 
 
 def kernels(x: Any) -> Any:
-    """The functions for an array like x: `plain` for numpy, `cpu` for float32 on cpu(), else plain through numpy."""
+    """The functions for an array like x: `plain` for numpy, `cpu` for float32 on cpu(), else the twins in numpy."""
     if isinstance(x, np.ndarray | np.generic):
         return _package("plain")
-    return _package("cpu") if x._handle.__class__ is FloatArray else _Through(x._device)
+    return _package("cpu") if x._handle.__class__ is FloatArray else twins(x)
 
 
-def through(x: Any) -> Any:
+def twins(x: Any) -> Any:
     """The plain functions for an NDArray like x, whatever its dtype."""
-    return _Through(x._device)
+    return Twins(x._device)
 
 
 def pointwise(kernel: str, plain: Callable[..., Any], first: Any, *more: Any) -> Any:
-    """A function of arrays of one shape and dtype, then numbers: `kernel` for float32 on cpu(), else `plain`.
+    """A function of arrays of one shape and dtype, then numbers: `kernel` where device and dtype have it, else `plain`.
 
-    The latter takes numpy arrays. The kernel's results lie in memory as the first operand that has no gaps: NHWC memory
-    seen as NCHW stays so, and nothing is copied.
+    The latter takes numpy arrays. Results of the kernels of float32 lie in memory as the first operand without gaps:
+    NHWC memory seen as NCHW stays so, and nothing is copied.
     """
     if isinstance(first, np.ndarray | np.generic):
         return plain(first, *more)
     if first._handle.__class__ is FloatArray:
         return getattr(compiled, kernel)(first, *more)
-    return through_numpy(plain, first._device, first, *more)
+    whole = elements.mapped(kernel, first, *more)
+    return through_numpy(plain, first._device, first, *more) if whole is None else whole

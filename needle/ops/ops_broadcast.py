@@ -11,6 +11,7 @@ from ..types import Type
 from . import array_compat
 from .attributes import Axes, PlainFields, axes_of, either
 from .dtype_rules import total_dtype
+from .ops_cast import as_operand
 from .ops_reshape import Reshape, reshape
 from .shape_rules import NUMBER, check_broadcast_to, expanded_axes, keepdims_shape, without
 
@@ -58,6 +59,11 @@ def spread(y: Tensor, shape: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
     """y, which lacks `axes` of `shape`, repeated along them."""
     with_ones = keepdims_shape(shape, axes)
     return BroadcastTo(shape)(y if y.shape == with_ones else Reshape(with_ones)(y))
+
+
+def filled(shape: tuple[int, ...], number: float, like: Tensor) -> Tensor:
+    """A number, of the dtype and on the device of `like`, repeated to `shape`: an adjoint that needs no data."""
+    return BroadcastTo(shape)(Reshape((1,) * len(shape))(as_operand("filled", like, number)))
 
 
 def sum_to(out_grad: Tensor, value: Any) -> Tensor | None:

@@ -15,11 +15,14 @@ from . import array_compat
 from .attributes import PlainFields
 from .composite import gradient_of
 from .dtype_rules import one_dtype, one_float
-from .ops_broadcast import broadcast_to
+from .ops_broadcast import broadcast_to, filled
+from .ops_cast import cast
+from .ops_compare import less_equal, where
 from .ops_gather import Take
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
 from .ops_reshape import reshape, transpose
+from .ops_sequence import HIDDEN, iota
 
 __all__ = ["CacheWrite", "CachedAttention", "Positions", "cache_write", "cached_attention", "positions"]
 
@@ -71,8 +74,7 @@ class CacheWrite(TensorOp):
         _, new, slot, position = node.inputs
         slots, context, heads, depth = out_grad.shape
         places = Positions()(slot * context + position, new)
-        zeros = array_compat.filled(out_grad.realize_cached_data(), new.shape)
-        before = CacheWrite()(out_grad, Tensor.make_const(zeros), slot, position)
+        before = CacheWrite()(out_grad, filled(new.shape, 0.0, out_grad), slot, position)
         return before, Take(0)(reshape(out_grad, (slots * context, heads, depth)), places), None, None
 
 
@@ -103,10 +105,9 @@ class CachedAttention(PlainFields, TensorOp):
         def formula(q: Tensor, keys: Tensor, values: Tensor, slot: Tensor, position: Tensor) -> Tensor:
             k, v = (transpose(Take(0)(x, slot), (1, 2)) for x in (keys, values))
             scores = matmul(q, transpose(k)) * self.scale
-            last = position.numpy()[:, None, None, None] + numpy.arange(q.shape[2])[:, None]
-            hidden = numpy.where(numpy.arange(k.shape[2]) > last, -1e30, 0.0)  # exp of it is 0
-            mask = Tensor.make_const(array_compat.constant(scores.realize_cached_data(), hidden))
-            return matmul(softmax(scores + broadcast_to(mask, scores.shape)), v)
+            last = positions(cast(position, "int64"), transpose(q, (1, 2)))
+            last = broadcast_to(reshape(last, (last.shape[0], 1, last.shape[1], 1)), scores.shape)
+            return matmul(softmax(where(less_equal(iota(last, -1), last), scores, HIDDEN)), v)
 
         return gradient_of(formula, out_grad, node)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
-
-import numpy
 
 from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels, pointwise
@@ -17,10 +16,13 @@ from .attributes import PlainFields
 from .composite import gradient_of, pullback
 from .dtype_rules import elementwise, floating, one_float, real
 from .op_function import function
-from .ops_broadcast import sum_to, summation
+from .ops_broadcast import broadcast_to, filled, sum_to, summation
+from .ops_cast import cast
+from .ops_compare import equal, not_equal, where
 from .ops_logarithmic import LogSumExp
 from .ops_mathematic import Clip
 from .ops_reshape import reshape
+from .ops_sequence import iota
 from .pointwise import Pointwise
 from .shape_rules import NUMBER
 
@@ -102,14 +104,18 @@ def _check(where: str, logits: Type, labels: Type) -> None:
 
 def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The value of `CrossEntropy` in `shape`, made of simpler ops."""
-    (_, classes), like, chosen = x.shape, x.realize_cached_data(), labels.numpy()
-    counts = chosen != op.ignore_index  # all of them, where it is None
-    share = (1 - op.smoothing) * (chosen[:, None] == numpy.arange(classes)) + op.smoothing / classes
-    target = Tensor.make_const(array_compat.constant(like, share))
-    divisor = max(1, int(counts.sum())) if op.reduction == "mean" else 1
-    weight = Tensor.make_const(array_compat.constant(like, counts / divisor))
-    losses = (LogSumExp((1,))(x) - summation(x * target, (1,))) * weight
-    return losses if op.reduction == "none" else reshape(summation(losses, (0,)), shape)
+    rows, classes = x.shape
+    wide = broadcast_to(reshape(labels, (rows, 1)), x.shape)
+    target = cast(equal(wide, iota(wide, 1)), x.dtype) * (1 - op.smoothing) + op.smoothing / classes
+    losses = LogSumExp((1,))(x) - summation(x * target, (1,))
+    count = filled((), rows, x)
+    if op.ignore_index is not None:
+        counted = not_equal(labels, op.ignore_index)
+        losses, count = where(counted, losses, 0.0), Clip(1.0, math.inf)(summation(cast(counted, x.dtype), (0,)))
+    if op.reduction == "none":
+        return losses
+    total = summation(losses, (0,))
+    return reshape(total / count if op.reduction == "mean" else total, shape)
 
 
 class SquaredDifference(Pointwise, name="squared_difference", operands=2, result=floating, promotes=True):

@@ -11,6 +11,7 @@ from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..errors import ShapeError
 from ..types import Type
 from .attributes import PlainFields, axis_of
+from .composite import saved
 from .ops_gather import GatherGradient
 from .plain_op import by_numpy
 from .shape_rules import replaced, without
@@ -123,8 +124,7 @@ class TopK(PlainFields, TensorTupleOp):
     def gradient(self, out_grad: TensorTuple, node: Any) -> Any:
         (x,) = node.inputs
         axis = axis_of("topk", self.axis, len(x.shape))
-        places = Tensor.make_const(node.realize_cached_data()[1])
-        return GatherGradient(axis, int(x.shape[axis]))(out_grad[0], places)
+        return GatherGradient(axis, int(x.shape[axis]))(out_grad[0], saved(node, 1))
 
 
 def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:

@@ -15,7 +15,7 @@ from ..types import Type
 from . import array_compat
 from .attributes import Axes, PlainFields, axes_of, axis_of, either
 from .dtype_rules import real
-from .ops_broadcast import spread, summation
+from .ops_broadcast import filled, spread, summation
 from .shape_rules import NUMBER, keepdims_shape, without
 
 __all__ = [
@@ -138,8 +138,8 @@ class ExtremumGradient(PlainFields, TensorOp):
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         g, x, y = node.inputs
         axes = axes_of("extremum_gradient", self.axes, len(x.shape))
-        ones = Tensor.make_const(array_compat.filled(g.realize_cached_data(), g.shape, 1.0))
-        total = summation(out_grad * ExtremumGradient(self.axes)(ones, x, y), axes)
+        shares = ExtremumGradient(self.axes)(filled(g.shape, 1.0, g), x, y)
+        total = summation(out_grad * shares, axes)
         return total if total.shape == g.shape else total.reshape(g.shape), None, None
 
 

@@ -15,13 +15,16 @@ from . import array_compat
 from .attributes import PlainFields, axis_of
 from .composite import gradient_of_pullback, like_outputs, saved, wanted
 from .dtype_rules import one_float
-from .ops_broadcast import broadcast_to
+from .ops_compare import less_equal, where
 from .ops_logarithmic import softmax
 from .ops_matmul import matmul
-from .ops_reshape import transpose
+from .ops_reshape import reshape, transpose
 from .shape_rules import extent
 
 __all__ = ["Attention", "AttentionGradient", "Embed", "EmbedGradient", "Iota", "attention", "embed", "iota"]
+
+
+HIDDEN = -1e30  # the score of what a query must not see: exp of it is 0
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,8 @@ def attention_in_ops(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool
     scores = matmul(q, transpose(k)) * scale
     if causal:
         queries, keys = scores.shape[-2:]
-        hidden = numpy.triu(numpy.full((queries, keys), -1e30), k=keys - queries + 1)  # exp of it is 0
-        mask = Tensor.make_const(array_compat.constant(scores.realize_cached_data(), hidden))
-        scores = scores + broadcast_to(mask, scores.shape)
+        last = reshape(iota(scores, -2, keys - queries), (queries, 1))  # what each query sees
+        scores = where(less_equal(iota(scores, -1), last), scores, HIDDEN)
     return matmul(softmax(scores), v)
 
 

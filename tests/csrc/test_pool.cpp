@@ -3,6 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../../csrc/nd/pool_impl.h"
+#include <chrono>
+#include <thread>
+#include <vector>
 #include "check.h"
 
 namespace {

@@ -37,10 +37,10 @@ class Both:
 
     def __init__(self, library: str) -> None:
         self.library = library
-        self.model = Compiled(library, max_batch=64, threads=3)
         alone = threads()
+        self.model = Compiled(library, max_batch=64, threads=3)
+        assert threads() == alone + 2, "a model starts its threads when it is made"
         self.wanted = self.model(X)
-        assert threads() == alone + 2, "this model is too small for threads"
         self.total = eager()
         assert threads() == alone + 4, "this eager work is too small for threads"
 

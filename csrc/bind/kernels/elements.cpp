@@ -1,4 +1,5 @@
 #include "../elements.h"
+#include <cstring>
 #include <iterator>
 #include "../nest.h"
 
@@ -91,6 +92,15 @@ constexpr ElementFunctor kFunctors[] = {
     ND_WIDE(Softplus, 1), ND_WIDE(Silu, 1), ND_WIDE(Gelu, 1), ND_WIDE(SquaredDifference, 2),
 };
 
+// The loop, and the fold, of a functor's own for the type of a map's operands; null where there is none.
+template <class Table>
+auto loop_of(const ElementMap& map, const Table& table) {
+    for (const auto& row : table)
+        if (std::strcmp(row.functor, map.functor->name) == 0 && std::strcmp(row.from, map.from->name) == 0 &&
+            std::strcmp(row.to, map.to->name) == 0) return row.run;
+    return decltype(table[0].run)(nullptr);
+}
+
 const char* moved(const void* p, int64_t elements, int bytes) { return static_cast<const char*>(p) + elements * bytes; }
 char* moved(void* p, int64_t elements, int bytes) { return static_cast<char*>(p) + elements * bytes; }
 
@@ -121,10 +131,12 @@ void map_nest(const Executor& executor, const ElementMap& map, const Loops& loop
     simplify(nest);
     int64_t step[K];
     for (int k = 0; k < K; ++k) step[k] = nest.stride[k][nest.dims - 1];
+    const auto loop = K == 3 ? loop_of(map, whole_numbers_table.loops) : nullptr;
     for_pieces(executor, nest, kGrain, [&](const int64_t (&at)[K], int64_t n) {
         const void* from[K - 1];
         for (int k = 0; k + 1 < K; ++k) from[k] = moved(x[k], at[k + 1], K == 4 && k == 0 ? 1 : map.from->bytes);
-        map_row(map, n, step, moved(y, at[0], map.to->bytes), from);
+        char* to = moved(y, at[0], map.to->bytes);
+        if (loop == nullptr || !loop(n, step, to, from)) map_row(map, n, step, to, from);
     });
 }
 
@@ -134,9 +146,38 @@ void map_any(const Executor& executor, const ElementMap& map, const Loops& loops
     else map_nest<4>(executor, map, loops, y, x);
 }
 
+// Of whole numbers, in whatever order is fast.
+void fold_whole(const Executor& executor, const ElementMap& map, int64_t outer, int64_t count, const void* x, void* y) {
+    const auto loop = count > 0 ? loop_of(map, whole_numbers_table.folds) : nullptr;
+    const auto run = map.functor->run[map.from->kind];
+    parallel_rows(executor, outer, count, [&](int64_t row) {
+        char* to = moved(y, row, map.to->bytes);
+        if (loop != nullptr) {
+            const int64_t total = loop(count, moved(x, row * count, map.from->bytes));
+            return store_as(*map.to, map.from->kind, 1, &total, to, 1);
+        }
+        int64_t block[kSome], totals[kSome] = {0};
+        int64_t width = min(kSome, count);
+        map.from->load(width, moved(x, row * count, map.from->bytes), 1, totals);
+        for (int64_t i = width; i < count; i += kSome) {
+            const int64_t some = min(kSome, count - i);
+            map.from->load(some, moved(x, row * count + i, map.from->bytes), 1, block);
+            const void* pair[] = {totals, block};
+            run(some, totals, pair);
+        }
+        for (int64_t half; width > 1; width -= half) {  // the upper half into the lower
+            half = width / 2;
+            const void* pair[] = {totals, totals + width - half};
+            run(half, totals, pair);
+        }
+        store_as(*map.to, map.from->kind, 1, totals, to, 1);
+    });
+}
+
 void fold_any(const Executor& executor, const ElementMap& map, int64_t outer, int64_t count, const void* x, void* y) {
     const auto run = map.functor->run[map.from->kind];
     const int wide = map.from->kind == real ? 4 : 8;
+    if (map.from->kind == whole || map.from->kind == natural) return fold_whole(executor, map, outer, count, x, y);
     parallel_rows(executor, outer, count, [&](int64_t row) {
         Block block;
         uint64_t total = 0;

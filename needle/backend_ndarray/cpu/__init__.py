@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ndarray_backend_cpu as extension
-from ..kernels import EXACT, NAMES, through
+from ..kernels import EXACT, NAMES, twins
 from . import grouped, reduce
 
 # Of what looks numbers up: how long the table is.
@@ -30,7 +30,7 @@ def _by_number(name: str) -> Callable[..., Any]:
 
     def kernel(first: Any, *more: Any) -> Any:
         if size(first, *more) > EXACT:
-            return getattr(through(first), name)(first, *more)
+            return getattr(twins(first), name)(first, *more)
         return compiled(first, *more)
 
     return kernel
