@@ -306,7 +306,7 @@ def _broadcast(bias: Any, shape: tuple[int, ...]) -> Any:
 
 @dataclass(frozen=True)
 class Unfold(TensorOp):
-    """y[i, j, k, u] = x[i, j stride + u dilation - before, k], j and u each several axes: windows as axes, `value` outside
+    """y[i, j, k, u] = x[i, j stride + u dilation - before, k], j and u each several axes: windows, `value` outside
 
     x (*lead, *S, *rest), its axes S from `first` on, y (*lead, *count, *rest, *kernel); `padding` is (before, after).
     """

@@ -2,7 +2,8 @@
 
 Needs torch, onnxruntime and, for the architectures, torchvision; weights are random, images 224 x 224. Each row says
 how far the largest error is, relative to the largest output, by the interpreter and by the instant engine; or why a
-model, or an engine, is refused. `--exporter new` takes torch.export's.
+model, or an engine, is refused. `--exporter new` takes torch.export's. With `--save FOLDER` the files are written
+there, and nothing is compared: for `python -m bench onnx`, and for a Python without torchvision (`--from FOLDER`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,14 +136,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="models whose names hold one of these (default: all)")
     parser.add_argument("--exporter", choices=("old", "new"), default="old")
+    parser.add_argument("--save", type=Path, help="write the files into this folder")
+    parser.add_argument("--from", type=Path, dest="folder", help="take the files of this folder")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     failed = 0
     for name, make in MODELS.items():
         if args.words and not any(word in name for word in args.words):
             continue
-        net, x = make()
-        rows = compare(exported(net, x, args.exporter), x.numpy())
+        if args.folder:
+            x = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
+            path = args.folder / f"{name}.onnx"
+            if not path.exists():
+                continue
+            rows = compare(path.read_bytes(), x)
+        else:
+            net, given = make()
+            data = exported(net, given, args.exporter)
+            if args.save:
+                (args.save / f"{name}.onnx").write_bytes(data)
+                continue
+            rows = compare(data, given.numpy())
         failed += any("DIFFERENT" in row or row.startswith("REFUSED") for row in rows)
         print(f"{name:<24} {'; '.join(rows)}", flush=True)
     return 1 if failed else 0

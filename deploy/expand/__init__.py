@@ -1,7 +1,7 @@
 """Ops without kernels of their own as graphs of ops that have them: what an op is, said once for both engines.
 
-Each family is a table, of the class of an op to the function that makes its graph. A function that needs a size which is
-open, or a number that is no constant, raises `Unsupported`; the op then stays, and who lowers it says that it has no
+Each family is a table, of the class of an op to the function that makes its graph. A function that needs a size which
+is open, or a number that is no constant, raises `Unsupported`; the op then stays, and who lowers it says that it has no
 kernel.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 from needle import ops
 
@@ -74,5 +75,5 @@ def of_image(node: Node) -> Node:
     return apply(ops.ConvNDInputGradient((op.stride,) * 2, padding, (op.dilation,) * 2, op.groups, size), g, w)
 
 
-TABLE = {ops.ConvNDInputGradient: transposed, ops.ConvInputGradient: of_image}
-AS_PRODUCTS = {ops.ConvND: as_product}
+TABLE: dict[type, Any] = {ops.ConvNDInputGradient: transposed, ops.ConvInputGradient: of_image}
+AS_PRODUCTS: dict[type, Any] = {ops.ConvND: as_product}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy
 
@@ -216,4 +217,4 @@ def _regions(node: Node) -> Node:
     return permute(y, (0, 3, 1, 2))
 
 
-TABLE = {GridSample: _grid, DeformConv: _deformed, RoiAlign: _regions}
+TABLE: dict[type, Any] = {GridSample: _grid, DeformConv: _deformed, RoiAlign: _regions}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy
 
@@ -171,7 +172,7 @@ def _softmax(node: Node) -> Node:
     return div(apply(ops.Exp(), below), sums)
 
 
-TABLE = {
+TABLE: dict[type, Any] = {
     GatherND: _gather, OneHot: _one_hot, ReverseSequence: _reversed, TensorScatter: _written, Arange: _numbers,
     Sizes: _numbers, Einsum: _sum_of_products, ops.LogSumExp: _log_sum_exp,
     ops.Softmax: _softmax, ops.LogSoftmax: _softmax,

@@ -7,6 +7,7 @@ holds; longer sums are split, and their parts added as int32.
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 from needle import ops
 
@@ -128,7 +129,7 @@ def _requantize(node: Node) -> Node:
     return apply(CastTo(op.dtype, True), y) if op.dtype.startswith(SMALL) else _saturated(y, op.dtype)
 
 
-TABLE = {
+TABLE: dict[type, Any] = {
     QuantizeLinear: _quantize, DequantizeLinear: _dequantize, MatMulInteger: _matmul, ConvInteger: _conv,
     Requantize: _requantize,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy
 
@@ -12,7 +13,24 @@ from ..ir import Node
 from ..onnx.make import Unsupported
 from ..onnx.ops import Recurrent
 from ..onnx.ops.recurrent import GATES
-from .arithmetic import add, apply, at, broadcast, cast, clip, const, div, less, mul, permute, reshape, slices, stack, sub, where
+from .arithmetic import (
+    add,
+    apply,
+    at,
+    broadcast,
+    cast,
+    clip,
+    const,
+    div,
+    less,
+    mul,
+    permute,
+    reshape,
+    slices,
+    stack,
+    sub,
+    where,
+)
 
 STEPS = 256  # of an unrolled network, at most
 
@@ -79,7 +97,8 @@ class _Network:
         product = ops.MatMul()
         R, rb = self.R, self.rb
         z, r = (
-            self.f(0, add(self.part(seen, k), add(apply(product, h, self.part(R, k)), self.part(rb, k)))) for k in (0, 1)
+            self.f(0, add(self.part(seen, k), add(apply(product, h, self.part(R, k)), self.part(rb, k))))
+            for k in (0, 1)
         )
         Rh, bh = self.part(R, 2), self.part(rb, 2)
         if self.op.linear_before_reset:
@@ -134,4 +153,4 @@ def _turned(x: Node, lengths: Node | None) -> Node:
     return apply(ops.Gather(0), x, broadcast(reshape(ids, (steps, batch, 1)), x.shape))
 
 
-TABLE = {Recurrent: _unrolled}
+TABLE: dict[type, Any] = {Recurrent: _unrolled}

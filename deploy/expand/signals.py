@@ -82,4 +82,4 @@ def _frames(node: Node) -> Node:
     return stack(list(_times(seen, None, _waves(op.length, bins, -1.0))), 3)
 
 
-TABLE = {DFT: _transform, STFT: _frames}
+TABLE: dict[type, Any] = {DFT: _transform, STFT: _frames}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from needle import ops
 
 from ..ir import Node
@@ -16,12 +18,8 @@ def _step(node: Node) -> tuple[Node, ...]:
     n = TENSORS[op.kind]
     k = len(tensors) // n
     steps = cast(count, "float32")
-    rows = [
-        {"Adagrad": _adagrad, "Adam": _adam, "Momentum": _momentum}[op.kind](
-            op, rate, steps, *(tensors[i + j * k] for j in range(n))
-        )
-        for i in range(k)
-    ]
+    kinds: dict[str, Any] = {"Adagrad": _adagrad, "Adam": _adam, "Momentum": _momentum}
+    rows = [kinds[op.kind](op, rate, steps, *(tensors[i + j * k] for j in range(n))) for i in range(k)]
     return tuple(rows[i][j] for j in range(n - 1) for i in range(k))
 
 
@@ -57,4 +55,4 @@ def _one() -> Node:
     return const(1.0, "float32")
 
 
-TABLE = {Step: _step}
+TABLE: dict[type, Any] = {Step: _step}

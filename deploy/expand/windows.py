@@ -98,4 +98,4 @@ def _image(node: Node) -> Node:
     return apply(ops.GetItem(((None, None, 1), (None, None, 1), *inside)), y)
 
 
-TABLE = {MeanPool: _mean, NormPool: _norm, MaxPoolIndices: _max, MaxUnpool: _unpool, Col2Im: _image}
+TABLE: dict[type, Any] = {MeanPool: _mean, NormPool: _norm, MaxPoolIndices: _max, MaxUnpool: _unpool, Col2Im: _image}

@@ -1,7 +1,7 @@
 """Rows for ops whose elements are of any type: casts, predicates, choices, and arithmetic.
 
-Operands meet in the dtype of the result before they are computed with; float32 has kernels of its own (table.py). Floats
-of 16 bits and fewer are computed in float32 and rounded once.
+Operands meet in the dtype of the result before they are computed with; float32 has kernels of its own (table.py).
+Floats of 16 bits and fewer are computed in float32 and rounded once.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ from needle.ops.plain_op import Elementary
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
+from .. import expand
 from ..errors import EmitError
+from ..expand import convolutions
 from ..fused_ops import (
     FusedConv,
     FusedGroupedConv,
@@ -26,6 +28,7 @@ from ..fused_ops import (
 )  # fmt: skip
 from ..ir import Node
 from ..onnx import ops as onnx_ops
+from ..onnx.ops.base import NumpyOp
 from ..registry import OPS
 from .caches import cache_write, cached_attention, positions
 from .elements import (
@@ -46,7 +49,7 @@ from .elements import (
     where,
 )
 from .grouped import grouped_conv
-from .lowering import Lowering, Refused, Value
+from .lowering import Expanded, Lowering, Refused, Value
 from .padding import pad, unfold
 from .places import (
     concat,
@@ -188,19 +191,21 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
     ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
-    ops.Mean, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul, Elementary, Unfold,
-    onnx_ops.NumpyOp,
+    ops.Mean, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul, Elementary,
+    Unfold, NumpyOp,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
 NO_KERNEL = Refused("it has no kernel: the interpreter computes it by numpy")
 ONNX_ONLY = Refused("only the interpreter computes it, as ONNX defines it")
+EXPANDED = Expanded("programs make other ops of it where they know the sizes that this takes")
 OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are loaded")
 
 CALLS: dict[type, Row | Refused] = {
     **{op: ONNX_ONLY for op in vars(onnx_ops).values() if op in OPS.values()},
     **{op: elementwise(op.__name__) for op in OPS.values() if issubclass(op, Elementary)},
-    **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
+    **dict.fromkeys((ops.PadGradient, ops.ConvNDWeightGradient), NO_KERNEL),
+    **dict.fromkeys((*expand.TABLE, *convolutions.AS_PRODUCTS), EXPANDED),
     ops.Cast: cast,
     ops.Pad: pad,
     Unfold: unfold,

@@ -1,7 +1,7 @@
 """python -m tests.onnx_suite [--engine interpreted|instant|compiled] [words ...]: the cases, a table per operator.
 
-With --write the list of passed cases and the table of docs/onnx.md are written anew (all cases; by the interpreter or as
-compiled programs).
+With --write the list of passed cases and the table of docs/onnx.md are written anew (all cases; by the interpreter or
+as compiled programs).
 """
 
 from __future__ import annotations

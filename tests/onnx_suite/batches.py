@@ -18,7 +18,7 @@ from deploy.compiler import VARIANTS, compile_objects, link
 from deploy.generate import HEADERS
 from deploy.headers import inline, system_headers
 from deploy.instant import Instant
-from deploy.ir import Graph, dims
+from deploy.ir import Graph
 from deploy.kernels import KERNELS
 from deploy.onnx.backend import NeedleRep, _of
 from deploy.print_cpp import Body
