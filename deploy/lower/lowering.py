@@ -28,7 +28,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Expanded(Refused):
-    """A row for an op that a pass makes a graph of other ops of (deploy/expand); the reason is for where it could not."""
+    """A row for an op that a pass makes other ops of (deploy/expand); the reason is for where it could not."""
 
 
 @dataclass
