@@ -13,8 +13,8 @@ from ..ir import Node
 from ..onnx.make import Unsupported, apply, broadcast, cast, concat, const, like, permute, reshape, where
 
 __all__ = [
-    "add", "apply", "at", "broadcast", "cast", "clip", "concat", "const", "div", "flat", "floor", "known_sizes", "less",
-    "like", "mul", "permute", "reshape", "rounded", "slices", "stack", "sub", "total", "where",
+    "add", "apply", "at", "broadcast", "cast", "clip", "concat", "const", "count", "div", "flat", "floor",
+    "known_sizes", "less", "like", "mul", "permute", "reshape", "rounded", "slices", "stack", "sub", "total", "where",
 ]  # fmt: skip
 
 
@@ -87,6 +87,13 @@ def stack(parts: list[Node], axis: int) -> Node:
     """The parts along a new axis."""
     shape = parts[0].shape
     return concat([reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in parts], axis)
+
+
+def count(x: Node, axis: int, rank: int) -> Node:
+    """0, 1, ... along an axis of x, an open one too, as the first of `rank` axes."""
+    n = x.shape[axis]
+    numbers = cast(apply(ops.Iota(axis), x), "int64") if isinstance(n, Size) else const(numpy.arange(n), "int64")
+    return reshape(numbers, (n, *(1,) * (rank - 1)))
 
 
 def flat(places: list[Node], size: tuple[int, ...]) -> Node:

@@ -21,6 +21,7 @@ from .arithmetic import (
     cast,
     clip,
     const,
+    count,
     flat,
     floor,
     known_sizes,
@@ -53,11 +54,11 @@ def _grid(node: Node) -> Node:
     """GridSample: x (N, C, *S) at grid (N, *P, rank)."""
     op, (x, grid) = node.op, node.inputs
     size, rank = known_sizes(*x.shape[2:]), len(x.shape) - 2
-    images = known_sizes(x.shape[0])[0]
-    rows = _rows(x, images)
+    images = x.shape[0]
+    rows, start = _rows(x, images), mul(count(x, 0, len(grid.shape) - 1), prod(size))
     places = [_moved(op, at(grid, len(grid.shape) - 1, rank - 1 - k), n) for k, n in enumerate(size)]
     if op.mode == "nearest":
-        return _found(rows, op, [rounded(p) for p in places], size, node)
+        return _found(rows, op, [rounded(p) for p in places], size, start)
     y = None
     base = [floor(p) for p in places]
     for step in product(range(1 - REACH[op.mode], 1 + REACH[op.mode]), repeat=rank):
@@ -67,7 +68,7 @@ def _grid(node: Node) -> Node:
             part = _share(op.mode, sub(place, p))
             share = part if share is None else mul(share, part)
         assert share is not None
-        part = mul(_found(rows, op, near, size, node), reshape(share, (images, 1, *grid.shape[1:-1])))
+        part = mul(_found(rows, op, near, size, start), reshape(share, (images, 1, *grid.shape[1:-1])))
         y = part if y is None else add(y, part)
     assert y is not None
     return y
@@ -79,8 +80,8 @@ def _rows(x: Node, images: int) -> Node:
     return reshape(permute(x, (0, *range(2, 2 + rank), 1)), (images * prod(x.shape[2:]), x.shape[1]))
 
 
-def _found(rows: Node, op: GridSample, near: list[Node], size: tuple[int, ...], node: Node) -> Node:
-    """The pixels at whole places (N, *P), as (N, C, *P)."""
+def _found(rows: Node, op: GridSample, near: list[Node], size: tuple[int, ...], start: Node) -> Node:
+    """The pixels at whole places (N, *P), as (N, C, *P); `start` says at which row an image begins."""
     inside, ids = None, []
     for place, n in zip(near, size, strict=True):
         if op.padding == "zeros":
@@ -90,8 +91,7 @@ def _found(rows: Node, op: GridSample, near: list[Node], size: tuple[int, ...], 
             place = rounded(_mirrored(place, n, op.align))
         ids.append(cast(clip(place, 0.0, float(n - 1)), "int64"))
     shape = near[0].shape
-    start = numpy.arange(shape[0]).reshape(-1, *(1,) * (len(shape) - 1)) * prod(size)
-    seen = apply(ops.Take(0), rows, add(flat(ids, size), const(start, "int64")))
+    seen = apply(ops.Take(0), rows, add(flat(ids, size), start))
     rank = len(shape)
     seen = permute(seen, (0, rank, *range(1, rank)))
     return seen if inside is None else mul(seen, reshape(inside, (shape[0], 1, *shape[1:])))

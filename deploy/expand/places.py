@@ -66,7 +66,7 @@ def _one_hot(node: Node) -> Node:
     ids = reshape(ids, (*indices.shape[:axis], 1, *indices.shape[axis:]))
     places = numpy.arange(depth).reshape((-1,) + (1,) * (len(indices.shape) - axis))
     here = apply(ops.Equal(), ids, const(places, "int64"))
-    return where(here, slices(values, 0, 1, 2), slices(values, 0, 0, 1)) if len(node.shape) else node
+    return where(here, slices(values, 0, 1, 2), slices(values, 0, 0, 1))
 
 
 def _reversed(node: Node) -> Node:

@@ -14,7 +14,7 @@ from ..fused_ops import Unfold
 from ..ir import Node
 from ..onnx.dtypes import limits
 from ..onnx.ops import Col2Im, MaxPoolIndices, MaxUnpool, MeanPool, NormPool, ScatterElements
-from .arithmetic import add, apply, broadcast, cast, const, known_sizes, mul, reshape, total
+from .arithmetic import add, apply, broadcast, cast, const, count, known_sizes, mul, reshape, total
 
 
 def unfolded(x: Node, w: Any, value: float) -> Node:
@@ -53,18 +53,19 @@ def _max(node: Node) -> tuple[Node, Node]:
     """The largest of each window, and where it is: by the place in the window, from a table of all."""
     op, (x,) = node.op, node.inputs
     w, dtype = op.windows, x.type.dtype
-    size = known_sizes(*x.shape)
+    size = known_sizes(*x.shape[1:])
     whole = "float" not in dtype
     wide = cast(x, "int64") if whole else x
     seen = unfolded(wide, w, int(limits(dtype)[0]) - 1 if whole else -numpy.inf)
     taps = prod(w.kernel)
     seen = reshape(seen, (*seen.shape[: 2 + len(w.kernel)], taps))
     best = apply(ops.ArgMax(-1, True), seen)
-    table = w.of(op.numbers(size[2:])[None, None], -1).reshape(1, 1, *w.counts(size[2:]), taps)
+    table = w.of(op.numbers(size[1:])[None, None], -1).reshape(1, 1, *w.counts(size[1:]), taps)
     found = apply(ops.Gather(-1), broadcast(const(table, "int64"), seen.shape), best)
-    images = numpy.arange(size[0] * size[1]).reshape(*size[:2], *(1,) * len(w.kernel)) * prod(size[2:])
+    channels = numpy.arange(size[0]).reshape(-1, *(1,) * len(w.kernel)) * prod(size[1:])
+    images = mul(count(x, 0, len(x.shape)), prod(size))
     y = cast(apply(ops.Max((len(seen.shape) - 1,)), seen), dtype)
-    return y, add(reshape(found, y.shape), const(images, "int64"))
+    return y, add(add(reshape(found, y.shape), const(channels, "int64")), images)
 
 
 def _unpool(node: Node) -> Node:

@@ -11,7 +11,21 @@ from typing import Any
 from ..registry import OPS
 from . import ops as only_here
 from .row import Refused, Row
-from .rows import control, images, native, norm, other, places, pointwise, pool, products, recurrent, reduce, runtime, shape
+from .rows import (
+    control,
+    images,
+    native,
+    norm,
+    other,
+    places,
+    pointwise,
+    pool,
+    products,
+    recurrent,
+    reduce,
+    runtime,
+    shape,
+)
 from .rows.native import TRAINING
 
 __all__ = ["ROWS", "WRITE", "Refused", "Row"]
