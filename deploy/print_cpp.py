@@ -16,6 +16,7 @@ from .cpp_text import constant, literal, nest, number
 from .fused_ops import READING
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
+from .print_elements import ELEMENTS
 from .print_interface import ports
 from .program import Buffer, Call, Program, View, same
 
@@ -101,50 +102,6 @@ class Body:
         """y = x."""
         return f"copy_strided(on, {nest(call.operands)}, {', '.join(map(self.pointer, call.operands))})"
 
-    def elements(self, call: Call) -> str:
-        """y = f(x...) of any types over a loop nest."""
-        pointers = ", ".join(map(self.pointer, call.operands))
-        return f"map_elements(on, {nest(call.operands)}, {call.functor}{{}}, {pointers})"
-
-    def fold(self, call: Call) -> str:
-        """Rows of whole numbers, each folded to one."""
-        (x,), (y,) = call.reads, call.writes
-        outer, count = map(number, call.sizes)
-        return f"fold_elements(on, {outer}, {count}, {call.functor}{{}}, {self.pointer(x)}, {self.pointer(y)})"
-
-    def scatter(self, call: Call) -> str:
-        """Rows added to others, or in their place."""
-        sizes, functor = ", ".join(map(number, call.sizes)), f"{call.functor}{{}}"
-        return f"scatter_elements(on, {sizes}, {functor}, {', '.join(map(self.pointer, (*call.reads, *call.writes)))})"
-
-    def scan(self, call: Call) -> str:
-        """Running folds of rows."""
-        (x,), (y,) = call.reads, call.writes
-        sizes = ", ".join(map(number, call.sizes))
-        return f"scan_elements(on, {sizes}, {call.functor}{{}}, {self.pointer(x)}, {self.pointer(y)})"
-
-    def order(self, call: Call) -> str:
-        """The places of the best of each row."""
-        (x,), (y,) = call.reads, call.writes
-        *sizes, nan_first = map(number, call.sizes)
-        settings = f"{', '.join(sizes)}, {nan_first} != 0, {call.functor}{{}}"
-        return f"order_elements(on, {settings}, {self.pointer(x)}, {self.pointer(y)})"
-
-    def bits(self, call: Call) -> str:
-        """The bytes of memory that is read as another dtype."""
-        (x,), (y,) = call.reads, call.writes
-        return f"std::memcpy({self.pointer(y)}, {self.pointer(x)}, size_t({number(call.sizes[0])}))"
-
-    def matmul(self, call: Call) -> str:
-        """A batch of products of matrices with any strides."""
-        a, b = (
-            f"Matrices{{{{{self.pointer(x)}, {number(x.strides[1])}, {number(x.strides[2])}}}, {number(x.strides[0])}}}"
-            for x in call.reads
-        )
-        assert call.scratch is not None
-        memory = f"{self.pointer(call.writes[0])}, {self.names[call.scratch]}"
-        return f"batched_matmul(on, {', '.join(map(number, call.sizes))}, {a}, {b}, {memory})"
-
     def reduce(self, call: Call) -> str:
         """Over the middle axis."""
         outer, count, inner = call.sizes
@@ -199,13 +156,7 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "map": Body.map,
     "map_strided": Body.map,
     "copy_strided": Body.copy,
-    "map_elements": Body.elements,
-    "fold_elements": Body.fold,
-    "scatter_elements": Body.scatter,
-    "scan_elements": Body.scan,
-    "order_elements": Body.order,
-    "copy_bits": Body.bits,
-    "batched_matmul": Body.matmul,
+    **ELEMENTS,
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     **CONVOLUTIONS,

@@ -29,7 +29,7 @@ struct SmallFloat {
         uint32_t y = bits_of(float_of(size << (23 - M)) * scale);
         if (top == Top::ieee) y = size >= kExponents ? 0x7f800000u | (size & ~kExponents) << (23 - M) : y;
         if (top == Top::all_ones) y = size == kHighest ? 0x7fc00000u : y;
-        if (top == Top::negative_zero) return float_of(bits == kSign ? 0x7fc00000u : y | sign);
+        if (top == Top::negative_zero) return float_of(bits == kSign ? 0xffc00000u : y | sign);
         return float_of(y | sign);
     }
 

@@ -89,7 +89,23 @@ def mean(low: Lowering, node: Node) -> Value:
 
 def variance(low: Lowering, node: Node) -> Value:
     """The axes moved behind the others, then one row for each result."""
+    if node.type.dtype == "float64":
+        view, count = _to_the_end(low, node, "float64")
+        rows = view.reshape((math.prod(node.shape), count))
+        own = _mean_of_rows(low, node, rows, count)
+        centred = of_views(low, "Subtract", rows, own.reshape((own.shape[0], 1)))
+        squares = of_views(low, "Multiply", centred, centred)
+        return _mean_of_rows(low, node, squares, count - node.op.correction).reshape(node.shape)
     return _of_rows(low, node, "variance", float(node.op.correction))
+
+
+def _mean_of_rows(low: Lowering, node: Node, rows: View, divisor: int) -> View:
+    """Sums of rows of doubles over a number."""
+    if isinstance(divisor, Size):
+        raise EmitError(f"[emit] {node!r}: a mean of float64 needs sizes that are known")
+    total = low.temporary(Type(rows.shape[:1], rows.dtype), "a sum")
+    low.call("fold_elements", rows.shape, reads=[rows], writes=[total], functor="Add", note=repr(node))
+    return of_views(low, "Divide", total, number_of(low, divisor, rows.dtype))
 
 
 def _of_rows(low: Lowering, node: Node, kernel: str, *numbers: float) -> View:

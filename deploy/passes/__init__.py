@@ -9,9 +9,11 @@ from needle.sizes import for_every_size, watched
 from ..expand import expand, expand_convolution
 from ..ir import Graph, Node
 from ..verify import verify
+from .activation import fuse_activation
+from .below_reshape import below_reshape
 from .cancel_tuples import cancel_tuples
 from .convolution import conv_as_matmul, conv_nd_as_conv, cut_padding_taps
-from .fuse import fold_batch_norm, fuse_activation, fuse_add, fuse_bias, fuse_relu, open_epilogues
+from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
 from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
 from .rewrite import Rule, rewrite
 from .share_common import share_common
@@ -29,9 +31,11 @@ PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     *LAYOUT,
     permute_rows,
     open_epilogues,
+    below_reshape,
     fuse_bias,
     fold_batch_norm,
     fuse_relu,
+    below_reshape,
     fuse_activation,
     fuse_add,
     fuse_relu,

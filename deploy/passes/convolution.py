@@ -15,7 +15,7 @@ def conv_nd_as_conv(node: Node, uses: Counter[Node]) -> Node | None:
     """conv_nd(x, w)  =>  conv(pad(x), w), where windows of images are square and steps equal along both axes"""
     match node:
         case Node(ops.ConvND((stride, across), (rows, columns), (dilation, apart), groups), (x, w)):
-            if stride != across or dilation != apart or w.shape[0] != w.shape[1]:
+            if stride != across or dilation != apart or w.shape[0] != w.shape[1] or (dilation > 1 and not w.known):
                 return None
             if rows[0] != rows[1] or columns[0] != columns[1]:
                 x, rows, columns = apply(ops.Pad(((0, 0), rows, columns, (0, 0))), x), (0, 0), (0, 0)

@@ -70,31 +70,6 @@ def fuse_relu(node: Node, uses: Counter[Node]) -> Node | None:
     return None
 
 
-def fuse_activation(node: Node, uses: Counter[Node]) -> Node | None:
-    """f(product(x, w) ...)  =>  product with f behind its epilogue: ReLU6, SiLU, hard sigmoid, hard swish"""
-    step, product = _activation(node)
-    if product is None or not isinstance(product.op, Product) or uses[product] != (2 if step == "hard_swish" else 1):
-        return None
-    return apply(with_step(product.op, step), *product.inputs)
-
-
-def _activation(node: Node) -> tuple[str, Node | None]:
-    """The step that a node is, and of what."""
-    match node:
-        case Node(ops.Clip(0.0, 6.0), (x,)):
-            return "relu6", x
-        case Node(ops.SiLU(), (x,)):
-            return "silu", x
-        case Node(ops.Clip(0.0, 1.0), (Node(ops.AddScalar(0.5), (Node(ops.MulScalar(scale), (x,)),)),)):
-            return "hard_sigmoid", x if abs(scale - 1 / 6) < 1e-6 else None
-        case Node(ops.EWiseMul(), (a, b)):
-            for x, gate in ((a, b), (b, a)):
-                step, of = _activation(gate) if isinstance(gate.op, ops.Clip) else ("", None)
-                if step == "hard_sigmoid" and of is x:
-                    return "hard_swish", x
-    return "", None
-
-
 def fuse_add(node: Node, uses: Counter[Node]) -> Node | None:
     """product(x, w) ... + r  =>  product that adds r behind its epilogue, for r of the same shape"""
     match node:
