@@ -7,7 +7,7 @@ from collections import Counter
 
 from needle import ops
 
-from ..fused_ops import FusedConv, FusedMatMul, FusedTransposedConv
+from ..fused_ops import FusedConv, FusedGroupedConv, FusedMatMul, FusedTransposedConv
 from ..ir import Node, apply
 from .rewrite import Kept
 
@@ -17,6 +17,9 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     match node:
         case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if w.known:
             return apply(FusedConv(stride, padding), x, w)
+        case Node(ops.Conv(stride, padding, groups, dilation), (x, w)) if w.known:
+            sides = (padding, padding) if isinstance(padding, int) else padding
+            return apply(FusedGroupedConv(stride, sides, groups, dilation), x, w)
         case Node(ops.ConvInputGradient(stride, int(padding), height, width, 1, 1), (x, w)) if w.known:
             turned = apply(ops.Permute((0, 1, 3, 2)), w)
             return apply(FusedTransposedConv(stride, padding, height, width), x, turned)
