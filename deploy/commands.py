@@ -19,6 +19,8 @@ from .errors import DeployError
 from .image import load_image
 from .instant import Instant
 from .ir import Graph, describe, interface
+from .quantize.command import Wanted
+from .quantize.command import quantize_command as run_quantize
 from .roofline import Cost, Roofline, costs, roofline
 from .sources import frozen, frozen_decoding, load_module
 
@@ -59,6 +61,11 @@ def export_command(path: Path, output: Path, opset: int, shapes: Shapes) -> Answ
     onnx.save(graph_of(path, shapes), output, opset)
     facts = {"path": str(output), "opset": opset, "bytes": output.stat().st_size}
     return Answer(facts, f"{output}: opset {opset}, {facts['bytes']} bytes")
+
+
+def quantize_command(path: Path, wanted: Wanted, shapes: Shapes = ()) -> Answer:
+    """Quantize a file's graph, and measure what it costs; 1 if that is beyond the tolerance."""
+    return run_quantize(graph_of(path, shapes), wanted)
 
 
 def build_command(

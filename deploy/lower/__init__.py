@@ -14,12 +14,12 @@ from ..errors import EmitError
 from ..ir import Graph, Input, Node, parts
 from ..program import Buffer, Program, floats_of, whole
 from ..verify_program import verify_program
-from .lowering import Lowering, Refused, Value
+from .lowering import Expanded, Lowering, Refused, Value
 from .table import ANY_DTYPE, CALLS
 
-__all__ = ["CALLS", "HELD", "Refused", "lower"]
+__all__ = ["CALLS", "HELD", "Expanded", "Refused", "lower"]
 
-HELD = frozenset(TYPES) - {"float64"}
+HELD = frozenset(TYPES)
 
 
 def lower(graph: Graph, favoured: int = 1) -> Program:

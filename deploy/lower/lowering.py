@@ -26,6 +26,11 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True)
+class Expanded(Refused):
+    """A row for an op that a pass makes other ops of (deploy/expand); the reason is for where it could not."""
+
+
 @dataclass
 class Lowering:
     """Rows of the table (table.py) call `view`, `dense`, `new`, `weight` and `call`."""

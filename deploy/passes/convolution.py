@@ -7,7 +7,7 @@ from collections import Counter
 from needle import ops
 from needle.sizes import Size
 
-from ..fused_ops import FusedConv, FusedMatMul
+from ..fused_ops import READING, FusedConv, FusedMatMul
 from ..ir import Node, apply, same_type
 from .rewrite import Kept
 
@@ -18,6 +18,8 @@ def conv_nd_as_conv(node: Node, uses: Counter[Node]) -> Node | Kept | None:
         case Node(ops.ConvND((stride, across), (rows, columns), (dilation, apart), groups), (x, w)):
             if stride != across or dilation != apart or w.shape[0] != w.shape[1]:
                 return Kept("its kernel, steps or dilation differ along its two axes")
+            if dilation > 1 and not w.known:
+                return Kept("its kernel is dilated, and computed")
             if rows[0] != rows[1] or columns[0] != columns[1]:
                 x, rows, columns = apply(ops.Pad(((0, 0), rows, columns, (0, 0))), x), (0, 0), (0, 0)
             padding = rows[0] if rows == columns else (rows[0], columns[0])
@@ -76,4 +78,4 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | Kept | None:
 
 def _steps(epilogue: tuple[str, ...], inputs: list[Node]) -> list[tuple[str, Node]]:
     """The steps that take an input, each with it."""
-    return list(zip([step for step in epilogue if step != "relu"], inputs, strict=True))
+    return list(zip([step for step in epilogue if step in READING], inputs, strict=True))

@@ -5,7 +5,7 @@ from pathlib import Path
 from flask import Response, current_app
 
 from serving.engine.errors import NotFound
-from serving.routes.table import Route, answer, service
+from serving.routes.table import Route, answer, owner, service
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
 # Drawings for the page, named after what they show.
@@ -43,7 +43,7 @@ def file(name: str) -> Response:
 
 
 def metrics() -> Response:
-    return Response(service().metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service().exposition(owner()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def openapi() -> Response:
