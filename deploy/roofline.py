@@ -11,6 +11,7 @@ import numpy
 
 from needle.backend_ndarray import ndarray_backend_cpu
 from needle.sizes import size_at
+from needle.types import TYPES
 
 from .kernels import KERNELS
 from .program import Call, Program, View, aligned
@@ -85,4 +86,4 @@ def _key(view: View) -> tuple[int, str]:
 def _bytes(view: View, sizes: dict[str, int]) -> int:
     """Of the elements that a view has in memory; what is repeated counts once."""
     kept = [n for n, step in zip(view.shape, view.strides, strict=True) if not (isinstance(step, int) and step == 0)]
-    return 4 * math.prod(size_at(n, sizes) for n in kept)
+    return TYPES[view.dtype].bytes * math.prod(size_at(n, sizes) for n in kept)

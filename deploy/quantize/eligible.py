@@ -49,7 +49,7 @@ def moves(node: Node) -> bool:
         case Node(ops.MaxPool(), (x,)) if not x.known:
             return not any(isinstance(size, Size) for size in x.shape[1:3])
         case Node(ops.Reshape(), (x,)) if not x.known:
-            return x.shape[-1] % MULTIPLE == 0 and node.shape[-1] % MULTIPLE == 0
+            return all(not isinstance(n, Size) and n % MULTIPLE == 0 for n in (x.shape[-1], node.shape[-1]))
     return False
 
 
@@ -57,7 +57,7 @@ def table_of(node: Node) -> Node | None:
     """What the node is a function of, number by number, so that a table of 256 bytes holds it; None if it is none."""
     match node:
         case Node(ops.BatchNormInference(), (x, *norm)) if all(n.known for n in norm) and not x.known:
-            return x if x.shape[-1] % MULTIPLE == 0 else None
+            return x if not isinstance(x.shape[-1], Size) and x.shape[-1] % MULTIPLE == 0 else None
         case Node(Pointwise(), (x,)) if not x.known and node.type.dtype == x.type.dtype == "float32":
             return x
     return None
