@@ -4,6 +4,7 @@
     python -m bench against COMMIT [name ...]   beside a commit
     python -m bench artefacts [model ...]       what `needle-deploy build` leaves, in bytes and in time
     python -m bench finetune [word ...]         adapters beside full fine-tuning and training from scratch, on real data
+    python -m bench soak [minutes]              a server under load that trains, while its workers are ended and killed
 
 Each group of cases runs in a process of its own, with the number of threads its comparison is about.
 """
@@ -155,6 +156,10 @@ def run(arguments: list[str]) -> int | str:
             from bench.finetuning.__main__ import main as finetune
 
             return finetune(arguments[1:])
+        if arguments[:1] == ["soak"]:
+            from bench.soak import main as soak
+
+            return soak(arguments[1:])
         return against.main(arguments[1:]) if arguments[:1] == ["against"] else main(arguments)
     except RefusedError as error:
         return str(error)

@@ -13,6 +13,7 @@ from needle.commands import Answer, CommandParser, number, run, whole
 
 from . import commands
 from .coded_weights import FORMATS
+from .inspecting import inspect_command
 from .quantize.command import Wanted
 from .quantize.measure import ABOUT, TOLERANCES
 
@@ -49,9 +50,16 @@ def _add_graphs(sub: Any) -> None:
     _add_output(export, "the .onnx file to write")
     export.add_argument("--opset", type=whole(13), default=17, help="of the operators written (default: 17)")
 
-    about = "print the graph in a file"
-    inspect = _of_file(sub, "inspect", lambda a: commands.inspect_command(a.path, a.optimized, a.shape), about)
+    inspect = _of_file(
+        sub, "inspect", lambda a: inspect_command(a.path, a.optimized, a.shape, a.why, a.output, a.at),
+        "print the graph in a file, or make a page of it",
+    )  # fmt: skip
     inspect.add_argument("--optimized", action="store_true", help="after the compiler's passes")
+    inspect.add_argument("--why", action="store_true", help="with the reasons why passes left nodes as they are")
+    what = "write a page for browsers: graph, passes, costs, memory, weights"
+    inspect.add_argument("-o", "--output", type=Path, metavar="PAGE", help=what)
+    what = "an open size at which the page tells costs, as in time=1 (default: batch=1, others at their largest)"
+    inspect.add_argument("--at", type=size, action="append", default=[], metavar="NAME=SIZE", help=what)
 
 
 def _add_quantize(sub: Any) -> None:
@@ -155,6 +163,14 @@ def shape(text: str) -> tuple[str, list[int | str]]:
     if not equals or not name or not all(n if isinstance(n, int) else n.isidentifier() for n in found):
         raise ArgumentTypeError(f"needs INPUT=SIZES such as image=1x3x224x224, got {text!r}")
     return name, found
+
+
+def size(text: str) -> tuple[str, int]:
+    """NAME=SIZE as (name, size), for argparse."""
+    name, _, number = text.partition("=")
+    if not name or not number.isdecimal():
+        raise ArgumentTypeError(f"needs NAME=SIZE such as time=1, got {text!r}")
+    return name, int(number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

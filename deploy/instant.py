@@ -25,7 +25,7 @@ from .rows import rows_apart
 from .runtime import Arrays, Runtime
 
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
-STEPS = ("relu", "bias", "add")
+STEPS = ("relu", "bias", "add", "relu6", "silu", "hard_sigmoid", "hard_swish")  # as csrc/nd/epilogue.h numbers them
 
 
 class Instant(Runtime):
@@ -112,6 +112,12 @@ def functor_of(call: Call) -> str:
     match call.kernel:
         case "map_elements" | "fold_elements":
             return f"{call.functor} {call.reads[-1].dtype} {call.writes[0].dtype}"
+        case "scatter_elements":
+            return f"{call.functor} {call.reads[0].dtype} {call.writes[0].dtype}"
+        case "scan_elements" | "order_elements":
+            return f"{call.functor} {call.reads[0].dtype}"
+        case "matmul_elements":
+            return call.writes[0].dtype
         case "take_elements" | "gather_elements" | "iota":
             return call.writes[0].dtype
         case "lookup" | "positions":
@@ -132,10 +138,12 @@ def integers_of(call: Call) -> list[int]:
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "batched_matmul":
             return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
-        case "grouped_conv" | "quantize":
+        case "quantize":
             return [*sizes, *call.reads[0].strides]
+        case "grouped_conv":
+            return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "depthwise":
-            return [*sizes, *call.reads[0].strides[:3]]
+            return [*sizes, *call.reads[0].strides[:3], *map(STEPS.index, call.epilogue)]
         case "conv_input_gradient":
             return [*sizes, *call.reads[0].strides]
         case "attention":
@@ -155,7 +163,7 @@ def operands_of(call: Call) -> list[View | Buffer]:
     scratch = [call.scratch] if call.scratch is not None else []
     if call.kernel in ("map", "map_strided", "copy_strided", "map_elements"):
         return list(call.operands)
-    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear"):
+    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear", "grouped_conv", "depthwise"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
     if call.kernel == "coded_linear":
         return [*call.reads[:3], *call.writes, *scratch, *call.reads[3:]]

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from needle.sizes import Size, larger
-from needle.types import DTYPES
+from needle.types import TYPES
 
 from .plan import THREADS
 
-FLOATS, ALL = ("float32",), tuple(x for x in DTYPES if x != "float64")
+FLOATS, ALL = ("float32",), tuple(TYPES)
+WIDE = ("int64", "uint64", "float32", "float64")  # what others are computed in
 IDS = ("float32", "int32", "int64")
 
 
@@ -224,13 +225,13 @@ KERNELS: dict[str, Kernel] = {
     "grouped_conv": Kernel(
         "images height width depth out kernel stride padding groups", strided=True,
         header="grouped_conv.h", scratch=grouped_scratch, work=lambda *sizes: conv_work(*sizes[:8]) // sizes[8],
-        reads="x(images height width depth) weight", writes="y",
+        reads="x(images height width depth) weight more*", writes="y",
     ),
     "depthwise": Kernel(
         "images height width channels kernel stride top left dilation", strided=True,
         header="depthwise.h", scratch=depthwise_scratch,
         work=lambda n, h, w, c, k, s, *more: n * (h // s) * (w // s) * c * k * k,
-        reads="x(images height width channels) weight(kernel kernel channels)", writes="y",
+        reads="x(images height width channels) weight(kernel kernel channels) more*", writes="y",
     ),
     "winograd_conv": Kernel(
         "images height width depth out padding outputs round", strided=True,
@@ -261,6 +262,18 @@ KERNELS: dict[str, Kernel] = {
         "outer n count inner", dtypes=ALL, header="elements.h",
         reads="x(outer n inner) index(outer count inner)", writes="y(outer count inner)",
     ),
+    "scatter_elements": Kernel(
+        "n count inner", dtypes=ALL, header="elements.h", reads="x(count inner) ids(count)", writes="y(n inner)"
+    ),
+    "scan_elements": Kernel("outer count", "x(outer count)", "y(outer count)", dtypes=WIDE, header="order.h"),
+    "order_elements": Kernel(
+        "outer count most nan_first", "x(outer count)", "places(outer most)", dtypes=WIDE, header="order.h"
+    ),
+    "matmul_elements": Kernel(
+        "batch m n k", dtypes=WIDE, header="order.h", work=lambda batch, m, n, k: batch * m * n * k,
+        reads="a(batch m k) b(batch k n)", writes="y(batch m n)",
+    ),
+    "copy_bits": Kernel("bytes", "x", "y", dtypes=ALL, header="elements.h"),
     "mean": Kernel("rows count", reads="x(rows count)", writes="y(rows)", header="moments.h"),
     "variance": Kernel("rows count", numbers="correction", reads="x(rows count)", writes="y(rows)", header="moments.h"),
     "batched_matmul": Kernel(

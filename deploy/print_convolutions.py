@@ -72,20 +72,21 @@ def add_windows(body: Body, call: Call) -> str:
 def grouped_conv(body: Body, call: Call) -> str:
     """Its sizes are one argument, by which it plans which groups go together."""
     images, *shape, groups = map(number, call.sizes)
-    (x, weight), (out,) = call.reads, call.writes
+    x, weight, out = *call.reads[:2], call.writes[0]
     assert call.scratch is not None
     plan = f"GroupedConv{{ConvShape<>{{{', '.join(shape)}}}, {images}, {groups}, false}}"
-    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}"
+    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}, {body.steps(call)}"
     return f"grouped_conv(on, {plan}, {body.pointer(x)}, {braces(x.strides)}, {pointers})"
 
 
 def depthwise(body: Body, call: Call) -> str:
     """Its sizes are one argument."""
-    (x, weight), (out,) = call.reads, call.writes
+    x, weight, out = *call.reads[:2], call.writes[0]
     assert call.scratch is not None
     shape = f"DepthwiseShape{{{', '.join(map(number, call.sizes))}}}"
     planes = f"Planes{{{body.pointer(x)}, {', '.join(map(number, x.strides[:3]))}}}"
-    return f"depthwise(on, {shape}, {planes}, {body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]})"
+    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}"
+    return f"depthwise(on, {shape}, {planes}, {pointers}, {body.steps(call)})"
 
 
 def over_windows(body: Body, call: Call) -> str:

@@ -15,6 +15,7 @@ from needle.sizes import size_at
 from needle.types import Type
 
 from .binding import Binding, axes_of, shape_at, sizes_of
+from .dtypes import numpy_dtype
 from .errors import RunError
 
 Arrays = Sequence[numpy.ndarray]
@@ -48,7 +49,7 @@ class Runtime(ABC):
 
     def _opened(self) -> None:
         """Called when all is known: what a run needs of it is prepared."""
-        self.dtypes = {x["name"]: numpy.dtype(x["dtype"]) for x in (*self.inputs, *self.outputs)}
+        self.dtypes = {x["name"]: numpy_dtype(x["dtype"]) for x in (*self.inputs, *self.outputs)}
         self._sizes = Binding(self.name, self.shapes)
         self._last: tuple[Any, dict[str, int], list[Any]] = (None, {}, [])  # shapes, and what they gave
         self._taken = [(name, self.dtypes[name], name in self.limits) for name in self.shapes]
@@ -125,7 +126,7 @@ class Runtime(ABC):
         for name, kept in self.kept.items():
             shape = tuple(size_at(n, sizes) for n in kept.shape)
             if name not in self._state:
-                self._state[name] = numpy.zeros(shape, kept.dtype)
+                self._state[name] = numpy.zeros(shape, numpy_dtype(kept.dtype))
             found = self._state[name]
             if found.shape != shape:
                 raise RunError(

@@ -13,12 +13,12 @@ from serving import logs
 from serving.engine import timing
 from serving.engine.errors import Failed, ServingError
 from serving.engine.service import Service
-from serving.routes import about, oip, text
+from serving.routes import about, files, models, oip, text, tuning
 from serving.routes.errors import body_of, headers_of
 from serving.routes.openapi import describe
 from serving.routes.table import answer
 
-ROUTES = (*oip.ROUTES, *text.ROUTES, *about.ROUTES)
+ROUTES = (*oip.ROUTES, *models.ROUTES, *text.ROUTES, *files.ROUTES, *tuning.ROUTES, *about.ROUTES)
 HOST = re.compile(r"(?:[\w.~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])?(?::\d{0,5})?", re.ASCII)
 METHODS = ", ".join(sorted({"OPTIONS", "HEAD", *(route.method for route in ROUTES)}))
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -79,7 +79,7 @@ def _finish(response: Response) -> Response:
     response.headers["x-request-id"] = g.request_id
     response.headers["Server-Timing"] = timing.header()
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if response.content_length is not None and response.content_length > WORTH_COMPRESSING:
+    if not response.is_streamed and (response.content_length or 0) > WORTH_COMPRESSING:
         response.vary.add("Accept-Encoding")
         encoding = next((name for name in COMPRESS if request.accept_encodings[name] > 0), None)
         if encoding:

@@ -28,7 +28,9 @@ from serving.engine.models import Model
 from serving.engine.registry import Registry
 from serving.engine.service import Service
 from serving.engine.sources import Source
-from serving.key_commands import add_keys, add_state, keys_of
+from serving.engine.tuning.service import Tuning
+from serving.key_commands import add_keys, add_state, keys_of, state_folder
+from serving.supervisor import NICEST, Master, Supervisor
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
@@ -68,6 +70,8 @@ def parser() -> CommandParser:
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
     what = "seconds for running requests after SIGTERM"
     parser.add_argument("--drain-seconds", type=whole(0), default=30, help=what)
+    what = "how far the process that trains goes behind others, 0 to 19; with 19 it runs where nobody else wants to"
+    parser.add_argument("--train-nice", type=whole(0, NICEST), default=NICEST, metavar="N", help=what)
     what = "answer whoever reaches the address, also from other machines, while there are no keys"
     parser.add_argument("--open", action="store_true", help=what)
     add_state(parser)
@@ -85,7 +89,7 @@ def parser() -> CommandParser:
 
 def limits(options: argparse.Namespace) -> Limits:
     """The limits that the flags ask for."""
-    counts = {"body", "inflated", "pixels", "memory", "queue"}
+    counts = {"body", "inflated", "pixels", "memory", "queue", "storage", "training"}
     values = {field: getattr(options, field) * unit for field, (_, unit, *_) in FLAGS.items()}
     return Limits(**{field: int(value) if field in counts else value for field, value in values.items()})
 
@@ -93,7 +97,8 @@ def limits(options: argparse.Namespace) -> Limits:
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn with all its settings from here. `load` makes a Model of a source, in each worker.
 
-    The models it begins with are `given`; they are registered in a file that lives as long as the server.
+    The models it begins with are `given`; they are registered in a file that lives as long as the server. What outlives
+    it lies in the state's folder.
     """
 
     def __init__(self, load: Callable[[Source], Model], given: Sequence[Source], options: argparse.Namespace):
@@ -103,6 +108,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for source in given:
             registry.add(source)
         registry.close()
+        self.tuning = Tuning(state_folder(options.state), self.limits)
+        self.tuning.begin()
+        trains = options.plugin, options.train_nice, options.log_format
+        self.supervisor = Supervisor(self.tuning.store, self.limits, *trains)
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
         self.metrics = Metrics(registry, columns=2 * options.workers + 62)
         self.free = list(range(self.metrics.counters.columns, 0, -1))
@@ -127,7 +136,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "pre_fork": self.before_fork,
             "post_fork": self.after_fork,
             "child_exit": self.worker_gone,
-            "on_exit": lambda arbiter: shutil.rmtree(self.folder, ignore_errors=True),
+            "on_exit": self.ended,
         }  # fmt: skip
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -136,11 +145,19 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
         engine, folder = self.options.engine, self.options.repository
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
-        service = Service(catalog, keys_of(self.options.state))
+        service = Service(catalog, keys_of(self.options.state), self.tuning)
         service.start()
         app = create_app(service)
         telemetry.instrument(app)
         return app
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        Master(self).run()
+
+    def ended(self, arbiter: Any) -> None:
+        self.supervisor.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def listening(self, arbiter: Any) -> None:
         for listener in arbiter.LISTENERS:

@@ -193,4 +193,12 @@ GROUPS = {
         ),
         commits=False,
     ),
+    "onnx": Group(
+        "Networks of torchvision from ONNX files, compiled, beside ONNX Runtime", 1, ("onnx", "onnxruntime"),
+        tuple(
+            case(f"{name}, one image", "imported.network", name)
+            for name in ("resnet18", "mobilenet_v2", "squeezenet1_1", "efficientnet_b0", "vit_b_16")
+        ),
+        commits=False,
+    ),
 }  # fmt: skip
