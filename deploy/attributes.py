@@ -1,7 +1,8 @@
 """An op's attributes as plain JSON values and back, generic over the fields of its dataclass.
 
 None, bool, int, float, str stay as they are, a tuple becomes a list, a named size {"dim": name} or {"sum": ...}, a
-pointwise op, of which another is the gradient, {"op": name, "attributes": its own}.
+pointwise op, of which another is the gradient, {"op": name, "attributes": its own}, a float that JSON lacks
+{"float": "-inf"}.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ def encode(value: Any) -> Any:
         return value
     if hasattr(value, "item"):  # a numpy scalar
         value = value.item()
-    if (isinstance(value, int) and abs(value) <= MAX_INT) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) <= MAX_INT):
         return value
-    raise NdFormatError(f"[nd] an attribute must be finite plain data, got {value!r}")
+    raise NdFormatError(f"[nd] an attribute must be plain data, got {value!r}")
 
 
 def decode(value: Any, sizes: Mapping[str, Size], where: str) -> Any:
@@ -50,6 +53,9 @@ def decode(value: Any, sizes: Mapping[str, Size], where: str) -> Any:
             raise NdFormatError(f"{where}: a list of at most {MAX_LIST} items is allowed, got {len(value)}")
         return tuple(decode(x, sizes, where) for x in value)
     if isinstance(value, dict):
+        match value:
+            case {"float": "inf" | "-inf" | "nan" as text, **rest} if not rest:
+                return float(text)
         return _op(value, where) if "op" in value else _size(value, sizes, where)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_INT:
         raise NdFormatError(f"{where}: the integer {value} is too large")

@@ -16,10 +16,19 @@ import numpy
 from needle.autograd import TensorOp
 from needle.backend_ndarray.kernels import kernels
 from needle.errors import ShapeError
-from needle.ops import ConvInputGradient, Permute, ReLU
+from needle.ops import Clip, Conv, ConvInputGradient, Permute, ReLU, SiLU
+from needle.ops.plain_op import by_numpy
 from needle.types import Type
 
-STEPS = ("bias", "relu", "add")
+READING = ("bias", "add")  # steps that read another tensor
+ACTIVATIONS: dict[str, Any] = {  # and those that do not
+    "relu": lambda y: ReLU().compute(y),
+    "relu6": lambda y: Clip(0.0, 6.0).compute(y),
+    "silu": lambda y: SiLU().compute(y),
+    "hard_sigmoid": lambda y: Clip(0.0, 1.0).compute(y * (1 / 6) + 0.5),
+    "hard_swish": lambda y: y * Clip(0.0, 1.0).compute(y * (1 / 6) + 0.5),
+}
+STEPS = (*READING, *ACTIVATIONS)
 
 
 class Product(TensorOp):
@@ -77,6 +86,30 @@ class FusedTransposedConv(Product):
 
     def _plain(self) -> ConvInputGradient:
         return ConvInputGradient(self.stride, self.padding, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class FusedGroupedConv(Product):
+    """y = epilogue(conv(x, w)) in `groups` of channels, w (K, K, Ci / groups, Co); `epilogue` as in FusedConv
+
+    `padding` is that of rows and of columns; taps are `dilation` apart.
+    """
+
+    stride: int
+    padding: tuple[int, int]
+    groups: int
+    dilation: int
+    epilogue: tuple[str, ...] = ()
+
+    def infer(self, x: Type, w: Type, *more: Type) -> Type:
+        """(N, Ho, Wo, Co)."""
+        return _check_epilogue(self._plain().infer(x, w), self.epilogue, more)
+
+    def compute(self, x: Any, w: Any, *more: Any) -> Any:
+        return _epilogue(self._plain().compute(x, w), self.epilogue, more)
+
+    def _plain(self) -> Conv:
+        return Conv(self.stride, self.padding, self.groups, self.dilation)
 
 
 @dataclass(frozen=True)
@@ -229,8 +262,13 @@ class WinogradPack(TensorOp):
 
 def _like(x: Any, array: numpy.ndarray) -> Any:
     """The array in the dtype and of the kind of x."""
-    result = numpy.ascontiguousarray(array, dtype=x.dtype)
-    return result if isinstance(x, numpy.ndarray) else type(x)(result, device=x.device)
+    return _of(x, numpy.asarray(array, dtype=x.dtype))
+
+
+def _of(x: Any, array: numpy.ndarray) -> Any:
+    """The array, of the kind of x."""
+    result = numpy.ascontiguousarray(array)
+    return result if isinstance(x, numpy.ndarray) else type(x)(result, device=x.device, dtype=str(result.dtype))
 
 
 def _double(x: Any) -> numpy.ndarray:
@@ -246,7 +284,7 @@ def _check_epilogue(out: Type, epilogue: tuple[str, ...], more: tuple[Type, ...]
     """`out`, if the inputs in `more` are those that the steps need."""
     if any(step not in STEPS for step in epilogue):
         raise ShapeError(f"[epilogue] steps are {', '.join(STEPS)}, got {epilogue}")
-    needed = [out.shape[-1:] if step == "bias" else out.shape for step in epilogue if step != "relu"]
+    needed = [out.shape[-1:] if step == "bias" else out.shape for step in epilogue if step in READING]
     if [tuple(x.shape) for x in more] != needed:
         raise ShapeError(f"[epilogue] {epilogue} needs inputs of shapes {needed}, got {[x.shape for x in more]}")
     return out
@@ -256,8 +294,8 @@ def _epilogue(y: Any, epilogue: tuple[str, ...], more: tuple[Any, ...]) -> Any:
     """The steps, in order, on arrays."""
     rest = iter(more)
     for step in epilogue:
-        if step == "relu":
-            y = ReLU().compute(y)
+        if step in ACTIVATIONS:
+            y = ACTIVATIONS[step](y)
         elif step == "bias":
             y = y + _broadcast(next(rest), y.shape)
         else:
@@ -269,3 +307,38 @@ def _broadcast(bias: Any, shape: tuple[int, ...]) -> Any:
     """`bias` (C,) seen as an array of `shape` (..., C)."""
     bias = bias.reshape((1,) * (len(shape) - 1) + (shape[-1],))
     return numpy.broadcast_to(bias, shape) if isinstance(bias, numpy.ndarray) else bias.broadcast_to(shape)
+
+
+@dataclass(frozen=True)
+class Unfold(TensorOp):
+    """y[i, j, k, u] = x[i, j stride + u dilation - before, k], j and u each several axes: windows, `value` outside
+
+    x (*lead, *S, *rest), its axes S from `first` on, y (*lead, *count, *rest, *kernel); `padding` is (before, after).
+    """
+
+    first: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    count: tuple[int, ...]
+    value: float = 0.0
+
+    def infer(self, x: Type) -> Type:
+        end = self.first + len(self.kernel)
+        return Type((*x.shape[: self.first], *self.count, *x.shape[end:], *self.kernel), x.dtype)
+
+    def compute(self, x: Any) -> Any:
+        return by_numpy(self._value, x)
+
+    def _value(self, x: Any) -> Any:
+        end = self.first + len(self.kernel)
+        around = [(0, 0)] * self.first + [(a, b) for a, b in self.padding] + [(0, 0)] * (x.ndim - end)
+        wide = numpy.pad(x, around, constant_values=x.dtype.type(self.value))
+        steps = wide.strides[self.first : end]
+        strides = (
+            *wide.strides[: self.first], *(n * s for n, s in zip(steps, self.stride, strict=True)),
+            *wide.strides[end:], *(n * d for n, d in zip(steps, self.dilation, strict=True)),
+        )  # fmt: skip
+        shape = (*x.shape[: self.first], *self.count, *x.shape[end:], *self.kernel)
+        return numpy.lib.stride_tricks.as_strided(wide, shape, strides).copy()

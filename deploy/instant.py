@@ -25,7 +25,7 @@ from .rows import rows_apart
 from .runtime import Arrays, Runtime
 
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
-STEPS = ("relu", "bias", "add")
+STEPS = ("relu", "bias", "add", "relu6", "silu", "hard_sigmoid", "hard_swish")  # as csrc/nd/epilogue.h numbers them
 
 
 class Instant(Runtime):
@@ -112,6 +112,12 @@ def functor_of(call: Call) -> str:
     match call.kernel:
         case "map_elements" | "fold_elements":
             return f"{call.functor} {call.reads[-1].dtype} {call.writes[0].dtype}"
+        case "scatter_elements":
+            return f"{call.functor} {call.reads[0].dtype} {call.writes[0].dtype}"
+        case "scan_elements" | "order_elements":
+            return f"{call.functor} {call.reads[0].dtype}"
+        case "matmul_elements":
+            return call.writes[0].dtype
         case "take_elements" | "gather_elements" | "iota":
             return call.writes[0].dtype
         case "lookup" | "positions":
@@ -132,21 +138,23 @@ def integers_of(call: Call) -> list[int]:
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "batched_matmul":
             return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
-        case "grouped_conv":
+        case "quantize":
             return [*sizes, *call.reads[0].strides]
+        case "grouped_conv":
+            return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "depthwise":
-            return [*sizes, *call.reads[0].strides[:3]]
+            return [*sizes, *call.reads[0].strides[:3], *map(STEPS.index, call.epilogue)]
         case "conv_input_gradient":
             return [*sizes, *call.reads[0].strides]
         case "attention":
             return [*sizes, *(step for view in (*call.reads, call.writes[0]) for step in view.strides[:3])]
         case "cached_attention":
             return [*sizes, *(step for view in (call.reads[0], call.writes[0]) for step in view.strides[:3])]
-        case "linear":
+        case "linear" | "coded_linear":
             return [*sizes, *map(STEPS.index, call.epilogue)]
-        case "max_pool" | "resample":
+        case "max_pool" | "resample" | "byte_max_pool":
             tables = [x for bands in call.windows for x in _table(bands)]
-            return [*sizes, *call.reads[0].strides[:3], *tables]
+            return [*sizes, *(call.reads[0].strides[:3] if call.kernel != "byte_max_pool" else []), *tables]
     return sizes
 
 
@@ -155,8 +163,12 @@ def operands_of(call: Call) -> list[View | Buffer]:
     scratch = [call.scratch] if call.scratch is not None else []
     if call.kernel in ("map", "map_strided", "copy_strided", "map_elements"):
         return list(call.operands)
-    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear"):
+    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear", "grouped_conv", "depthwise"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
+    if call.kernel == "coded_linear":
+        return [*call.reads[:3], *call.writes, *scratch, *call.reads[3:]]
+    if call.kernel == "byte_conv":  # where no border is copied there is no scratch, and any memory stands for it
+        return [*call.reads[:4], *call.writes, *(scratch or call.writes), *call.reads[4:]]
     return [*call.reads, *call.writes, *scratch]
 
 

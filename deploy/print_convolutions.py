@@ -72,30 +72,34 @@ def add_windows(body: Body, call: Call) -> str:
 def grouped_conv(body: Body, call: Call) -> str:
     """Its sizes are one argument, by which it plans which groups go together."""
     images, *shape, groups = map(number, call.sizes)
-    (x, weight), (out,) = call.reads, call.writes
+    x, weight, out = *call.reads[:2], call.writes[0]
     assert call.scratch is not None
     plan = f"GroupedConv{{ConvShape<>{{{', '.join(shape)}}}, {images}, {groups}, false}}"
-    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}"
+    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}, {body.steps(call)}"
     return f"grouped_conv(on, {plan}, {body.pointer(x)}, {braces(x.strides)}, {pointers})"
 
 
 def depthwise(body: Body, call: Call) -> str:
     """Its sizes are one argument."""
-    (x, weight), (out,) = call.reads, call.writes
+    x, weight, out = *call.reads[:2], call.writes[0]
     assert call.scratch is not None
     shape = f"DepthwiseShape{{{', '.join(map(number, call.sizes))}}}"
     planes = f"Planes{{{body.pointer(x)}, {', '.join(map(number, x.strides[:3]))}}}"
-    return f"depthwise(on, {shape}, {planes}, {body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]})"
+    pointers = f"{body.pointer(weight)}, {body.pointer(out)}, {body.names[call.scratch]}"
+    return f"depthwise(on, {shape}, {planes}, {pointers}, {body.steps(call)})"
 
 
 def over_windows(body: Body, call: Call) -> str:
     """Tables of what rows and columns read, declared before the call."""
     rows, columns = (_table(body, bands, call) for bands in call.windows)
     (view,), (out,) = call.reads, call.writes
+    images, channels = call.sizes
+    start = f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}"
+    if call.kernel == "byte_max_pool":
+        return f"{start}, {body.pointer(view)}, {body.pointer(out)})"
     pixels = f"Pixels{{{body.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
     maps = f"{pixels}, {pixels}" if call.kernel == "max_pool" else pixels
-    images, channels = call.sizes
-    return f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}, {maps}, {body.pointer(out)})"
+    return f"{start}, {maps}, {body.pointer(out)})"
 
 
 def _table(body: Body, bands: Any, call: Call) -> str:
@@ -117,5 +121,6 @@ CONVOLUTIONS: dict[str, Callable[[Any, Call], str]] = {
     "grouped_conv": grouped_conv,
     "depthwise": depthwise,
     "max_pool": over_windows,
+    "byte_max_pool": over_windows,
     "resample": over_windows,
 }

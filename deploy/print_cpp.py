@@ -13,14 +13,20 @@ from needle.sizes import Size, unit
 from needle.types import TYPES
 
 from .cpp_text import constant, literal, nest, number
+from .fused_ops import READING
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
-from .print_interface import pointer_type, ports
+from .print_elements import ELEMENTS
+from .print_interface import ports
+from .print_quantized import QUANTIZED
 from .program import Buffer, Call, Program, View, same
 
 LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
-# The steps of an epilogue, given a pointer (csrc/nd/direct_conv.h).
-STEPS = {"bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}"}
+# The steps of an epilogue, given a pointer (csrc/nd/epilogue.h).
+STEPS = {
+    "bias": "Bias{{{0}}}", "add": "Residual{{{0}}}", "relu": "Apply<Relu>{{}}",
+    **{name: f"Activation<Step::{name}>{{{{}}}}" for name in ("relu6", "silu", "hard_sigmoid", "hard_swish")},
+}  # fmt: skip
 
 
 class Body:
@@ -50,7 +56,7 @@ class Body:
         counts = dict.fromkeys(LETTERS, 0)
         for place, (name, node, kind) in enumerate(ports(self.program.graph)):
             at, counts[kind] = f"{LETTERS[kind]}{counts[kind]}", counts[kind] + 1
-            of = pointer_type(node, kind)
+            of = f"{'const ' if kind == 'input' else ''}{TYPES[node.type.dtype].cpp}*"
             note = repr(node) if kind == "input" else name
             yield f"{of} const {at} = static_cast<{of}>(operands[{place}]);  // {note}"
         for (buffer, name), region, offset in zip(
@@ -97,27 +103,6 @@ class Body:
         """y = x."""
         return f"copy_strided(on, {nest(call.operands)}, {', '.join(map(self.pointer, call.operands))})"
 
-    def elements(self, call: Call) -> str:
-        """y = f(x...) of any types over a loop nest."""
-        pointers = ", ".join(map(self.pointer, call.operands))
-        return f"map_elements(on, {nest(call.operands)}, {call.functor}{{}}, {pointers})"
-
-    def fold(self, call: Call) -> str:
-        """Rows of whole numbers, each folded to one."""
-        (x,), (y,) = call.reads, call.writes
-        outer, count = map(number, call.sizes)
-        return f"fold_elements(on, {outer}, {count}, {call.functor}{{}}, {self.pointer(x)}, {self.pointer(y)})"
-
-    def matmul(self, call: Call) -> str:
-        """A batch of products of matrices with any strides."""
-        a, b = (
-            f"Matrices{{{{{self.pointer(x)}, {number(x.strides[1])}, {number(x.strides[2])}}}, {number(x.strides[0])}}}"
-            for x in call.reads
-        )
-        assert call.scratch is not None
-        memory = f"{self.pointer(call.writes[0])}, {self.names[call.scratch]}"
-        return f"batched_matmul(on, {', '.join(map(number, call.sizes))}, {a}, {b}, {memory})"
-
     def reduce(self, call: Call) -> str:
         """Over the middle axis."""
         outer, count, inner = call.sizes
@@ -157,23 +142,26 @@ class Body:
         """A nd::Heads."""
         return f"Heads<{kind}>{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
 
-    def epilogue(self, call: Call) -> str:
-        """What finishes each value before it is stored."""
-        more = iter(call.reads[2:])
-        parts = [STEPS[x].format("" if x == "relu" else self.pointer(next(more))) for x in call.epilogue]
+    def epilogue(self, call: Call, first: int = 2) -> str:
+        """What finishes each value before it is stored, with the operands from `first` on."""
+        more = iter(call.reads[first:])
+        parts = [STEPS[x].format(self.pointer(next(more)) if x in READING else "") for x in call.epilogue]
         return f"then({', '.join(parts)})" if parts else "Keep{}"
+
+    def steps(self, call: Call) -> str:
+        """The same where kernels take steps alone."""
+        return self.epilogue(call) if call.epilogue else "Steps{}"
 
 
 WORDS: dict[str, Callable[[Body, Call], str]] = {
     "map": Body.map,
     "map_strided": Body.map,
     "copy_strided": Body.copy,
-    "map_elements": Body.elements,
-    "fold_elements": Body.fold,
-    "batched_matmul": Body.matmul,
+    **ELEMENTS,
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     **CONVOLUTIONS,
+    **QUANTIZED,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,

@@ -112,7 +112,7 @@ def bytes_of(type: Type) -> str:
 
 def pointer_type(node: Node, kind: str) -> str:
     """The type of a parameter."""
-    return f"{'const ' if kind == 'input' else ''}{TYPES[node.type.dtype].cpp}*"
+    return f"{'const ' if kind == 'input' else ''}{TYPES[node.type.dtype].c}*"
 
 
 def _free(name: str, taken: set[str]) -> str:

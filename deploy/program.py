@@ -16,6 +16,7 @@ import numpy
 from needle.sizes import unit
 from needle.types import TYPES, Type
 
+from .dtypes import numpy_dtype
 from .interpreter import values_of
 from .ir import Graph, Node, dim_key
 from .nd import structure
@@ -138,6 +139,7 @@ class Call:
     windows: tuple[Any, ...] = ()  # the Bands of rows and columns
     scratch: Buffer | None = None
     note: str = ""  # what it computes, for people
+    node: Node | None = field(default=None, compare=False, repr=False)  # of the graph, which it is part of computing
 
     @property
     def operands(self) -> tuple[View, ...]:
@@ -181,7 +183,7 @@ class Program:
         block[:] = 0
         values = values_of([node for node, _ in self.weights], arrays)
         for (node, offset), array in zip(self.weights, values, strict=True):
-            data = numpy.ascontiguousarray(array, node.type.dtype).reshape(-1).view(numpy.uint8)
+            data = numpy.ascontiguousarray(array, numpy_dtype(node.type.dtype)).reshape(-1).view(numpy.uint8)
             block.view(numpy.uint8)[FLOAT * offset : FLOAT * offset + data.size] = data
         return block
 

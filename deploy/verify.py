@@ -8,7 +8,7 @@ from typing import Any
 from needle.errors import NeedleError
 from needle.size_terms import bounds
 from needle.sizes import Size, dims_of, for_every_size, is_dim, plain, terms_of, watched
-from needle.types import DTYPES, Type
+from needle.types import DTYPES, TYPES, Type
 
 from .errors import GraphError
 from .ir import Constant, Graph, Input, Node, Weight, describe, parts, same_type
@@ -17,9 +17,7 @@ from .registry import OPS
 MAX_ELEMENTS = 2**31  # of one value at batch size 7: larger is a mistake or an attack
 MAX_RANK = 8
 STORED = (  # dtypes that tensors of needle lack, of numpy, ml_dtypes and, as "object", strings
-    "int16", "uint16", "uint32", "uint64", "float16", "bfloat16", "complex64", "complex128", "object", "int2", "uint2",
-    "int4", "uint4", "float4_e2m1fn", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
-    "float8_e8m0fnu",
+    *(name for name in TYPES if name not in DTYPES), "complex64", "complex128", "object", "float8_e8m0fnu",
 )  # fmt: skip
 
 

@@ -19,7 +19,10 @@ from .errors import DTypeError
 
 
 class DType(NamedTuple):
-    """What is to be known of a dtype: `bytes` of an element, its C++ type, the whole numbers it holds from `low` on."""
+    """What is to be known of a dtype: `bytes` of an element, its C++ type, the whole numbers it holds from `low` on.
+
+    Those that C lacks are structs of csrc/nd/stored.h, for whose memory a C interface has whole numbers of that size.
+    """
 
     name: str
     bytes: int
@@ -28,20 +31,40 @@ class DType(NamedTuple):
     low: int = -(2**1023)  # of floats: those that Python makes a float of
     high: int = 2**1023  # the first above
 
+    @property
+    def c(self) -> str:
+        """The type in a C interface."""
+        return f"uint{8 * self.bytes}_t" if self.cpp[0].isupper() else self.cpp
 
-TYPES = {
-    x.name: x
-    for x in (
-        DType("bool", 1, "bool", "bool", -(2**63), 2**63),  # beside it a number counts as an int64
-        DType("uint8", 1, "integer", "uint8_t", 0, 2**8),
-        DType("int8", 1, "integer", "int8_t", -(2**7), 2**7),
-        DType("int32", 4, "integer", "int32_t", -(2**31), 2**31),
-        DType("int64", 8, "integer", "int64_t", -(2**63), 2**63),
-        DType("float32", 4, "float", "float"),
-        DType("float64", 8, "float", "double"),
-    )
-}
-DTYPES = tuple(TYPES)
+
+ARRAYS = (
+    DType("bool", 1, "bool", "bool", -(2**63), 2**63),  # beside it a number counts as an int64
+    DType("uint8", 1, "integer", "uint8_t", 0, 2**8),
+    DType("int8", 1, "integer", "int8_t", -(2**7), 2**7),
+    DType("int32", 4, "integer", "int32_t", -(2**31), 2**31),
+    DType("int64", 8, "integer", "int64_t", -(2**63), 2**63),
+    DType("float32", 4, "float", "float"),
+    DType("float64", 8, "float", "double"),
+)
+DTYPES = tuple(x.name for x in ARRAYS)  # of NDArrays
+STORED = (  # what programs hold beside these, in memory alone: they compute in a wider dtype and round when they store
+    DType("int16", 2, "integer", "int16_t", -(2**15), 2**15),
+    DType("uint16", 2, "integer", "uint16_t", 0, 2**16),
+    DType("uint32", 4, "integer", "uint32_t", 0, 2**32),
+    DType("uint64", 8, "integer", "uint64_t", 0, 2**64),
+    DType("int4", 1, "integer", "Int4", -8, 8),
+    DType("uint4", 1, "integer", "UInt4", 0, 16),
+    DType("int2", 1, "integer", "Int2", -2, 2),
+    DType("uint2", 1, "integer", "UInt2", 0, 4),
+    DType("float16", 2, "float", "Float16"),
+    DType("bfloat16", 2, "float", "BFloat16"),
+    DType("float8_e4m3fn", 1, "float", "Float8E4M3"),
+    DType("float8_e4m3fnuz", 1, "float", "Float8E4M3Z"),
+    DType("float8_e5m2", 1, "float", "Float8E5M2"),
+    DType("float8_e5m2fnuz", 1, "float", "Float8E5M2Z"),
+    DType("float4_e2m1fn", 1, "float", "Float4E2M1"),
+)
+TYPES = {x.name: x for x in (*ARRAYS, *STORED)}
 INTEGERS, NUMBERS = (int, numpy.integer), (int, float, numpy.number)  # what may stand for a size and for a setting
 FLOATS = ("float32", "float64", "float16", "longdouble")  # that have gradients; the last two in numpy mode alone
 

@@ -2,7 +2,8 @@
 
 Needs torch, onnxruntime and, for the architectures, torchvision; weights are random, images 224 x 224. Each row says
 how far the largest error is, relative to the largest output, by the interpreter and by the instant engine; or why a
-model, or an engine, is refused. `--exporter new` takes torch.export's.
+model, or an engine, is refused. `--exporter new` takes torch.export's. With `--save FOLDER` the files are written
+there, and nothing is compared: for `python -m bench onnx`, and for a Python without torchvision (`--from FOLDER`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ ARCHITECTURES = (
     "shufflenet_v2_x1_0", "densenet121", "googlenet", "regnet_y_400mf", "vit_b_16", "swin_t", "convnext_tiny",
     "segmentation.fcn_resnet50", "segmentation.deeplabv3_mobilenet_v3_large",
 )  # fmt: skip
-ALLOWED = 1e-4
+ALLOWED, STEP = 1e-4, 0.03
 
 
 def architecture(name: str) -> tuple[Any, Any]:
@@ -90,6 +92,44 @@ MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
 }
 
 
+def quantized(kind: str) -> tuple[bytes, np.ndarray]:
+    """A small convolutional network in int8, by ONNX Runtime's own tools: "qdq", "qlinear" or "dynamic"."""
+    import tempfile
+
+    import torch
+    from onnxruntime import quantization as tools
+    from torch import nn
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU6(), nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.ReLU(),
+        nn.Conv2d(16, 32, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 32, (1, 3), 1, (0, 1)), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
+    ).eval()  # fmt: skip
+    draw = np.random.default_rng(0)
+    images = [draw.standard_normal((4, 3, 32, 32)).astype("float32") for _ in range(4)]
+
+    class Calibration(tools.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter([{"x": x} for x in images])
+
+        def get_next(self) -> Any:
+            return next(self.left, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
+        before.write_bytes(exported(net, torch.from_numpy(images[0]), "old"))
+        if kind == "dynamic":
+            tools.quantize_dynamic(before, after)
+        else:
+            form = tools.QuantFormat.QDQ if kind == "qdq" else tools.QuantFormat.QOperator
+            tools.quantize_static(before, after, Calibration(), quant_format=form)
+        return after.read_bytes(), images[0]
+
+
+QUANTIZED = {f"quantized-{kind}": kind for kind in ("qdq", "qlinear", "dynamic")}
+
+
 def exported(net: Any, x: Any, exporter: str) -> bytes:
     """The bytes that an exporter writes; the batch stays open."""
     import torch
@@ -104,8 +144,11 @@ def exported(net: Any, x: Any, exporter: str) -> bytes:
     return file.getvalue()
 
 
-def compare(data: bytes, x: np.ndarray) -> list[str]:
-    """What came of the model: load time, then the error or the refusal of each engine."""
+def compare(data: bytes, x: np.ndarray, steps: bool = False) -> list[str]:
+    """What came of the model: load time, then the error or the refusal of each engine.
+
+    With `steps` labels must be equal, and outputs may be a step of quantisation apart.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -123,8 +166,11 @@ def compare(data: bytes, x: np.ndarray) -> list[str]:
     }
     for engine, run in runs.items():
         try:
-            worst = max(relative_error(a, b) for a, b in zip(run().values(), expected, strict=True))
-            found.append(f"{engine} {worst:.1e}{'' if worst <= ALLOWED else ' DIFFERENT'}")
+            pairs = list(zip(run().values(), expected, strict=True))
+            worst = max(relative_error(a, b) for a, b in pairs)
+            labels = all((a.argmax(-1) == b.argmax(-1)).all() for a, b in pairs)
+            right = labels and worst <= STEP if steps else worst <= ALLOWED
+            found.append(f"{engine} {worst:.1e}{'' if right else ' DIFFERENT'}")
         except NeedleError as error:
             found.append(f"{engine} refused: {str(error)[:160]}")
     return found
@@ -134,14 +180,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="models whose names hold one of these (default: all)")
     parser.add_argument("--exporter", choices=("old", "new"), default="old")
+    parser.add_argument("--save", type=Path, help="write the files into this folder")
+    parser.add_argument("--from", type=Path, dest="folder", help="take the files of this folder")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     failed = 0
+    for name, kind in QUANTIZED.items() if not args.folder and not args.save else ():
+        if not args.words or any(word in name for word in args.words):
+            rows = compare(*quantized(kind), steps=True)
+            failed += any("DIFFERENT" in row or row.startswith("REFUSED") for row in rows)
+            print(f"{name:<24} {'; '.join(rows)}", flush=True)
     for name, make in MODELS.items():
         if args.words and not any(word in name for word in args.words):
             continue
-        net, x = make()
-        rows = compare(exported(net, x, args.exporter), x.numpy())
+        if args.folder:
+            x = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
+            path = args.folder / f"{name}.onnx"
+            if not path.exists():
+                continue
+            rows = compare(path.read_bytes(), x)
+        else:
+            net, given = make()
+            data = exported(net, given, args.exporter)
+            if args.save:
+                (args.save / f"{name}.onnx").write_bytes(data)
+                continue
+            rows = compare(data, given.numpy())
         failed += any("DIFFERENT" in row or row.startswith("REFUSED") for row in rows)
         print(f"{name:<24} {'; '.join(rows)}", flush=True)
     return 1 if failed else 0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from deploy.lower import CALLS, Refused
+from deploy.lower import CALLS, Expanded, Refused
 from needle import ops
 from needle.errors import NeedleError
 from needle.types import Type
@@ -68,7 +68,7 @@ def rows(module: ModuleType) -> Iterator[str]:
             called = ", ".join(f"`{f}`" for f in callers if functions[f].__module__ == module.__name__)
             formula = (op.__doc__ or "").splitlines()[0].replace("|", "\\|")
             row = CALLS[op]
-            compiled = f"no: {row.reason}" if isinstance(row, Refused) else "yes"
+            compiled = f"no: {row.reason}" if isinstance(row, Refused) and not isinstance(row, Expanded) else "yes"
             yield f"| `{name}({fields})` | {called} | {formula} | {compiled} |"
 
 

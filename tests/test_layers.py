@@ -22,7 +22,7 @@ LIBRARIES = {
     "orjson": ["serving"],
     "opentelemetry": ["serving/telemetry.py"],
     "onnx": ["deploy/onnx"],
-    "ml_dtypes": ["deploy/onnx/dtypes.py"],  # which onnx brings along
+    "ml_dtypes": ["deploy/dtypes.py", "deploy/onnx/dtypes.py"],  # which onnx brings along
 }
 
 

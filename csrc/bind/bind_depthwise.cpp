@@ -39,7 +39,7 @@ py::object depthwise_of(const Columns& x, const Dense& w, int64_t stride, int64_
     check_weight(where, w, s);
     Result y(x, outputs_of(s));
     unlocked(kAlways, depthwise().scratch(s), [&](float* scratch) {
-        depthwise().run(threads(), s, x.as<Planes>(), w.p, y.p, scratch);
+        depthwise().run(threads(), s, x.as<Planes>(), w.p, y.p, scratch, Steps{});
     });
     return y.array();
 }

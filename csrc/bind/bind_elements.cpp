@@ -45,7 +45,7 @@ void map(const std::string& name, py::array y, const std::vector<py::array>& x) 
     const ElementFunctor& functor = functor_of(where, name);
     if (functor.inputs != static_cast<int>(x.size())) refuse(where, name + " takes " + std::to_string(functor.inputs));
     const ElementMap map{&functor, &type_of(where, x.back()), &type_of(where, y)};
-    if (map.from->load == nullptr && functor.real == nullptr) refuse(where, "has no " + name + " of " + map.from->name);
+    if (functor.run[map.from->kind] == nullptr) refuse(where, "has no " + name + " of " + map.from->name);
     const Sizes shape = shape_of(y), to = steps_of(where, y);
     Sizes steps[3];
     Loops loops{static_cast<int>(shape.size()), shape.data(), {to.data()}};
@@ -69,7 +69,7 @@ void fold(const std::string& name, py::array y, const py::array& x) {
     const char* where = "fold_elements";
     check_output(where, y);
     const ElementMap map{&functor_of(where, name), &type_of(where, x), &type_of(where, y)};
-    if (map.functor->inputs != 2 || map.from->load == nullptr) refuse(where, "folds whole numbers by a functor of two");
+    if (map.functor->inputs != 2 || map.from->kind == real || map.from->kind == wide) refuse(where, "folds whole numbers by a functor of two");
     const bool dense = (x.flags() & py::array::c_style) != 0 && (y.flags() & py::array::c_style) != 0;
     if (!dense || x.ndim() != 2 || y.size() != x.shape(0)) refuse(where, "needs rows without gaps, and a place for each");
     const int64_t rows = x.shape(0), count = x.shape(1);

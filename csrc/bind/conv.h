@@ -38,6 +38,8 @@ struct ConvTable {
 struct GroupedConvTable {
     int64_t (*scratch)(const ConvSizes&, int64_t groups, int threads);
     void (*run)(const Executor&, const ConvSizes&, int64_t groups, const Map& x, const float* w, float* y, float* scratch);
+    void (*finished)(const Executor&, const ConvSizes&, int64_t groups, const Map& x, const float* w, float* y, float* scratch,
+                     const Steps& steps);
     int64_t (*input_gradient_scratch)(const ConvSizes&, int64_t groups, int threads);
     void (*input_gradient)(const Executor&, const ConvSizes&, int64_t groups, const Map& g, const float* w, float* dx,
                            float* scratch);

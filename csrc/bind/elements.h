@@ -1,26 +1,31 @@
 // Maps, folds and choices by number for elements of any type. Functions of every functor with every type would be many: here
-// elements come as 64-bit integers or floats into a block, are computed there, and are stored as what they shall be. A program
-// that a compiler makes has the one loop of elements.h instead, with the same results.
+// elements come into a block as what they are computed in, are computed there, and are stored as what they shall be. A
+// program that a compiler makes has the one loop of elements.h instead, with the same results.
 #pragma once
-#include "../nd/elements.h"
+#include "../nd/order.h"
 #include "pointwise.h"
 
 namespace nd {
 
+// What elements are computed in: int64_t, uint64_t, float, double. A block holds some of them.
+enum Kind { whole, natural, real, wide, kinds };
+// What a block becomes before it is stored: one of another kind, truths, or floats that are rounded once more.
+enum Target { truths = kinds, rounded, targets };
+
 struct ElementType {
     const char* name;
     int bytes;
-    void (*load)(int64_t n, const void* x, int64_t step, int64_t* to);         // null for floats
-    void (*load_float)(int64_t n, const void* x, int64_t step, float* to);
-    void (*store)(int64_t n, const int64_t* x, void* y, int64_t step);
-    void (*store_float)(int64_t n, const float* x, void* y, int64_t step);
+    Kind kind;
+    Target target;
+    uint64_t missing;  // what stands for an element outside
+    void (*load)(int64_t n, const void* x, int64_t step, void* block);
+    void (*store)(int64_t n, const void* block, void* y, int64_t step);
 };
 
 struct ElementFunctor {
     const char* name;
     int inputs;
-    void (*whole)(int64_t n, int64_t* y, const int64_t* const* x);
-    void (*real)(int64_t n, float* y, const float* const* x);                   // null where floats have a kernel of their own
+    void (*run[kinds])(int64_t n, void* y, const void* const* x);  // on blocks; null for kinds that it does not know
 };
 
 // Loops over whole numbers of one type, by functor: y = f(a, b) of all of n, or nothing and false where the steps are not 1
@@ -43,14 +48,23 @@ struct ElementMap {
 
 struct ElementTable {
     using Choice = void (*)(const Executor&, int64_t outer, int64_t n, int64_t count, int64_t inner, const void* x,
-                            const int64_t* ids, void* y);
+                            const int64_t* ids, void* y, uint64_t none);
     const ElementType* types;
     const ElementFunctor* functors;
     int type_count, functor_count;
     void (*map)(const Executor&, const ElementMap&, const Loops&, void* y, const void* const* x);
-    // y[i] = the fold of the `count` whole numbers of row i by an associative functor of two operands, in any order.
+    // y[i] = the fold of the `count` elements of row i by a functor of two operands, which of whole numbers is associative: they
+    // are folded in any order, others in that of memory.
     void (*fold)(const Executor&, const ElementMap&, int64_t outer, int64_t count, const void* x, void* y);
-    Choice take[4], gather[4];  // of elements of 1, 4 and 8 bytes, and of floats
+    // y[ids[i]] = f(y[ids[i]], x[i]), rows of `inner` elements.
+    void (*scatter)(const Executor&, const ElementMap&, int64_t n, int64_t count, int64_t inner, const void* x, const int64_t* ids,
+                    void* y);
+    Choice take[4], gather[4];  // of elements of 1, 2, 4 and 8 bytes
+    // Of elements as they are computed, by kind (order.h).
+    void (*scan[2][kinds])(const Executor&, int64_t outer, int64_t count, const void* x, void* y);  // sums, products
+    void (*order[2][kinds])(const Executor&, int64_t outer, int64_t count, int64_t most, bool nan_first, const void* x,
+                            int64_t* y);  // the largest, the smallest
+    void (*matmul[kinds])(const Executor&, int64_t batch, int64_t m, int64_t n, int64_t k, const void* a, const void* b, void* y);
 };
 
 }  // namespace nd

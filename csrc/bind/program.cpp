@@ -130,7 +130,7 @@ void Program::add(const CallEntry& given) {
         check_index(draft, "an offset", offset, sizes_.count());
         if (base < 0 || base >= kMostBases)
             draft.refuse("a base must be 0.." + std::to_string(kMostBases - 1) + ", got " + std::to_string(base));
-        if (bytes != 1 && bytes != 4 && bytes != 8) draft.refuse("an element has 1, 4 or 8 bytes, got " + std::to_string(bytes));
+        if (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) draft.refuse("an element has 1, 2, 4 or 8 bytes, got " + std::to_string(bytes));
         const bool written = i < 32 && (kernel->written >> i & 1) != 0;
         operands_.push_back({static_cast<std::size_t>(base), static_cast<std::size_t>(offset), static_cast<std::size_t>(bytes), written});
         bases_ = std::max(bases_, static_cast<std::size_t>(base) + 1);

@@ -1,7 +1,7 @@
 // Depthwise convolution of NHWC maps: every channel has a kernel of its own, so vectors run over channels and each output is
 // one chain of multiply-adds over the taps that meet the map. The gradient for the input is the same gathering of taps.
 #pragma once
-#include "rows.h"
+#include "epilogue.h"
 
 namespace nd {
 
@@ -176,13 +176,14 @@ inline void depthwise_row(const TapTable& v, const TapTable& h, int64_t i, const
         }
 }
 
-// y (N, v.positions, h.positions, C) compact from x and w (kernel, kernel, C).
+// y (N, v.positions, h.positions, C) compact from x and w (kernel, kernel, C), each row finished by `steps`.
 inline void depthwise_gather(const Executor& executor, int64_t images, int64_t channels, const TapTable& v, const TapTable& h,
-                             const Planes& x, const float* w, float* y) {
+                             const Planes& x, const float* w, float* y, const Steps& steps) {
     const int64_t rows = images * v.positions, work = h.positions * channels * v.kernel * h.kernel;
     parallel_rows(worthwhile(executor, rows * work), rows, work, [&](int64_t line) {
         depthwise_row(v, h, line % v.positions, x.p + line / v.positions * x.image, x.row, x.pixel, w, channels,
                       y + line * h.positions * channels);
+        finish_pixels(steps, h.positions, channels, y, line * h.positions * channels);
     });
 }
 
@@ -193,11 +194,12 @@ inline int64_t depthwise_scratch(const DepthwiseShape& s) {
 }
 
 // y (N, rows, columns, C) compact, from x (N, H, W, C) and w (kernel, kernel, C).
-inline void depthwise(const Executor& executor, const DepthwiseShape& s, const Planes& x, const float* w, float* y, float* scratch) {
+inline void depthwise(const Executor& executor, const DepthwiseShape& s, const Planes& x, const float* w, float* y, float* scratch,
+                      const Steps& steps) {
     int64_t* memory = reinterpret_cast<int64_t*>(scratch);
     const TapTable v = reading(s.rows(), s.height, s.top, s, memory);
     const TapTable h = reading(s.columns(), s.width, s.left, s, memory + TapTable::words(s.rows(), s.kernel));
-    depthwise_gather(executor, s.images, s.channels, v, h, x, w, y);
+    depthwise_gather(executor, s.images, s.channels, v, h, x, w, y, steps);
 }
 
 // dx (N, H, W, C) compact, from g (N, rows, columns, C) and w.
@@ -206,7 +208,7 @@ inline void depthwise_input_gradient(const Executor& executor, const DepthwiseSh
     int64_t* memory = reinterpret_cast<int64_t*>(scratch);
     const TapTable v = read_by(s.rows(), s.height, s.top, s, memory);
     const TapTable h = read_by(s.columns(), s.width, s.left, s, memory + TapTable::words(s.height, s.kernel));
-    depthwise_gather(executor, s.images, s.channels, v, h, g, w, dx);
+    depthwise_gather(executor, s.images, s.channels, v, h, g, w, dx, Steps{});
 }
 
 }}  // namespace nd::ND_ISA

@@ -11,54 +11,11 @@
 //           m.reshape(len(m), -1, 16).transpose(1, 0, 2).
 #pragma once
 #include "conv.h"
-#include "scalar.h"
+#include "epilogue.h"
 
 namespace nd {
 
-// An epilogue: its steps, in order. Plain data, the same for every instruction set and every layer, so that layers share the
-// code of the tiles, which compilers spend their time on.
-struct Step {
-    enum Kind : int64_t { relu, bias, add, kinds };
-    Kind kind;
-    const float* with;  // the bias, zero-padded to whole blocks of 16, or what is added, laid out like the output
-};
-struct Steps {
-    static constexpr int64_t most = 16;
-    Step step[most];
-    int64_t count = 0;
-};
-
 namespace ND_ISA {
-
-// Steps: a bias (zero-padded to whole blocks of 16), another tensor laid out like the output, a function of scalar.h.
-struct Bias {
-    const float* bias;
-    ND_INLINE Vec operator()(Vec v, int64_t, int64_t column, int64_t) const { return v + load(bias + column); }
-};
-struct Residual {
-    const float* other;
-    ND_INLINE Vec operator()(Vec v, int64_t offset, int64_t, int64_t count) const {
-        return v + (count == kLanes ? load(other + offset) : load_first(other + offset, count));
-    }
-};
-template <class F>
-struct Apply {
-    F f;
-    ND_INLINE Vec operator()(Vec v, int64_t, int64_t, int64_t) const { return f(v); }
-};
-
-ND_INLINE Step step_of(const Bias& b) { return {Step::bias, b.bias}; }
-ND_INLINE Step step_of(const Residual& r) { return {Step::add, r.other}; }
-ND_INLINE Step step_of(const Apply<Relu>&) { return {Step::relu, nullptr}; }
-
-// then(Bias{b}, Residual{r}, Apply<Relu>{}): one after the other.
-template <class... Parts>
-ND_INLINE Steps then(const Parts&... parts) {
-    static_assert(sizeof...(parts) <= Steps::most);
-    Steps steps;
-    ((steps.step[steps.count++] = step_of(parts)), ...);
-    return steps;
-}
 
 // Stores a tile behind steps. What a step is, is asked once for a tile and not for each of its vectors.
 template <int R, int V, class Row>
@@ -82,7 +39,13 @@ ND_INLINE void store_tile(const Vec (&acc)[R][V], float* y, const Row& row, cons
         const Step& step = steps.step[s];
         if (step.kind == Step::relu) finish(Apply<Relu>{});
         else if (step.kind == Step::bias) finish(Bias{step.with});
-        else finish(Residual{step.with});
+        else if (step.kind == Step::add) finish(Residual{step.with});
+        else {  // through memory: it is not worth being unrolled in every tile
+            Vec made[R][V];
+            std::memcpy(made, value, sizeof made);
+            activate(step.kind, R * V * kLanes, reinterpret_cast<float*>(made));
+            std::memcpy(value, made, sizeof made);
+        }
     }
     store_tile(value, y, row, e, Keep{});
 }

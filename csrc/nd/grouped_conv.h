@@ -2,6 +2,7 @@
 // columns are taken together: their weights lie on the diagonal of one, with zeros beside them.
 #pragma once
 #include "conv_gradients.h"
+#include "epilogue.h"
 
 namespace nd { namespace ND_ISA {
 
@@ -51,7 +52,7 @@ inline int64_t grouped_conv_scratch(const GroupedConv& plan, int threads) {
 
 // y (N, Ho, Wo, Co) compact, from x (N, H, W, Ci) with any strides and w (K, K, Ci / groups, Co) compact.
 inline void grouped_conv(const Executor& executor, const GroupedConv& plan, const float* x, const Strides4& strides,
-                         const float* w, float* y, float* scratch) {
+                         const float* w, float* y, float* scratch, const Steps& steps) {
     const ConvShape<>& s = plan.block;
     const int64_t packed = conv_packed_size(s), images = plan.images;
     float *weights = scratch + plan.blocks * packed, *copies = weights + plan.blocks * plan.weights();
@@ -72,6 +73,8 @@ inline void grouped_conv(const Executor& executor, const GroupedConv& plan, cons
         const Grid grid{rows, columns, s.in, s.out, first * size + b * s.out, size, line, plan.whole.out};
         conv_grid(grid, source, min(step, images - first), scratch + b * packed, y, Keep{});
     });
+    if (steps.count == 0) return;
+    parallel_rows(on, images * v.outputs, line, [&](int64_t row) { finish_pixels(steps, h.outputs, plan.whole.out, y, row * line); });
 }
 
 inline int64_t grouped_input_gradient_scratch(const GroupedConv& plan, int threads) {

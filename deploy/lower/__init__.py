@@ -14,12 +14,12 @@ from ..errors import EmitError
 from ..ir import Graph, Input, Node, parts
 from ..program import Buffer, Program, floats_of, whole
 from ..verify_program import verify_program
-from .lowering import Lowering, Refused, Value
+from .lowering import Expanded, Lowering, Refused, Value
 from .table import ANY_DTYPE, CALLS
 
-__all__ = ["CALLS", "HELD", "Refused", "lower"]
+__all__ = ["CALLS", "HELD", "Expanded", "Refused", "lower"]
 
-HELD = frozenset(TYPES) - {"float64"}
+HELD = frozenset(TYPES)
 
 
 def lower(graph: Graph, favoured: int = 1) -> Program:
@@ -53,9 +53,11 @@ def _lower(graph: Graph, favoured: int) -> Program:
             continue
         for x in node.inputs:
             low.uses_left[x] -= 1
+        low.node = node
         low.views[node] = _value(low, node)
         for part in low.parts(node):
             low.held[part.buffer].add(node)
+    low.node = None
     for output, (_, node) in zip(outputs, graph.results, strict=True):
         view = low.view(node)
         if view.buffer is not output:

@@ -13,11 +13,13 @@ from ..errors import EmitError
 from ..ir import Node, apply, constant
 from ..program import View
 from .lowering import Lowering, Value
+from .products import epilogue
 
 
 def grouped_conv(low: Lowering, node: Node) -> Value:
     """A channel by itself has a kernel for that; other groups share theirs."""
-    op, (x, w) = node.op, node.inputs
+    op, (x, w, *rest) = node.op, node.inputs
+    steps = getattr(op, "epilogue", ())
     padding = (op.padding, op.padding) if isinstance(op.padding, int) else tuple(op.padding)
     if w.shape[2] == 1 and w.shape[3] == op.groups:
         view = low.view(x)
@@ -30,7 +32,8 @@ def grouped_conv(low: Lowering, node: Node) -> Value:
         sizes = (*view.shape, w.shape[3], weight.shape[0], op.stride, around, op.groups)
         given, kernel = [view, low.dense(weight)], "grouped_conv"
     out = low.new(node)
-    low.call(kernel, sizes, reads=given, writes=[out], note=repr(node))
+    reads = [*given, *epilogue(low, steps, rest)]
+    low.call(kernel, sizes, reads=reads, writes=[out], epilogue=steps, note=repr(node))
     return out
 
 

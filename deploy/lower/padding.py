@@ -10,6 +10,7 @@ import numpy
 from needle.sizes import Size
 from needle.types import Type
 
+from ..dtypes import numpy_dtype
 from ..errors import EmitError
 from ..ir import Node, constant
 from ..program import View, same
@@ -62,3 +63,27 @@ def _shown(
 
 def _sized(x: View, axis: int, size: int) -> tuple[int, ...]:
     return (*x.shape[:axis], size, *x.shape[axis + 1 :])
+
+
+def unfold(low: Lowering, node: Node) -> Value:
+    """A view of the padded tensor, in which windows overlap."""
+    op, x = node.op, low.view(node.inputs[0])
+    if any(a or b for a, b in op.padding):
+        shape = list(x.shape)
+        for k, (a, b) in enumerate(op.padding):
+            shape[op.first + k] = a + shape[op.first + k] + b
+        wide = low.temporary(Type(tuple(shape), x.dtype), "padded")
+        number = constant(numpy.array(op.value).astype(numpy_dtype(x.dtype)))
+        low.copy(wide, low.weight(number, number).broadcast(wide.shape))
+        inside = wide
+        for k, (a, _) in enumerate(op.padding):
+            inside = inside.slice(op.first + k, a, x.shape[op.first + k])
+        low.copy(inside, x)
+        x = wide
+    end = op.first + len(op.kernel)
+    steps = x.strides[op.first : end]
+    strides = (
+        *x.strides[: op.first], *(n * s for n, s in zip(steps, op.stride, strict=True)),
+        *x.strides[end:], *(n * d for n, d in zip(steps, op.dilation, strict=True)),
+    )  # fmt: skip
+    return replace(x, shape=node.shape, strides=strides)

@@ -13,12 +13,14 @@ from dataclasses import replace
 from needle import ops
 from needle.types import Type
 
+from ..coded_weights import DecodedWeight, PackCodes
 from ..errors import EmitError
-from ..fused_ops import Pack, TransposedPack, WinogradPack
+from ..fused_ops import READING, Pack, TransposedPack, WinogradPack
 from ..ir import Node, apply
 from ..kernels import used_taps
 from ..program import View, same
 from .algorithms import round_of, tile_outputs
+from .elements import as_dtype, computed
 from .lowering import Lowering, Value
 
 
@@ -101,6 +103,8 @@ def _windows(low: Lowering, node: Node) -> View:
 def matmul(low: Lowering, node: Node) -> View:
     """x (M, K) times packed weights (K, N)."""
     x, w, *rest = node.inputs
+    if isinstance(w.op, DecodedWeight):
+        return _coded(low, node)
     view = low.dense(x)
     packed = low.weight(w, apply(Pack(), w), "linear")
     out = low.new(node)
@@ -110,8 +114,24 @@ def matmul(low: Lowering, node: Node) -> View:
     return out
 
 
+def _coded(low: Lowering, node: Node) -> View:
+    """The same with the codes of weights."""
+    x, w, *rest = node.inputs
+    view, codes = low.dense(x), w.inputs[0]
+    packed = low.weight(codes, apply(PackCodes(), codes), "codes")
+    scales = [low.weight(n, apply(Pack(), n), "scales") for n in w.inputs[1:]] or [packed]  # of bf16 nobody reads them
+    out = low.new(node)
+    more = epilogue(low, node.op.epilogue, rest)
+    sizes, steps = (x.shape[0], *w.shape, w.op.group), node.op.epilogue
+    reads = [view, packed, *scales, *more]
+    low.call("coded_linear", sizes, reads=reads, writes=[out], functor=w.op.format, epilogue=steps, note=repr(node))
+    return out
+
+
 def general_matmul(low: Lowering, node: Node) -> View:
     """Matrices that both are computed, or batches of them, with any strides."""
+    if node.type.dtype != "float32":
+        return _of_any_dtype(low, node)
     a, b = map(low.view, node.inputs)
     if len(b.shape) == 2 and len(a.shape) > 2:  # all rows meet one matrix
         a = low.in_order(a).reshape((math.prod(a.shape[:-1]), a.shape[-1]))
@@ -121,6 +141,23 @@ def general_matmul(low: Lowering, node: Node) -> View:
     sizes = (*a.shape[:2], b.shape[2], a.shape[2])
     low.call("batched_matmul", sizes, reads=[a, b], writes=[out], note=repr(node))
     return out
+
+
+def _of_any_dtype(low: Lowering, node: Node) -> View:
+    """A plain product, in the dtype that elements are computed in; of halves in float32."""
+    wide = computed(node.type.dtype)
+    if wide == "float32":
+        narrow = [apply(ops.Cast(wide), x) for x in node.inputs]
+        for x, y in zip(node.inputs, narrow, strict=True):
+            low.views[y] = as_dtype(low, low.view(x), wide)
+        return as_dtype(low, general_matmul(low, Node(node.op, tuple(narrow), Type(node.shape, wide))), node.type.dtype)
+    lead = node.shape[:-2]
+    given = [as_dtype(low, low.view(x), wide) for x in node.inputs]
+    a, b = (low.in_order(x.broadcast((*lead, *x.shape[-2:]))) for x in given)
+    out = low.temporary(Type(node.shape, wide), repr(node))
+    sizes = (math.prod(lead), a.shape[-2], b.shape[-1], a.shape[-1])
+    low.call("matmul_elements", sizes, reads=[a, b], writes=[out], note=repr(node))
+    return as_dtype(low, out, node.type.dtype)
 
 
 def _one_batch(low: Lowering, view: View) -> View:
@@ -138,7 +175,7 @@ def _one_batch(low: Lowering, view: View) -> View:
 
 def epilogue(low: Lowering, steps: tuple[str, ...], inputs: list[Node]) -> list[View]:
     """What the steps read: a bias with zeros behind it, a tensor to add."""
-    given = zip([step for step in steps if step != "relu"], inputs, strict=True)
+    given = zip([step for step in steps if step in READING], inputs, strict=True)
     return [_padded(low, node) if step == "bias" else low.dense(node) for step, node in given]
 
 

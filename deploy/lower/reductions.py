@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from needle.sizes import Size
+from needle.types import Type
 
+from ..errors import EmitError
 from ..ir import Node
 from ..program import View
-from .elements import as_dtype
+from .elements import as_dtype, computed, number_of, of_views
 from .lowering import Lowering, Value
 
 
@@ -39,11 +41,7 @@ def extremum(fold: str, functor: str) -> Callable[[Lowering, Node], Value]:
 def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
     """A fold of floats where they lie, if they lie side by side, or of whole numbers by a functor of two."""
     if low.view(node.inputs[0]).dtype != "float32":
-        view, count = _to_the_end(low, node)
-        out = low.new(node)
-        size = math.prod(out.shape)
-        low.call("fold_elements", (size, count), reads=[view], writes=[out], functor=functor, note=repr(node))
-        return out
+        return _folded_elements(low, node, functor)
     view, kept, axes, count = _axes(low, node)
     for k in range(len(kept), -1, -1):
         x, inner = view.permute([*kept[:k], *axes, *kept[k:]]), math.prod(view.shape[a] for a in kept[k:])
@@ -57,14 +55,57 @@ def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
     return out
 
 
+def product(low: Lowering, node: Node) -> Value:
+    """The product over axes."""
+    return _folded_elements(low, node, "Multiply")
+
+
+def of_range(low: Lowering, node: Node) -> Value:
+    """The largest or the smallest; of bool too."""
+    return _folded_elements(low, node, "Maximum" if node.op.largest else "Minimum")
+
+
+def _folded_elements(low: Lowering, node: Node, functor: str) -> View:
+    view, count = _to_the_end(low, node)
+    out = low.new(node)
+    sizes = (math.prod(out.shape), count)
+    low.call("fold_elements", sizes, reads=[view], writes=[out], functor=functor, note=repr(node))
+    return out
+
+
 def mean(low: Lowering, node: Node) -> Value:
     """The axes moved behind the others, then one row for each result."""
+    dtype = node.type.dtype
+    if dtype != "float32":
+        view, count = _to_the_end(low, node)
+        total = low.temporary(Type(node.shape, computed(dtype)), "a sum")
+        sizes = (math.prod(node.shape), count)
+        low.call("fold_elements", sizes, reads=[view], writes=[total], functor="Add", note=repr(node))
+        if isinstance(count, Size):
+            raise EmitError(f"[emit] {node!r}: a mean of {dtype} needs sizes that are known")
+        return as_dtype(low, of_views(low, "Divide", total, number_of(low, count, total.dtype)), dtype)
     return _of_rows(low, node, "mean")
 
 
 def variance(low: Lowering, node: Node) -> Value:
     """The axes moved behind the others, then one row for each result."""
+    if node.type.dtype == "float64":
+        view, count = _to_the_end(low, node, "float64")
+        rows = view.reshape((math.prod(node.shape), count))
+        own = _mean_of_rows(low, node, rows, count)
+        centred = of_views(low, "Subtract", rows, own.reshape((own.shape[0], 1)))
+        squares = of_views(low, "Multiply", centred, centred)
+        return _mean_of_rows(low, node, squares, count - node.op.correction).reshape(node.shape)
     return _of_rows(low, node, "variance", float(node.op.correction))
+
+
+def _mean_of_rows(low: Lowering, node: Node, rows: View, divisor: int) -> View:
+    """Sums of rows of doubles over a number."""
+    if isinstance(divisor, Size):
+        raise EmitError(f"[emit] {node!r}: a mean of float64 needs sizes that are known")
+    total = low.temporary(Type(rows.shape[:1], rows.dtype), "a sum")
+    low.call("fold_elements", rows.shape, reads=[rows], writes=[total], functor="Add", note=repr(node))
+    return of_views(low, "Divide", total, number_of(low, divisor, rows.dtype))
 
 
 def _of_rows(low: Lowering, node: Node, kernel: str, *numbers: float) -> View:

@@ -11,39 +11,62 @@ from needle.ops.plain_op import Elementary
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
+from .. import expand
+from ..coded_weights import DecodedWeight, PackCodes
 from ..errors import EmitError
+from ..expand import convolutions
 from ..fused_ops import (
     FusedConv,
+    FusedGroupedConv,
     FusedMatMul,
     FusedTransposedConv,
     NormedBias,
     NormedWeight,
     Pack,
     TransposedPack,
+    Unfold,
     WinogradPack,
 )  # fmt: skip
 from ..ir import Node
 from ..onnx import ops as onnx_ops
+from ..onnx.ops.base import NumpyOp
+from ..quantized_ops import ByteTable, Dequantize, PackBytes, Quantize, QuantizedConv, QuantizedMatMul
 from ..registry import OPS
+from . import quantized
 from .caches import cache_write, cached_attention, positions
 from .elements import (
     add_scalars,
     as_dtype,
+    bit_cast,
+    bits,
     cast,
+    cast_to,
+    elementwise,
+    is_inf,
+    is_nan,
+    modulo,
+    of_any_dtype,
+    power_of,
+    subtract,
+    triangle,
+    where,
+)
+from .grouped import grouped_conv
+from .lowering import Expanded, Lowering, Refused, Value
+from .padding import pad, unfold
+from .places import (
     concat,
     dilate,
     gather,
-    is_nan,
-    subtract,
+    place,
+    resize,
+    running,
+    scatter_elements,
+    scatter_nd,
     take,
-    triangle,
+    top_k,
     undilate,
-    where,
-    whole_numbers,
 )
-from .grouped import grouped_conv
-from .lowering import Lowering, Refused, Value
-from .padding import pad
 from .pooling import max_pool, resample
 from .products import conv, general_matmul, input_gradient, matmul, transposed_conv
 from .reductions import (
@@ -53,6 +76,8 @@ from .reductions import (
     layer_norm,
     log_sum_exp,
     mean,
+    of_range,
+    product,
     rms_norm,
     rows,
     summation,
@@ -68,7 +93,7 @@ def pointwise(low: Lowering, node: Node) -> Value:
     if isinstance(node.op, ops.Where) and node.inputs[0].type.dtype != "float32":
         return where(low, node)
     if node.type.dtype != "float32":
-        return whole_numbers(low, node)
+        return of_any_dtype(low, node)
     given = [as_dtype(low, low.view(x), "float32") for x in node.inputs]
     out = low.new(node, reuse=given)
     views = [view.broadcast(out.shape) for view in given]
@@ -169,23 +194,45 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
     ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
-    ops.Mean, ops.Var, ops.Pad, ops.IsNaN, onnx_ops.Subtract, onnx_ops.Trilu,
+    ops.Mean, ops.Var, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul,
+    Elementary, Unfold, NumpyOp, ops.MaxPool, ByteTable, Dequantize, Quantize, QuantizedConv, QuantizedMatMul,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
 NO_KERNEL = Refused("it has no kernel: the interpreter computes it by numpy")
 ONNX_ONLY = Refused("only the interpreter computes it, as ONNX defines it")
+EXPANDED = Expanded("programs make other ops of it where they know the sizes that this takes")
 OF_WEIGHTS = Refused("it makes a weight of weights, which is done when they are loaded")
 
 CALLS: dict[type, Row | Refused] = {
     **{op: ONNX_ONLY for op in vars(onnx_ops).values() if op in OPS.values()},
-    **{op: NO_KERNEL for op in OPS.values() if issubclass(op, Elementary)},
-    **dict.fromkeys((ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK), NO_KERNEL),
-    **dict.fromkeys((ops.ConvND, ops.PadGradient, ops.ConvNDInputGradient, ops.ConvNDWeightGradient), NO_KERNEL),
+    **{op: elementwise(op.__name__) for op in OPS.values() if issubclass(op, Elementary)},
+    **dict.fromkeys((ops.PadGradient, ops.ConvNDWeightGradient), NO_KERNEL),
+    **dict.fromkeys((*expand.TABLE, *convolutions.AS_PRODUCTS), EXPANDED),
     ops.Cast: cast,
     ops.Pad: pad,
+    Unfold: unfold,
     onnx_ops.Subtract: subtract,
+    onnx_ops.Divide: elementwise("Quotient"),
+    onnx_ops.Modulo: modulo,
+    onnx_ops.PowerOf: power_of,
+    onnx_ops.Bitwise: bits({"and": "BitAnd", "or": "BitOr", "xor": "BitXor"}),
+    onnx_ops.BitwiseNot: elementwise("BitNot"),
+    onnx_ops.BitShift: bits({"True": "ShiftLeft", "False": "ShiftRight"}),
+    onnx_ops.CastTo: cast_to,
+    onnx_ops.BitCast: bit_cast,
     onnx_ops.Trilu: triangle,
+    onnx_ops.CumProd: running("Multiply", 1),
+    onnx_ops.ScatterND: scatter_nd,
+    onnx_ops.ScatterElements: scatter_elements,
+    onnx_ops.Resize: resize,
+    onnx_ops.Product: product,
+    onnx_ops.Extremum: of_range,
+    ops.IsInf: is_inf,
+    ops.ArgMax: place("Greater"),
+    ops.ArgMin: place("Less"),
+    ops.CumSum: running("Add", 0),
+    ops.TopK: top_k,
     ops.IsNaN: is_nan,
     **dict.fromkeys(POINTWISE, pointwise),
     ops.Permute: permute,
@@ -217,9 +264,16 @@ CALLS: dict[type, Row | Refused] = {
     ops.RMSNorm: rms_norm,
     ops.BatchNormInference: batch_norm,
     FusedConv: conv,
+    FusedGroupedConv: grouped_conv,
     FusedTransposedConv: transposed_conv,
     FusedMatMul: matmul,
-    **dict.fromkeys((NormedWeight, NormedBias, Pack, TransposedPack, WinogradPack), OF_WEIGHTS),
+    Quantize: quantized.quantize,
+    Dequantize: quantized.dequantize,
+    ByteTable: quantized.byte_table,
+    QuantizedConv: quantized.conv,
+    QuantizedMatMul: quantized.matmul,
+    **dict.fromkeys((NormedWeight, NormedBias, DecodedWeight), OF_WEIGHTS),
+    **dict.fromkeys((Pack, PackBytes, PackCodes, TransposedPack, WinogradPack), OF_WEIGHTS),
     ops.Conv: grouped_conv,
     ops.MatMul: general_matmul,
     ops.Attention: attention,

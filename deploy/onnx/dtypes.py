@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy
 
+from ..dtypes import numpy_dtype
+
+__all__ = ["BITS", "CODES", "FLOATS", "HALVES", "NAMES", "SMALL_FLOATS", "is_float", "limits", "numpy_dtype"]
+
 NAMES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "object", 9: "bool",
     10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16",
@@ -18,16 +22,6 @@ SMALL_FLOATS = tuple(name for name in CODES if name.startswith(("float8", "float
 HALVES = ("float16", "bfloat16")  # stored; computed in float32
 FLOATS = ("float32", "float64", *HALVES, *SMALL_FLOATS)
 BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
-
-
-def numpy_dtype(name: str) -> Any:
-    """The numpy dtype of a name; ml_dtypes is loaded for those that numpy lacks."""
-    try:
-        return numpy.dtype(name)
-    except TypeError:
-        import ml_dtypes
-
-        return numpy.dtype(getattr(ml_dtypes, name))
 
 
 def is_float(dtype: str) -> bool:

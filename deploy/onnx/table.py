@@ -11,12 +11,26 @@ from typing import Any
 from ..registry import OPS
 from . import ops as only_here
 from .row import Refused, Row
-from .rows import control, images, native, norm, other, places, pointwise, pool, products, recurrent, reduce, shape
+from .rows import (
+    control,
+    images,
+    native,
+    norm,
+    other,
+    places,
+    pointwise,
+    pool,
+    products,
+    recurrent,
+    reduce,
+    runtime,
+    shape,
+)
 from .rows.native import TRAINING
 
 __all__ = ["ROWS", "WRITE", "Refused", "Row"]
 
-FAMILIES = (pointwise, shape, places, reduce, products, pool, norm, recurrent, control, images, other)
+FAMILIES = (pointwise, shape, places, reduce, products, pool, norm, recurrent, control, images, other, runtime)
 ROWS: dict[str, Row | Refused] = {}
 for family in FAMILIES:
     if twice := ROWS.keys() & family.ROWS.keys():

@@ -2,11 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 from serving.engine import codec, images
 from serving.engine.batcher import Batcher, Job
@@ -16,6 +14,7 @@ from serving.engine.keys import Keys
 from serving.engine.memory import Memory
 from serving.engine.metrics import levels
 from serving.engine.models import Model
+from serving.engine.noise import latents
 from serving.engine.registry import Row
 from serving.engine.sources import is_tuned
 from serving.engine.text import asking
@@ -131,20 +130,18 @@ class Service:
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return {"model_name": name, "model_version": model.version, "predictions": found}
 
-    def sample(self, name: str, version: str | None, count: Any, seed: Any, owner: str = "") -> bytes:
-        """A PNG sheet of pictures that a model makes of noise: the same for the same seed."""
+    def sample(
+        self, name: str, version: str | None, given: Mapping[str, Any], owner: str = ""
+    ) -> tuple[bytes, int]:  # fmt: skip
+        """A PNG sheet of pictures that a model makes of the noise that is asked for, and how many they are."""
         model, batcher = self.loaded(name, version, owner)
         if model.usage != "noise":
             raise OtherUse(f"[{name}] takes {model.usage}, it makes no pictures of noise")
-        if type(count) is not int or not 1 <= count <= model.max_batch:
-            raise ServingError(f"[count] must be a whole number from 1 to {model.max_batch}, got {count!r:.40}")
-        if type(seed) is not int or not 0 <= seed < 2**63:
-            raise ServingError(f"[seed] must be a whole number from 0 to 2^63 - 1, got {seed!r:.40}")
         (noise,), (picture,) = model.inputs, model.outputs
-        drawn = np.random.default_rng(seed).standard_normal((count, *noise.shape[1:])).astype(np.float32)
+        drawn = latents(given, noise.shape[1:], model.max_batch)
         job = batcher.submit({noise.name: drawn}, owner=owner)
         self._count(name, job, 0.0, 0.0)
-        return images.sheet(job.outputs[picture.name], model.card["output"])
+        return images.sheet(job.outputs[picture.name], model.card["output"]), len(drawn)
 
     def _count(self, name: str, job: Job, before: float, after: float) -> None:
         self.metrics.phases(

@@ -126,9 +126,8 @@ def _classified(model: str, version: str | None, body: bytes) -> dict[str, Any]:
 def sample(model: str, version: str | None = None) -> Response:
     """Pictures that a model makes of noise."""
     with service().counted(model):
-        given = _optional_json()
-        picture = service().sample(model, version, given.get("count", 1), given.get("seed", 0), owner())
-        count_usage(model, rows=given.get("count", 1))
+        picture, count = service().sample(model, version, _optional_json(), owner())
+        count_usage(model, rows=count)
     return Response(picture, mimetype="image/png")
 
 

@@ -61,6 +61,8 @@ IDS = {**_list({"type": "integer", "minimum": 0}), "minItems": 1}
 SEVERAL = {"minItems": 1, "maxItems": MOST_TEXTS}
 PROMPT = {"anyOf": [SOME, {**_list(SOME), **SEVERAL}, IDS, {**_list(IDS), **SEVERAL}], "examples": ["O Romeo"]}
 STOP = {**SOME, "maxLength": LONGEST_STOP}
+SEED = {"type": "integer", "minimum": 0, "maximum": SEEDS - 1}
+COUNT = {"type": "integer", "minimum": 1, "maximum": 32}
 MODEL = {**STRING, "examples": ["gpt-char"]}
 SAMPLING = {
     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
@@ -238,8 +240,14 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         model_version=STRING,
         predictions=_list(_object("label probability", label=STRING, probability=NUMBER)),
     ),
-    "SampleRequest": _object(count={"type": "integer", "minimum": 1, "maximum": 32},
-                             seed={"type": "integer", "minimum": 0, "maximum": SEEDS - 1}),
+    "SampleRequest": {
+        "anyOf": [
+            {**_object(count=COUNT, seed=SEED), "additionalProperties": False},
+            {**_object("seeds", seeds={**_list(SEED), "minItems": 1, "maxItems": 32}), "additionalProperties": False},
+            {**_object("between", between={**_list(SEED), "minItems": 2, "maxItems": 2}, count=COUNT),
+             "additionalProperties": False},
+        ]
+    },
     **TEXT,
     **TUNING,
 }  # fmt: skip

@@ -9,16 +9,35 @@ import pytest
 
 from deploy import Compiled, Graph, Instant, build, freeze, interpreter
 from deploy.compare import relative_error
-from needle import nn
+from needle import Tensor, nn, ops
+
+
+class Activated(nn.Module):
+    """A layer, and an activation that its epilogue knows."""
+
+    def __init__(self, layer: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.layer, self.kind = layer, kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x)
+        if self.kind == "silu":
+            return ops.silu(y)
+        gate = ops.clip(y * (1 / 6) + 0.5, 0.0, 1.0)
+        return {"relu6": lambda: ops.clip(y, 0.0, 6.0), "hard_sigmoid": lambda: gate, "hard_swish": lambda: y * gate}[
+            self.kind
+        ]()
 
 
 def separable() -> Any:
     """Depthwise, pointwise, in groups, dilated: what small networks for images are made of."""
     np.random.seed(11)
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU(),
-        nn.Conv2d(8, 24, 1), nn.Conv2d(24, 12, 3, padding=2, dilation=2, groups=3), nn.ReLU(),
-        nn.Conv2d(12, 12, 5, padding=4, dilation=2, groups=12),
+        Activated(nn.Conv2d(3, 8, 3, stride=2, padding=1), "hard_swish"),
+        Activated(nn.Conv2d(8, 8, 3, padding=1, groups=8), "relu6"),
+        Activated(nn.Conv2d(8, 24, 1), "silu"),
+        nn.Conv2d(24, 12, 3, padding=2, dilation=2, groups=3), nn.ReLU(),
+        Activated(nn.Conv2d(12, 12, 5, padding=4, dilation=2, groups=12), "hard_sigmoid"),
     )  # fmt: skip
 
 
@@ -34,6 +53,15 @@ def images(count: int) -> np.ndarray:
 def test_the_program_computes_what_the_graph_means(graph: Graph) -> None:
     x = images(3)
     assert relative_error(Instant(graph)(x), interpreter.run(graph, {"input": x})["output"]) < 1e-5
+
+
+def test_biases_and_activations_are_epilogues(graph: Graph) -> None:
+    calls = {(call.kernel, call.epilogue) for call in Instant(graph).program.calls}
+    assert calls >= {
+        ("conv", ("bias", "hard_swish")), ("depthwise", ("bias", "relu6")), ("grouped_conv", ("bias", "relu")),
+        ("depthwise", ("bias", "hard_sigmoid")), ("linear", ("bias", "silu")),
+    }  # fmt: skip
+    assert not any(kernel.startswith("map") for kernel, _ in calls)
 
 
 def test_a_row_has_the_bits_it_has_alone(graph: Graph) -> None:

@@ -36,7 +36,9 @@ MALFORMED = {
     "call 0 (map): an offset must be an index into the 20 sizes, got 20": (
         0, C, [("map", "Relu", [1], [], [(0, 20, 4), (1, 0, 4)])],
     ),
-    "call 0 (map): an element has 1, 4 or 8 bytes, got 2": (0, C, [("map", "Relu", [1], [], [(0, 0, 4), (1, 0, 2)])]),
+    "call 0 (map): an element has 1, 2, 4 or 8 bytes, got 3": (
+        0, C, [("map", "Relu", [1], [], [(0, 0, 4), (1, 0, 3)])],
+    ),
     "call 0 (map): a base must be 0..65535, got -1": (0, C, [("map", "Relu", [1], [], [(-1, 0, 4), (1, 0, 4)])]),
     "call 0 (map): a base must be 0..65535, got 65536": (0, C, [("map", "Relu", [1], [], [(0, 0, 4), (65536, 0, 4)])]),
     "call 0 (map): the number of integers must be 1, got 2": (0, C, [("map", "Relu", [1, 1], [], TWO)]),
@@ -77,7 +79,7 @@ MALFORMED = {
         0, [*C, ("const", 3, 0)], [("winograd_conv", "", [1] * 6 + [len(C)] + [1] * 5, [], TWO * 2)],
     ),
     "call 0 (conv): needs at least 12 integers, got 8": (0, C, [("conv", "", [1] * 8, [], TWO * 2)]),
-    "call 0 (conv): a step must be 0..2, got 3": (0, C, [("conv", "", [1] * 12 + [3], [], TWO * 2)]),
+    "call 0 (conv): a step must be 0..6, got 7": (0, C, [("conv", "", [1] * 12 + [7], [], TWO * 2)]),
     "call 0 (conv): the number of operands must be 5, got 4": (0, C, [("conv", "", [1] * 12 + [0, 2], [], TWO * 2)]),
     "call 0 (linear): an epilogue has at most 16 steps": (
         0, C, [("linear", "", [1] * 3 + [0] * 17, [], [(0, 0, 4)] * 3)],

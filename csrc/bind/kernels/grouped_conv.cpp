@@ -10,8 +10,13 @@ GroupedConv plan_of(const ConvSizes& s, int64_t groups, bool back = false) {
 
 int64_t scratch_size(const ConvSizes& s, int64_t groups, int threads) { return grouped_conv_scratch(plan_of(s, groups), threads); }
 
+void finished(const Executor& executor, const ConvSizes& s, int64_t groups, const Map& x, const float* w, float* y, float* scratch,
+              const Steps& steps) {
+    grouped_conv(executor, plan_of(s, groups), x.p, x.strides, w, y, scratch, steps);
+}
+
 void run(const Executor& executor, const ConvSizes& s, int64_t groups, const Map& x, const float* w, float* y, float* scratch) {
-    grouped_conv(executor, plan_of(s, groups), x.p, x.strides, w, y, scratch);
+    finished(executor, s, groups, x, w, y, scratch, Steps{});
 }
 
 int64_t input_gradient_scratch(const ConvSizes& s, int64_t groups, int threads) {
@@ -35,6 +40,7 @@ void weight_gradient(const Executor& executor, const ConvSizes& s, int64_t group
 }  // namespace
 
 extern const GroupedConvTable grouped_conv_table = {scratch_size,           run,
+                                                    finished,
                                                     input_gradient_scratch, input_gradient,
                                                     weight_gradient_scratch, weight_gradient};
 

@@ -77,12 +77,11 @@ class Resize(NumpyOp):
             scale = self.scales[k] if self.scales else out / n
             if n == out and scale == 1 and not self.roi:
                 continue
-            places = self._places(k, n, out, scale)
+            places = self.places_of(k, n, out, scale)
             if self.mode == "nearest":
-                taken = ROUNDINGS[self.nearest](places)
-                y = numpy.take(y, numpy.clip(taken, 0, n - 1).astype("int64"), axis)
+                y = numpy.take(y, self.taken(places, n), axis)
             else:
-                matrix = self._weights(places, n, scale)
+                matrix = self.weights_of(places, n, scale)
                 y = numpy.moveaxis(numpy.tensordot(matrix, y.astype("float64"), (1, axis)), 0, axis)
             if self.coordinates == "tf_crop_and_resize":
                 beyond = (places < 0) | (places > n - 1)
@@ -91,7 +90,11 @@ class Resize(NumpyOp):
             y = numpy.rint(y)
         return y.astype(x.dtype)
 
-    def _places(self, k: int, n: int, out: int, scale: float) -> Any:
+    def taken(self, places: Any, n: int) -> Any:
+        """The nearest of n elements."""
+        return numpy.clip(ROUNDINGS[self.nearest](places), 0, n - 1).astype("int64")
+
+    def places_of(self, k: int, n: int, out: int, scale: float) -> Any:
         """Where on the axis of n elements the `out` elements lie."""
         i, wide = numpy.arange(out, dtype="float64"), scale * n
         match self.coordinates:
@@ -113,7 +116,7 @@ class Resize(NumpyOp):
                 return start * (n - 1) + i * (end - start) * (n - 1) / (wide - 1)
         raise ShapeError(f"[resize] unknown coordinates {self.coordinates!r}")
 
-    def _weights(self, places: Any, n: int, scale: float) -> Any:
+    def weights_of(self, places: Any, n: int, scale: float) -> Any:
         """The matrix (out, n) of one axis."""
         kernel, reach = KERNELS[self.mode]
         squeeze = min(scale, 1.0) if self.antialias else 1.0

@@ -109,15 +109,17 @@ class MaxPoolIndices(_Windowed, NumpyTupleOp):
         low = limits(str(x.dtype))[0]
         seen, rank = self.windows.of(x, x.dtype.type(low)), len(x.shape) - 2
         flat = seen.reshape(*seen.shape[: 2 + rank], -1)
-        order = numpy.arange(x.size).reshape(x.shape)
-        if not self.row_major:
-            image = x.shape[2:]
-            turned = numpy.arange(int(numpy.prod(image))).reshape(image[::-1]).transpose(*reversed(range(rank)))
-            base = numpy.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *(1,) * rank)
-            order = base * turned.size + turned
+        image = self.numbers(x.shape[2:])
+        base = numpy.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *(1,) * rank)
+        order = base * image.size + image
         at = self.windows.of(order, -1).reshape(flat.shape)
         best = numpy.where(at < 0, False, flat == flat.max(-1, keepdims=True)).argmax(-1)[..., None]
         return flat.max(-1), numpy.take_along_axis(at, best, -1)[..., 0].astype("int64")
+
+    def numbers(self, size: Ints) -> Any:
+        """The number of each element of an image."""
+        order = numpy.arange(int(numpy.prod(size)))
+        return order.reshape(size) if self.row_major else order.reshape(size[::-1]).transpose()
 
 
 @dataclass(frozen=True)
@@ -130,21 +132,24 @@ class MeanPool(_Windowed, NumpyOp):
         return pooled(x, self.windows)
 
     def value(self, x: Any) -> Any:
-        w, rank = self.windows, len(x.shape) - 2
-        axes = tuple(range(-rank, 0))
-        total = w.of(x, x.dtype.type(0)).sum(axis=axes)
-        if self.counted:  # what hangs over the padded image does not count
-            wide = tuple(n + a + b for n, (a, b) in zip(x.shape[2:], w.padding, strict=True))
-            rows = zip(w.counts(x.shape[2:]), w.stride, w.kernel, w.dilation, strict=True)
-            starts = [numpy.arange(c)[:, None] * s + numpy.arange(k) * d for c, s, k, d in rows]
-            inside: Any = numpy.ones((), dtype=bool)
-            for i, (at, n) in enumerate(zip(starts, wide, strict=True)):
-                shape = [1] * (2 * rank)
-                shape[i], shape[rank + i] = at.shape
-                inside = inside & (at < n).reshape(shape)
-        else:
-            inside = w.places(x.shape[2:])[1]
-        return (total / inside.sum(axis=axes)).astype(x.dtype)
+        axes = tuple(range(2 - x.ndim, 0))
+        total = self.windows.of(x, x.dtype.type(0)).sum(axis=axes)
+        return (total / self.inside(x.shape[2:])).astype(x.dtype)
+
+    def inside(self, size: Ints) -> Any:
+        """How many places of each window count."""
+        w, rank = self.windows, len(size)
+        if not self.counted:
+            return w.places(size)[1].sum(axis=tuple(range(-rank, 0)))
+        wide = tuple(n + a + b for n, (a, b) in zip(size, w.padding, strict=True))
+        rows = zip(w.counts(size), w.stride, w.kernel, w.dilation, strict=True)
+        starts = [numpy.arange(c)[:, None] * s + numpy.arange(k) * d for c, s, k, d in rows]
+        inside: Any = numpy.ones((), dtype=bool)
+        for i, (at, n) in enumerate(zip(starts, wide, strict=True)):  # what hangs over the padded image does not count
+            shape = [1] * (2 * rank)
+            shape[i], shape[rank + i] = at.shape
+            inside = inside & (at < n).reshape(shape)
+        return inside.sum(axis=tuple(range(-rank, 0)))
 
 
 @dataclass(frozen=True)

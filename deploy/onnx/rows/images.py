@@ -176,7 +176,7 @@ def _dequantize(at: At, x: Node, scale: Node, zero: Node | None = None) -> Node:
     return apply(op, x, scale, *([] if zero is None else [zero]))
 
 
-def _present(*values: Node | None) -> list[Node]:
+def present(*values: Node | None) -> list[Node]:
     """Zero points: those that are left out are 0."""
     found = list(values)
     while found and found[-1] is None:
@@ -185,13 +185,13 @@ def _present(*values: Node | None) -> list[Node]:
 
 
 def _matmul_integer(at: At, a: Node, b: Node, *zeros: Node | None) -> Node:
-    return apply(MatMulInteger(), a, b, *_present(*zeros))
+    return apply(MatMulInteger(), a, b, *present(*zeros))
 
 
 def _conv_integer(at: At, x: Node, w: Node, *zeros: Node | None) -> Node:
     stride, padding, dilation = windows(at, x.shape[2:], tuple(w.shape[2:]))
     op = ConvInteger(tuple(stride), tuple(padding), tuple(dilation), at.get("group", 1))
-    return apply(op, x, w, *_present(*zeros))
+    return apply(op, x, w, *present(*zeros))
 
 
 def _scales(a: Node, b: Node, y: Node, rank: int) -> Node:

@@ -7,7 +7,7 @@ from typing import Any
 from needle import ops
 from needle.ops.pointwise import PointwiseGradient
 
-from ...fused_ops import NormedBias, NormedWeight, Pack
+from ...fused_ops import NormedBias, NormedWeight, Pack, Unfold
 from ...ir import Node
 from ..make import Unsupported
 from ..ops import Divide, Modulo, Sizes, Subtract
@@ -106,6 +106,6 @@ WRITE: dict[type, Any] = {
     Divide: _same("Div"),
     Modulo: _modulo,
     **dict.fromkeys((ops.Resample, ops.MaxPoolPick, ops.MaxPoolGradient, PointwiseGradient), TRAINING),
-    **dict.fromkeys((NormedWeight, NormedBias, Pack), COMPILED),
+    **dict.fromkeys((NormedWeight, NormedBias, Pack, Unfold), COMPILED),
     **dict.fromkeys((ops.CrossEntropy, ops.Huber, ops.BatchNorm, ops.SquaredDifferenceGradient), TRAINING),
 }

@@ -43,6 +43,8 @@ def _floor(w: Windows, size: Any) -> bool:
 
 def _max_pool(at: At, x: Node) -> Any:
     w = _windows(at, x)
+    if x.type.dtype in ("int8", "uint8") and not at.wants(1):  # which float32 holds
+        return make.cast(_max_pool(at, make.cast(x, "float32")), x.type.dtype)
     if _plain(w, x) and not at.wants(1):
         op = ops.MaxPool(*_pairs(w))
         return first_channels(apply(op, last_channels(x)))
@@ -51,7 +53,8 @@ def _max_pool(at: At, x: Node) -> Any:
     return (y, places) if at.wants(1) else y
 
 
-def _average_pool(at: At, x: Node) -> Node:
+def average_pool(at: At, x: Node) -> Node:
+    """Means of windows."""
     w, count = _windows(at, x), bool(at.get("count_include_pad", 0))
     if _plain(w, x) and (count or not any(map(any, w.padding))):
         op = ops.AvgPool(*_pairs(w))
@@ -142,7 +145,7 @@ ROWS: dict[str, Row] = {
                                ops.AdaptiveMaxPool: _write_adaptive("MaxPool", "GlobalMaxPool"),
                                MaxPoolIndices: _write_windows("MaxPool", storage_order=lambda op: int(
                                    not op.row_major))}),
-    "AveragePool": Row(_average_pool, {ops.AvgPool: _write_pool("AveragePool", count_include_pad=1),
+    "AveragePool": Row(average_pool, {ops.AvgPool: _write_pool("AveragePool", count_include_pad=1),
                                        ops.AdaptiveAvgPool: _write_adaptive("AveragePool", "GlobalAveragePool"),
                                        MeanPool: _write_windows("AveragePool", count_include_pad=lambda op: int(
                                            op.counted))}),

@@ -8,7 +8,7 @@ from needle import ops
 from needle.ops.attributes import pair
 from needle.sizes import Size
 
-from ...fused_ops import FusedConv, FusedMatMul
+from ...fused_ops import FusedConv, FusedGroupedConv, FusedMatMul
 from ...ir import Node
 from .. import make
 from ..at import At
@@ -185,7 +185,19 @@ def _write_conv(w: Any, node: Node, x: str, weight: str, *more: str) -> Any:
 
 def _epilogue(w: Any, y: str, steps: list[str], rest: Any) -> Any:
     for step in steps:
-        y = w.add("Relu", (y,)) if step == "relu" else w.add("Add", (y, next(rest)))
+        match step:
+            case "relu":
+                y = w.add("Relu", (y,))
+            case "relu6":
+                y = w.add("Clip", (y, w.number(0.0), w.number(6.0)))
+            case "silu":
+                y = w.add("Mul", (y, w.add("Sigmoid", (y,))))
+            case "hard_sigmoid":
+                y = w.add("HardSigmoid", (y,), alpha=1 / 6, beta=0.5)
+            case "hard_swish":
+                y = w.add("Mul", (y, w.add("HardSigmoid", (y,), alpha=1 / 6, beta=0.5)))
+            case _:
+                y = w.add("Add", (y, next(rest)))
     return y
 
 
@@ -216,7 +228,7 @@ def _write_fused(w: Any, node: Node, a: str, b: str, *more: str) -> Any:
 ROWS: dict[str, Row | Refused] = {
     "MatMul": Row(_matmul, {ops.MatMul: written("MatMul"), FusedMatMul: _write_fused}),
     "Gemm": Row(_gemm),
-    "Conv": Row(_conv, {ops.Conv: _write_conv, ops.ConvND: _write_conv, FusedConv: _write_conv}),
+    "Conv": Row(_conv, dict.fromkeys((ops.Conv, ops.ConvND, FusedConv, FusedGroupedConv), _write_conv)),
     "ConvTranspose": Row(_conv_transpose, {ops.ConvInputGradient: _write_transposed,
                                            ops.ConvNDInputGradient: _write_transposed}),
 }  # fmt: skip
