@@ -180,7 +180,8 @@ class Jobs:
         with suppress(OSError):
             status = call(self.address, f"/v1/fine_tuning/jobs/{self.now}")["status"] if self.now else "none"
             if status in ("none", "succeeded", "failed", "cancelled"):
-                self.outcomes[status] += status != "none"
+                if self.now:
+                    self.outcomes[status] += 1
                 hyperparameters = {"n_epochs": 50, "batch_size": 32, "learning_rate": 0.003}
                 method = {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}
                 asked = {"model": "resnet9", "training_file": self.file, "seed": 1, "method": method}

@@ -192,6 +192,20 @@ def test_data_that_cannot_be_learned_from_fail_the_job(content, name, model, rea
     assert messages(client, made["id"])[0] == f"The job failed: {job['error']['message']}"
 
 
+def test_what_is_wrong_with_other_things_is_no_fault_of_the_data(client, service, file, tmp_path):
+    """Layers that there are not; weights of the base that have gone."""
+    layers = tuned.begin(client, file, method=tuned.method(lora={"target_modules": ["nope"]}))
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(tuned.bases()["gpt"].read_bytes())
+    service.registry.add(Source("moved", moved))
+    gone = tuned.begin(client, file, "moved")
+    moved.unlink()
+    for job, reason in ((layers, "'nope'"), (gone, "base.safetensors cannot be read")):
+        tuned.train(service.tuning)
+        error = client.get(f"{JOBS}/{job['id']}").json["error"]
+        assert error["code"] == "training_failed" and error["param"] is None and reason in error["message"], error
+
+
 def test_a_file_that_was_deleted_and_one_that_measures(client, service, file):
     gone = tuned.begin(client, file, validation_file=tuned.upload(client, small.text(20), "held.txt"))
     second = tuned.upload(client, small.text(), "second.txt")
