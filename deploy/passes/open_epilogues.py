@@ -39,6 +39,4 @@ def _no_epilogue(op: ops.Conv | ops.ConvInputGradient | ops.MatMul, w: Node) -> 
         return "its right operand is computed, not a weight"
     if isinstance(op, ops.MatMul):
         return f"its right operand has {len(w.shape)} axes, a weight of a product has 2"
-    if op.groups > 1:
-        return f"it has {op.groups} groups of channels"
-    return f"its taps are {op.dilation} apart" if op.dilation > 1 else "its padding differs along its two axes"
+    return "it is transposed, and its padding differs along its two axes"
