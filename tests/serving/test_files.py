@@ -12,6 +12,7 @@ from test_keys import bearer
 from serving.app import create_app
 from serving.engine.keys import Keys
 from serving.engine.limits import Limits
+from serving.engine.tuning.service import Tuning
 
 ROW = b'{"prompt": "a", "completion": "b"}\n'
 
@@ -185,11 +186,12 @@ def test_files_of_one_key_are_not_there_for_another(client, service):
     keys.close()
 
 
-def test_without_a_folder_it_says_so(make_service):
+def test_without_a_folder_it_says_so(make_service, tmp_path, caplog):
     service = make_service(lambda source: fake(source.name))
-    from serving.engine.tuning.service import Tuning
-
-    service.tuning = Tuning()
+    (tmp_path / "file").touch()
+    service.tuning = Tuning(tmp_path / "file" / "state")
+    service.tuning.begin()
+    assert "fine-tuning is not served" in caplog.text and "--state" in caplog.text
     client = create_app(service).test_client()
     for path in ("/v1/files", "/v1/fine_tuning/jobs"):
         refused = client.get(path)
