@@ -67,8 +67,10 @@ test: tools  ## run the tests, on all processors; TESTS=all runs the long ones t
 	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.built $(VENV)/$(if $(THOROUGH),.test,.dev)
 	PYTHONDONTWRITEBYTECODE= $(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(THOROUGH)
 
-clients: build $(VENV)/.test  ## tools of others against a running server: OpenAPI, schemathesis, lm-evaluation-harness
+clients: build $(VENV)/.test  ## tools of others against a running server: OpenAPI, schemathesis, lm-evaluation-harness, KServe
 	$(call needs,p["optional-dependencies"]["clients"] + p["optional-dependencies"]["tools"],clients)
+	test -x $(VENV)/kserve/bin/python || $(PYTHON) -m venv $(VENV)/kserve
+	$(VENV)/kserve/bin/python -m pip install --quiet 'kserve>=0.15' || echo "going on without KServe's client"
 	$(BIN)/python -m tests.clients
 
 check: build $(VENV)/.dev  ## ruff, mypy and the layer test

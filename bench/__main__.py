@@ -2,7 +2,9 @@
 
     python -m bench [name ...]                  beside PyTorch, numpy and ONNX Runtime; without names, for the report
     python -m bench against COMMIT [name ...]   beside a commit
+    python -m bench artefacts [model ...]       what `needle-deploy build` leaves, in bytes and in time
     python -m bench finetune [word ...]         adapters beside full fine-tuning and training from scratch, on real data
+    python -m bench soak [minutes]              a server under load that trains, while its workers are ended and killed
 
 Each group of cases runs in a process of its own, with the number of threads its comparison is about.
 """
@@ -146,10 +148,18 @@ def publish(report: str, reasons: list[str], force: bool) -> None:
 def run(arguments: list[str]) -> int | str:
     """The exit status of a command line, or the sentence that says why there is nothing to measure."""
     try:
+        if arguments[:1] == ["artefacts"]:
+            from bench.artefacts import main as artefacts
+
+            return artefacts(arguments[1:])
         if arguments[:1] == ["finetune"]:
             from bench.finetuning.__main__ import main as finetune
 
             return finetune(arguments[1:])
+        if arguments[:1] == ["soak"]:
+            from bench.soak import main as soak
+
+            return soak(arguments[1:])
         return against.main(arguments[1:]) if arguments[:1] == ["against"] else main(arguments)
     except RefusedError as error:
         return str(error)

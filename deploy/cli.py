@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from needle.commands import Answer, CommandParser, number, run, whole
 
 from . import commands
+from .coded_weights import FORMATS
+from .inspecting import inspect_command
+from .quantize.command import Wanted
+from .quantize.measure import ABOUT, TOLERANCES
 
 
 def parser() -> CommandParser:
@@ -19,6 +24,7 @@ def parser() -> CommandParser:
     top.shared()
     sub = top.add_subparsers(dest="command", required=True, metavar="command")
     _add_graphs(sub)
+    _add_quantize(sub)
     _add_programs(sub)
     return top
 
@@ -44,9 +50,43 @@ def _add_graphs(sub: Any) -> None:
     _add_output(export, "the .onnx file to write")
     export.add_argument("--opset", type=whole(13), default=17, help="of the operators written (default: 17)")
 
-    about = "print the graph in a file"
-    inspect = _of_file(sub, "inspect", lambda a: commands.inspect_command(a.path, a.optimized, a.shape), about)
+    inspect = _of_file(
+        sub, "inspect", lambda a: inspect_command(a.path, a.optimized, a.shape, a.why, a.output, a.at),
+        "print the graph in a file, or make a page of it",
+    )  # fmt: skip
     inspect.add_argument("--optimized", action="store_true", help="after the compiler's passes")
+    inspect.add_argument("--why", action="store_true", help="with the reasons why passes left nodes as they are")
+    what = "write a page for browsers: graph, passes, costs, memory, weights"
+    inspect.add_argument("-o", "--output", type=Path, metavar="PAGE", help=what)
+    what = "an open size at which the page tells costs, as in time=1 (default: batch=1, others at their largest)"
+    inspect.add_argument("--at", type=size, action="append", default=[], metavar="NAME=SIZE", help=what)
+
+
+def _add_quantize(sub: Any) -> None:
+    """What makes a graph of bytes of one of floats."""
+    about = "write a graph in int8, or with weights in fewer bits, if what it costs is within a tolerance"
+    added = _of_file(sub, "quantize", lambda a: commands.quantize_command(a.path, wanted(a), a.shape), about)
+    _add_output(added, "the .nd file to write")
+    what = "what values are like: a folder of images, a .npy file of the input, cifar-10, mnist or fashion-mnist"
+    added.add_argument("--calibrate", required=True, metavar="DATA", help=what)
+    what = "what the cost is measured on (default: the same; of a data set its test images)"
+    added.add_argument("--measure", metavar="DATA", help=what)
+    what = "; ".join(f"{name}: {text}" for name, text in ABOUT.items())
+    what += "; default: accuracy where there are labels, else error"
+    added.add_argument("--metric", choices=sorted(ABOUT), help=what)
+    defaults = ", ".join(f"{name} {value:g}" for name, value in TOLERANCES.items())
+    added.add_argument("--tolerance", type=number(0), help=f"what may be lost (default: {defaults})")
+    added.add_argument("--samples", type=whole(1), default=256, help="rows to calibrate with (default: 256)")
+    what = "only the weights of products, in this format, for language models; values stay float32"
+    added.add_argument("--weights", choices=FORMATS, help=what)
+    what = "weights that share a scale with --weights int8 or int4 (default: 32)"
+    added.add_argument("--group", type=whole(1), default=32, help=what)
+    added.add_argument("--why", action="store_true", help="also the error of each value in bytes")
+
+
+def wanted(arguments: Any) -> Wanted:
+    """The arguments of `quantize`."""
+    return Wanted(**{x.name: getattr(arguments, x.name) for x in fields(Wanted)})
 
 
 def _add_programs(sub: Any) -> None:
@@ -123,6 +163,14 @@ def shape(text: str) -> tuple[str, list[int | str]]:
     if not equals or not name or not all(n if isinstance(n, int) else n.isidentifier() for n in found):
         raise ArgumentTypeError(f"needs INPUT=SIZES such as image=1x3x224x224, got {text!r}")
     return name, found
+
+
+def size(text: str) -> tuple[str, int]:
+    """NAME=SIZE as (name, size), for argparse."""
+    name, _, number = text.partition("=")
+    if not name or not number.isdecimal():
+        raise ArgumentTypeError(f"needs NAME=SIZE such as time=1, got {text!r}")
+    return name, int(number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from .compiled import Compiled
 from .errors import DeployError
 from .image import load_image
 from .instant import Instant
-from .ir import Graph, describe, interface, listing
-from .passes import optimize
+from .ir import Graph, describe, interface
+from .quantize.command import Wanted
+from .quantize.command import quantize_command as run_quantize
 from .roofline import Cost, Roofline, costs, roofline
 from .sources import frozen, frozen_decoding, load_module
 
@@ -63,21 +63,9 @@ def export_command(path: Path, output: Path, opset: int, shapes: Shapes) -> Answ
     return Answer(facts, f"{output}: opset {opset}, {facts['bytes']} bytes")
 
 
-def inspect_command(path: Path, optimized: bool, shapes: Shapes = ()) -> Answer:
-    """A graph: inputs, nodes, outputs, sizes."""
-    graph = graph_of(path, shapes)
-    graph = optimize(graph) if optimized else graph
-    order = graph.order()
-    numbers = {node: i for i, node in enumerate(order)}
-    weights = sum(array.nbytes for array in graph.weights().values())
-    nodes = [{"op": str(x.op), "inputs": [numbers[y] for y in x.inputs], "type": describe(x.type)} for x in order]
-    outputs = {name: numbers[node] for name, node in graph.outputs}
-    kinds = Counter(type(x.op).__name__ for x in order)
-    counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
-    lines = [*listing(graph), f"{len(order)} nodes ({counts}), {weights} bytes of weights"]
-    lines += [f"{key}: {str(value)[:100]}" for key, value in graph.card.items()]
-    facts = {"nodes": nodes, "outputs": outputs, "weights_bytes": weights, "card": dict(graph.card)}
-    return Answer(facts, "\n".join(lines))
+def quantize_command(path: Path, wanted: Wanted, shapes: Shapes = ()) -> Answer:
+    """Quantize a file's graph, and measure what it costs; 1 if that is beyond the tolerance."""
+    return run_quantize(graph_of(path, shapes), wanted)
 
 
 def build_command(

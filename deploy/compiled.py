@@ -10,8 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy
-
+from needle.backend_ndarray.ndarray_backend_cpu import call_library
 from needle.sizes import dim
 from needle.types import Type
 
@@ -65,8 +64,8 @@ class Compiled(Runtime):
         for function, at in (("create", 1), ("arena_bytes", 0)):  # behind how many arguments the sizes come
             given = SIGNATURES[function][1:]
             self._functions[function].argtypes = (*given[:at], *[ctypes.c_int64] * len(sizes), *given[at:])
-        self._numbers = (ctypes.c_int64 * len(sizes))()  # of one call, guarded by the lock
-        self._addresses = (ctypes.c_void_p * (len(self.inputs) + len(self.kept) + len(self.outputs)))()
+        self._told: tuple[dict[str, int] | None, list[int]] = (None, [])  # the sizes of the last call, and in order
+        self._call = ctypes.cast(self._functions["call"], ctypes.c_void_p).value
         reason = ctypes.create_string_buffer(256)
         file = None if weights is None else os.fsencode(weights)
         self._names = list(sizes)
@@ -81,11 +80,9 @@ class Compiled(Runtime):
         return str(self._functions["isa"](self._model).decode())
 
     def _run(self, sizes: dict[str, int], inputs: Arrays, outputs: Arrays, states: Arrays) -> None:
-        for i, name in enumerate(self._names):
-            self._numbers[i] = sizes[name]
-        for i, array in enumerate((*inputs, *states, *outputs)):
-            self._addresses[i] = _address(array)
-        if self._functions["call"](self._model, self._numbers, self._addresses):
+        if sizes is not self._told[0]:
+            self._told = sizes, [sizes[name] for name in self._names]
+        if call_library(self._call, self._model, self._told[1], [*inputs, *states, *outputs]):
             raise RunError(self._functions["error"](self._model).decode())
 
     def _free(self) -> None:
@@ -118,8 +115,3 @@ def _largest(name: str, sizes: Sequence[Mapping[str, Any]], most: Mapping[str, i
         if value is None:
             raise DeployError(f"[{name}] needs the largest '{size}' that it will be given: most={{'{size}': ...}}")
     return [int(value) for _, value in found]
-
-
-def _address(array: numpy.ndarray) -> int:
-    """Where a contiguous array's elements are. Asking the buffer of a writable one is much faster."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(array)) if array.flags.writeable else array.ctypes.data  # type: ignore[arg-type]

@@ -262,8 +262,13 @@ class WinogradPack(TensorOp):
 
 def _like(x: Any, array: numpy.ndarray) -> Any:
     """The array in the dtype and of the kind of x."""
-    result = numpy.ascontiguousarray(array, dtype=x.dtype)
-    return result if isinstance(x, numpy.ndarray) else type(x)(result, device=x.device)
+    return _of(x, numpy.asarray(array, dtype=x.dtype))
+
+
+def _of(x: Any, array: numpy.ndarray) -> Any:
+    """The array, of the kind of x."""
+    result = numpy.ascontiguousarray(array)
+    return result if isinstance(x, numpy.ndarray) else type(x)(result, device=x.device, dtype=str(result.dtype))
 
 
 def _double(x: Any) -> numpy.ndarray:

@@ -140,6 +140,8 @@ def integers_of(call: Call) -> list[int]:
             return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
         case "grouped_conv":
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
+        case "quantize":
+            return [*sizes, *call.reads[0].strides]
         case "depthwise":
             return [*sizes, *call.reads[0].strides[:3], *map(STEPS.index, call.epilogue)]
         case "conv_input_gradient":
@@ -148,11 +150,11 @@ def integers_of(call: Call) -> list[int]:
             return [*sizes, *(step for view in (*call.reads, call.writes[0]) for step in view.strides[:3])]
         case "cached_attention":
             return [*sizes, *(step for view in (call.reads[0], call.writes[0]) for step in view.strides[:3])]
-        case "linear":
+        case "linear" | "coded_linear":
             return [*sizes, *map(STEPS.index, call.epilogue)]
-        case "max_pool" | "resample":
+        case "max_pool" | "resample" | "byte_max_pool":
             tables = [x for bands in call.windows for x in _table(bands)]
-            return [*sizes, *call.reads[0].strides[:3], *tables]
+            return [*sizes, *(call.reads[0].strides[:3] if call.kernel != "byte_max_pool" else []), *tables]
     return sizes
 
 
@@ -163,6 +165,10 @@ def operands_of(call: Call) -> list[View | Buffer]:
         return list(call.operands)
     if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear", "grouped_conv", "depthwise"):
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
+    if call.kernel == "coded_linear":
+        return [*call.reads[:3], *call.writes, *scratch, *call.reads[3:]]
+    if call.kernel == "byte_conv":  # where no border is copied there is no scratch, and any memory stands for it
+        return [*call.reads[:4], *call.writes, *(scratch or call.writes), *call.reads[4:]]
     return [*call.reads, *call.writes, *scratch]
 
 

@@ -176,6 +176,22 @@ def grouped_scratch(
     return groups // together * weights + conv_scratch(images, height, width, inner, outer, kernel, stride, padding)
 
 
+def byte_conv_scratch(
+    images: int, height: int, width: int, depth: int, out: int, kernel: int, stride: int, padding: int, *rest: int
+) -> int:
+    """For each thread, copies of images with a border of what stands for zero (csrc/nd/byte_conv.h).
+
+    Maps whose zero is 0 get one where images are few, others always.
+    """
+    rows, columns = (extent(n, kernel, stride, padding) for n in (height, width))
+    if (rows, columns) == (height, width):
+        return 0
+    image = rows * columns * depth // 4
+    return THREADS * image * (max(7, max(1, 16384 // image) + 7) if rest[0] else 7)
+
+
+BYTES = ("uint8", "int8", "int32", "float32")
+
 KERNELS: dict[str, Kernel] = {
     "map": Kernel("n", reads="x*", writes="y(n)", numbers="*"),
     "map_strided": Kernel("", reads="x*", writes="y", numbers="*", strided=True),
@@ -304,6 +320,27 @@ KERNELS: dict[str, Kernel] = {
         reads="q(batch heads steps depth) keys(slots context heads depth) values(slots context heads depth) "
         "slot(batch) position(batch)",
         writes="y(batch heads steps depth)",
+    ),
+    "quantize": Kernel(
+        "images height width channels filled zero", numbers="inverse", strided=True, dtypes=BYTES, header="byte_maps.h",
+        reads="x(images height width channels)", writes="y(images height width filled)",
+    ),
+    "dequantize": Kernel("n zero", "x(n)", "y(n)", numbers="step", dtypes=BYTES, header="byte_maps.h"),
+    "byte_table": Kernel(
+        "rows channels tables", dtypes=BYTES, header="byte_maps.h",
+        reads="x(rows channels) table", writes="y(rows channels)",
+    ),
+    "byte_max_pool": Kernel("images channels", "x", "y", dtypes=BYTES, header="byte_maps.h"),
+    "byte_conv": Kernel(
+        "images height width depth out kernel stride padding zero relu_first relu_last other result", numbers="ratio",
+        dtypes=BYTES, header="byte_conv.h", scratch=byte_conv_scratch, work=lambda *sizes: conv_work(*sizes[:8]),
+        reads="x(images height width depth) packed start scale more*", writes="y",
+    ),
+    "coded_linear": Kernel(
+        "rows depth out group", dtypes=BYTES, header="coded_linear.h",
+        scratch=lambda rows, depth, out, group: THREADS * depth * 32,
+        work=lambda rows, depth, out, group: rows * depth * out,
+        reads="x(rows depth) codes scales more*", writes="y(rows out)",
     ),
     "linear": Kernel(
         "rows depth out", work=lambda rows, depth, out: rows * depth * out,

@@ -93,10 +93,13 @@ def over_windows(body: Body, call: Call) -> str:
     """Tables of what rows and columns read, declared before the call."""
     rows, columns = (_table(body, bands, call) for bands in call.windows)
     (view,), (out,) = call.reads, call.writes
+    images, channels = call.sizes
+    start = f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}"
+    if call.kernel == "byte_max_pool":
+        return f"{start}, {body.pointer(view)}, {body.pointer(out)})"
     pixels = f"Pixels{{{body.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
     maps = f"{pixels}, {pixels}" if call.kernel == "max_pool" else pixels
-    images, channels = call.sizes
-    return f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}, {maps}, {body.pointer(out)})"
+    return f"{start}, {maps}, {body.pointer(out)})"
 
 
 def _table(body: Body, bands: Any, call: Call) -> str:
@@ -118,5 +121,6 @@ CONVOLUTIONS: dict[str, Callable[[Any, Call], str]] = {
     "grouped_conv": grouped_conv,
     "depthwise": depthwise,
     "max_pool": over_windows,
+    "byte_max_pool": over_windows,
     "resample": over_windows,
 }

@@ -18,6 +18,7 @@ from .plan import Plan
 from .print_convolutions import CONVOLUTIONS
 from .print_elements import ELEMENTS
 from .print_interface import ports
+from .print_quantized import QUANTIZED
 from .program import Buffer, Call, Program, View, same
 
 LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
@@ -141,9 +142,9 @@ class Body:
         """A nd::Heads."""
         return f"Heads<{kind}>{{{self.pointer(view)}, {', '.join(map(number, view.strides[:3]))}}}"
 
-    def epilogue(self, call: Call) -> str:
-        """What finishes each value before it is stored."""
-        more = iter(call.reads[2:])
+    def epilogue(self, call: Call, first: int = 2) -> str:
+        """What finishes each value before it is stored, with the operands from `first` on."""
+        more = iter(call.reads[first:])
         parts = [STEPS[x].format(self.pointer(next(more)) if x in READING else "") for x in call.epilogue]
         return f"then({', '.join(parts)})" if parts else "Keep{}"
 
@@ -160,6 +161,7 @@ WORDS: dict[str, Callable[[Body, Call], str]] = {
     "reduce": Body.reduce,
     "group_norm": Body.group_norm,
     **CONVOLUTIONS,
+    **QUANTIZED,
     "attention": Body.attention,
     "cached_attention": Body.cached_attention,
     "linear": Body.linear,

@@ -139,6 +139,7 @@ class Call:
     windows: tuple[Any, ...] = ()  # the Bands of rows and columns
     scratch: Buffer | None = None
     note: str = ""  # what it computes, for people
+    node: Node | None = field(default=None, compare=False, repr=False)  # of the graph, which it is part of computing
 
     @property
     def operands(self) -> tuple[View, ...]:

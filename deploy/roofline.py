@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
 
 from needle.backend_ndarray import ndarray_backend_cpu
 from needle.sizes import size_at
+from needle.types import TYPES
 
 from .kernels import KERNELS
 from .program import Call, Program, View, aligned
@@ -72,17 +73,26 @@ def costs(program: Program, times: Sequence[Sequence[float]], sizes: dict[str, i
     """What each call cost, from the seconds of the calls in several runs."""
     found = []
     for call, seconds in zip(program.calls, numpy.median(numpy.array(times), axis=0), strict=True):
-        work = KERNELS[call.kernel].work(*(size_at(n, sizes) for n in call.sizes))
-        moved = sum({_key(view): _bytes(view, sizes) for view in call.operands}.values())
-        found.append(Cost(call, float(seconds), work, moved, limit.seconds(work, moved)))
+        sums, touched = work(call, sizes), moved(call, sizes)
+        found.append(Cost(call, float(seconds), sums, touched, limit.seconds(sums, touched)))
     return found
+
+
+def work(call: Call, sizes: Mapping[str, int]) -> int:
+    """The multiply-adds of a call."""
+    return KERNELS[call.kernel].work(*(size_at(n, sizes) for n in call.sizes))
+
+
+def moved(call: Call, sizes: Mapping[str, int]) -> int:
+    """The bytes that a call reads and writes, each once."""
+    return sum({_key(view): _bytes(view, sizes) for view in call.operands}.values())
 
 
 def _key(view: View) -> tuple[int, str]:
     return id(view.buffer), str((view.shape, view.offset))
 
 
-def _bytes(view: View, sizes: dict[str, int]) -> int:
+def _bytes(view: View, sizes: Mapping[str, int]) -> int:
     """Of the elements that a view has in memory; what is repeated counts once."""
     kept = [n for n, step in zip(view.shape, view.strides, strict=True) if not (isinstance(step, int) and step == 0)]
-    return 4 * math.prod(size_at(n, sizes) for n in kept)
+    return TYPES[view.dtype].bytes * math.prod(size_at(n, sizes) for n in kept)

@@ -9,12 +9,14 @@ from needle.types import Type
 
 from .fused_ops import FusedConv, FusedGroupedConv, FusedMatMul
 from .ir import Graph, Input, Node, parts
+from .quantized_ops import ByteTable, Dequantize, Quantize, QuantizedConv, QuantizedMatMul
 
 BATCH = "batch"
 ALIGNED = (Pointwise, PointwiseGradient, ops.BroadcastTo)  # axes are matched from the right
 LEADING = (
     ops.Reshape, FusedMatMul, ops.Conv, FusedConv, FusedGroupedConv, ops.ConvInputGradient, ops.MaxPool, ops.AvgPool,
     ops.AdaptiveMaxPool, ops.AdaptiveAvgPool, ops.Upsample, ops.GroupNorm, ops.Attention,
+    Quantize, Dequantize, ByteTable, QuantizedConv, QuantizedMatMul,
 )  # fmt: skip
 ALONG_THE_LAST = (ops.Softmax, ops.LogSoftmax, ops.LayerNorm, ops.RMSNorm, ops.BatchNormInference)
 OF_STEPS = (ops.LSTM, ops.GRU, ops.RNN)

@@ -52,7 +52,8 @@ class Runtime(ABC):
         self.dtypes = {x["name"]: numpy_dtype(x["dtype"]) for x in (*self.inputs, *self.outputs)}
         self._sizes = Binding(self.name, self.shapes)
         self._last: tuple[Any, dict[str, int], list[Any]] = (None, {}, [])  # shapes, and what they gave
-        self._made = [(name, axes_of(shape), self.dtypes[name]) for name, shape in self.results.items()]
+        self._taken = [(name, self.dtypes[name], name in self.limits) for name in self.shapes]
+        self._made = [(axes_of(shape), self.dtypes[name]) for name, shape in self.results.items()]
         self._open = True
 
     def __repr__(self) -> str:
@@ -65,15 +66,24 @@ class Runtime(ABC):
         if len(arrays) != len(self.shapes):
             names = list(self.shapes)
             raise RunError(f"[{self.name}] needs the {len(names)} inputs {names}, got {len(arrays)}")
-        results = tuple(self.run(**dict(zip(self.shapes, arrays, strict=True))).values())
-        return results[0] if len(results) == 1 else results
+        results = self._answer(arrays)
+        return results[0] if len(results) == 1 else tuple(results)
 
     def run(self, **inputs: numpy.ndarray) -> dict[str, numpy.ndarray]:
         """The outputs by name, for inputs by name. Raises RunError naming the input that does not fit."""
-        sizes, made = self._bound(inputs)
-        arrays = [self._contiguous(name, inputs[name], sizes) for name in self.shapes]
-        outputs = {name: numpy.empty(shape, dtype) for name, shape, dtype in made}
-        results = list(outputs.values())
+        if inputs.keys() != self.shapes.keys():
+            raise RunError(f"[{self.name}] needs the inputs {list(self.shapes)}, got {sorted(inputs)}")
+        return dict(zip(self.results, self._answer([inputs[name] for name in self.shapes]), strict=True))
+
+    def _answer(self, given: Sequence[Any]) -> list[numpy.ndarray]:
+        """The outputs for the inputs, both in order."""
+        sizes, made = self._bound(given)
+        arrays = [
+            x if x.__class__ is numpy.ndarray and x.dtype is dtype and not limited and x.flags.c_contiguous
+            else self._contiguous(name, x, sizes)
+            for x, (name, dtype, limited) in zip(given, self._taken, strict=True)
+        ]  # fmt: skip
+        results = [numpy.empty(shape, dtype) for shape, dtype in made]
         with self._lock:
             if not self._open:
                 raise RunError(f"[{self.name}] the model was closed")
@@ -81,13 +91,13 @@ class Runtime(ABC):
             if batch > self.max_batch and self.kept:
                 raise RunError(f"[{self.name}] has a state: it takes at most {self.max_batch} rows, got {batch}")
             if batch <= self.max_batch or not self.apart:
-                self._run(sizes, arrays, results, self._states(sizes))
-                return outputs
+                self._run(sizes, arrays, results, self._states(sizes) if self.kept else ())
+                return results
             for first in range(0, batch, self.max_batch):
                 piece = slice(first, first + self.max_batch)
                 count = min(self.max_batch, batch - first)
                 self._run({**sizes, "batch": count}, [x[piece] for x in arrays], [y[piece] for y in results], [])
-        return outputs
+        return results
 
     def reset(self) -> None:
         """Begin anew: the state is zeros, for as many rows as the next call has."""
@@ -125,16 +135,16 @@ class Runtime(ABC):
                 )
         return list(self._state.values())
 
-    def _bound(self, inputs: Mapping[str, Any]) -> tuple[dict[str, int], list[Any]]:
-        """The sizes, and (name, shape, dtype) of each output: those of the last call where the shapes are the same."""
+    def _bound(self, given: Sequence[Any]) -> tuple[dict[str, int], list[Any]]:
+        """The sizes, and (shape, dtype) of each output: those of the last call where the shapes are the same."""
         try:
-            shapes = [inputs[name].shape for name in self.shapes]
-        except (KeyError, AttributeError):  # an input that is missing, or a list
-            shapes = None
+            shapes = [x.shape for x in given]
+        except AttributeError:  # of a list
+            shapes = [numpy.shape(x) for x in given]
         last, sizes, made = self._last
-        if shapes is None or shapes != last or len(inputs) != len(self.shapes):
-            sizes = self._sizes(inputs)
-            made = [(name, shape_at(axes, sizes), dtype) for name, axes, dtype in self._made]
+        if shapes != last:
+            sizes = self._sizes(dict(zip(self.shapes, given, strict=True)))
+            made = [(shape_at(axes, sizes), dtype) for axes, dtype in self._made]
             self._last = shapes, sizes, made
         return sizes, made
 

@@ -9,14 +9,16 @@ import zlib
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from serving import logs
+from serving.engine import timing
 from serving.engine.errors import Failed, ServingError
 from serving.engine.service import Service
-from serving.routes import about, oip, text
+from serving.routes import about, files, models, oip, text, tuning
 from serving.routes.errors import body_of, headers_of
 from serving.routes.openapi import describe
 from serving.routes.table import answer
 
-ROUTES = (*oip.ROUTES, *text.ROUTES, *about.ROUTES)
+ROUTES = (*oip.ROUTES, *models.ROUTES, *text.ROUTES, *files.ROUTES, *tuning.ROUTES, *about.ROUTES)
 HOST = re.compile(r"(?:[\w.~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])?(?::\d{0,5})?", re.ASCII)
 METHODS = ", ".join(sorted({"OPTIONS", "HEAD", *(route.method for route in ROUTES)}))
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -50,6 +52,7 @@ def create_app(service: Service) -> Flask:
 
 
 def _begin() -> Response | None:
+    timing.begin()
     given = request.headers.get("x-request-id", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     host = request.environ.get("HTTP_HOST")
@@ -74,14 +77,27 @@ def _admit(service: Service, scope: str | None) -> None:
 def _finish(response: Response) -> Response:
     """Name the request on every response, forbid guessing of its type, and compress long ones for who asks."""
     response.headers["x-request-id"] = g.request_id
+    response.headers["Server-Timing"] = timing.header()
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if response.content_length is not None and response.content_length > WORTH_COMPRESSING:
+    if not response.is_streamed and (response.content_length or 0) > WORTH_COMPRESSING:
         response.vary.add("Accept-Encoding")
         encoding = next((name for name in COMPRESS if request.accept_encodings[name] > 0), None)
         if encoding:
             response.set_data(COMPRESS[encoding](response.get_data()))
             response.content_encoding = encoding
+    _log(response)
     return response
+
+
+def _log(response: Response) -> None:
+    """A record of the answer, where they are asked for; of a stream when it begins."""
+    if logs.requests.isEnabledFor(logging.INFO):
+        key, size, seconds = getattr(g, "key", None), response.content_length, timing.elapsed()
+        method, path, status = request.method, request.path, response.status_code
+        facts = {"request": g.request_id, "method": method, "path": path, "status": status}
+        facts |= {"seconds": round(seconds, 6), "bytes": size, "key": key.id if key else None}
+        line = f"{method} {path} {status}, {1e3 * seconds:.1f} ms"
+        logs.requests.info(line, extra={name: value for name, value in facts.items() if value is not None})
 
 
 def _refused(refusal: ServingError) -> Response:

@@ -13,8 +13,11 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
+from serving import logs, telemetry
 from serving.addresses import addresses, is_loopback, shown
 from serving.app import create_app
+from serving.config import with_config
+from serving.doctor import add_doctor
 from serving.engine import load, sources
 from serving.engine.catalog import Catalog
 from serving.engine.errors import ServingError
@@ -25,14 +28,24 @@ from serving.engine.models import Model
 from serving.engine.registry import Registry
 from serving.engine.service import Service
 from serving.engine.sources import Source
-from serving.key_commands import add_commands, add_state, keys_of
+from serving.engine.tuning.service import Tuning
+from serving.key_commands import add_keys, add_state, keys_of, state_folder
+from serving.supervisor import NICEST, Master, Supervisor
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
 
 
+class ServeParser(CommandParser):
+    """The grammar of the command, which takes flags from a file too."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Raises ServingError where the file cannot be used."""
+        return super().parse_args(with_config(self, sys.argv[1:] if args is None else args), namespace)
+
+
 def parser() -> CommandParser:
-    parser = CommandParser(
+    parser = ServeParser(
         prog="needle-serve",
         description="Serve models over HTTP: Open Inference Protocol v2, image upload, metrics, and a page at /.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -57,17 +70,26 @@ def parser() -> CommandParser:
     parser.add_argument("--prepare", action="store_true", help="compile the models into the cache, and exit")
     what = "seconds for running requests after SIGTERM"
     parser.add_argument("--drain-seconds", type=whole(0), default=30, help=what)
+    what = "how far the process that trains goes behind others, 0 to 19; with 19 it runs where nobody else wants to"
+    parser.add_argument("--train-nice", type=whole(0, NICEST), default=NICEST, metavar="N", help=what)
     what = "answer whoever reaches the address, also from other machines, while there are no keys"
     parser.add_argument("--open", action="store_true", help=what)
     add_state(parser)
-    add_commands(parser)
+    what = "lines for people, or a JSON object a line for what collects logs"
+    parser.add_argument("--log-format", choices=logs.FORMATS, default="text", help=what)
+    parser.add_argument("--log-requests", action="store_true", help="log each answer")
+    what = "flags from a TOML file, by their names, as in port = 8080; those of the command line win"
+    parser.add_argument("--config", type=Path, metavar="FILE", help=what)
+    commands = parser.add_subparsers(dest="action", metavar="COMMAND", help="instead of serving: keys, doctor")
+    add_keys(commands)
+    add_doctor(commands)
     parser.set_defaults(run=serve)
     return parser
 
 
 def limits(options: argparse.Namespace) -> Limits:
     """The limits that the flags ask for."""
-    counts = {"body", "inflated", "pixels", "memory", "queue"}
+    counts = {"body", "inflated", "pixels", "memory", "queue", "storage", "training"}
     values = {field: getattr(options, field) * unit for field, (_, unit, *_) in FLAGS.items()}
     return Limits(**{field: int(value) if field in counts else value for field, value in values.items()})
 
@@ -75,7 +97,8 @@ def limits(options: argparse.Namespace) -> Limits:
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn with all its settings from here. `load` makes a Model of a source, in each worker.
 
-    The models it begins with are `given`; they are registered in a file that lives as long as the server.
+    The models it begins with are `given`; they are registered in a file that lives as long as the server. What outlives
+    it lies in the state's folder.
     """
 
     def __init__(self, load: Callable[[Source], Model], given: Sequence[Source], options: argparse.Namespace):
@@ -85,6 +108,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for source in given:
             registry.add(source)
         registry.close()
+        self.tuning = Tuning(state_folder(options.state), self.limits)
+        self.tuning.begin()
+        trains = options.plugin, options.train_nice, options.log_format
+        self.supervisor = Supervisor(self.tuning.store, self.limits, *trains)
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
         self.metrics = Metrics(registry, columns=2 * options.workers + 62)
         self.free = list(range(self.metrics.counters.columns, 0, -1))
@@ -102,13 +129,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "keepalive": 75,
             "graceful_timeout": self.options.drain_seconds,
             "loglevel": "warning",
+            "logger_class": logs.ServerLogger,
             "control_socket_disable": True,
             "proc_name": "needle-serve",
             "when_ready": self.listening,
             "pre_fork": self.before_fork,
             "post_fork": self.after_fork,
             "child_exit": self.worker_gone,
-            "on_exit": lambda arbiter: shutil.rmtree(self.folder, ignore_errors=True),
+            "on_exit": self.ended,
         }  # fmt: skip
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -117,9 +145,19 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
         engine, folder = self.options.engine, self.options.repository
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
-        service = Service(catalog, keys_of(self.options.state))
+        service = Service(catalog, keys_of(self.options.state), self.tuning)
         service.start()
-        return create_app(service)
+        app = create_app(service)
+        telemetry.instrument(app)
+        return app
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        Master(self).run()
+
+    def ended(self, arbiter: Any) -> None:
+        self.supervisor.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def listening(self, arbiter: Any) -> None:
         for listener in arbiter.LISTENERS:
@@ -160,6 +198,7 @@ def check_address(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or Ctrl-C, or only compile. Raises NeedleError if it cannot begin."""
+    logs.configure(options.log_format, options.log_requests)
     given = sources.sources(options.models, options.engine)
     if options.repository:
         named = {source.name for source in given}
@@ -184,7 +223,7 @@ def prepare(given: Sequence[Source]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="needle-serve: %(message)s", stream=sys.stderr)
+    logs.configure()
     return run(parser(), arguments)
 
 

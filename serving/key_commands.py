@@ -29,9 +29,8 @@ def add_state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="FOLDER", help=what)
 
 
-def add_commands(root: argparse.ArgumentParser) -> None:
-    """Add `keys` and what it can do to the grammar of the server's command."""
-    commands = root.add_subparsers(dest="action", metavar="keys", help="make, list and revoke keys")
+def add_keys(commands: Any) -> None:
+    """Add `keys` and what it can do to the subcommands."""
     keys = commands.add_parser("keys", help="make, list and revoke keys", description=__doc__)
     actions = keys.add_subparsers(dest="keys", required=True)
 

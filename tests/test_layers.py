@@ -20,6 +20,7 @@ LIBRARIES = {
     "werkzeug": ["serving/app.py", "serving/routes"],
     "gunicorn": ["serving"],
     "orjson": ["serving"],
+    "opentelemetry": ["serving/telemetry.py"],
     "onnx": ["deploy/onnx"],
     "ml_dtypes": ["deploy/dtypes.py", "deploy/onnx/dtypes.py"],  # which onnx brings along
 }

@@ -12,6 +12,7 @@ from needle.commands import Answer, CommandParser, Distinct, number, offer, run,
 
 from . import commands
 from .finetune import command as finetuning
+from .programs import ENGINES
 from .registry import names
 from .shelf import ABOUT
 
@@ -107,6 +108,8 @@ def _text_options(generate: argparse.ArgumentParser) -> None:
     what = "draw from the fewest whose probabilities sum to this alone"
     generate.add_argument("--top-p", type=number(0, 1, above=True), help=what)
     generate.add_argument("--stop", action="append", help="end before this text; may be given several times")
+    what = "what computes: compiled calls a compiler the first time and is fastest then (default: instant)"
+    generate.add_argument("--engine", choices=ENGINES, default="instant", help=what)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -144,7 +144,7 @@ def sample_command(args: argparse.Namespace) -> Answer:
 def generate_command(args: argparse.Namespace) -> Answer | None:
     """Text, printed as soon as it is certain."""
     model = _loaded(args, LanguageModel, "generate", "writes no text")
-    sampling = {key: getattr(args, key) for key in ("temperature", "top_k", "top_p", "seed", "stop")}
+    sampling = {key: getattr(args, key) for key in ("temperature", "top_k", "top_p", "seed", "stop", "engine")}
     pieces = model.stream(args.prompt, args.tokens, **sampling)
     if args.json:
         return Answer({"prompt": args.prompt, "text": "".join(pieces)}, "")

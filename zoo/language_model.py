@@ -15,6 +15,7 @@ from needle.types import Type
 
 from .base import Model
 from .generate import GenerationError, Reader, Sampling, tokens, until
+from .programs import ProgramReader
 
 IDS = Type(("batch", "time"), "int32")  # type: ignore[arg-type]
 
@@ -77,23 +78,25 @@ class LanguageModel(Model):
 
     def generate(
         self, prompt: str = "\n", max_tokens: int = 200, *, temperature: float = 1.0, top_k: int | None = None,
-        top_p: float | None = None, seed: int = 0, stop: str | Sequence[str] | None = None,
+        top_p: float | None = None, seed: int = 0, stop: str | Sequence[str] | None = None, engine: str = "eager",
     ) -> str:  # fmt: skip
         """Text that goes on from `prompt`, without it: at most `max_tokens` tokens, ending before any of `stop`.
 
-        `temperature`, `top_k` and `top_p` are those of `Sampling`; the same seed gives the same text. Leaves numpy's
-        global generator alone. Raises GenerationError for arguments that make no sense, DataError for a prompt that the
+        `temperature`, `top_k` and `top_p` are those of `Sampling`; the same seed gives the same text. The `engine` may
+        be "instant" or "compiled", of which the latter calls a compiler once. Leaves numpy's global generator alone.
+        Raises GenerationError for arguments that make no sense, DataError for a prompt that the
         tokenizer cannot express.
         """
         return "".join(
             self.stream(
-                prompt, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop
+                prompt, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop,
+                engine=engine,
             )
         )  # fmt: skip
 
     def stream(
         self, prompt: str = "\n", max_tokens: int = 200, *, temperature: float = 1.0, top_k: int | None = None,
-        top_p: float | None = None, seed: int = 0, stop: str | Sequence[str] | None = None,
+        top_p: float | None = None, seed: int = 0, stop: str | Sequence[str] | None = None, engine: str = "eager",
     ) -> Iterator[str]:  # fmt: skip
         """The text of `generate`, piece by piece as soon as it is certain."""
         sampling = Sampling(temperature, top_k, top_p)
@@ -105,7 +108,8 @@ class LanguageModel(Model):
             given = f"max_tokens={max_tokens}, seed={seed}, stop={stop!r}"
             raise GenerationError(f"[generate] needs max_tokens >= 0, seed >= 0 and no empty stop, got {given}")
         self.warn_if_untrained()
-        found = tokens(_InEval(self), ids, max_tokens, sampling, seed)
+        reader = _InEval(self) if engine == "eager" else ProgramReader(self, engine)
+        found = tokens(reader, ids, max_tokens, sampling, seed)
         return until(self.tokenizer.pieces(found), stops)
 
     def predict(self, text: str, top: int | None = None) -> list[tuple[str, float]]:

@@ -166,6 +166,22 @@ GROUPS = {
         ),
         commits=False,
     ),
+    "quantized": Group(
+        "Networks in int8 beside runtimes in float32 and in int8", 1, ("onnx", "onnxruntime"),
+        tuple(
+            case(f"{name} in int8, batch {n}", "compiled.quantized", name, n)
+            for name, n in (("resnet9", 1), ("resnet9", 64), ("resnet20", 1), ("airnet", 1))
+        ),
+        commits=False,
+    ),
+    "codes": Group(
+        "One token of a GPT 6 x 384, 128 in the cache, weights in fewer bits beside float32, instant engine", 1, (),
+        tuple(
+            case(f"weights in {format}, batch {n}", "compiled.coded", format, n)
+            for n in (1, 8) for format in ("bf16", "int8", "int4")
+        ),
+        commits=False,
+    ),
     "nets": Group(
         "Convolutional networks compiled, beside ONNX Runtime and OpenVINO in float32", 1, ("onnx", "onnxruntime"),
         tuple(

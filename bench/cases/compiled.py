@@ -104,3 +104,51 @@ def beside_onnx(
     if openvino:
         peers["OpenVINO"] = partial(peer, "openvino_session")
     return Sides(lambda: ours(x), peers)
+
+
+def quantized(name: str, batch: int) -> Sides:
+    """A model of the zoo in int8, built for this batch, beside both runtimes in float32, and one in int8."""
+    import zoo
+    from deploy.quantize import quantize
+
+    model = zoo.load(name, pretrained=name in ("airnet", "resnet9"))
+    model.eval()
+    graph = freeze(model, model.example(), input_names=["image"], output_names=["logits"])
+    shape = tuple(map(int, graph.inputs[0].shape[1:]))
+    images, x = (rng.standard_normal((n, *shape), np.float32) for n in (64, batch))
+    built = build(quantize(graph, {"image": images}), name=program_name(f"{name}_int8"), favoured=batch)
+    ours = Compiled(built.library, built.weights, max_batch=batch, threads=THREADS)
+
+    def peer(made_by: str) -> Run:
+        from bench import onnx_int8, onnx_twin
+
+        twin = onnx_twin.twin(graph)
+        if made_by == "int8_session":
+            theirs = onnx_int8.int8_session(twin, images, THREADS)
+        else:
+            theirs = getattr(onnx_twin, made_by)(twin, THREADS)
+        return lambda: theirs(x)
+
+    made = {"ONNX Runtime": "session", "OpenVINO": "openvino_session", "ONNX Runtime, int8": "int8_session"}
+    return Sides(lambda: ours(x), {label: partial(peer, by) for label, by in made.items()})
+
+
+def coded(format: str, batch: int) -> Sides:
+    """One token of a GPT 6 x 384 with 128 in the cache; weights in fewer bits beside float32."""
+    import zoo
+    from deploy import Instant
+    from deploy.quantize import code_weights
+    from zoo.models.gpt import GPT
+
+    model: GPT = zoo.load("gpt-char", context=256, width=384, layers=6, heads=6)  # type: ignore[assignment]
+    model.eval()
+    step, example, options = model.decoding(slots=8)
+    graph = freeze(step, example, **options)
+    row = np.zeros(batch, np.int32)
+    given = {"ids": row[:, None], "slot": np.arange(batch, dtype=np.int32), "position": row + 128}
+
+    def run_of(graph: Graph) -> Run:
+        instant = Instant(graph, max_batch=8, threads=THREADS)
+        return lambda: instant.run(**given)
+
+    return Sides(run_of(code_weights(graph, format)), {"float32": lambda: run_of(graph)})

@@ -32,19 +32,25 @@ def server() -> tuple[str, int]:
     folder = tempfile.TemporaryDirectory()
     path = Path(folder.name) / "gpt.safetensors"
     save_safetensors(path, zoo.load("gpt-char").state_dict(), {"model": "gpt-char", "config": "{}"})
-    command = [sys.executable, "-m", "serving.cli", "--port", "0", "--models", str(path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process, port = started(["--models", str(path), "--state", folder.name])
     atexit.register(folder.cleanup)
     atexit.register(process.wait)
     atexit.register(process.terminate)
+    return "127.0.0.1", port
+
+
+def started(flags: list[str], ready: int = 1) -> tuple[subprocess.Popen[str], int]:
+    """A server of its own process and its port, once it has said so many times that a model is ready."""
+    command = [sys.executable, "-m", "serving.cli", "--port", "0", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    port, is_ready = 0, False
+    port, left = 0, ready
     for line in process.stderr:
         found = re.search(r"listening on http://127.0.0.1:(\d+)", line)
         port = int(found[1]) if found else port
-        is_ready = is_ready or "] ready" in line
-        if port and is_ready:
-            return "127.0.0.1", port
+        left -= "] ready" in line
+        if port and left <= 0:
+            return process, port
     raise RuntimeError("the server did not start")
 
 

@@ -50,6 +50,16 @@ std::vector<double> time_program(const Program& program, const Sizes& dims, cons
     return seconds;
 }
 
+// What a library of a compiled model has as NAME_call, in its own memory: its result.
+int call_library(std::uintptr_t function, std::uintptr_t model, const Sizes& sizes, const std::vector<py::object>& operands) {
+    const Buffers buffers(operands);
+    std::vector<void*> pointers;
+    for (const Program::Base& base : buffers.bases) pointers.push_back(base.p);
+    py::gil_scoped_release unlocked;
+    const auto call = reinterpret_cast<int (*)(void*, const int64_t*, void* const*)>(function);
+    return call(reinterpret_cast<void*>(model), sizes.data(), pointers.data());
+}
+
 // `rounds` rounds of independent multiply-adds, of which nothing waits for memory; how many they were.
 int64_t multiply_adds(int64_t rounds) {
     check_size("multiply_adds", "the number of rounds", rounds, 0);
@@ -67,6 +77,7 @@ void read_floats(const py::object& buffer) {
 }  // namespace
 
 void bind_program(py::module_& m) {
+    m.def("call_library", &call_library);
     py::class_<Program> program(m, "Program", R"(Calls of kernels, checked once and run in one call from Python.
 
 dims: how many numbers a run is given first.

@@ -9,24 +9,6 @@
 
 namespace nd {
 
-Steps steps_of(const Arguments& a, int64_t first, int64_t other) {
-    Steps steps;
-    for (int64_t i = first; i < a.integer_count; ++i) {
-        const auto kind = static_cast<Step::Kind>(a.integers[i]);
-        steps.step[steps.count++] = {kind, Step::reads(kind) ? a.operands[other++] : nullptr};
-    }
-    return steps;
-}
-
-void check_epilogue(const Draft& draft, std::size_t first, int64_t other) {
-    if (draft.integers() < first)
-        draft.refuse("needs at least " + std::to_string(first) + " integers, got " + std::to_string(draft.integers()));
-    if (draft.integers() - first > std::size_t{Steps::most})
-        draft.refuse("an epilogue has at most " + std::to_string(Steps::most) + " steps");
-    for (std::size_t i = first; i < draft.integers(); ++i) other += Step::reads(static_cast<Step::Kind>(draft.known(i, "a step", 0, Step::kinds - 1)));
-    draft.need(-1, 0, other);
-}
-
 namespace {
 
 struct Functor {
@@ -83,11 +65,6 @@ void check_group_norm(const Draft& draft) {
         draft.refuse("groups must divide " + std::to_string(channels) + " channels, got " + std::to_string(groups));
 }
 
-// Integers of an axis: outputs, size, first[outputs], start[outputs + 1].
-Bands bands_of(const int64_t* integers, const float* weights) {
-    return {integers[0], integers[1], integers + 2, integers + 2 + integers[0], weights};
-}
-
 struct PoolOf {  // images, channels, strides of x, then the rows and the columns
     explicit PoolOf(const Arguments& a) {
         const int64_t* n = a.integers;
@@ -98,18 +75,6 @@ struct PoolOf {  // images, channels, strides of x, then the rows and the column
     Pixels x;
     Bands rows, columns;
 };
-
-// How many weights the axis has whose integers begin at `from`, which is moved behind them.
-int64_t check_bands(const Draft& draft, std::size_t& from, bool full) {
-    Sizes integers{draft.known(from, "the number of outputs", 0), draft.known(from + 1, "the size of an axis", 0)};
-    const auto outputs = static_cast<std::size_t>(integers[0]), count = 2 * outputs + 3;
-    for (std::size_t i = 2; i < count; ++i) integers.push_back(draft.known(from + i, "a place in a window", 0));
-    from += count;
-    const Bands bands = bands_of(integers.data(), nullptr);
-    const std::string fault = fault_of(bands, bands.start[outputs], full);
-    if (!fault.empty()) draft.refuse(fault);
-    return bands.start[outputs];
-}
 
 void check_pool(const Draft& draft, bool full) {
     std::size_t from = 5;
@@ -356,6 +321,39 @@ std::vector<Kernel> float_kernels() {
 
 }  // namespace
 
+Steps steps_of(const Arguments& a, int64_t first, int64_t other) {
+    Steps steps;
+    for (int64_t i = first; i < a.integer_count; ++i) {
+        const auto kind = static_cast<Step::Kind>(a.integers[i]);
+        steps.step[steps.count++] = {kind, Step::reads(kind) ? a.operands[other++] : nullptr};
+    }
+    return steps;
+}
+
+void check_epilogue(const Draft& draft, std::size_t first, int64_t other) {
+    if (draft.integers() < first)
+        draft.refuse("needs at least " + std::to_string(first) + " integers, got " + std::to_string(draft.integers()));
+    if (draft.integers() - first > std::size_t{Steps::most})
+        draft.refuse("an epilogue has at most " + std::to_string(Steps::most) + " steps");
+    for (std::size_t i = first; i < draft.integers(); ++i) other += Step::reads(static_cast<Step::Kind>(draft.known(i, "a step", 0, Step::kinds - 1)));
+    draft.need(-1, 0, other);
+}
+
+Bands bands_of(const int64_t* integers, const float* weights) {
+    return {integers[0], integers[1], integers + 2, integers + 2 + integers[0], weights};
+}
+
+int64_t check_bands(const Draft& draft, std::size_t& from, bool full) {
+    Sizes integers{draft.known(from, "the number of outputs", 0), draft.known(from + 1, "the size of an axis", 0)};
+    const auto outputs = static_cast<std::size_t>(integers[0]), count = 2 * outputs + 3;
+    for (std::size_t i = 2; i < count; ++i) integers.push_back(draft.known(from + i, "a place in a window", 0));
+    from += count;
+    const Bands bands = bands_of(integers.data(), nullptr);
+    const std::string fault = fault_of(bands, bands.start[outputs], full);
+    if (!fault.empty()) draft.refuse(fault);
+    return bands.start[outputs];
+}
+
 Loops loops_of(const Arguments& a) {
     const int64_t rank = a.integers[0], *shape = a.integers + 1;
     Loops loops{static_cast<int>(rank), shape, {}};
@@ -366,7 +364,7 @@ Loops loops_of(const Arguments& a) {
 const std::vector<Kernel>& program_kernels() {
     static const std::vector<Kernel> kernels = [] {
         std::vector<Kernel> all = float_kernels();
-        for (const auto& more : {element_kernels(), grouped_kernels()}) all.insert(all.end(), more.begin(), more.end());
+        for (const auto& more : {element_kernels(), grouped_kernels(), byte_kernels()}) all.insert(all.end(), more.begin(), more.end());
         return all;
     }();
     return kernels;

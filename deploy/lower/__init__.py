@@ -53,9 +53,11 @@ def _lower(graph: Graph, favoured: int) -> Program:
             continue
         for x in node.inputs:
             low.uses_left[x] -= 1
+        low.node = node
         low.views[node] = _value(low, node)
         for part in low.parts(node):
             low.held[part.buffer].add(node)
+    low.node = None
     for output, (_, node) in zip(outputs, graph.results, strict=True):
         view = low.view(node)
         if view.buffer is not output:

@@ -45,6 +45,7 @@ class Lowering:
     targets: dict[Node, Buffer] = field(default_factory=dict)  # nodes computed straight into an output
     uses_left: dict[Node, int] = field(default_factory=dict)  # how often each node is still to be read
     limits: dict[str, int] = field(default_factory=dict)  # of inputs of whole numbers from 0 on: they are below
+    node: Node | None = None  # whose calls are being added
     held: dict[Buffer, set[Node]] = field(default_factory=lambda: defaultdict(set))  # whose values lie in a buffer
 
     def view(self, node: Node) -> View:
@@ -144,7 +145,9 @@ class Lowering:
         scratch = self._buffer(wanted, "scratch") if wanted else None
         for buffer in [x.buffer for x in (*reads, *writes)] + ([scratch] if scratch else []):
             buffer.last = len(self.calls)
-        self.calls.append(Call(kernel, tuple(sizes), tuple(reads), tuple(writes), scratch=scratch, **more))
+        self.calls.append(
+            Call(kernel, tuple(sizes), tuple(reads), tuple(writes), scratch=scratch, node=self.node, **more)
+        )
 
     def program(self) -> Program:
         """What has been lowered."""

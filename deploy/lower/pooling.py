@@ -7,14 +7,18 @@ from typing import Any
 from needle import ops
 from needle.backend_ndarray.bands import Bands, adaptive, sliding
 
+from ..errors import EmitError
 from ..ir import Node
 from ..program import View
 from .lowering import Lowering
 
 
 def max_pool(low: Lowering, node: Node) -> View:
-    """The largest number of every window."""
-    return _over_windows(low, node, "max_pool")
+    """The largest number of every window: of floats, or of bytes, which lie in order."""
+    dtype = node.type.dtype
+    if dtype not in ("float32", "uint8"):
+        raise EmitError(f"[emit] {node!r}: programs have this op in float32 and uint8, not in {dtype}: cast it")
+    return _over_windows(low, node, "max_pool" if dtype == "float32" else "byte_max_pool")
 
 
 def resample(low: Lowering, node: Node) -> View:
@@ -25,7 +29,7 @@ def resample(low: Lowering, node: Node) -> View:
 def _over_windows(low: Lowering, node: Node, kernel: str) -> View:
     """Images whose channels lie side by side, and what the rows and the columns of the result read."""
     view = low.view(node.inputs[0])
-    if view.strides[3] != 1:
+    if view.strides[3] != 1 or kernel == "byte_max_pool":
         view = low.in_order(view)
     out = low.new(node)
     sizes = (out.shape[0], out.shape[3])

@@ -13,6 +13,7 @@ from dataclasses import replace
 from needle import ops
 from needle.types import Type
 
+from ..coded_weights import DecodedWeight, PackCodes
 from ..errors import EmitError
 from ..fused_ops import READING, Pack, TransposedPack, WinogradPack
 from ..ir import Node, apply
@@ -102,12 +103,28 @@ def _windows(low: Lowering, node: Node) -> View:
 def matmul(low: Lowering, node: Node) -> View:
     """x (M, K) times packed weights (K, N)."""
     x, w, *rest = node.inputs
+    if isinstance(w.op, DecodedWeight):
+        return _coded(low, node)
     view = low.dense(x)
     packed = low.weight(w, apply(Pack(), w), "linear")
     out = low.new(node)
     more = epilogue(low, node.op.epilogue, rest)
     sizes = (x.shape[0], *w.shape)
     low.call("linear", sizes, reads=[view, packed, *more], writes=[out], epilogue=node.op.epilogue, note=repr(node))
+    return out
+
+
+def _coded(low: Lowering, node: Node) -> View:
+    """The same with the codes of weights."""
+    x, w, *rest = node.inputs
+    view, codes = low.dense(x), w.inputs[0]
+    packed = low.weight(codes, apply(PackCodes(), codes), "codes")
+    scales = [low.weight(n, apply(Pack(), n), "scales") for n in w.inputs[1:]] or [packed]  # of bf16 nobody reads them
+    out = low.new(node)
+    more = epilogue(low, node.op.epilogue, rest)
+    sizes, steps = (x.shape[0], *w.shape, w.op.group), node.op.epilogue
+    reads = [view, packed, *scales, *more]
+    low.call("coded_linear", sizes, reads=reads, writes=[out], functor=w.op.format, epilogue=steps, note=repr(node))
     return out
 
 

@@ -12,6 +12,7 @@ from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
 from .. import expand
+from ..coded_weights import DecodedWeight, PackCodes
 from ..errors import EmitError
 from ..expand import convolutions
 from ..fused_ops import (
@@ -29,7 +30,9 @@ from ..fused_ops import (
 from ..ir import Node
 from ..onnx import ops as onnx_ops
 from ..onnx.ops.base import NumpyOp
+from ..quantized_ops import ByteTable, Dequantize, PackBytes, Quantize, QuantizedConv, QuantizedMatMul
 from ..registry import OPS
+from . import quantized
 from .caches import cache_write, cached_attention, positions
 from .elements import (
     add_scalars,
@@ -191,8 +194,8 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
     ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
-    ops.Mean, ops.Var, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul, Elementary,
-    Unfold, NumpyOp,
+    ops.Mean, ops.Var, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul,
+    ops.MaxPool, Elementary, Unfold, NumpyOp, ByteTable, Dequantize, Quantize, QuantizedConv, QuantizedMatMul,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")
@@ -264,7 +267,13 @@ CALLS: dict[type, Row | Refused] = {
     FusedGroupedConv: grouped_conv,
     FusedTransposedConv: transposed_conv,
     FusedMatMul: matmul,
-    **dict.fromkeys((NormedWeight, NormedBias, Pack, TransposedPack, WinogradPack), OF_WEIGHTS),
+    Quantize: quantized.quantize,
+    Dequantize: quantized.dequantize,
+    ByteTable: quantized.byte_table,
+    QuantizedConv: quantized.conv,
+    QuantizedMatMul: quantized.matmul,
+    **dict.fromkeys((NormedWeight, NormedBias, DecodedWeight), OF_WEIGHTS),
+    **dict.fromkeys((Pack, PackBytes, PackCodes, TransposedPack, WinogradPack), OF_WEIGHTS),
     ops.Conv: grouped_conv,
     ops.MatMul: general_matmul,
     ops.Attention: attention,

@@ -13,9 +13,10 @@ from .activation import fuse_activation
 from .below_reshape import below_reshape
 from .cancel_tuples import cancel_tuples
 from .convolution import conv_as_matmul, conv_nd_as_conv, cut_padding_taps
-from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
+from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu
 from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
-from .rewrite import Rule, rewrite
+from .open_epilogues import open_epilogues
+from .rewrite import Kept, Rule, Watch, rewrite
 from .share_common import share_common
 from .without_empty import without_empty
 
@@ -49,15 +50,28 @@ PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
 )
 
 
-def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
-    """(name, graph) after every pass of the pipeline, verified."""
+def run_passes(graph: Graph, watch: Watch | None = None) -> Iterator[tuple[str, Graph]]:
+    """(name, graph) after every pass of the pipeline, verified; `watch` is told of every change."""
     checked: set[Node] = set()
     for rule in PIPELINE:
-        before, graph = graph, rule(graph) if rule is share_common else rewrite(graph, rule)  # type: ignore[arg-type]
+        before = graph
+        graph = share_common(graph, watch) if rule is share_common else rewrite(graph, rule, watch)  # type: ignore[arg-type]
         yield rule.__name__, graph if graph is before else verify(graph, checked)
 
 
-def optimize(graph: Graph) -> Graph:
+def optimize(graph: Graph, watch: Watch | None = None) -> Graph:
     """The graph after the whole pipeline, in which no pass asks for the value of an open size."""
     with watched(for_every_size):
-        return list(run_passes(graph))[-1][1]
+        return list(run_passes(graph, watch))[-1][1]
+
+
+def kept(graph: Graph) -> Iterator[tuple[Node, str, str]]:
+    """(node, pass, reason) for each node of an optimised graph that a pass looked at and left as it is."""
+    uses = graph.uses()
+    rules = [rule for rule in dict.fromkeys(PIPELINE) if rule is not share_common]
+    with watched(for_every_size):
+        for node in graph.order():
+            for rule in rules if not node.known else ():
+                found = rule(node, uses)  # type: ignore[call-arg, arg-type]
+                if isinstance(found, Kept):
+                    yield node, rule.__name__, found.reason

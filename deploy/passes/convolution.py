@@ -9,14 +9,17 @@ from needle.sizes import Size
 
 from ..fused_ops import READING, FusedConv, FusedMatMul
 from ..ir import Node, apply, same_type
+from .rewrite import Kept
 
 
-def conv_nd_as_conv(node: Node, uses: Counter[Node]) -> Node | None:
+def conv_nd_as_conv(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """conv_nd(x, w)  =>  conv(pad(x), w), where windows of images are square and steps equal along both axes"""
     match node:
         case Node(ops.ConvND((stride, across), (rows, columns), (dilation, apart), groups), (x, w)):
-            if stride != across or dilation != apart or w.shape[0] != w.shape[1] or (dilation > 1 and not w.known):
-                return None
+            if stride != across or dilation != apart or w.shape[0] != w.shape[1]:
+                return Kept("its kernel, steps or dilation differ along its two axes")
+            if dilation > 1 and not w.known:
+                return Kept("its weights are computed, and its taps are apart")
             if rows[0] != rows[1] or columns[0] != columns[1]:
                 x, rows, columns = apply(ops.Pad(((0, 0), rows, columns, (0, 0))), x), (0, 0), (0, 0)
             padding = rows[0] if rows == columns else (rows[0], columns[0])
@@ -24,12 +27,12 @@ def conv_nd_as_conv(node: Node, uses: Counter[Node]) -> Node | None:
     return None
 
 
-def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | None:
+def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """sum over taps  =>  the sum over those taps that meet the map at some output; the others multiply zeros"""
     match node:
         case Node(FusedConv(stride, padding, epilogue), (x, w, *rest)):
             if not w.known or any(isinstance(size, Size) for size in x.shape[1:3]):
-                return None
+                return Kept("the size of its maps is open") if w.known else None
             sizes = list(zip(x.shape[1:3], node.shape[1:3], strict=True))
             taps = w.shape[0]
             used = [t for t in range(taps) if any(_meets(t, *size, stride, padding) for size in sizes)]
@@ -47,7 +50,7 @@ def _meets(tap: int, size: int, outputs: int, stride: int, padding: int) -> bool
     return any(0 <= o * stride - padding + tap < size for o in range(outputs))
 
 
-def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
+def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """conv(x, w)  =>  rows(x) @ rows(w), where the kernel covers the whole map once, or is 1x1 with stride 1"""
     match node:
         case Node(FusedConv(stride, 0, epilogue), (x, w, *rest)):
@@ -59,6 +62,9 @@ def conv_as_matmul(node: Node, uses: Counter[Node]) -> Node | None:
                 rows = images * (height * width)
             elif kernel == height == width and node.shape[1:3] == (1, 1):
                 rows = images
+            elif kernel == 1:
+                but = f"its stride is {stride}" if stride > 1 else "the size of its maps is open"
+                return Kept(f"its kernel is 1 x 1, but {but}")
             else:
                 return None
             flat = apply(ops.Reshape((rows, kernel * kernel * depth)), x)

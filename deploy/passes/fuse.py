@@ -12,78 +12,65 @@ from collections import Counter
 
 from needle import ops
 
-from ..fused_ops import FusedConv, FusedGroupedConv, FusedMatMul, FusedTransposedConv, NormedBias, NormedWeight, Product
+from ..fused_ops import NormedBias, NormedWeight, Product
 from ..ir import Node, apply
+from .reasons import called, no_sum, only_read, repeats_a_weight, unfinished
+from .rewrite import Kept
 
 
-def open_epilogues(node: Node, uses: Counter[Node]) -> Node | None:
-    """conv(x, w), x @ w  =>  the same with an empty epilogue, where w is known; leading axes of x become one"""
-    match node:
-        case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if w.known:
-            return apply(FusedConv(stride, padding), x, w)
-        case Node(ops.Conv(stride, padding, groups, dilation), (x, w)) if w.known:
-            rows, columns = (padding, padding) if isinstance(padding, int) else padding
-            return apply(FusedGroupedConv(stride, (rows, columns), groups, dilation), x, w)
-        case Node(ops.ConvInputGradient(stride, int(padding), height, width, 1, 1), (x, w)) if w.known:
-            turned = apply(ops.Permute((0, 1, 3, 2)), w)
-            return apply(FusedTransposedConv(stride, padding, height, width), x, turned)
-        case Node(ops.MatMul(), (x, w)) if w.known and len(w.shape) == 2:
-            if len(x.shape) == 2:
-                return apply(FusedMatMul(), x, w)
-            rows = apply(ops.Reshape((math.prod(x.shape[:-1]), x.shape[-1])), x)
-            return apply(ops.Reshape(node.shape), apply(FusedMatMul(), rows, w))
-    return None
-
-
-def fuse_bias(node: Node, uses: Counter[Node]) -> Node | None:
+def fuse_bias(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """product(x, w) + b  =>  product with a bias epilogue, for a known b (Co,) repeated over the rest"""
     match node:
         case Node(ops.EWiseAdd(), (Node(Product() as op, inputs) as product, b)) | Node(
             ops.EWiseAdd(), (b, Node(Product() as op, inputs) as product)
-        ) if uses[product] == 1 and op.epilogue == ():
+        ):
             bias = channel_constant(b, product)
-            if bias is not None:
-                return apply(with_step(op, "bias"), *inputs, bias)
+            if bias is None:
+                return Kept("what is added to the product is no weight with a number for each channel")
+            return only_read(product, uses) or unfinished(op) or apply(with_step(op, "bias"), *inputs, bias)
+        case Node(ops.EWiseAdd(), (a, b)) if repeats_a_weight(a) or repeats_a_weight(b):
+            return Kept(f"it is added to {called(b if repeats_a_weight(a) else a)}, not to a product")
     return None
 
 
-def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | None:
+def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """g (product(x, w) + b - m) / sqrt(v + eps) + c  =>  product(x, w s) + ((b - m) s + c),  s = g / sqrt(v + eps)"""
     match node:
         case Node(
             ops.BatchNormInference(eps), (Node(Product() as op, (x, w, *rest)) as product, *norm)
         ):
-            if uses[product] > 1 or op.epilogue not in ((), ("bias",)) or not all(n.known for n in (w, *rest, *norm)):
-                return None
+            kept = only_read(product, uses) or (unfinished(op) if op.epilogue != ("bias",) else None)
+            if kept is not None or not all(n.known for n in (w, *rest, *norm)):
+                return kept or Kept("its scale, shift, mean or variance is computed, not a weight")
             scale, shift, mean, var = norm
             folded = apply(NormedWeight(eps), w, scale, var)
             bias = apply(NormedBias(eps), scale, shift, mean, var, *rest)
             return apply(with_step(type(op)(**{**vars(op), "epilogue": ()}), "bias"), x, folded, bias)
+        case Node(ops.BatchNormInference(), (x, *_)):
+            return Kept(f"it follows {called(x)}, not a product")
     return None
 
 
-def fuse_relu(node: Node, uses: Counter[Node]) -> Node | None:
+def fuse_relu(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """relu(product(x, w) ...)  =>  product with relu behind its epilogue"""
     match node:
-        case Node(ops.ReLU(), (Node(Product() as op, inputs) as product,)) if uses[product] == 1:
-            return apply(with_step(op, "relu"), *inputs)
+        case Node(ops.ReLU(), (Node(Product() as op, inputs) as product,)):
+            return only_read(product, uses) or apply(with_step(op, "relu"), *inputs)
+        case Node(ops.ReLU(), (x,)):
+            return Kept(f"it follows {called(x)}, not a product")
     return None
 
 
-def fuse_add(node: Node, uses: Counter[Node]) -> Node | None:
+def fuse_add(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """product(x, w) ... + r  =>  product that adds r behind its epilogue, for r of the same shape"""
     match node:
         case Node(ops.EWiseAdd(), (a, b)):
-            for product, other in ((a, b), (b, a)):
-                match product:
-                    case Node(Product() as op, inputs) if (
-                        uses[product] == 1
-                        and "add" not in op.epilogue
-                        and other is not product
-                        and not isinstance(other.op, ops.BroadcastTo)
-                        and list(map(str, other.shape)) == list(map(str, product.shape))
-                    ):
-                        return apply(with_step(op, "add"), *inputs, other)
+            pairs = [(x, y) for x, y in ((a, b), (b, a)) if isinstance(x.op, Product)]
+            reasons = [no_sum(product, other, uses) for product, other in pairs]
+            for (product, other), reason in zip(pairs, reasons, strict=True):
+                if reason is None:
+                    return apply(with_step(product.op, "add"), *product.inputs, other)
+            return next((x for x in reasons if x), Kept(f"it adds {called(a)} and {called(b)}, neither a product"))
     return None
 
 

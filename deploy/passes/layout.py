@@ -13,6 +13,7 @@ from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
 from ..ir import Node, apply, same_type
+from .rewrite import Kept
 
 POINTWISE = (Pointwise, PointwiseGradient)
 
@@ -40,7 +41,7 @@ def compose_permutes(node: Node, uses: Counter[Node]) -> Node | None:
     return None
 
 
-def sink_permutes(node: Node, uses: Counter[Node]) -> Node | None:
+def sink_permutes(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """f(permute(x, p))  =>  permute(f(x), p)  for pointwise f; for two operands p is undone on the other one"""
     match node:
         case Node(op, (Node(ops.Permute(axes), (x,)),)) if isinstance(op, POINTWISE):
@@ -51,6 +52,11 @@ def sink_permutes(node: Node, uses: Counter[Node]) -> Node | None:
         case Node(op, (y, Node(ops.Permute(axes), (x,)))) if isinstance(op, POINTWISE) and same_shape(node, y):
             if _undo_is_free(y, axes) and not _moves_freely(x):
                 return permuted(apply(op, undone(y, axes), x), axes)
+    match node:
+        case Node(op, (Node(ops.Permute(axes), (x,)), y)) | Node(op, (y, Node(ops.Permute(axes), (x,)))) if isinstance(
+            op, POINTWISE
+        ) and same_shape(node, y):
+            return Kept("its operand is read in any order" if _moves_freely(x) else "its other operand would be copied")
     return None
 
 
@@ -66,13 +72,17 @@ def permute_as_reshape(node: Node, uses: Counter[Node]) -> Node | None:
     return None
 
 
-def permute_rows(node: Node, uses: Counter[Node]) -> Node | None:
+def permute_rows(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """reshape(permute(x, p), (N, K)) @ w  =>  reshape(x, (N, K)) @ (the rows of w in the order of x)"""
     match node:
         case Node(ops.MatMul(), (Node(ops.Reshape(), (Node(ops.Permute(axes), (x,)) as moved,)) as flat, w)):
-            if not w.known or axes[0] != 0 or len(flat.shape) != 2 or len(w.shape) != 2 or uses[moved] > 1:
-                return None
-            if any(isinstance(size, Size) for size in x.shape[1:]) or flat.shape[1] != w.shape[0]:
+            if uses[moved] > 1:
+                return Kept(f"the permuted value is read {uses[moved]} times")
+            if not w.known or len(w.shape) != 2:
+                return Kept("its right operand is no matrix of weights")
+            if axes[0] != 0 or len(flat.shape) != 2 or any(isinstance(size, Size) for size in x.shape[1:]):
+                return Kept("the permutation moves the rows, or the size of one is open")
+            if flat.shape[1] != w.shape[0]:
                 return None
             rows = apply(ops.Reshape((*moved.shape[1:], w.shape[1])), w)
             back = [axes.index(axis) - 1 for axis in range(1, len(axes))]

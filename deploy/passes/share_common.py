@@ -6,9 +6,10 @@ from collections.abc import Hashable
 
 from ..attributes import encode_op
 from ..ir import Constant, Graph, Input, Node, Weight
+from .rewrite import Watch
 
 
-def share_common(graph: Graph) -> Graph:
+def share_common(graph: Graph, watch: Watch | None = None) -> Graph:
     """f(x) ... f(x)  =>  one node, read twice; equal constants and the same weights likewise"""
     first: dict[Hashable, Node] = {}
     new: dict[Node, Node] = {}
@@ -16,7 +17,10 @@ def share_common(graph: Graph) -> Graph:
         inputs = tuple(new[x] for x in node.inputs)
         here = node if inputs == node.inputs else Node(node.op, inputs, node.type)
         new[node] = first.setdefault(_key(here), here)
-    return graph.of(new)
+    shared = graph.of(new)
+    if watch is not None:
+        watch("share_common", graph, new, shared)
+    return shared
 
 
 def _key(node: Node) -> Hashable:

@@ -14,7 +14,7 @@ from serving.engine.limits import Limits
 from serving.engine.metrics import Metrics
 from serving.engine.models import Model, check_canary
 from serving.engine.registry import Row
-from serving.engine.sources import Source, latest, scan
+from serving.engine.sources import Source, is_tuned, latest, scan
 
 PATIENCE = 5.0  # seconds a request waits for its model to be loaded before it is told to come again
 
@@ -73,10 +73,10 @@ class Catalog:
         self._reconcile(self._entry(row), row, patience=-1)
 
     def ready(self) -> bool:
-        """Every wanted model is loaded here and has given its known answer."""
+        """Every wanted model is loaded here and has given its known answer, but for those of single keys."""
         self.reconcile()
-        rows = self.registry.rows().values()
-        return all(self._entry(row).model is not None for row in rows if row.wanted)
+        rows = [row for name, row in self.registry.rows().items() if row.wanted and not is_tuned(name)]
+        return all(self._entry(row).model is not None for row in rows)
 
     def index(self) -> list[dict[str, Any]]:
         """Every known model with its state, as the model repository extension words it."""
@@ -133,7 +133,7 @@ class Catalog:
     def _row(self, name: str, version: str | None) -> Row:
         rows = self.registry.rows()
         if name not in rows:
-            raise NotFound(f"[models] there is no model {name[:80]!r}; there are {', '.join(rows)}")
+            raise NotFound(self.registry.unknown(name))
         if version not in (None, str(rows[name].source.version)):
             raise NotFound(f"[{name}] there is no version {version[:80]!r}; there is {rows[name].source.version}")
         return rows[name]

@@ -36,6 +36,13 @@ class NotFound(ServingError):
     code = "model_not_found"
 
 
+class Missing(ServingError):
+    """No such file, job or item of a list."""
+
+    status = 404
+    code = "not_found"
+
+
 class OtherUse(ServingError):
     """The model is there, but is not made for what was asked of it."""
 
@@ -68,6 +75,12 @@ class UnsupportedMedia(ServingError):
 
 class Unreadable(ServingError):
     """The body is of a known format, but damaged."""
+
+    status = 422
+
+
+class Reused(ServingError):
+    """The Idempotency-Key came with another request before."""
 
     status = 422
 
@@ -110,7 +123,20 @@ class Unavailable(ServingError):
     retry_after = 1
 
 
+class NotServed(ServingError):
+    """The server was started without what this needs."""
+
+    status = 503
+
+
 class Left(ServingError):
     """The client has closed the connection; nobody reads this."""
 
     status = 499
+
+
+class DiskFull(ServingError):
+    """What was sent cannot be kept, as the disk is full."""
+
+    status = 507
+    code = "disk_full"

@@ -7,8 +7,6 @@ Keys have 256 random bits, so that one round of SHA-256 is enough to keep them s
 import hashlib
 import os
 import secrets
-import sqlite3
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from needle.environment import unwritable
+from serving.engine.database import Database
 from serving.engine.errors import Forbidden, NotFound, RateLimited, Unauthorized
-from serving.engine.registry import connect
 
 SCOPES = ("infer", "train", "admin")
 BURST = 1.0  # seconds of its rate that a key may spend at once
@@ -58,8 +56,7 @@ class Keys:
 
     def __init__(self, path: Path = Path(os.devnull) / "none"):
         self.path = path
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._file = Database(path, SCHEMA)
 
     # -- for the one who hands them out
 
@@ -68,10 +65,8 @@ class Keys:
         secret, made = f"nk-{secrets.token_urlsafe(32)}", int(time.time())
         key = Key(f"key-{secrets.token_hex(6)}", name, tuple(scopes), rate, made, None)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.path.exists():
-                self.path.touch(mode=0o600)
-            self._execute(
+            private(self.path)
+            self._file.execute(
                 "INSERT INTO keys (id, hash, name, scopes, rate, created) VALUES (?, ?, ?, ?, ?, ?)",
                 key.id, _hash(secret), name, ",".join(scopes), rate, made,
             )  # fmt: skip
@@ -84,14 +79,14 @@ class Keys:
         found = {key.id: key for key in self.every()}.get(id)
         if found is None:
             raise NotFound(f"[keys] there is no key {id[:40]!r}; needle-serve keys list shows them")
-        self._execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", int(time.time()), id)
+        self._file.execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", int(time.time()), id)
         return found
 
     def every(self) -> list[Key]:
         """All keys, revoked ones too, in the order in which they were made."""
         if not self.path.exists():
             return []
-        rows = self._execute("SELECT id, name, scopes, rate, created, revoked FROM keys ORDER BY created, rowid")
+        rows = self._file.execute("SELECT id, name, scopes, rate, created, revoked FROM keys ORDER BY created, rowid")
         return [Key(id, name, tuple(scopes.split(",")), *rest) for id, name, scopes, *rest in rows]
 
     # -- for the server
@@ -99,7 +94,7 @@ class Keys:
     @property
     def needed(self) -> bool:
         """Whether requests need a key: once there was one, also when all are revoked."""
-        return self.path.exists() and self._execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0] == 1
+        return self.path.exists() and self._file.execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0] == 1
 
     def admit(self, secret: str | None, scope: str) -> Key | None:
         """The key of a request that needs `scope` ("": any key), which is counted against its rate.
@@ -110,7 +105,7 @@ class Keys:
             return None
         if not secret:
             raise Unauthorized("[key] a key is needed: send the header Authorization: Bearer KEY")
-        row = self._execute(
+        row = self._file.execute(
             "SELECT id, name, scopes, rate, created, revoked FROM keys WHERE hash = ?", _hash(secret)
         ).fetchone()
         if row is None or row[5] is not None:
@@ -120,7 +115,7 @@ class Keys:
             raise Forbidden(f"[key] this needs a key with the scope {scope}, and this one has {', '.join(key.scopes)}")
         if key.rate is not None:
             given = {"id": key.id, "now": time.time(), "burst": BURST}
-            if not self._execute(SPEND, given).rowcount:
+            if not self._file.execute(SPEND, given).rowcount:
                 raise RateLimited(f"[key] the limit of this key is {key.rate:g} requests a second", 1 / key.rate)
         return key
 
@@ -128,7 +123,7 @@ class Keys:
         """Add to what a key has used of a model today: rows, prompt_tokens, completion_tokens; and one request."""
         values = [1, *(amounts.get(field, 0) for field in FIELDS[1:])]
         sums = ", ".join(f"{field} = {field} + excluded.{field}" for field in FIELDS)
-        self._execute(
+        self._file.execute(
             f"INSERT INTO usage (key, day, model, {', '.join(FIELDS)}) VALUES (?, date('now'), ?, ?, ?, ?, ?) "
             f"ON CONFLICT DO UPDATE SET {sums}",
             key.id, model, *values,
@@ -140,22 +135,19 @@ class Keys:
             return []
         names = ("key", "day", "model", *FIELDS)
         where, values = ("WHERE key = ?", (key,)) if key else ("", ())
-        found = self._execute(f"SELECT {', '.join(names)} FROM usage {where} ORDER BY day DESC, key, model", *values)
-        return [dict(zip(names, row, strict=True)) for row in found]
+        statement = f"SELECT {', '.join(names)} FROM usage {where} ORDER BY day DESC, key, model"
+        return self._file.rows(statement, *values)
 
     def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        """Close the file; it is opened again when it is needed."""
+        self._file.close()
 
-    def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        with self._lock:
-            if self._connection is None:
-                self._connection = connect(self.path)
-                self._connection.executescript(SCHEMA)
-            given = values[0] if values and isinstance(values[0], dict) else values
-            return self._connection.execute(statement, given)
+
+def private(path: Path) -> None:
+    """Make the folder and the file unless they are there; nobody else may read it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
 
 
 def _hash(secret: str) -> str:

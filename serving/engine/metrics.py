@@ -2,11 +2,12 @@
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from serving.engine import timing
 from serving.engine.counters import Counters
-from serving.engine.registry import CAPACITY, Registry
+from serving.engine.registry import CAPACITY, Registry, Row
 
 CODES = (200, 400, 404, 405, 408, 411, 413, 415, 422, 429, 500, 501, 503)
 TIMES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -56,6 +57,7 @@ class Metrics:
 
     def phases(self, model: str, **seconds: float) -> None:
         """Count where one successful request spent its time: queue, compute_input, compute_infer, compute_output."""
+        timing.note(**{phase.removeprefix("compute_").replace("infer", "compute"): s for phase, s in seconds.items()})
         amounts: list[tuple[tuple[Any, ...], float]] = []
         for phase, spent in seconds.items():
             amounts += [((phase, "count"), 1), ((phase, "seconds"), spent)]
@@ -115,12 +117,15 @@ class Metrics:
             "memory_usage": [],
         }
 
-    def text(self) -> str:
-        """The Prometheus exposition, format 0.0.4; a second family has Triton's names, for dashboards made for it."""
-        return "\n".join([*self._own(), *self._triton()]) + "\n"
+    def text(self, sees: Callable[[str], bool] = lambda model: True) -> str:
+        """The Prometheus exposition, format 0.0.4, of the models that one sees.
 
-    def _own(self) -> Iterator[str]:
-        rows = dict(self.registry.rows())
+        A second family has Triton's names, for dashboards made for it.
+        """
+        rows = {model: row for model, row in self.registry.rows().items() if sees(model)}
+        return "\n".join([*self._own(rows), *self._triton(rows)]) + "\n"
+
+    def _own(self, rows: Mapping[str, Row]) -> Iterator[str]:
 
         def counted(key: Any) -> Iterator[tuple[str, float]]:
             """What was counted of each model, with its label."""
@@ -133,7 +138,7 @@ class Metrics:
                     labels = f'{{model="{model}",version="{row.source.version}",code="{code or "other"}"}}'
                     yield f"needle_requests_total{labels} {count:.0f}"
         for name in HISTOGRAMS:
-            yield from self._histogram(name)
+            yield from self._histogram(name, rows)
         yield from _head("needle_tokens_total", "counter", "Tokens read and written by language models.")
         for kind in TOKENS:
             yield from (f'needle_tokens_total{{{m},kind="{kind}"}} {n:.0f}' for m, n in counted(("tokens", kind)))
@@ -144,10 +149,10 @@ class Metrics:
         yield from _head("needle_model_loaded", "gauge", "Workers that have the model loaded and ready.")
         yield from (f"needle_model_loaded{{{model}}} {n:.0f}" for model, n in counted("loaded"))
 
-    def _histogram(self, name: str) -> Iterator[str]:
+    def _histogram(self, name: str, rows: Mapping[str, Row]) -> Iterator[str]:
         bounds, text = HISTOGRAMS[name]
         yield from _head(f"needle_{name}", "histogram", text)
-        for model, row in self.registry.rows().items():
+        for model, row in rows.items():
             so_far = 0.0
             for bound in (*bounds, float("inf")):
                 so_far += self.counters.total(row.place, (name, bound))
@@ -156,7 +161,7 @@ class Metrics:
             yield f'needle_{name}_sum{{model="{model}"}} {self.counters.total(row.place, (name, "sum")):.9g}'
             yield f'needle_{name}_count{{model="{model}"}} {so_far:.0f}'
 
-    def _triton(self) -> Iterator[str]:
+    def _triton(self, rows: Mapping[str, Row]) -> Iterator[str]:
         families: tuple[tuple[str, Callable[[Any], int]], ...] = (
             ("request_success", lambda s: s["inference_stats"]["success"]["count"]),
             ("request_failure", lambda s: s["inference_stats"]["fail"]["count"]),
@@ -168,7 +173,6 @@ class Metrics:
             ("compute_infer_duration_us", lambda s: s["inference_stats"]["compute_infer"]["ns"] // 1000),
             ("compute_output_duration_us", lambda s: s["inference_stats"]["compute_output"]["ns"] // 1000),
         )
-        rows = dict(self.registry.rows())
         statistics = {model: self.statistics(model) for model in rows}
         for name, value in families:
             yield from _head(f"nv_inference_{name}", "counter", "As in Triton Inference Server.")
@@ -178,6 +182,12 @@ class Metrics:
         for model, row in rows.items():
             labels = f'model="{model}",version="{row.source.version}"'
             yield f"nv_inference_pending_request_count{{{labels}}} {self.counters.total(row.place, 'in_flight'):.0f}"
+
+
+def levels(name: str, text: str, label: str, values: Mapping[str, int]) -> str:
+    """A family of levels that somebody else counts, by the values of one label."""
+    lines = [f'needle_{name}{{{label}="{value}"}} {count}' for value, count in values.items()]
+    return "\n".join([*_head(f"needle_{name}", "gauge", text), *lines]) + "\n"
 
 
 def _head(name: str, kind: str, text: str) -> tuple[str, str]:

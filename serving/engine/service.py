@@ -2,28 +2,31 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from serving.engine import codec, images
-from serving.engine.batcher import Job
+from serving.engine.batcher import Batcher, Job
 from serving.engine.catalog import Catalog
-from serving.engine.errors import OtherUse, ServingError
+from serving.engine.errors import NotFound, OtherUse, ServingError
 from serving.engine.keys import Keys
 from serving.engine.memory import Memory
+from serving.engine.metrics import levels
 from serving.engine.models import Model
+from serving.engine.noise import latents
+from serving.engine.registry import Row
+from serving.engine.sources import is_tuned
 from serving.engine.text import asking
 from serving.engine.text.load import written
+from serving.engine.tuning.service import Tuning
 
 
 class Service:
     """Answers requests with the models of a catalog. `draining` says that the server is shutting down."""
 
-    def __init__(self, catalog: Catalog, keys: Keys | None = None):
-        self.keys = keys or Keys()
+    def __init__(self, catalog: Catalog, keys: Keys | None = None, tuning: Tuning | None = None):
+        self.keys, self.tuning = keys or Keys(), tuning or Tuning()
         self.catalog, self.metrics, self.limits = catalog, catalog.metrics, catalog.limits
         self.registry = catalog.registry
         self.memory = Memory(self.limits)
@@ -39,9 +42,56 @@ class Service:
         """Every wanted model is loaded and has given its known answer, and the server is not shutting down."""
         return self.catalog.ready() and not self.draining
 
-    def model(self, name: str, version: str | None = None) -> Model:
+    # -- models, as the owner of a request sees them
+
+    def known(self, name: str, owner: str) -> Row:
+        """The row of a model. A fine-tuned one is there for its owner alone, and registered when it is asked for: so it
+        is on all workers from its first moment on. Raises NotFound.
+        """
+        if is_tuned(name):
+            try:
+                found = self.tuning.models.get(owner, name)
+            except NotFound:
+                raise NotFound(self.registry.unknown(name)) from None
+            if name not in self.registry.rows():
+                self.registry.add(self.tuning.models.source(found), update=False)
+        row = self.registry.rows().get(name)
+        if row is None:
+            raise NotFound(self.registry.unknown(name))
+        return row
+
+    def sees(self, owner: str) -> Callable[[str], bool]:
+        """Whether a model, by name, is there for an owner."""
+        mine = {row["name"] for row in self.tuning.models.every(owner)}
+        return lambda name: not is_tuned(name) or name in mine
+
+    def index(self, owner: str) -> list[dict[str, Any]]:
+        """Every known model with its state, as the model repository extension words it."""
+        sees = self.sees(owner)
+        return [entry for entry in self.catalog.index() if sees(entry["name"])]
+
+    def exposition(self, owner: str) -> str:
+        """The counters for Prometheus."""
+        jobs = self.tuning.jobs.counts() if self.tuning.store.exists else {}
+        found = self.metrics.text(self.sees(owner))
+        return found + levels("finetune_jobs", "Fine-tuning jobs by their status.", "status", jobs)
+
+    def delete(self, name: str, owner: str) -> None:
+        """Delete a fine-tuned model, on all workers. Raises NotFound."""
+        for each in self.tuning.models.delete(owner, name):
+            row = self.registry.remove(each)
+            if row is not None:
+                self.metrics.counters.clear(row.place)
+        self.catalog.reconcile()
+
+    def loaded(self, name: str, version: str | None, owner: str) -> tuple[Model, Batcher]:
         """The loaded model. Raises NotFound (unknown, or unloaded) or Unavailable (being loaded, or that failed)."""
-        return self.catalog.loaded(name, version)[0]
+        self.known(name, owner)
+        return self.catalog.loaded(name, version)
+
+    def model(self, name: str, version: str | None = None, owner: str = "") -> Model:
+        """The loaded model, by itself."""
+        return self.loaded(name, version, owner)[0]
 
     # -- answers
 
@@ -49,7 +99,7 @@ class Service:
         self, name: str, version: str | None, body: bytes, header_length: str | None, owner: str = ""
     ) -> tuple[bytes, int | None]:
         """The answer to an inference request of the Open Inference Protocol, as `codec.reply` gives it."""
-        model, batcher = self.catalog.loaded(name, version)
+        model, batcher = self.loaded(name, version, owner)
         begun = time.perf_counter()
         request = codec.read(body, header_length, model, self.memory.need)
         self.memory.release()
@@ -65,7 +115,7 @@ class Service:
 
     def classify(self, name: str, version: str | None, body: bytes, owner: str = "") -> dict[str, Any]:
         """Class probabilities for the image file in `body`, the most probable first."""
-        model, batcher = self.catalog.loaded(name, version)
+        model, batcher = self.loaded(name, version, owner)
         if model.usage != "image":
             raise OtherUse(f"[{name}] takes {model.usage}, not image files")
         spec = model.card["input"]
@@ -80,20 +130,18 @@ class Service:
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return {"model_name": name, "model_version": model.version, "predictions": found}
 
-    def sample(self, name: str, version: str | None, count: Any, seed: Any, owner: str = "") -> bytes:
-        """A PNG sheet of pictures that a model makes of noise: the same for the same seed."""
-        model, batcher = self.catalog.loaded(name, version)
+    def sample(
+        self, name: str, version: str | None, given: Mapping[str, Any], owner: str = ""
+    ) -> tuple[bytes, int]:  # fmt: skip
+        """A PNG sheet of pictures that a model makes of the noise that is asked for, and how many they are."""
+        model, batcher = self.loaded(name, version, owner)
         if model.usage != "noise":
             raise OtherUse(f"[{name}] takes {model.usage}, it makes no pictures of noise")
-        if type(count) is not int or not 1 <= count <= model.max_batch:
-            raise ServingError(f"[count] must be a whole number from 1 to {model.max_batch}, got {count!r:.40}")
-        if type(seed) is not int or not 0 <= seed < 2**63:
-            raise ServingError(f"[seed] must be a whole number from 0 to 2^63 - 1, got {seed!r:.40}")
         (noise,), (picture,) = model.inputs, model.outputs
-        drawn = np.random.default_rng(seed).standard_normal((count, *noise.shape[1:])).astype(np.float32)
+        drawn = latents(given, noise.shape[1:], model.max_batch)
         job = batcher.submit({noise.name: drawn}, owner=owner)
         self._count(name, job, 0.0, 0.0)
-        return images.sheet(job.outputs[picture.name], model.card["output"])
+        return images.sheet(job.outputs[picture.name], model.card["output"]), len(drawn)
 
     def _count(self, name: str, job: Job, before: float, after: float) -> None:
         self.metrics.phases(

@@ -24,12 +24,14 @@ from zoo.signature import shape_of
 NAME = re.compile(r"\w[\w.:-]{0,127}", re.ASCII)  # what may stand in a path of a URL
 RECORDING = threading.Lock()  # of graphs is a mode of the whole process: no other module may be built meanwhile
 RESERVED = ("stats",)  # words that stand in a URL where a name does
+TUNED = "ft:"  # how the names of fine-tuned models begin
 
 
 class Source(NamedTuple):
     """Where a model comes from, and the engine that is to run it; without a path it is the zoo's own.
 
-    `version` is 0 where the source has none of its own. Other content has another `digest`.
+    `version` is 0 where the source has none of its own. Other content has another `digest`. `weights` is the file of an
+    adapter's base, where that is not the zoo's own.
     """
 
     name: str
@@ -37,6 +39,12 @@ class Source(NamedTuple):
     engine: str = "instant"
     version: int = 0
     digest: str = ""
+    weights: Path | None = None
+
+
+def is_tuned(name: str) -> bool:
+    """Whether a name is that of a fine-tuned model, which one key alone may use."""
+    return name.startswith(TUNED)
 
 
 def names() -> list[str]:
@@ -57,8 +65,9 @@ def sources(models: Iterable[str], engine: str = "instant") -> list[Source]:
         if path is None and word not in names():
             raise NotFound(_unknown(word))
         source = latest(Source(given or path.stem if path else word, path, engine))
-        if not NAME.fullmatch(source.name) or source.name in RESERVED:
-            raise ServingError(f"[models] a name is made of letters, digits, '-', '_' and '.', got {source.name!r}")
+        if not NAME.fullmatch(source.name) or source.name in RESERVED or is_tuned(source.name):
+            needed = "a name is made of letters, digits, '-', '_' and '.', and does not begin with 'ft:'"
+            raise ServingError(f"[models] {needed}, got {source.name!r}")
         if source.name in found:
             raise ServingError(f"[models] {source.name!r} was given twice")
         found[source.name] = source
@@ -89,6 +98,8 @@ def scan(folder: Path, engine: str = "instant") -> Iterator[Source]:
     if not folder.is_dir():
         raise NotFound(f"[models] there is no folder {folder}")
     for entry in sorted(folder.iterdir()):
+        if is_tuned(entry.name):
+            continue
         if entry.is_file() and entry.suffix in READERS and NAME.fullmatch(entry.stem):
             yield latest(Source(entry.stem, entry, engine))
         elif entry.is_dir() and NAME.fullmatch(entry.name):
@@ -132,7 +143,7 @@ def opened(source: Source) -> Any:
     if source.path is None:
         return zoo.load(source.name, pretrained=True)
     if source.path.is_dir():
-        return zoo.load(base_of(source.path), pretrained=True, adapter=source.path)
+        return zoo.load(base_of(source.path), pretrained=True, weights=source.weights, adapter=source.path)
     return READERS[source.path.suffix](source.path)
 
 

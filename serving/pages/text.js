@@ -1,89 +1,105 @@
-"use strict";
+// A text that is written on, token by token, by a model or by two side by side.
+import { at, besideOf, make, milliseconds, sentence } from "./dom.js";
+import { address, events, post } from "./http.js";
+import { codeIn, keywords, quoted } from "./code.js";
+import { tokenView } from "./tokens.js";
 
-// One text at a time: send its beginning, show what comes as it comes. All addresses are relative.
+const ALTERNATIVES = 5;
 
-const at = (id) => document.getElementById(id);
-const AGAIN = 1000; // milliseconds until models are looked for again
+export function textPanel(panel) {
+  let model = null;
+  let running = null; // what stops the texts that are being written
+  const code = codeIn(panel.querySelector(".code"));
+  const beside = besideOf(panel, () => columns());
+  let views = [];
 
-let model = null;
-let running = null; // what stops the text that is being written
-
-function say(text, kind = "") {
-  at("status").textContent = text;
-  at("status").className = `status ${kind}`;
-}
-
-async function reply(response) {
-  const content = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(content.error?.message ?? content.error ?? `status ${response.status}`);
-  return content;
-}
-
-// The models that write, as soon as there is one.
-async function meet() {
-  try {
-    const ready = (await reply(await fetch("v2/models"))).models;
-    const configs = await Promise.all(ready.map(async (name) => reply(await fetch(`v2/models/${encodeURIComponent(name)}/config`))));
-    const names = configs.filter(({ parameters }) => parameters.usage.string_value === "text").map(({ name }) => name);
-    if (names.length > 0) {
-      model = names[0];
-      at("model").textContent = model;
-      at("models").hidden = names.length < 2;
-      at("pick").replaceChildren(...names.map((name) => new Option(name)));
-      say("Nothing yet.");
-      return;
-    }
-    say("No model here writes text. This page goes on when there is one.");
-  } catch (problem) {
-    say(`The server cannot be asked: ${problem.message}. This page goes on when it can.`, "error");
+  function settings() {
+    const number = (id) => at(id).valueAsNumber;
+    const stop = at("stop").value.replaceAll("\\n", "\n");
+    return {
+      prompt: at("prompt").value, max_tokens: number("tokens"), temperature: number("temperature"), top_p: number("top-p"),
+      seed: number("seed"), ...(stop ? { stop } : {}),
+    };
   }
-  setTimeout(meet, AGAIN);
-}
 
-// The objects of a stream of events, one after another, until it says that it is done.
-async function* events(response) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (held + value).split("\n\n");
-    held = parts.pop();
-    for (const part of parts) {
-      if (part === "data: [DONE]") return;
-      yield JSON.parse(part.slice("data: ".length));
+  function columns() {
+    const names = [model.name, beside.name].filter(Boolean);
+    views = names.map((name) => writing(name, names.length > 1));
+    panel.querySelector(".writings").replaceChildren(...views.map(({ box }) => box));
+    showCode();
+  }
+
+  function showCode() {
+    if (!model) return;
+    const body = { model: model.name, ...settings() };
+    code({
+      curl: `curl -N ${address("v1/completions")} -d ${quoted({ ...body, stream: true })}`,
+      python: `import openai\nclient = openai.OpenAI(base_url="${address("v1")}", api_key="none")\nfor part in client.completions.create(${keywords({ ...body, stream: true })}):\n    print(part.choices[0].text, end="")`,
+    });
+  }
+
+  async function write() {
+    const stop = running = new AbortController();
+    at("go").textContent = "Stop";
+    await Promise.all(views.map((view) => view.write({ model: view.name, ...settings() }, stop.signal)));
+    if (running === stop) {
+      running = null;
+      at("go").textContent = "Write";
     }
   }
-}
 
-async function write() {
-  const stop = running = new AbortController();
-  const asked = {
-    model, prompt: at("prompt").value, stream: true, max_tokens: at("tokens").valueAsNumber,
-    temperature: at("temperature").valueAsNumber, seed: at("seed").valueAsNumber,
+  at("ask").addEventListener("input", showCode);
+  at("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (running) running.abort();
+    else if (model) write();
+  });
+  return {
+    show(given, others) {
+      const known = model?.name === given.name && views.length > 0;
+      model = given;
+      beside.offer(others.map(({ name }) => name));
+      if (!known) {
+        running?.abort();
+        columns();
+      }
+    },
+    wait() { running?.abort(); },
+    besides(name) { beside.name = name; columns(); },
   };
-  at("go").textContent = "Stop";
-  at("text").textContent = asked.prompt;
-  say("Writing…");
-  try {
-    const response = await fetch("v1/completions", { method: "POST", body: JSON.stringify(asked), signal: stop.signal });
-    if (!response.ok) await reply(response);
-    for await (const { choices, error } of events(response)) {
-      if (error) throw new Error(error.message);
-      at("text").append(...choices.map(({ text }) => text));
-    }
-    say("Done.");
-  } catch (problem) {
-    say(problem.name === "AbortError" ? "Stopped." : `${problem.message}.`, problem.name === "AbortError" ? "" : "error");
-  }
-  running = null;
-  at("go").textContent = "Write";
 }
 
-at("pick").addEventListener("change", () => { model = at("pick").value; at("model").textContent = model; });
-at("ask").addEventListener("submit", (event) => {
-  event.preventDefault();
-  if (running) running.abort();
-  else if (model) write();
-});
-meet();
+// One text: where it is shown, and how it comes there.
+function writing(name, named) {
+  const status = make("p", { class: "status small", role: "status", "aria-live": "polite" }, "Nothing yet.");
+  const view = tokenView();
+  const box = make("section", { class: "card writing", "aria-label": `Text of ${name}` }, make("h2", {}, named ? name : "The text"), status, view.box);
+  const say = (text, error = false) => {
+    status.textContent = text;
+    status.classList.toggle("error", error);
+  };
+
+  async function write(body, signal) {
+    view.begin(body.prompt);
+    say("Writing…");
+    const begun = performance.now();
+    let [first, count] = [null, 0];
+    const rate = () => `${count} tokens, the first after ${milliseconds(first)}, ${Math.round((1000 * Math.max(1, count - 1)) / Math.max(1, performance.now() - begun - first))} a second`;
+    try {
+      const response = await post("v1/completions", { ...body, stream: true, logprobs: ALTERNATIVES }, { signal });
+      let reason = "";
+      for await (const { choices: [choice] } of events(response)) {
+        if (!choice) continue;
+        first ??= performance.now() - begun;
+        view.add(choice);
+        count += choice.logprobs?.tokens.length ?? 0;
+        reason = choice.finish_reason ?? reason;
+      }
+      say(`Done: ${rate()}${reason === "stop" ? "; it ended by itself" : ""}.`);
+    } catch (problem) {
+      if (problem.name === "AbortError") say(first === null ? "Stopped." : `Stopped: ${rate()}.`);
+      else say(sentence(problem.message), true);
+    }
+  }
+  return { name, box, write };
+}

@@ -1,26 +1,22 @@
-"""What the server says of itself: the page for people, Prometheus metrics, and the OpenAPI description."""
+"""What the server says of itself: the pages for people, Prometheus metrics, and the OpenAPI description."""
 
-import re
-from html import escape
 from pathlib import Path
 
 from flask import Response, current_app
 
 from serving.engine.errors import NotFound
-from serving.routes.table import Route, answer, service
+from serving.routes.table import Route, answer, owner, service
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
 # Drawings for the page, named after what they show.
 EXAMPLES = ("airplane", "automobile", "bird", "deer", "frog", "horse", "ship", "truck")
-FILES = {
-    "index.html": "text/html; charset=utf-8",
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "text.html": "text/html; charset=utf-8",
-    "text.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-    **{f"{name}.svg": "image/svg+xml" for name in EXAMPLES},
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+FILES = {path.name: TYPES[path.suffix] for path in sorted(PAGES.iterdir()) if path.suffix in TYPES}
 # Nothing but our own files; pictures also from the visitor's disk, which the browser names blob:.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -32,8 +28,9 @@ def page() -> Response:
     return file("index.html")
 
 
-def text_page() -> Response:
-    return file("text.html")
+def docs() -> Response:
+    """The description for machines, as a page for people."""
+    return file("docs.html")
 
 
 HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
@@ -45,20 +42,8 @@ def file(name: str) -> Response:
     return Response((PAGES / name).read_bytes(), content_type=FILES[name], headers=HEADERS)
 
 
-def requests() -> Response:
-    """What can be asked, as a table for people, made from the routes that the description for machines is made from."""
-    rows = []
-    for path, methods in current_app.extensions["openapi"]["paths"].items():
-        for method, operation in methods.items():
-            if "/versions/" not in path:
-                shown = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path)
-                rows.append(f"<tr><td>{method.upper()}<td><code>{escape(shown)}</code><td>{escape(operation['summary'])}")
-    text = (PAGES / "requests.html").read_text().replace("<!-- rows -->", "\n".join(rows))
-    return Response(text, content_type=FILES["index.html"], headers=HEADERS)
-
-
 def metrics() -> Response:
-    return Response(service().metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service().exposition(owner()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def openapi() -> Response:
@@ -66,10 +51,9 @@ def openapi() -> Response:
 
 
 ROUTES = (
-    Route("GET", "/", page, "A page to try the model with an image.", "Html", scope=None),
-    Route("GET", "/text", text_page, "A page to let a language model write.", "Html", scope=None),
-    Route("GET", "/requests", requests, "This list: what can be asked of the server.", "Html", scope=None),
-    Route("GET", "/pages/<name>", file, "Files of the page.", "File", errors=(404,), scope=None),
+    Route("GET", "/", page, "A page to play with the models.", "Html", scope=None),
+    Route("GET", "/docs", docs, "This description as a page for people.", "Html", scope=None),
+    Route("GET", "/pages/<name>", file, "Files of the pages.", "File", errors=(404,), scope=None),
     Route("GET", "/metrics", metrics, "Counters in the Prometheus text format.", "Text", scope=""),
     Route("GET", "/openapi.json", openapi, "This description.", scope=None),
 )

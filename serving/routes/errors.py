@@ -29,7 +29,7 @@ def headers_of(path: str, refusal: ServingError) -> dict[str, str]:
     again = refusal.retry_after
     if again is not None:
         found["Retry-After"] = str(again)
-    if path.startswith("/v1/") and refusal.status in (409, 429, 500, 503):
+    if path.startswith("/v1/") and refusal.status in (409, 429, 500, 503, 507):
         found["x-should-retry"] = "false" if again is None else "true"
         if again is not None:
             found["retry-after-ms"] = str(1000 * again)

@@ -38,29 +38,29 @@ def server() -> Response:
 
 
 def models() -> Response:
-    return answer({"models": [entry["name"] for entry in service().catalog.index() if entry["state"] == "READY"]})
+    return answer({"models": [entry["name"] for entry in service().index(owner()) if entry["state"] == "READY"]})
 
 
 def metadata(model: str, version: str | None = None) -> Response:
-    return answer(service().model(model, version).metadata())
+    return answer(service().model(model, version, owner()).metadata())
 
 
 def config(model: str, version: str | None = None) -> Response:
-    return answer(service().model(model, version).config())
+    return answer(service().model(model, version, owner()).config())
 
 
 def model_ready(model: str, version: str | None = None) -> Response:
-    service().model(model, version)
+    service().model(model, version, owner())
     return answer({"name": model, "ready": not service().draining}, 503 if service().draining else 200)
 
 
 def all_statistics() -> Response:
-    entries = service().catalog.index()
+    entries = service().index(owner())
     return answer({"model_stats": [service().metrics.statistics(entry["name"]) for entry in entries]})
 
 
 def statistics(model: str, version: str | None = None) -> Response:
-    service().model(model, version)
+    service().model(model, version, owner())
     return answer({"model_stats": [service().metrics.statistics(model)]})
 
 
@@ -68,18 +68,20 @@ def index() -> Response:
     only_ready = _optional_json().get("ready", False)
     if not isinstance(only_ready, bool):
         raise ServingError(f"[request] ready must be true or false, got {type(only_ready).__name__}")
-    return answer([entry for entry in service().catalog.index() if entry["state"] == "READY" or not only_ready])
+    return answer([entry for entry in service().index(owner()) if entry["state"] == "READY" or not only_ready])
 
 
 def load(model: str) -> Response:
     if _optional_json().get("parameters", {}) != {}:
         raise ServingError(f"[{model}] models are loaded from the zoo alone; parameters must be empty")
+    service().known(model, owner())
     service().catalog.load(model)
     return answer({})
 
 
 def unload(model: str) -> Response:
     _optional_json()
+    service().known(model, owner())
     service().catalog.unload(model)
     return answer({})
 
@@ -124,9 +126,8 @@ def _classified(model: str, version: str | None, body: bytes) -> dict[str, Any]:
 def sample(model: str, version: str | None = None) -> Response:
     """Pictures that a model makes of noise."""
     with service().counted(model):
-        given = _optional_json()
-        picture = service().sample(model, version, given.get("count", 1), given.get("seed", 0), owner())
-        count_usage(model, rows=given.get("count", 1))
+        picture, count = service().sample(model, version, _optional_json(), owner())
+        count_usage(model, rows=count)
     return Response(picture, mimetype="image/png")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from serving import __version__
 from serving.engine.images import FORMATS
-from serving.routes.schemas import SCHEMAS, STRING, ref
+from serving.routes.schemas import QUERY, SCHEMAS, STRING, ref
 from serving.routes.table import Route
 
 PLACE = r"<(?:path:)?(\w+)>"  # of a value in a path
@@ -27,6 +27,8 @@ MEDIA: dict[str, dict[str, Any]] = {
     "Inference": {"application/octet-stream": {"schema": BINARY}},
     "Image": IMAGES,
     "Picture": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    "Content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "Zip": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
     "Html": {"text/html": {"schema": STRING}},
     "Text": {"text/plain": {"schema": STRING}},
     "File": {"text/css": {"schema": STRING}, "text/javascript": {"schema": STRING}, "image/svg+xml": {"schema": STRING},
@@ -35,7 +37,11 @@ MEDIA: dict[str, dict[str, Any]] = {
 EVENTS = {
     "text/event-stream": {"schema": {"type": "string", "description": "`data: {...}` events, then `data: [DONE]`"}}
 }
-REQUESTS = {"Inference": {**_json("InferenceRequest"), **MEDIA["Inference"], **IMAGES}}
+REQUESTS = {
+    "Inference": {**_json("InferenceRequest"), **MEDIA["Inference"], **IMAGES},
+    "Upload": {"multipart/form-data": {"schema": ref("Upload")}},
+    "AdapterUpload": {"multipart/form-data": {"schema": ref("AdapterUpload")}},
+}
 REPLIES = {
     "Inference": {
         "application/json": {"schema": {"anyOf": [ref("InferenceReply"), ref("Predictions")]}},
@@ -54,16 +60,25 @@ REASONS = {
     408: "The body came too slowly.",
     413: "The request is larger than a limit.",
     415: "The body's format or encoding is not read.",
-    422: "The image is damaged, or the answer holds numbers that JSON has no words for.",
+    422: "The image is damaged, the answer holds numbers that JSON has no words for, or the Idempotency-Key is used.",
     429: "The queue is full; come again after Retry-After seconds.",
     500: "The model failed.",
     503: "Not ready; come again after Retry-After seconds.",
+    507: "The disk is full.",
 }
 LENGTH_HEADER = {
     "name": "Inference-Header-Content-Length",
     "in": "header",
     "description": "length of the JSON part of a binary body; 0 for a body that is one tensor",
     "schema": {"type": "string", "pattern": "^[0-9]+$"},
+}
+
+
+REPEAT_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "the same key with the same body gives the job that was made the first time",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 
 
@@ -77,8 +92,8 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "needle-serve", "version": __version__, "license": {"name": "MIT", "identifier": "MIT"},
-                 "description": "Inference over HTTP: the Open Inference Protocol v2, image upload, text as in the "
-                                "OpenAI API, metrics."},
+                 "description": "Inference over HTTP: the Open Inference Protocol v2, image upload, text and "
+                                "fine-tuning as in the OpenAI API, metrics."},
         "servers": [{"url": "."}],
         "paths": paths,
         "components": {"schemas": SCHEMAS, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
@@ -113,5 +128,9 @@ def _content(name: str) -> dict[str, Any]:
 def _parameters(route: Route, path: str) -> Iterator[dict[str, Any]]:
     for name in re.findall(PLACE, path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    for name in route.query:
+        yield {"name": name, "in": "query", "required": False, "schema": QUERY[name]}
     if route.body == "Inference":
         yield LENGTH_HEADER
+    if route.body == "JobRequest":
+        yield REPEAT_HEADER

@@ -12,7 +12,20 @@ from serving.engine.text.asking import (
     MOST_TOKENS,
     SEEDS,
 )  # fmt: skip
+from serving.engine.tuning.asked import (
+    LONGEST_KEY,
+    LONGEST_VALUE,
+    MOST_BATCH,
+    MOST_CROP,
+    MOST_EPOCHS,
+    MOST_PAIRS,
+    MOST_RANK,
+    MOST_TARGETS,
+)
+from serving.engine.tuning.asked import SEEDS as JOB_SEEDS
+from serving.engine.tuning.jobs import STATUSES
 
+MOST_LISTED = 10_000  # items of a page of files; of other lists 100
 STRING = {"type": "string"}
 NUMBER = {"type": "number"}
 WHOLE = {"type": "integer"}
@@ -48,6 +61,8 @@ IDS = {**_list({"type": "integer", "minimum": 0}), "minItems": 1}
 SEVERAL = {"minItems": 1, "maxItems": MOST_TEXTS}
 PROMPT = {"anyOf": [SOME, {**_list(SOME), **SEVERAL}, IDS, {**_list(IDS), **SEVERAL}], "examples": ["O Romeo"]}
 STOP = {**SOME, "maxLength": LONGEST_STOP}
+SEED = {"type": "integer", "minimum": 0, "maximum": SEEDS - 1}
+COUNT = {"type": "integer", "minimum": 1, "maximum": 32}
 MODEL = {**STRING, "examples": ["gpt-char"]}
 SAMPLING = {
     "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
@@ -68,6 +83,87 @@ SAMPLING = {
 PART = _object("type text", type={"const": "text"}, text=STRING)
 MESSAGE = _object("role content", role={"enum": ["system", "developer", "user", "assistant"]},
                   content={"anyOf": [STRING, _list(PART)]})
+# What may stand behind the question mark of a path.
+QUERY: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MOST_LISTED},
+    "after": {**STRING, "minLength": 1, "description": "the id of the last item of the page before"},
+    "order": {"enum": ["asc", "desc"]},
+    "purpose": {**STRING, "minLength": 1},
+    "metadata": {**STRING, "const": "null", "description": "null: jobs without; metadata[key]=value: jobs with that"},
+}
+IDENTIFIER = {"type": ["string", "null"]}
+AUTO = {"const": "auto"}
+RATE = {"anyOf": [AUTO, {"type": "number", "exclusiveMinimum": 0}, {"type": "null"}]}
+
+
+def _count(most: int) -> dict[str, Any]:
+    return {"anyOf": [AUTO, {"type": "integer", "minimum": 1, "maximum": most}, {"type": "null"}]}
+
+
+HYPERPARAMETERS = {
+    **_object(n_epochs=_count(MOST_EPOCHS), batch_size=_count(MOST_BATCH), learning_rate_multiplier=RATE,
+              learning_rate=RATE),
+    "additionalProperties": False,
+}  # fmt: skip
+LORA = {
+    **_object(r={"type": "integer", "minimum": 1, "maximum": MOST_RANK},
+              alpha={"type": "number", "exclusiveMinimum": 0},
+              dropout={"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+              target_modules={**_list(SOME), "minItems": 1, "maxItems": MOST_TARGETS}),
+    "additionalProperties": False,
+}  # fmt: skip
+IMAGES = {
+    **_object(crop={"type": ["integer", "null"], "minimum": 0, "maximum": MOST_CROP},
+              flip={"type": ["number", "null"], "minimum": 0, "maximum": 1}),
+    "additionalProperties": False,
+}  # fmt: skip
+METHOD = {
+    **_object(type={"const": "supervised"},
+              supervised={**_object(hyperparameters=HYPERPARAMETERS, lora=LORA, images=IMAGES),
+                          "additionalProperties": False}),
+    "additionalProperties": False,
+}  # fmt: skip
+METADATA = {
+    "type": ["object", "null"], "maxProperties": MOST_PAIRS, "propertyNames": {"maxLength": LONGEST_KEY},
+    "additionalProperties": {**STRING, "maxLength": LONGEST_VALUE},
+}  # fmt: skip
+
+
+def _pages(item: str) -> dict[str, Any]:
+    """A page of a list."""
+    return _object("object data has_more", object={"const": "list"}, data=_list(ref(item)), first_id=IDENTIFIER,
+                   last_id=IDENTIFIER, has_more=FLAG)  # fmt: skip
+
+
+TUNING: dict[str, dict[str, Any]] = {
+    "FileObject": _object("id object bytes created_at filename purpose status", id=STRING, object={"const": "file"},
+                          bytes=WHOLE, created_at=WHOLE, filename=STRING, purpose=STRING, status=STRING,
+                          expires_at={"type": ["integer", "null"]}),
+    "Files": _pages("FileObject"),
+    "Upload": _object("file purpose", file={"type": "string", "format": "binary"}, purpose={"const": "fine-tune"}),
+    "AdapterUpload": _object("file model", file={"type": "string", "format": "binary"}, model=MODEL,
+                             suffix={**STRING, "pattern": "^[A-Za-z0-9_.-]{0,64}$"}),
+    "JobRequest": {
+        **_object("model training_file", model=MODEL, training_file=SOME, validation_file={"type": ["string", "null"]},
+                  suffix={"type": ["string", "null"], "pattern": "^[A-Za-z0-9_.-]{0,64}$"},
+                  seed={"type": ["integer", "null"], "minimum": 0, "maximum": JOB_SEEDS - 1}, method=METHOD,
+                  hyperparameters=HYPERPARAMETERS, metadata=METADATA),
+        "additionalProperties": False,
+    },
+    "Job": _object("id object created_at model status training_file", id=STRING, object={"const": "fine_tuning.job"},
+                   created_at=WHOLE, model=STRING, status={"enum": list(STATUSES)}, training_file=STRING,
+                   fine_tuned_model=IDENTIFIER, result_files=_list(STRING), error={"type": ["object", "null"]}),
+    "Jobs": _pages("Job"),
+    "Event": _object("id object created_at level message type", id=STRING, object={"const": "fine_tuning.job.event"},
+                     created_at=WHOLE, level={"enum": ["info", "warn", "error"]}, message=STRING,
+                     type={"enum": ["message", "metrics"]}, data=_object()),
+    "Events": _pages("Event"),
+    "Checkpoint": _object("id object created_at fine_tuned_model_checkpoint step_number metrics", id=STRING,
+                          object={"const": "fine_tuning.job.checkpoint"}, created_at=WHOLE,
+                          fine_tuned_model_checkpoint=STRING, step_number=WHOLE, metrics=_object()),
+    "Checkpoints": _pages("Checkpoint"),
+}  # fmt: skip
+
 # The formats of the OpenAI API.
 TEXT: dict[str, dict[str, Any]] = {
     "OpenAIError": _object(
@@ -141,7 +237,14 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         model_version=STRING,
         predictions=_list(_object("label probability", label=STRING, probability=NUMBER)),
     ),
-    "SampleRequest": _object(count={"type": "integer", "minimum": 1, "maximum": 32},
-                             seed={"type": "integer", "minimum": 0, "maximum": SEEDS - 1}),
+    "SampleRequest": {
+        "anyOf": [
+            {**_object(count=COUNT, seed=SEED), "additionalProperties": False},
+            {**_object("seeds", seeds={**_list(SEED), "minItems": 1, "maxItems": 32}), "additionalProperties": False},
+            {**_object("between", between={**_list(SEED), "minItems": 2, "maxItems": 2}, count=COUNT),
+             "additionalProperties": False},
+        ]
+    },
     **TEXT,
+    **TUNING,
 }  # fmt: skip

@@ -22,7 +22,9 @@ ENCODINGS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": ZLIB}
 
 @dataclass(frozen=True)
 class Route:
-    """One path and method. `reply` and `body` name schemas, or media types with their schema, of `openapi.py`."""
+    """One path and method. `reply` and `body` name schemas, or media types with their schema, of `openapi.py`; `query`
+    names what may stand behind the question mark, as `schemas.py` has it.
+    """
 
     method: str
     path: str
@@ -33,6 +35,7 @@ class Route:
     errors: tuple[int, ...] = ()
     versioned: bool = False
     scope: str | None = "infer"  # that a key needs; None for what needs no key, "" for what any will do
+    query: tuple[str, ...] = ()
 
     def paths(self) -> list[str]:
         """The path, and the one with a version behind the model's name if there is such."""

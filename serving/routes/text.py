@@ -1,4 +1,4 @@
-"""Text as the clients of the OpenAI API ask for it: completions, chat, embeddings, and the models that there are."""
+"""Text as the clients of the OpenAI API ask for it: completions, chat and embeddings; and what a key has used."""
 
 import base64
 import time
@@ -8,8 +8,7 @@ from typing import Any
 from flask import Response, g
 
 from serving.engine.codec import parse_json
-from serving.engine.errors import Forbidden, Left, NotFound, OtherUse, ServingError
-from serving.engine.registry import Row
+from serving.engine.errors import Left, OtherUse, ServingError
 from serving.engine.text import asking
 from serving.engine.text.answers import ChatCompletion, Completion, event
 from serving.engine.text.engine import TextEngine
@@ -62,7 +61,7 @@ def _model(body: Mapping[str, Any]) -> str:
 
 
 def _engine(name: str) -> TextEngine:
-    model = service().model(name)
+    model = service().model(name, owner=owner())
     if model.text is None:
         raise OtherUse(f"[model] {name} takes {model.usage}, not text")
     return model.text
@@ -137,38 +136,9 @@ def key_usage() -> Response:
     return answer({"object": "list", "data": service().keys.usage(None if is_all else key.id)})
 
 
-def list_models() -> Response:
-    rows = [row for row in service().registry.rows().values() if row.wanted]
-    return answer({"object": "list", "data": [_described(row) for row in rows]})
-
-
-def get_model(name: str) -> Response:
-    return answer(_described(_row(name)))
-
-
-def delete_model(name: str) -> Response:
-    raise Forbidden(f"[model] {_row(name).source.name} is a model that the server was started with; unload it instead")
-
-
-def _row(name: str) -> Row:
-    row = service().registry.rows().get(name)
-    if row is None or not row.wanted:
-        raise NotFound(f"[model] there is no model {name[:80]!r}")
-    return row
-
-
-def _described(row: Row) -> dict[str, Any]:
-    name = row.source.name
-    return {"id": name, "object": "model", "created": row.created, "owned_by": "needle", "root": name, "parent": None}
-
-
 BODY = (400, 408, 413, 415)
 RUN = (*BODY, 404, 422, 429, 500, 503)
 ROUTES = (
-    Route("GET", "/v1/models", list_models, "The models that are loaded.", "OpenAIModels"),
-    Route("GET", "/v1/models/<path:name>", get_model, "A model.", "OpenAIModel", errors=(404,)),
-    Route("DELETE", "/v1/models/<path:name>", delete_model, "Remove a fine-tuned model.", "Deleted", errors=(403, 404),
-          scope="train"),
     Route("POST", "/v1/completions", completions, "Text that goes on from prompts.", "Completion", "CompletionRequest",
           RUN),
     Route("POST", "/v1/chat/completions", chat_completions, "The next message of a conversation.", "ChatCompletion",

@@ -3,6 +3,8 @@
     openapi     openapi-spec-validator: the description is valid
     fuzz        schemathesis with all checks: the server does what the description says
     evaluate    lm-evaluation-harness through `local-completions`: scores and texts
+    tune        OpenAI's client: files, a job with its events and checkpoints, its model
+    kserve      KServe's client, out of an environment of its own
 
 Each needs its package, and says so where it is missing. They are slow and heavy, and no part of `make test`, as the
 clients of OpenAI and Triton are.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "serving")]
 
+KSERVE = os.environ.get("KSERVE_PYTHON", str(Path(sys.executable).parent.parent / "kserve/bin/python"))
 EXAMPLES = 15  # that schemathesis makes for each operation
 
 
@@ -75,6 +79,22 @@ def evaluate(address: str) -> str:
     return f"{len(asked)} scores, one text"
 
 
+def tune(address: str) -> str:
+    """A model is trained, used and deleted."""
+    from tests.clients.openai_tuning import tuned
+
+    return tuned(address)
+
+
+def kserve(address: str) -> str:
+    """Health, and batches as JSON and as bytes."""
+    script = Path(__file__).with_name("kserve_client.py")
+    found = subprocess.run([KSERVE, str(script), f"http://{address}"], capture_output=True, text=True)
+    if found.returncode:
+        raise AssertionError(found.stdout + found.stderr)
+    return found.stdout.strip().splitlines()[-1]
+
+
 def logprob(model: Any, context: str, text: str) -> float:
     """log p(text | context)."""
     found = 0.0
@@ -87,7 +107,16 @@ TOOLS: dict[str, tuple[Callable[[str], str], str]] = {
     "openapi": (openapi, "openapi_spec_validator"),
     "fuzz": (fuzz, "schemathesis"),
     "evaluate": (evaluate, "lm_eval"),
+    "tune": (tune, "openai"),
+    "kserve": (kserve, "kserve"),
 }
+
+
+def is_installed(package: str) -> bool:
+    """Whether a tool has what it needs."""
+    if package != "kserve":
+        return importlib.util.find_spec(package) is not None
+    return Path(KSERVE).exists() and not subprocess.run([KSERVE, "-c", "import kserve"], capture_output=True).returncode
 
 
 def models(folder: Path) -> list[str]:
@@ -118,11 +147,11 @@ def main(names: list[str]) -> int:
         given = models(Path(folder))
         for name in names or TOOLS:
             tool, package = TOOLS[name]
-            if importlib.util.find_spec(package) is None:
+            if not is_installed(package):
                 print(f"{name}: skipped, {package} is not installed", flush=True)
                 continue
             chosen = [path for path in given if name != "fuzz" or "gpt" not in path]
-            with real("--models", *chosen, "--engine", "instant", models=len(chosen)) as server:
+            with real("--models", *chosen, "--engine", "instant", "--train-nice", "5", models=len(chosen)) as server:
                 try:
                     print(f"{name}: {tool(server.address)}", flush=True)
                 except AssertionError as problem:

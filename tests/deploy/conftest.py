@@ -59,7 +59,9 @@ def images(batch: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def model() -> Any:
-    return small_net()
+    model = small_net()
+    model.eval()  # running statistics stay as they were frozen
+    return model
 
 
 @pytest.fixture(scope="session")

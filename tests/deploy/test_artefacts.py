@@ -150,6 +150,7 @@ def test_the_wrapper_for_cpp(built: Built, compiled: Compiled, tmp_path: Path) -
     assert "batch <= 2, got 3" in batch and "'nowhere' cannot be read" in weights
 
 
+@pytest.mark.thorough
 def test_the_example_in_c_classifies(cache: Path, tmp_path: Path) -> None:
     np.random.seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
@@ -168,6 +169,7 @@ def test_the_example_in_c_classifies(cache: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and "no binary PPM" in done.stderr
 
 
+@pytest.mark.thorough
 def test_the_example_in_cpp_continues_a_text(cache: Path, tmp_path: Path) -> None:
     np.random.seed(0)
     model: Any = zoo.load("gpt-char", **zoo.entry("gpt-char").tiny.model)
@@ -188,6 +190,7 @@ def test_the_example_in_cpp_continues_a_text(cache: Path, tmp_path: Path) -> Non
     subprocess.run([made.executable, "--self-test"], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not variants(), reason="one instruction set, which cannot be chosen")
 def test_instruction_sets_that_were_not_built_are_not_there(cache: Path, tmp_path: Path) -> None:
     graph = freeze(nn.Linear(3, 2), np.zeros((1, 3), "float32"))

@@ -142,6 +142,7 @@ def test_the_cache_is_written_in_place(graph: Graph) -> None:
     assert loads(dumps(graph)).state == graph.state
 
 
+@pytest.mark.thorough
 def test_the_compiled_program_decodes_with_the_same_bits(graph: Graph, cache: object) -> None:
     """A prompt, then a token each for rows of other lengths, with the cache as the state of a C function."""
     built = build(graph, name="decoder")

@@ -71,6 +71,7 @@ def test_a_row_has_the_bits_it_has_alone(graph: Graph) -> None:
     assert np.array_equal(Instant(graph, threads=2)(x), whole)
 
 
+@pytest.mark.thorough
 def test_the_compiled_program_has_the_same_bits(graph: Graph, cache: Any) -> None:
     built = build(graph, name="separable")
     with Compiled(built.library, built.weights) as compiled:

@@ -34,6 +34,8 @@ def test_there_and_back(path: Path, graph: Graph, tmp_path: Path, capsys: pytest
     assert relative_error(interpreter.run(again, x)["logits"], interpreter.run(graph, x)["logits"]) < 1e-5
     assert main(["inspect", str(there), "--optimized"]) == 0
     assert "FusedConv" in capsys.readouterr().out
+    assert main(["inspect", str(there), "-o", str(tmp_path / "small.html")]) == 0
+    assert '"title":"Conv + bias + relu"' in (tmp_path / "small.html").read_text()
 
 
 def test_sizes_are_fixed_by_name(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from deploy.nd import structure
 from deploy.passes import PIPELINE, optimize, run_passes
 from deploy.passes.cancel_tuples import cancel_tuples
 from deploy.passes.convolution import conv_as_matmul, cut_padding_taps
-from deploy.passes.fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu, open_epilogues
+from deploy.passes.fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu
 from deploy.passes.layout import (
     compose_permutes,
     permute_as_reshape,
@@ -27,6 +27,7 @@ from deploy.passes.layout import (
     sink_permutes,
     transpose_as_permute,
 )
+from deploy.passes.open_epilogues import open_epilogues
 from deploy.passes.rewrite import rewrite
 from deploy.passes.share_common import share_common
 from needle import ops

@@ -16,6 +16,7 @@ import pytest
 
 CALLS = 40_000
 CONTENTS = (0.0, 1.0, 0.5, 2.0, -1.0, 1e30, float("nan"))  # also as labels and ids
+OF_ADDRESSES = {"call_library"}  # which trusts its caller, as a function of ctypes does
 ALLOWED = (ValueError, TypeError, MemoryError, OverflowError, IndexError)
 
 
@@ -259,7 +260,8 @@ def main(seed, last):
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # a huge array is a MemoryError, not a full machine
     working = samples(module, numpy)
     fuzz = Fuzz(module, numpy, NDArray, seed)
-    functions = [getattr(module, name) for name in dir(module) if callable(getattr(module, name))]
+    names = sorted(set(dir(module)) - OF_ADDRESSES)
+    functions = [getattr(module, name) for name in names if callable(getattr(module, name))]
     assert len(functions) > 50
     log = os.open(last, os.O_WRONLY)
     done = succeeded = 0

@@ -170,6 +170,9 @@ ROOT = "base_model.model.classifier."
      r"A needs shape \(80, 3\), got \(81, 3\)"),
     (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 80))}, ShapeError, "A needs dtype float32, got float64"),
     (lambda a: a | {ROOT + "lora_A.weight": np.zeros((3, 400_000), "f")}, DataError, "of this model has at most"),
+    (lambda a: a | {ROOT + "lora_A.weight": np.full((3, 80), np.nan, "f")}, DataError, "must hold finite numbers"),
+    (lambda a: a | {ROOT + "lora_B.weight": a[ROOT + "lora_B.weight"] + np.float32(np.inf)}, DataError,
+     "must hold finite numbers, got others in 'base_model.model.classifier.lora_B.weight'"),
 ])  # fmt: skip
 def test_weights_that_are_wrong_are_refused_with_the_place(change, error, message, tmp_path):
     model, _ = adapted("convolutions")

@@ -14,6 +14,7 @@ from needle.backend_ndarray.kernels import kernels
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from tests.cases import CASES as CASES_OF_OPS
 from tests.needle import program_cases
+from tests.needle.program_byte_cases import BYTE_CASES
 from tests.needle.program_cases import (
     EPILOGUES,
     Arrays,
@@ -28,7 +29,7 @@ from tests.needle.program_cases import (
 )
 from tests.needle.program_sequence_cases import SEQUENCE_CASES
 
-CASES = [*program_cases.CASES, *SEQUENCE_CASES]
+CASES = [*program_cases.CASES, *SEQUENCE_CASES, *BYTE_CASES]
 
 
 def results(runnable: Any, n: int, given: tuple[Arrays, dict[int, Any]], threads: int) -> Arrays:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +23,7 @@ from serving.engine.metrics import Metrics
 from serving.engine.registry import Registry
 from serving.engine.service import Service
 from serving.engine.sources import Source
+from serving.engine.tuning.service import Tuning
 
 HERE = Path(__file__).resolve().parent
 
@@ -31,11 +33,13 @@ def make_service(tmp_path):
     """make_service(load, names, limits=..., ...) -> a service whose models are loaded; load(name) or load(source)."""
     made = []
 
-    def make(load, given=("resnet9", "other"), limits=None, **options):
+    def make(load, given=("resnet9", "other"), limits=None, keys=None, **options):
         registry = Registry(tmp_path / f"models-{len(made)}.db")
         for source in given:
             registry.add(source if isinstance(source, Source) else Source(source))
-        service = Service(Catalog(load, Metrics(registry), limits or Limits(), **options))
+        tuning = Tuning(tmp_path / f"state-{len(made)}", limits)
+        tuning.begin()
+        service = Service(Catalog(load, Metrics(registry), limits or Limits(), **options), keys, tuning)
         service.start().join()
         made.append(service)
         return service
@@ -75,6 +79,8 @@ class Live:
 def running(command: list[str], models: int) -> Iterator[Live]:
     """A live server by this command, once so many models are ready in its log."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    home = tempfile.TemporaryDirectory(prefix="needle-state-")
+    command += [] if "--state" in command else ["--state", home.name]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     lines = []
@@ -92,7 +98,8 @@ def running(command: list[str], models: int) -> Iterator[Live]:
         yield Live(process, address)
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
+        home.cleanup()
 
 
 def serving(*flags: str, seconds: float = 0.0) -> AbstractContextManager[Live]:

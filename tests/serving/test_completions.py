@@ -14,6 +14,7 @@ from deploy.sources import frozen
 from needle.weights import read_safetensors, save_safetensors
 from serving.app import create_app
 from serving.engine import load
+from serving.engine.noise import slerp
 from serving.engine.sources import sources
 from serving.engine.text.task import Asked
 
@@ -209,9 +210,29 @@ def test_pictures_from_noise(make_service):
     page = np.array(Image.open(io.BytesIO(answer.data)))
     model.eval()
     np.testing.assert_allclose(page[2:34, 2:34].astype(int), model.sample(3, seed=4)[0, ..., 0], atol=1)
-    for wrong in ({"count": 0}, {"count": 33}, {"seed": -1}, {"count": "x"}):
-        assert client.post("/v2/models/dcgan/sample", json=wrong).status_code == 400
+    def pictures(**given):
+        page = np.array(Image.open(io.BytesIO(client.post("/v2/models/dcgan/sample", json=given).data)))
+        return [page[2 + 34 * (i // 8) :, 2 + 34 * (i % 8) :][:32, :32] for i in range(given.get("count", 2))]
+
+    (alone,), (seven, four) = pictures(count=1, seed=4), pictures(seeds=[7, 4])
+    assert (alone == four).all() and (seven != four).any()
+    way = pictures(between=[7, 4], count=9)
+    assert (way[0] == seven).all() and (way[8] == four).all() and len({x.tobytes() for x in way}) == 9
+    wrong = [{"count": 0}, {"count": 33}, {"seed": -1}, {"count": "x"}, {"seeds": []}, {"seeds": [1, -1]}, {"seeds": 3}]
+    wrong += [{"seeds": [1], "count": 1}, {"between": [1]}, {"between": [1, 2, 3]}, {"between": [1, 2], "seed": 1}]
+    for given in (*wrong, {"seeds": [*range(33)]}, {"between": [1, 2], "count": 0}, {"sead": 1}):
+        assert client.post("/v2/models/dcgan/sample", json=given).status_code == 400, given
     assert client.post("/v2/models/dcgan/classify", data=b"\x89PNG\r\n\x1a\n").status_code == 404
+
+
+def test_a_way_between_noises_keeps_their_size():
+    a, b = (np.random.default_rng(seed).standard_normal(100).astype(np.float32) for seed in (1, 2))
+    sizes = [np.linalg.norm(slerp(a, b, t)) for t in np.linspace(0, 1, 5)]
+    assert min(sizes) > 0.95 * min(np.linalg.norm(a), np.linalg.norm(b))
+    np.testing.assert_array_equal(slerp(a, b, 0), a)
+    np.testing.assert_array_equal(slerp(a, a, 0.3), a)  # no angle, and none for opposite ones or zeros
+    np.testing.assert_allclose(slerp(a, -a, 0.5), 0 * a, atol=1e-6)
+    assert (slerp(0 * a, b, 0.5) == b / 2).all()
 
 
 def test_other_weights_are_a_new_version_and_what_runs_ends_on_its_own(make_service, tmp_path):

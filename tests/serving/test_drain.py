@@ -88,3 +88,39 @@ def test_a_leaving_server_is_not_ready(make_client):
     assert client.get("/v2/health/ready").status_code == 503
     assert client.get("/v2/health/live").status_code == 200
     assert client.post("/v2/models/resnet9/infer", data=GOOD).status_code == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the worker process in /proc")
+def test_a_reload_starts_new_workers_and_loses_nothing(start):
+    with start(seconds=0.2) as server:
+        host, port = server.address.split(":")
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        (before,) = children.read_text().split()
+        over, statuses = threading.Event(), []
+
+        def ask():
+            while not over.is_set():
+                connection = http.client.HTTPConnection(host, int(port), timeout=20)
+                try:
+                    connection.request("POST", "/v2/models/resnet9/infer", GOOD)
+                    statuses.append(connection.getresponse().status)
+                except OSError as problem:
+                    statuses.append(repr(problem))
+                connection.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while before in (now := children.read_text().split()) or len(now) != 1:
+            assert time.monotonic() < deadline, now
+            time.sleep(0.05)
+        answered = len(statuses)
+        while len(statuses) < answered + 6:  # by the new one
+            assert time.monotonic() < deadline, statuses
+            time.sleep(0.05)
+        over.set()
+        for thread in threads:
+            thread.join(30)
+        assert set(statuses) == {200}, statuses

@@ -52,7 +52,7 @@ def test_without_keys_everybody_is_answered_and_with_the_first_one_nobody_else(c
     assert client.post(INFER, data=body(), headers={"x-api-key": secret}).status_code == 200
     for wrong in ("nk-x", secret + "x", "", "é"):
         assert client.post(INFER, data=body(), headers=bearer(wrong)).status_code == 401
-    for path in ("/v2/health/live", "/v2/health/ready", "/", "/openapi.json", "/requests"):
+    for path in ("/v2/health/live", "/v2/health/ready", "/", "/openapi.json", "/docs"):
         assert client.get(path).status_code == 200
     for path in ("/metrics", "/v2/models", "/nope", "/v1/models"):
         assert client.get(path).status_code == 401

@@ -219,6 +219,7 @@ def test_killed_and_on_any_number_of_threads_it_ends_with_the_same_bytes(
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", [1, 5])
 def test_a_run_that_is_stopped_keeps_its_best_and_goes_on(place: int, config: Config, tmp_path: Path) -> None:
     whole, told = run(config, tmp_path / "whole")
@@ -247,6 +248,7 @@ def test_it_ends_when_it_no_longer_gets_better(config: Config, tmp_path: Path) -
     assert again == result
 
 
+@pytest.mark.thorough
 def test_stopped_before_the_first_step_there_is_no_result(config: Config, tmp_path: Path) -> None:
     auto = replace(config, learning_rate="auto")
     assert Job(auto, tmp_path / "run").run(stop=lambda: True) is None
@@ -270,6 +272,7 @@ def test_the_lowest_rate_of_those_that_do_nearly_as_well_is_chosen(rates: Any, r
         chosen(((0.0, 1.0), (0.1, None)))
 
 
+@pytest.mark.thorough
 def test_a_plan_that_is_damaged_is_made_again(config: Config, tmp_path: Path) -> None:
     result, _ = run(config, tmp_path / "run")
     for text in ("", "[1]", "{}", '{"data_sha256": 1}'):

@@ -1,5 +1,6 @@
 """The language models: what they compute, that decoding with a memory changes nothing, and their training."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from needle.data.text import CharTokenizer
 from needle.errors import DataError, NeedleError, ShapeError
 from needle.nn.module_state import named_tensors
 from zoo.corpora import made_up, texts, tokenizer_of
-from zoo.generate import Sampling
+from zoo.generate import GenerationError, Sampling
 from zoo.language_model import ids_tensor
 from zoo.models.gpt import GPT
 from zoo.models.lstm import RecurrentLM
@@ -75,6 +76,25 @@ def test_cached_text_is_uncached_text_beyond_the_context_too(options: dict[str, 
     sampling = Sampling(**options)
     for model, limit in ((gpt(), CONTEXT), (gpt(tied=False), CONTEXT), (lstm(), None), (lstm(tied=True), None)):
         assert model.generate(prompt, 40, **options) == uncached(model, prompt, 40, limit, sampling)
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 1.0, "seed": 3}])
+def test_programs_write_the_same_text(options: dict[str, Any]) -> None:
+    for model in (gpt(), lstm()):
+        for prompt in ("\n", "a bad egg had fed a bad cab"):
+            expected = model.generate(prompt, 40, **options)
+            assert model.generate(prompt, 40, engine="instant", **options) == expected
+            assert model.training is False
+    with pytest.raises(GenerationError, match="engine must be one of eager, instant, compiled, got 'fast'"):
+        gpt().generate("a", 1, engine="fast")
+
+
+@pytest.mark.thorough
+def test_compiled_programs_write_the_same_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEEDLE_HOME", str(tmp_path))
+    for model in (gpt(), lstm()):
+        prompt, options = "a bad egg had fed a bad cab", {"temperature": 1.0, "seed": 3}
+        assert model.generate(prompt, 40, engine="compiled", **options) == model.generate(prompt, 40, **options)
 
 
 def test_greedy_text_is_not_constant() -> None:

@@ -30,7 +30,7 @@ from .rounds import Rounds
 from .step import Best, FineTuning
 from .task import Task
 
-CONFIG, PLAN, RESULT, CURVES = "config.json", "plan.json", "result.json", "loss.svg"
+CONFIG, PLAN, RESULT, CURVES, KEPT = "config.json", "plan.json", "result.json", "loss.svg", "steps"
 
 
 def estimate(config: Config) -> Estimate:
@@ -69,11 +69,12 @@ class Job:
 
     The folder then holds `config.json`, `plan.json` (what was measured before), `log.csv`, `loss.svg`, `times.csv`,
     `checkpoint.safetensors`, `result.json`, and what `zoo.load` takes: `adapter`, a folder in PEFT's format, or
-    `model.safetensors`. Nothing is printed; numpy's global generator stays as it was.
+    `model.safetensors`. With `keep`, what was learned at each measurement stays too, as `steps/STEP/adapter` or
+    `steps/STEP/model.safetensors`. Nothing is printed; numpy's global generator stays as it was.
     """
 
-    def __init__(self, config: Config, folder: str | os.PathLike[str]) -> None:
-        self.config, self.folder = config, Path(folder)
+    def __init__(self, config: Config, folder: str | os.PathLike[str], keep: bool = False) -> None:
+        self.config, self.folder, self.keep = config, Path(folder), keep
 
     def run(
         self, stop: Callable[[], bool] = lambda: False, report: Callable[[Report], object] = lambda report: None
@@ -173,13 +174,9 @@ class _Training(Watcher):
 
     def _written(self, done: int, stopped: bool) -> Result:
         """The adapter or weights, and the record of the run beside them."""
-        config, plan, task = self.job.config, self.plan, self.task
+        plan, task = self.plan, self.task
         learned = done if self.best is None else self.best.step
-        card = {
-            "base": config.base, **task.facts(), "method": config.method, "seed": config.seed,
-            "data": Path(config.data).name, "steps": learned, "before": plan.before, "after": self.after,
-        }  # fmt: skip
-        path, argument, sha256 = write_outcome(self.job.folder, task, card)
+        path, argument, sha256 = write_outcome(self.job.folder, task, self._card(learned, self.after))
         shown = {"before": plan.shown, "after": task.show()}
         found = Result(
             str(path),
@@ -195,6 +192,14 @@ class _Training(Watcher):
         )
         write_json(self.job.folder / RESULT, asdict(found) | {"path": path.name})
         return found
+
+    def _card(self, steps: int, after: Row) -> dict[str, Any]:
+        """What lies beside the weights that so many steps have made."""
+        config = self.job.config
+        return {
+            "base": config.base, **self.task.facts(), "method": config.method, "seed": config.seed,
+            "data": Path(config.data).name, "steps": steps, "before": self.plan.before, "after": after,
+        }  # fmt: skip
 
     def _draw(self, history: History) -> None:
         """The curves over the epochs; a row of the log is a round."""
@@ -230,8 +235,12 @@ class _Training(Watcher):
     def epoch(self, epoch: int, row: Row) -> None:
         names = {"val_loss": "loss"} | {name: name for name in self.plan.before if name != "loss"}
         found = {ours: row[name] for name, ours in names.items() if name in row}
+        step = (epoch + 1) * self.each
         if found:
-            self._told("validation", (epoch + 1) * self.each, loss=row["loss"], validation=found)
+            self._told("validation", step, loss=row["loss"], validation=found)
+        if self.job.keep:
+            path, _, _ = write_outcome(self.job.folder / KEPT / str(step), self.task, self._card(step, found))
+            self._told("kept", step, loss=row["loss"], validation=found or None, checkpoint=str(path))
 
     def saved(self, path: Path, steps: int) -> None:
         self._told("checkpoint", steps, checkpoint=str(path))

@@ -31,6 +31,7 @@ def write_outcome(folder: Path, task: Task, card: dict[str, Any]) -> tuple[Path,
         lora.save(task.model, home, base=config.base)
         write_json(home / CARD, card)
         return home, "adapter", _sha256(home / "adapter_model.safetensors")
+    folder.mkdir(parents=True, exist_ok=True)
     facts = builder(config) | {"card": json.dumps(card)}
     facts |= {"labels": json.dumps(card["labels"])} if "labels" in card else {}
     return folder / WEIGHTS, "weights", save_safetensors(folder / WEIGHTS, task.model.state_dict(), facts)

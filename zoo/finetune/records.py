@@ -14,9 +14,9 @@ class Report:
     """Something happened after `step` of `total` steps.
 
     `event` is "begins" (with an `estimate`), "probe" (with the `rates` tried and their losses, after that of the
-    beginning as of rate 0), "step" (with loss and learning rate), "validation" (with its numbers), "checkpoint" (with
-    its path) or "ends". `tokens` are those learned from so far, of images their number; `seconds_left` is a guess by
-    the steps so far.
+    beginning as of rate 0), "step" (with loss and learning rate), "validation" (with its numbers), "kept" (with those,
+    and the path of what was learned by then), "checkpoint" (with its path) or "ends". `tokens` are those learned from
+    so far, of images their number; `seconds_left` is a guess by the steps so far.
     """
 
     event: str

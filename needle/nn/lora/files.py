@@ -181,7 +181,11 @@ def _arrays(path: Path, most: int, where: str) -> dict[str, numpy.ndarray]:
         raise DataError(f"[{where}] {path.name} cannot be read: {error.strerror}") from None
     if size > most:
         raise DataError(f"[{where}] {path.name} has {size:,} bytes, an adapter of this model has at most {most:,}")
-    return read_safetensors(path)[0]
+    arrays = read_safetensors(path)[0]
+    for name, array in arrays.items():
+        if not numpy.isfinite(array).all():
+            raise DataError(f"[{where}] {path.name} must hold finite numbers, got others in {name!r}")
+    return arrays
 
 
 def _taken(

@@ -70,7 +70,7 @@ def template(messages: Any) -> tuple[str, str]:
     """The prompt of a conversation, a line for each message, and the text at which the answer ends."""
     if not isinstance(messages, list) or not messages:
         raise ServingError("[messages] must be a list of at least one message")
-    lines = [f"{_role(message)}: {_content(message)}\n" for message in messages]
+    lines = [f"{_role(message)}: {content_of(message)}\n" for message in messages]
     return "".join(lines) + "assistant:", "\nuser:"
 
 
@@ -81,7 +81,8 @@ def _role(message: Any) -> str:
     return str(role)
 
 
-def _content(message: Mapping[str, Any]) -> str:
+def content_of(message: Mapping[str, Any]) -> str:
+    """The text of a message. Raises ServingError."""
     content = message.get("content")
     if isinstance(content, str):
         return content

@@ -1,0 +1,74 @@
+"""Weights of products in fewer bits; values stay float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy
+
+from ..coded_weights import DecodedWeight
+from ..errors import DeployError
+from ..fused_ops import FusedMatMul
+from ..interpreter import values_of
+from ..ir import Graph, Node, Weight, apply, weight
+from ..passes import optimize
+
+GROUP = 32  # weights of a column that share a scale
+
+
+def code_weights(graph: Graph, format: str, group: int = GROUP) -> Graph:
+    """The optimised graph whose products read weights in "int8", "int4" or "bf16".
+
+    Integers have a scale for `group` weights that follow each other along the input, for each column. A depth that int4
+    cannot pair, an odd one, stays float32. Raises DeployError where there is no product with weights.
+    """
+    prepared = optimize(graph)
+    coded = {node.inputs[1] for node in prepared.order() if isinstance(node.op, FusedMatMul) and not node.known}
+    found = {w: _coded(w, format, group, i) for i, w in enumerate(x for x in prepared.order() if x in coded)}
+    if not found:
+        raise DeployError("[quantize] the graph has no product with weights that could be stored in fewer bits")
+    new: dict[Node, Node] = {}
+    for node in prepared.order():
+        inputs = tuple(new[x] for x in node.inputs)
+        if isinstance(node.op, FusedMatMul) and node.inputs[1] in found:
+            inputs = (inputs[0], found[node.inputs[1]], *inputs[2:])
+        new[node] = node if inputs == node.inputs else Node(node.op, inputs, node.type)
+    return prepared.of(new)
+
+
+def _coded(w: Node, format: str, group: int, number: int) -> Node:
+    """The weight as a function of its codes; as it is where the format does not fit."""
+    (array,) = values_of([w])
+    if format == "int4" and len(array) % 2:
+        return w
+    name = f"{_name(w) or f'weight.{number}'}.{format}"
+    given = [weight(x, name + suffix) for suffix, x in encode(array, format, group).items()]
+    return apply(DecodedWeight(format, 0 if format == "bf16" else group), *given)
+
+
+def _name(w: Node) -> str:
+    """That of the weight that the array is a view of."""
+    while w.inputs:
+        w = w.inputs[0]
+    return w.op.name if isinstance(w.op, Weight) else ""
+
+
+def encode(w: numpy.ndarray, format: str, group: int = GROUP) -> Mapping[str, numpy.ndarray]:
+    """The codes of w (K, N) under "", and their scales under ".scale"; `DecodedWeight` says what they mean."""
+    if format == "bf16":
+        bits = w.astype(numpy.float32).view(numpy.uint32).astype(numpy.uint64)
+        upper = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, half to even
+        return {"": numpy.stack([upper & 255, upper >> 8], axis=-1).astype(numpy.uint8)}
+    most = 127 if format == "int8" else 7
+    groups = -(-len(w) // group)
+    filled = numpy.zeros((groups * group, w.shape[1]))
+    filled[: len(w)] = w
+    parts = filled.reshape(groups, group, -1)
+    scale = numpy.abs(parts).max(axis=1) / most
+    scale = numpy.where(scale > 0, scale, 1.0).astype(numpy.float32)
+    numbers = numpy.clip(numpy.rint(parts / scale[:, None]), -most, most).astype(numpy.int8)
+    codes = numbers.reshape(len(filled), -1)[: len(w)]
+    if format == "int8":
+        return {"": codes, ".scale": scale}
+    paired = (codes + 8).astype(numpy.uint8)
+    return {"": paired[::2] | paired[1::2] << 4, ".scale": scale}

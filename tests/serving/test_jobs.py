@@ -1,0 +1,517 @@
+"""Fine-tuning jobs: asked for, listed, turned and watched; trained to models that are their owner's alone."""
+
+import base64
+import csv
+import io
+import json
+import re
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tuned
+from test_keys import bearer
+from test_tuning_data import zipped
+
+from serving.app import create_app
+from serving.engine import load
+from serving.engine.keys import Keys
+from serving.engine.limits import Limits
+from serving.engine.service import Service
+from serving.engine.sources import Source
+from serving.engine.tuning import leases
+from serving.engine.tuning.leases import Leases
+from tests.zoo import finetune_runs as small
+
+JOBS = "/v1/fine_tuning/jobs"
+
+
+@pytest.fixture
+def service(make_service, tmp_path):
+    service = make_service(load.load, tuned.sources(), keys=Keys(tmp_path / "keys.db"))
+    yield service
+    service.keys.close()
+
+
+@pytest.fixture
+def client(service):
+    return create_app(service).test_client()
+
+
+@pytest.fixture
+def file(client):
+    return tuned.upload(client, small.text(), "my.txt")
+
+
+def messages(client, job):
+    return [event["message"] for event in client.get(f"{JOBS}/{job}/events?limit=100").json["data"]]
+
+
+def test_a_language_model_learns_a_text(client, service, file):
+    made = tuned.begin(client, file, suffix="mine", metadata={"team": "a"})
+    assert made["status"] == "validating_files" and made["fine_tuned_model"] is None and made["seed"] == 1
+    assert made["hyperparameters"] == tuned.FAST | {"learning_rate_multiplier": "auto"}
+    assert made["metadata"] == {"team": "a"} and made["organization_id"] == "org-local" and made["result_files"] == []
+    tuned.train(service.tuning)
+    job = client.get(f"{JOBS}/{made['id']}").json
+    assert job["status"] == "succeeded" and job["error"] is None and job["finished_at"] >= job["created_at"]
+    digits = job["id"].removeprefix("ftjob-")[:12]
+    assert job["fine_tuned_model"] == f"ft:gpt:local:mine:{digits}" and job["trained_tokens"] > 1000
+    _check_events(client, job)
+    _check_checkpoints(client, job)
+    _check_files(client, job)
+    asked = {"prompt": "my cat ", "max_tokens": 12, "temperature": 0}
+    for name in (job["fine_tuned_model"], client.get(f"{JOBS}/{job['id']}/checkpoints").json["data"][0][
+        "fine_tuned_model_checkpoint"
+    ]):  # fmt: skip
+        learned = client.post("/v1/completions", json=asked | {"model": name})
+        assert learned.status_code == 200 and len(learned.json["choices"][0]["text"]) == 12
+    assert not (service.tuning.store.home / "jobs" / job["id"]).exists()
+
+
+def _check_events(client, job):
+    told = messages(client, job["id"])
+    assert told[0] == "The job has successfully completed" and told[-1] == f"Created fine-tuning job: {job['id']}"
+    for part in ("Validating training file", "Fine-tuning job started", "Learning rate: 0.02", "New fine-tuned model"):
+        assert sum(part in message for message in told) == 1, part
+    found, after = [], ""
+    while True:
+        page = client.get(f"{JOBS}/{job['id']}/events?limit=7{after}").json
+        found += page["data"]
+        after = f"&after={found[-1]['id']}"
+        if not page["has_more"]:
+            break
+    assert [event["message"] for event in found] == told
+    steps = [event["data"] for event in found if event["type"] == "metrics"][::-1]
+    assert [step["step"] for step in steps] == list(range(1, steps[-1]["total_steps"] + 1))
+    assert all(step["train_loss"] > 0 for step in steps)
+
+
+def _check_checkpoints(client, job):
+    found = client.get(f"{JOBS}/{job['id']}/checkpoints").json
+    steps = [each["step_number"] for each in found["data"]]
+    assert steps == sorted(steps, reverse=True) and len(steps) > 3 and not found["has_more"]
+    for each in found["data"]:
+        assert each["fine_tuned_model_checkpoint"] == f"{job['fine_tuned_model']}:ckpt-step-{each['step_number']}"
+        assert each["metrics"]["valid_loss"] == each["metrics"]["full_valid_loss"] > 0
+    half = client.get(f"{JOBS}/{job['id']}/checkpoints?limit=2").json
+    assert half["has_more"] and [each["step_number"] for each in half["data"]] == steps[:2]
+
+
+def _check_files(client, job):
+    table, adapter = (client.get(f"/v1/files/{id}/content").data for id in job["result_files"])
+    rows = list(csv.DictReader(io.StringIO(table.decode())))
+    assert list(rows[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
+    assert all(float(row["train_loss"]) > 0 and float(row["valid_loss"]) > 0 for row in rows)
+    assert zipfile.ZipFile(io.BytesIO(adapter)).namelist() == [
+        "adapter_config.json", "adapter_model.safetensors", "card.json",
+    ]  # fmt: skip
+    names = [file["filename"] for file in client.get("/v1/files?purpose=fine-tune-results").json["data"]]
+    assert names == ["mine-adapter.zip", "mine-results.csv"]
+    assert client.get(f"/v1/models/{job['fine_tuned_model']}/adapter").data == adapter
+
+
+def chats():
+    rows = [json.loads(row) for row in small.rows(12).splitlines()]
+    said = [[("user", row["prompt"].strip()), ("assistant", row["completion"].strip())] for row in rows]
+    turns = [{"messages": [{"role": role, "content": text} for role, text in pair]} for pair in said]
+    return "".join(json.dumps(turn) + "\n" for turn in turns)
+
+
+def folders():
+    files = [(f"{name}/{seed}.png", small.png(small.picture(label, seed)))
+             for label, name in enumerate(small.CLASSES) for seed in range(6)]  # fmt: skip
+    return zipped(files)
+
+
+@pytest.mark.parametrize("kind", ["rows", "texts", "image rows", "zip"])
+def test_every_kind_of_data(kind, client, service):
+    lines = "".join(json.dumps({"text": line}) + "\n" for line in small.text(40).splitlines())
+    content, name, model = {
+        "rows": (small.rows(), "rows.jsonl", "gpt"),
+        "texts": (lines, "texts.jsonl", "gpt"),
+        "image rows": (small.image_rows(6), "images.jsonl", "images"),
+        "zip": (folders(), "images.zip", "images"),
+    }[kind]
+    images = {"images": {"flip": 0, "crop": 1}} if model == "images" else {}
+    learns = tuned.method(batch_size=8, **images)
+    made = tuned.begin(client, tuned.upload(client, content, name), model, method=learns)
+    tuned.train(service.tuning)
+    job = client.get(f"{JOBS}/{made['id']}").json
+    assert job["status"] == "succeeded", job["error"]
+    assert job["method"]["supervised"].get("images", {}) == images.get("images", {})
+    name = job["fine_tuned_model"]
+    if model == "gpt":
+        assert client.post("/v1/completions", json={"model": name, "prompt": "the "}).status_code == 200
+        return
+    picture = small.png(small.picture(1, 99))
+    found = client.post(f"/v2/models/{name}/classify", data=picture).json
+    assert {each["label"] for each in found["predictions"]} == set(small.CLASSES)
+
+
+def test_a_chat_is_learned(make_service, tmp_path):
+    """By a small model that takes all letters that the prompts of chats have, and is long enough for them."""
+    path = Path(small.weights("gpt-char", tmp_path, context=64))
+    service = make_service(load.load, [Source("talker", path)])
+    client = create_app(service).test_client()
+    learns = tuned.method(n_epochs=4, batch_size=4)
+    made = tuned.begin(client, tuned.upload(client, chats(), "chats.jsonl"), "talker", method=learns)
+    tuned.train(service.tuning)
+    job = client.get(f"{JOBS}/{made['id']}").json
+    assert job["status"] == "succeeded", job["error"]
+    said = [{"role": "user", "content": small.WORDS[0][0]}]
+    asked = {"model": job["fine_tuned_model"], "messages": said, "temperature": 0, "max_completion_tokens": 40}
+    answer = client.post("/v1/chat/completions", json=asked).json["choices"][0]
+    assert answer["message"]["role"] == "assistant" and answer["finish_reason"] in ("stop", "length")
+    losses = [each["metrics"]["train_loss"] for each in client.get(f"{JOBS}/{job['id']}/checkpoints").json["data"]]
+    assert losses[0] < losses[-1]  # the newest first
+
+
+@pytest.mark.parametrize(
+    "content, name, model, reason",
+    [
+        ('{"prompt": "a"}\n', "x.jsonl", "gpt", "x.jsonl: line 1 has the fields 'prompt': write"),
+        ("a", "x.txt", "gpt", "x.txt is too short"),
+        (small.image_rows(2), "x.jsonl", "gpt", "x.jsonl: line 1 has the fields 'image', 'label'"),
+        (small.rows(), "x.jsonl", "images", "x.jsonl: line 1 has the fields"),
+        (small.text(), "x.txt", "images", "learns from a folder"),
+        (b"PK nonsense", "x.zip", "images", "x.zip: it is no zip file"),
+        (zipped([("a/1.png", b"x"), ("b/1.png", b"x")]), "x.zip", "images", "is not an image"),
+        (json.dumps({"image": base64.b64encode(b"x").decode(), "label": "a"}), "x.jsonl", "images", "line 1 has an"),
+    ],
+)
+def test_data_that_cannot_be_learned_from_fail_the_job(content, name, model, reason, client, service):
+    made = tuned.begin(client, tuned.upload(client, content, name), model)
+    tuned.train(service.tuning)
+    job = client.get(f"{JOBS}/{made['id']}").json
+    assert job["status"] == "failed" and job["finished_at"] and job["fine_tuned_model"] is None
+    assert job["error"]["code"] == "invalid_training_file" and reason in job["error"]["message"], job["error"]
+    assert str(service.tuning.store.home) not in job["error"]["message"]
+    assert messages(client, made["id"])[0] == f"The job failed: {job['error']['message']}"
+
+
+def test_a_file_that_was_deleted_and_one_that_measures(client, service, file):
+    gone = tuned.begin(client, file, validation_file=tuned.upload(client, small.text(20), "held.txt"))
+    second = tuned.upload(client, small.text(), "second.txt")
+    kept = tuned.begin(client, second, validation_file=gone["validation_file"])
+    client.delete(f"/v1/files/{file}")
+    tuned.train(service.tuning)
+    tuned.train(service.tuning)
+    error = client.get(f"{JOBS}/{gone['id']}").json["error"]
+    assert error["code"] == "invalid_training_file" and "there is no file" in error["message"]
+    assert client.get(f"{JOBS}/{kept['id']}").json["status"] == "succeeded"
+
+
+def test_a_job_that_needs_more_memory_than_it_may_is_refused(make_service):
+    service = make_service(load.load, tuned.sources()[:1], limits=Limits(training=1 << 20))
+    client = create_app(service).test_client()
+    made = tuned.begin(client, tuned.upload(client, small.text(), "my.txt"))
+    tuned.train(service.tuning)
+    error = client.get(f"{JOBS}/{made['id']}").json["error"]
+    assert error["code"] == "training_failed" and "--max-training-mib" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "change, status, param",
+    [
+        ({"model": "nope"}, 404, "model"),
+        ({"model": 3}, 400, "model"),
+        ({"model": "linear"}, 400, "model"),
+        ({"training_file": "file-x"}, 404, "training_file"),
+        ({"training_file": None}, 400, "training_file"),
+        ({"validation_file": "file-x"}, 404, "validation_file"),
+        ({"suffix": "x" * 65}, 400, "suffix"),
+        ({"suffix": "a b"}, 400, "suffix"),
+        ({"seed": -1}, 400, "seed"),
+        ({"seed": 1.5}, 400, "seed"),
+        ({"metadata": {"a": 1}}, 400, "metadata"),
+        ({"metadata": {str(i): "" for i in range(17)}}, 400, "metadata"),
+        ({"method": {"type": "dpo"}}, 400, "method"),
+        ({"method": {"type": "supervised", "supervised": {"x": 1}}}, 400, "method"),
+        ({"method": tuned.method(n_epochs=0)}, 400, "n_epochs"),
+        ({"method": tuned.method(n_epochs=True)}, 400, "n_epochs"),
+        ({"method": tuned.method(n_epochs=51)}, 400, "n_epochs"),
+        ({"method": tuned.method(batch_size="many")}, 400, "batch_size"),
+        ({"method": tuned.method(batch_size=257)}, 400, "batch_size"),
+        ({"method": tuned.method(learning_rate_multiplier=0)}, 400, "learning_rate_multiplier"),
+        ({"method": tuned.method(learning_rate=-1)}, 400, "learning_rate"),
+        ({"method": tuned.method(lora={"r": 0})}, 400, "lora"),
+        ({"method": tuned.method(lora={"rank": 1})}, 400, "lora"),
+        ({"method": tuned.method(lora={"alpha": "x"})}, 400, "lora"),
+        ({"method": tuned.method(lora={"dropout": 1})}, 400, "lora"),
+        ({"method": tuned.method(lora={"target_modules": []})}, 400, "lora"),
+        ({"method": tuned.method(images={"flip": 2})}, 400, "images"),
+        ({"method": tuned.method(images={"crop": -1})}, 400, "images"),
+        ({"method": tuned.method(images={"turn": 1})}, 400, "images"),
+        ({"hyperparameters": 3, "method": None}, 400, "hyperparameters"),
+        ({"integrations": [{}]}, 400, "integrations"),
+        ({"nonsense": 1}, 400, None),
+    ],
+)
+def test_what_is_asked_for_is_checked(change, status, param, client, service, file, tmp_path):
+    from deploy import freeze
+    from needle import nn
+
+    freeze(nn.Linear(4, 2), np.ones((1, 4), np.float32)).save(tmp_path / "linear.nd")
+    service.registry.add(Source("linear", tmp_path / "linear.nd"))
+    answer = client.post(JOBS, json={"model": "gpt", "training_file": file} | change)
+    assert answer.status_code == status and answer.json["error"]["param"] == param, answer.json
+    assert set(answer.json["error"]) == {"message", "type", "param", "code"}
+    assert client.get(JOBS).json["data"] == []
+
+
+def test_older_clients_send_hyperparameters_beside_the_method(client, file):
+    body = {"model": "gpt", "training_file": file, "hyperparameters": {"n_epochs": 3, "batch_size": "auto"}}
+    job = client.post(JOBS, json=body).json
+    assert job["method"]["supervised"]["hyperparameters"] == {
+        "n_epochs": 3, "batch_size": "auto", "learning_rate_multiplier": "auto",
+    }  # fmt: skip
+    assert 0 <= job["seed"] < 2**31 and job["metadata"] is None and job["user_provided_suffix"] is None
+
+
+def test_the_same_request_again_gives_the_same_job(client, file):
+    body, key = {"model": "gpt", "training_file": file}, {"Idempotency-Key": "once"}
+    first = client.post(JOBS, json=body, headers=key).json
+    assert client.post(JOBS, json=body, headers=key).json == first and "seed" in first
+    other = client.post(JOBS, json=body | {"suffix": "x"}, headers=key)
+    assert other.status_code == 422 and "Idempotency-Key" in other.json["error"]["message"]
+    assert client.post(JOBS, json=body).json["id"] != first["id"]
+    assert client.post(JOBS, json=body, headers={"Idempotency-Key": "a b"}).status_code == 400
+    assert len(client.get(JOBS).json["data"]) == 2
+
+
+def test_lists_of_jobs_have_cursors_and_look_into_metadata(client, file):
+    teams = [None, {"team": "a"}, {"team": "b", "x": "1"}, {"team": "a", "x": "1"}, {}]
+    ids = [tuned.begin(client, file, metadata=team)["id"] for team in teams]
+
+    def listed(query):
+        return [job["id"] for job in client.get(f"{JOBS}?{query}").json["data"]]
+
+    assert listed("limit=100") == ids[::-1]
+    page = client.get(f"{JOBS}?limit=2").json
+    assert page["has_more"] and listed(f"limit=3&after={page['data'][-1]['id']}") == ids[2::-1]
+    assert not client.get(f"{JOBS}?limit=3&after={ids[3]}").json["has_more"]
+    assert listed("metadata%5Bteam%5D=a") == [ids[3], ids[1]]
+    assert listed("metadata[team]=a&metadata[x]=1") == [ids[3]] and listed("metadata[team]=") == []
+    assert listed("metadata=null") == [ids[0]]
+    for wrong in ("limit=101", "after=ftjob-x", "metadata=x"):
+        assert client.get(f"{JOBS}?{wrong}").status_code == 400
+
+
+def turn(client, job, word):
+    return client.post(f"{JOBS}/{job}/{word}")
+
+
+def test_a_job_that_waits_is_cancelled_paused_and_resumed(client, service, file):
+    job = tuned.begin(client, file)["id"]
+    paused = turn(client, job, "pause").json
+    assert paused["status"] == "queued" and not Leases(service.tuning.store).waiting()
+    assert turn(client, job, "pause").status_code == 400
+    assert turn(client, job, "resume").json["status"] == "queued" and Leases(service.tuning.store).waiting()
+    assert turn(client, job, "resume").status_code == 400
+    cancelled = turn(client, job, "cancel").json
+    assert cancelled["status"] == "cancelled" and cancelled["finished_at"] and cancelled["error"] is None
+    for word in ("cancel", "pause", "resume"):
+        refused = turn(client, job, word)
+        assert refused.status_code == 400 and "a job that is cancelled cannot be" in refused.json["error"]["message"]
+        assert turn(client, "ftjob-x", word).status_code == 404
+    assert not Leases(service.tuning.store).waiting()
+    assert messages(client, job)[:3] == ["The job was cancelled", "The job was resumed", "The job was paused"]
+
+
+@pytest.mark.parametrize("word", ["pause", "cancel"])
+def test_a_job_that_runs_stops_at_a_step_and_a_paused_one_goes_on_to_the_same_bytes(word, client, service, file):
+    whole, job = (tuned.begin(client, file)["id"] for _ in range(2))
+    tuned.train(service.tuning)
+    seen = []
+
+    def stop():
+        """Asked after each step: at the fifth one somebody turns the job, which is then noticed."""
+        seen.append(1)
+        if len(seen) == 5:
+            assert turn(client, job, word).status_code == 200
+        if len(seen) == 6:
+            time.sleep(1.0)  # for the lease to be renewed in
+        return False
+
+    tuned.train(service.tuning, stop)
+    state = client.get(f"{JOBS}/{job}").json
+    assert state["status"] == {"pause": "queued", "cancel": "cancelled"}[word] and len(seen) < 15
+    (step,) = map(int, re.findall(r"^Stopped after step (\d+); what it has learned is kept$", messages(client, job)[0]))
+    assert 1 <= step <= len(seen)
+    assert (service.tuning.store.home / "jobs" / job / "run" / "checkpoint.safetensors").exists()
+    assert not Leases(service.tuning.store).waiting()
+    if word == "cancel":
+        return
+    turn(client, job, "resume")
+    tuned.train(service.tuning)
+    one, two = (client.get(f"{JOBS}/{id}").json for id in (whole, job))
+    assert one["status"] == two["status"] == "succeeded"
+    for first, second in zip(one["result_files"], two["result_files"], strict=True):
+        assert client.get(f"/v1/files/{first}/content").data == client.get(f"/v1/files/{second}/content").data
+
+
+def test_one_at_a_time_holds_a_job_and_owners_take_turns(client, service, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(leases.time, "time", lambda: now[0])
+    _, greedy = service.keys.create(["train", "infer"])
+    _, modest = service.keys.create(["train", "infer"])
+    made = []
+    for secret in (greedy, greedy, greedy, modest):
+        file = tuned.upload(client, "text", "x.txt", bearer(secret))
+        made.append(tuned.begin(client, file, headers=bearer(secret))["id"])
+    held = Leases(service.tuning.store)
+
+    def claim(holder):
+        now[0] += 1
+        row = held.claim(holder)
+        return row and made.index(row["id"])
+
+    assert [claim(str(i)) for i in range(5)] == [0, 3, 1, 2, None]
+    assert held.renew(made[0], "0", "running", 5) and not held.renew(made[0], "1", "running")
+    now[0] += leases.LEASE + 1
+    assert held.waiting() and [claim("late"), claim("new")] == [3, 0]  # whose owner has waited longer, then
+    assert not held.renew(made[0], "0", "running") and held.renew(made[0], "new", "running")
+    assert not held.succeed(made[0], "0", "model", [], 1)
+    held.fail(made[0], "0", "code", "message")
+    assert service.tuning.jobs.counts()["running"] == 1
+    held.release("new")
+    assert claim("newer") == 0
+
+
+def test_a_job_whose_processes_all_end_fails_at_last(client, service, file):
+    job = tuned.begin(client, file)["id"]
+    held = Leases(service.tuning.store)
+    for _ in range(leases.MOST_ATTEMPTS):
+        assert held.claim("killed")["id"] == job
+        held.release("killed")
+    tuned.train(service.tuning)
+    found = client.get(f"{JOBS}/{job}").json
+    assert found["status"] == "failed" and found["error"]["code"] == "server_error"
+    assert "5 processes that worked on it ended" in found["error"]["message"]
+
+
+def test_a_fault_of_our_own_is_tried_again_and_then_told(client, service, file, monkeypatch):
+    def fault(*arguments, **options):
+        raise ZeroDivisionError
+
+    job = tuned.begin(client, file)["id"]
+    monkeypatch.setattr("serving.engine.tuning.work.Job", fault)
+    for _ in range(leases.MOST_ATTEMPTS):
+        with pytest.raises(ZeroDivisionError):
+            tuned.train(service.tuning)
+        assert client.get(f"{JOBS}/{job}").json["status"] == "queued"
+    tuned.train(service.tuning)
+    assert client.get(f"{JOBS}/{job}").json["error"]["code"] == "server_error"
+
+
+def test_two_processes_are_never_in_one_folder(client, service, file):
+    from needle.training.lock import locked
+
+    job = tuned.begin(client, file)["id"]
+    folder = service.tuning.store.home / "jobs" / job
+    folder.mkdir()
+    with locked(folder):
+        tuned.train(service.tuning)
+    assert Leases(service.tuning.store).waiting()
+    assert service.tuning.jobs.get("", job)["attempts"] == 0
+    tuned.train(service.tuning)
+    assert client.get(f"{JOBS}/{job}").json["status"] == "succeeded"
+
+
+def test_jobs_and_models_of_one_key_are_not_there_for_another(client, service):
+    (_, one), (_, two) = (service.keys.create(["train", "infer"]) for _ in range(2))
+    _, admin = service.keys.create(["infer", "train", "admin"])
+    mine = bearer(one)
+    job = tuned.begin(client, tuned.upload(client, small.text(), "my.txt", mine), headers=mine)
+    tuned.train(service.tuning)
+    name = client.get(f"{JOBS}/{job['id']}", headers=mine).json["fine_tuned_model"]
+    ask = {"model": name, "prompt": "my cat "}
+    assert client.post("/v1/completions", json=ask, headers=mine).status_code == 200
+    assert name in client.get("/metrics", headers=mine).text
+    for key in (bearer(two), bearer(admin)):
+        assert client.post("/v1/completions", json=ask, headers=key).status_code == 404
+        assert client.post("/v1/embeddings", json={"model": name, "input": "a"}, headers=key).status_code == 404
+        for path in ("", "/cancel", "/pause", "/resume"):
+            method = "POST" if path else "GET"
+            assert client.open(f"{JOBS}/{job['id']}{path}", method=method, headers=key).status_code == 404
+        for path in (f"{JOBS}/{job['id']}/events", f"{JOBS}/{job['id']}/checkpoints", f"/v1/models/{name}",
+                     f"/v1/models/{name}/adapter", f"/v2/models/{name}", f"/v2/models/{name}/config",
+                     f"/v2/models/{name}/ready", f"/v2/models/{name}/stats"):  # fmt: skip
+            assert client.get(path, headers=key).status_code == 404, path
+        for order in ("infer", "classify", "sample"):
+            assert client.post(f"/v2/models/{name}/{order}", json={}, headers=key).status_code == 404
+        refused = client.post(JOBS, json={"model": name, "training_file": "x"}, headers=key)
+        assert refused.status_code == 404 and name not in refused.text.replace(f"no model '{name}'", "")
+        assert client.delete(f"/v1/models/{name}", headers=key).status_code == 404
+        assert client.get(JOBS, headers=key).json["data"] == []
+        everything = [client.get(path, headers=key).text for path in ("/v1/models", "/v2/models", "/v2/models/stats")]
+        everything += [client.post("/v2/repository/index", headers=key).text, client.get("/metrics", headers=key).text]
+        everything += [client.get("/v2/models/nope", headers=key).text]
+        assert all(name not in text for text in everything)
+    for order in ("load", "unload"):
+        path = f"/v2/repository/models/{name}/{order}"
+        assert client.post(path, headers=bearer(admin)).status_code == 404
+    assert client.post("/v1/completions", json=ask, headers=mine).status_code == 200
+
+
+def test_a_model_is_on_every_worker_at_once_and_after_a_restart_without_compiling(
+    client, service, file, make_service, monkeypatch
+):
+    import serving.engine.load
+
+    monkeypatch.setattr(serving.engine.load, "compiled", None)  # whoever compiles fails
+    other = Service(type(service.catalog)(load.load, service.metrics, service.limits), service.keys, service.tuning)
+    restarted = make_service(load.load, tuned.sources())
+    restarted.tuning = service.tuning
+    job = tuned.begin(client, file)["id"]
+    tuned.train(service.tuning)
+    name = client.get(f"{JOBS}/{job}").json["fine_tuned_model"]
+    asked, written = {"model": name, "prompt": "my cat ", "max_tokens": 20, "seed": 4}, set()
+    for each in (service, other, restarted):
+        there = create_app(each).test_client()
+        written.add(there.post("/v1/completions", json=asked).json["choices"][0]["text"])
+        (found,) = [model for model in there.get("/v1/models").json["data"] if model["id"] == name]
+        assert (found["root"], found["parent"]) == ("gpt", "gpt") and there.get(f"/v1/models/{name}").json == found
+        assert each.ready()
+    assert len(written) == 1
+    place = service.registry.rows()[name].place
+    assert service.metrics.counters.total(place, ("requests", 200)) == 2
+    assert client.delete(f"/v1/models/{name}").json == {"id": name, "object": "model", "deleted": True}
+    for each in (service, other):
+        there = create_app(each).test_client()
+        assert there.post("/v1/completions", json=asked).status_code == 404
+        assert there.get(f"/v1/models/{name}").status_code == there.delete(f"/v1/models/{name}").status_code == 404
+    assert service.metrics.counters.total(place, ("requests", 200)) == 0
+    assert list((service.tuning.store.home / "models").rglob("*.safetensors")) == []
+    other.catalog.close()
+
+
+def test_a_broken_model_of_a_key_does_not_make_the_server_unready(client, service, file):
+    job = tuned.begin(client, file)["id"]
+    tuned.train(service.tuning)
+    name = client.get(f"{JOBS}/{job}").json["fine_tuned_model"]
+    (path,) = (service.tuning.store.home / "models" / job / "final").glob("*.safetensors")
+    path.write_bytes(b"nonsense")
+    refused = client.post("/v1/completions", json={"model": name, "prompt": "a"})
+    assert refused.status_code == 503 and service.ready()
+    assert client.delete(f"/v1/models/{name}").status_code == 200
+
+
+def test_a_fine_tuned_model_is_no_base(client, service, file):
+    job = tuned.begin(client, file)["id"]
+    tuned.train(service.tuning)
+    name = client.get(f"{JOBS}/{job}").json["fine_tuned_model"]
+    refused = client.post(JOBS, json={"model": name, "training_file": file})
+    assert refused.status_code == 400 and "cannot be tuned on" in refused.json["error"]["message"]
+
+
+def test_a_key_has_so_many_jobs_at_once(client, service, file, monkeypatch):
+    monkeypatch.setattr("serving.engine.tuning.jobs.MOST_LIVE", 2)
+    first = tuned.begin(client, file)["id"]
+    tuned.begin(client, file)
+    assert client.post(JOBS, json={"model": "gpt", "training_file": file}).status_code == 429
+    turn(client, first, "cancel")
+    tuned.begin(client, file)
