@@ -36,7 +36,9 @@ MALFORMED = {
     "call 0 (map): an offset must be an index into the 20 sizes, got 20": (
         0, C, [("map", "Relu", [1], [], [(0, 20, 4), (1, 0, 4)])],
     ),
-    "call 0 (map): an element has 1, 2, 4 or 8 bytes, got 3": (0, C, [("map", "Relu", [1], [], [(0, 0, 4), (1, 0, 3)])]),
+    "call 0 (map): an element has 1, 2, 4 or 8 bytes, got 3": (
+        0, C, [("map", "Relu", [1], [], [(0, 0, 4), (1, 0, 3)])],
+    ),
     "call 0 (map): a base must be 0..65535, got -1": (0, C, [("map", "Relu", [1], [], [(-1, 0, 4), (1, 0, 4)])]),
     "call 0 (map): a base must be 0..65535, got 65536": (0, C, [("map", "Relu", [1], [], [(0, 0, 4), (65536, 0, 4)])]),
     "call 0 (map): the number of integers must be 1, got 2": (0, C, [("map", "Relu", [1, 1], [], TWO)]),
