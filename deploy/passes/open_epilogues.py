@@ -18,8 +18,8 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | Kept | None:
         case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if w.known:
             return apply(FusedConv(stride, padding), x, w)
         case Node(ops.Conv(stride, padding, groups, dilation), (x, w)) if w.known:
-            rows, columns = (padding, padding) if isinstance(padding, int) else padding
-            return apply(FusedGroupedConv(stride, (rows, columns), groups, dilation), x, w)
+            down, across = (padding, padding) if isinstance(padding, int) else padding
+            return apply(FusedGroupedConv(stride, (down, across), groups, dilation), x, w)
         case Node(ops.ConvInputGradient(stride, int(padding), height, width, 1, 1), (x, w)) if w.known:
             turned = apply(ops.Permute((0, 1, 3, 2)), w)
             return apply(FusedTransposedConv(stride, padding, height, width), x, turned)
