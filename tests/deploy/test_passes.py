@@ -262,8 +262,10 @@ def test_activations_come_apart_again() -> None:
     x = Node(Input("x"), (), Type((3, 4)))
     product = apply(ops.MatMul(), x, weight(np.ones((4, 4), "float32"), "w"))
     gate = apply(ops.Clip(0.0, 1.0), apply(ops.AddScalar(0.5), apply(ops.MulScalar(1 / 6), product)))
-    for y in (apply(ops.Clip(0.0, 6.0), product), apply(ops.SiLU(), product), gate, apply(ops.EWiseMul(), product, gate),
-              apply(ops.EWiseMul(), apply(ops.Sigmoid(), product), product)):  # fmt: skip
+    for y in (
+        apply(ops.Clip(0.0, 6.0), product), apply(ops.SiLU(), product), gate, apply(ops.EWiseMul(), product, gate),
+        apply(ops.EWiseMul(), apply(ops.Sigmoid(), product), product),
+    ):  # fmt: skip
         graph = Graph((x,), (("y", y),))
         together = optimize(graph)
         (fused,) = [n for n in together.order() if isinstance(n.op, FusedMatMul)]
