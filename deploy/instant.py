@@ -138,10 +138,10 @@ def integers_of(call: Call) -> list[int]:
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "batched_matmul":
             return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
-        case "grouped_conv":
-            return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "quantize":
             return [*sizes, *call.reads[0].strides]
+        case "grouped_conv":
+            return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "depthwise":
             return [*sizes, *call.reads[0].strides[:3], *map(STEPS.index, call.epilogue)]
         case "conv_input_gradient":

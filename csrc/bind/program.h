@@ -74,13 +74,13 @@ std::vector<Kernel> element_kernels();  // those of them that are for elements o
 std::vector<Kernel> grouped_kernels();  // convolutions in groups of channels
 std::vector<Kernel> byte_kernels();     // of quantized networks
 
-// The loop nest that a call's integers say: rank, shape, strides of one operand after the other.
-Loops loops_of(const Arguments& arguments);
-
 // The integers from `first` on are an epilogue's steps; those with a pointer have operands, in order, from `other` on.
 struct Steps;
-Steps steps_of(const Arguments& arguments, int64_t first, int64_t other);
+Steps steps_of(const Arguments& a, int64_t first, int64_t other);
 void check_epilogue(const Draft& draft, std::size_t first, int64_t other);
+
+// The loop nest that a call's integers say: rank, shape, strides of one operand after the other.
+Loops loops_of(const Arguments& arguments);
 
 // The reads of an axis that integers say: outputs, size, first[outputs], start[outputs + 1].
 struct Bands;

@@ -9,6 +9,24 @@
 
 namespace nd {
 
+Steps steps_of(const Arguments& a, int64_t first, int64_t other) {
+    Steps steps;
+    for (int64_t i = first; i < a.integer_count; ++i) {
+        const auto kind = static_cast<Step::Kind>(a.integers[i]);
+        steps.step[steps.count++] = {kind, Step::reads(kind) ? a.operands[other++] : nullptr};
+    }
+    return steps;
+}
+
+void check_epilogue(const Draft& draft, std::size_t first, int64_t other) {
+    if (draft.integers() < first)
+        draft.refuse("needs at least " + std::to_string(first) + " integers, got " + std::to_string(draft.integers()));
+    if (draft.integers() - first > std::size_t{Steps::most})
+        draft.refuse("an epilogue has at most " + std::to_string(Steps::most) + " steps");
+    for (std::size_t i = first; i < draft.integers(); ++i) other += Step::reads(static_cast<Step::Kind>(draft.known(i, "a step", 0, Step::kinds - 1)));
+    draft.need(-1, 0, other);
+}
+
 namespace {
 
 struct Functor {
@@ -320,24 +338,6 @@ std::vector<Kernel> float_kernels() {
 }
 
 }  // namespace
-
-Steps steps_of(const Arguments& a, int64_t first, int64_t other) {
-    Steps steps;
-    for (int64_t i = first; i < a.integer_count; ++i) {
-        const auto kind = static_cast<Step::Kind>(a.integers[i]);
-        steps.step[steps.count++] = {kind, Step::reads(kind) ? a.operands[other++] : nullptr};
-    }
-    return steps;
-}
-
-void check_epilogue(const Draft& draft, std::size_t first, int64_t other) {
-    if (draft.integers() < first)
-        draft.refuse("needs at least " + std::to_string(first) + " integers, got " + std::to_string(draft.integers()));
-    if (draft.integers() - first > std::size_t{Steps::most})
-        draft.refuse("an epilogue has at most " + std::to_string(Steps::most) + " steps");
-    for (std::size_t i = first; i < draft.integers(); ++i) other += Step::reads(static_cast<Step::Kind>(draft.known(i, "a step", 0, Step::kinds - 1)));
-    draft.need(-1, 0, other);
-}
 
 Bands bands_of(const int64_t* integers, const float* weights) {
     return {integers[0], integers[1], integers + 2, integers + 2 + integers[0], weights};

@@ -195,7 +195,7 @@ ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtype
     ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
     ops.Mean, ops.Var, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul,
-    ops.MaxPool, Elementary, Unfold, NumpyOp, ByteTable, Dequantize, Quantize, QuantizedConv, QuantizedMatMul,
+    Elementary, Unfold, NumpyOp, ops.MaxPool, ByteTable, Dequantize, Quantize, QuantizedConv, QuantizedMatMul,
 )  # fmt: skip
 POINTWISE = [op for op in OPS.values() if issubclass(op, Pointwise | PointwiseGradient)]
 TRAINING = Refused("it belongs to training; freeze the model in eval mode")

@@ -19,7 +19,7 @@ def conv_nd_as_conv(node: Node, uses: Counter[Node]) -> Node | Kept | None:
             if stride != across or dilation != apart or w.shape[0] != w.shape[1]:
                 return Kept("its kernel, steps or dilation differ along its two axes")
             if dilation > 1 and not w.known:
-                return Kept("its weights are computed, and its taps are apart")
+                return Kept("its kernel is dilated, and computed")
             if rows[0] != rows[1] or columns[0] != columns[1]:
                 x, rows, columns = apply(ops.Pad(((0, 0), rows, columns, (0, 0))), x), (0, 0), (0, 0)
             padding = rows[0] if rows == columns else (rows[0], columns[0])

@@ -18,8 +18,8 @@ def open_epilogues(node: Node, uses: Counter[Node]) -> Node | Kept | None:
         case Node(ops.Conv(stride, int(padding), 1, 1), (x, w)) if w.known:
             return apply(FusedConv(stride, padding), x, w)
         case Node(ops.Conv(stride, padding, groups, dilation), (x, w)) if w.known:
-            down, across = (padding, padding) if isinstance(padding, int) else padding
-            return apply(FusedGroupedConv(stride, (down, across), groups, dilation), x, w)
+            sides = (padding, padding) if isinstance(padding, int) else padding
+            return apply(FusedGroupedConv(stride, sides, groups, dilation), x, w)
         case Node(ops.ConvInputGradient(stride, int(padding), height, width, 1, 1), (x, w)) if w.known:
             turned = apply(ops.Permute((0, 1, 3, 2)), w)
             return apply(FusedTransposedConv(stride, padding, height, width), x, turned)
@@ -39,6 +39,4 @@ def _no_epilogue(op: ops.Conv | ops.ConvInputGradient | ops.MatMul, w: Node) -> 
         return "its right operand is computed, not a weight"
     if isinstance(op, ops.MatMul):
         return f"its right operand has {len(w.shape)} axes, a weight of a product has 2"
-    if op.groups > 1:
-        return f"it has {op.groups} groups of channels"
-    return f"its taps are {op.dilation} apart" if op.dilation > 1 else "its padding differs along its two axes"
+    return "it is transposed, and its padding differs along its two axes"

@@ -63,7 +63,8 @@ def test_beyond_the_tolerance_nothing_is_written(net: Path, tmp_path: Path, caps
     for more in (["--tolerance", "0"], ["--tolerance", "0", "--weights", "int4"]):
         code, facts = run(capsys, net, "--calibrate", tmp_path / "rows.npy", "-o", out, *more)
         assert code == 1 and not facts["within"] and facts["path"] is None and not out.exists()
-    assert main(["quantize", str(net), "--calibrate", str(tmp_path / "rows.npy"), "-o", str(out), "--tolerance", "0"]) == 1
+    given = ["--calibrate", str(tmp_path / "rows.npy"), "-o", str(out), "--tolerance", "0"]
+    assert main(["quantize", str(net), *given]) == 1
     assert "BEYOND" in (said := capsys.readouterr().out) and "not written, the loss is beyond the tolerance" in said
 
 
