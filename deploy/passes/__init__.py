@@ -38,6 +38,7 @@ PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     fuse_relu,
     below_reshape,
     fuse_activation,
+    below_reshape,
     fuse_add,
     fuse_relu,
     cut_padding_taps,
