@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,10 @@ class At:
             return None
         found = make.sizes_in(x)
         if found is None:
-            found = self.array(x, what).astype(object)
+            array = self.array(x, what)
+            if array.dtype.kind not in "iub":
+                raise Unsupported(f"'{what}' must be whole numbers, got {array.dtype}")
+            found = array.astype(object)
         return tuple(found.reshape(-1).tolist())
 
     def given(self, x: Value, what: str) -> tuple[int, ...] | None:
@@ -84,6 +88,30 @@ class At:
             value = self.attributes[what]
             return tuple(value) if isinstance(value, Sequence) else (value,)
         return self.ints(x, what)
+
+
+@lru_cache(maxsize=1024)
+def _kinds(operator: str, domain: str, opset: int) -> dict[str, int]:
+    """The types that the standard gives to an operator's attributes; of others nothing is known."""
+    from onnx import defs
+
+    try:
+        schema = defs.get_schema(operator, opset, domain)
+    except defs.SchemaError:
+        return {}
+    return {name: int(attribute.type.value) for name, attribute in schema.attributes.items()}
+
+
+def check_attributes(node: Any, domain: str, opset: int) -> None:
+    """Raises Unsupported for an attribute of another type than the standard says."""
+    from onnx import AttributeProto
+
+    kinds = _kinds(node.op_type, domain, opset)
+    for attribute in node.attribute:
+        kind = kinds.get(attribute.name, attribute.type)
+        if attribute.type not in (kind, 0):
+            given, needed = (AttributeProto.AttributeType.Name(k) for k in (attribute.type, kind))
+            raise Unsupported(f"attribute '{attribute.name}' must be {needed}, got {given}")
 
 
 def attributes_of(node: Any, folder: Path | None, outer: dict[str, Any] | None = None) -> dict[str, Any]:

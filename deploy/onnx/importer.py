@@ -22,7 +22,7 @@ from ..errors import GraphError, OnnxError
 from ..ir import Graph, Input, Node, constant, weight
 from ..verify import verify
 from . import make, shapes
-from .at import At, Value, ValueNeeded, attributes_of
+from .at import At, Value, ValueNeeded, attributes_of, check_attributes
 from .dtypes import HALVES, NAMES, is_float
 from .make import Unsupported
 from .patterns import fused
@@ -286,6 +286,7 @@ class Importer:
             label, proto.op_type, opset, attributes_of(proto, self.folder, outer), tuple(proto.output), self.folder,
             lambda graph, values: self.inside(graph, values, scope, label), self._count,
         )  # fmt: skip
+        check_attributes(proto, domain, opset)
         if row is None or row.read is None:
             return self._standard(proto, domain, opset, inputs, at)
         if domain == "" and not opset:

@@ -14,10 +14,10 @@ from .fuse import with_step
 def fuse_activation(node: Node, uses: Counter[Node]) -> Node | None:
     """f(product(x, w) ...)  =>  product with f behind its epilogue: ReLU6, SiLU, hard sigmoid, hard swish"""
     step, product = _activation(node)
-    readers = 2 if isinstance(node.op, ops.EWiseMul) else 1
-    if product is None or not isinstance(product.op, Product) or uses[product] != readers:
+    if product is None or not isinstance(product.op, Product):
         return None
-    return apply(with_step(product.op, step), *product.inputs)
+    reads = 2 if isinstance(node.op, ops.EWiseMul) else 1  # x sigmoid(x) reads x twice
+    return apply(with_step(product.op, step), *product.inputs) if uses[product] == reads else None
 
 
 def _activation(node: Node) -> tuple[str, Node | None]:

@@ -82,3 +82,20 @@ def test_what_needs_a_size_that_is_open_is_refused_by_name() -> None:
     x = Node(Input("x"), (), Type((2, dim("width", 9))))
     with pytest.raises(EmitError, match=r"DFT.*where they know the sizes"):
         Instant(Graph((x,), (("y", apply(only.DFT(1, 8, False, True), apply(ops.Reshape((2, x.shape[1], 1)), x))),)))
+
+
+@pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
+def test_every_row_walks_down_all_trees(aggregate: str) -> None:
+    # two trees: x0 <= 0 ? (x1 != 1 ? 3 : 4) : 2, and x2 < -1 ? 6 : 7 with NaN to the first; leaves name targets
+    feature, mode = [0, 1, 0, 0, 0, 2, 0, 0], [0, 5, -1, -1, -1, 1, -1, -1]
+    threshold, yes, no = [0, 1, 0, 0, 0, -1, 0, 0], [1, 3, 0, 0, 0, 6, 0, 0], [2, 4, 0, 0, 0, 7, 0, 0]
+    missing, roots = [0, 0, 0, 0, 0, 1, 0, 0], [0, 5]
+    start, stop = [0, 0, 0, 1, 3, 3, 4, 5], [0, 0, 1, 3, 4, 3, 5, 6]
+    target, weight = [0, 0, 1, 1, 0, 1], [1, 2, 4, 8, 16, 32]
+    tables = [np.array(t, "int64") for t in (feature, mode, threshold, yes, no, missing, roots, start, stop, target)]
+    tables[2] = tables[2].astype("float32")
+    nodes = [*map(constant, tables), constant(np.array(weight, "float32"))]
+    x = Node(Input("x"), (), Type((BATCH, 3)))
+    graph = Graph((x,), (("y", apply(only.Trees(2, aggregate), x, *nodes)),))
+    given = {"x": np.array([[0, 1, 0], [-1, 2, -2], [1, 0, np.nan], [np.nan, 1, 5]], "float32")}
+    np.testing.assert_array_equal(Instant(graph).run(**given)["y"], interpreter.run(graph, given)["y"])

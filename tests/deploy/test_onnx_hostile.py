@@ -119,3 +119,10 @@ def test_loops_and_functions_without_end() -> None:
     graph = helper.make_graph([helper.make_node("Me", ["x"], ["y"], domain="mine")], "g", *PORTS)
     made = helper.make_model(graph, functions=[endless], opset_imports=[helper.make_opsetid("mine", 1)])
     refused(made, "functions call each other without end")
+
+
+def test_numbers_of_another_type_than_an_operator_takes() -> None:
+    floats, twice = {"s": np.ones(2, "float32")}, {"s": np.array([0, 0])}
+    refused(model([node("Tile", ["x", "s"], ["y"])], *PORTS, floats), "'repeats' must be whole numbers, got float32")
+    refused(model([node("Unsqueeze", ["x", "s"], ["y"])], *PORTS, twice), r"axes \(0, 0\) name one axis twice")
+    refused(model([node("Softmax", ["x"], ["y"], axis=1.0)], *PORTS), "attribute 'axis' must be INT, got FLOAT")

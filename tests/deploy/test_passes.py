@@ -242,3 +242,33 @@ def test_a_pass_that_changes_a_type_or_never_ends_is_an_error() -> None:
         rewrite(graph, changes)
     with pytest.raises(GraphError, match="did not end"):
         rewrite(graph, again)
+
+
+def test_what_follows_a_product_through_a_reshape_is_its_epilogue() -> None:
+    x = Node(Input("x"), (), Type((dim("batch", 7), 5, 4)))
+    w, b = (weight(np.ones(shape, "float32"), name) for name, shape in (("w", (4, 4)), ("b", (4,))))
+    product = apply(ops.MatMul(), x, w)
+    biased = apply(ops.EWiseAdd(), product, apply(ops.BroadcastTo(product.shape), apply(ops.Reshape((1, 1, 4)), b)))
+    y = apply(ops.EWiseAdd(), apply(ops.SiLU(), biased), x)
+    optimised = optimize(Graph((x,), (("y", y),)))
+    assert [n.op.epilogue for n in optimised.order() if isinstance(n.op, FusedMatMul)] == [("bias", "silu", "add")]
+    given = {"x": np.random.default_rng(0).standard_normal((3, 5, 4)).astype("float32")}
+    expected = interpreter.run(Graph((x,), (("y", y),)), given)["y"]
+    np.testing.assert_allclose(interpreter.run(optimised, given)["y"], expected, rtol=1e-6)
+
+
+def test_activations_are_steps_of_the_product() -> None:
+    x = Node(Input("x"), (), Type((3, 4)))
+    product = apply(ops.MatMul(), x, weight(np.ones((4, 4), "float32"), "w"))
+    gate = apply(ops.Clip(0.0, 1.0), apply(ops.AddScalar(0.5), apply(ops.MulScalar(1 / 6), product)))
+    for y in (
+        apply(ops.Clip(0.0, 6.0), product), apply(ops.SiLU(), product), gate, apply(ops.EWiseMul(), product, gate),
+        apply(ops.EWiseMul(), apply(ops.Sigmoid(), product), product),
+    ):  # fmt: skip
+        graph = Graph((x,), (("y", y),))
+        together = optimize(graph)
+        (fused,) = [n for n in together.order() if isinstance(n.op, FusedMatMul)]
+        assert len(fused.op.epilogue) == 1 and together.outputs[0][1] is fused
+        given = {"x": np.linspace(-3, 3, 12, dtype="float32").reshape(3, 4)}
+        values = [interpreter.run(each, given)["y"] for each in (graph, together)]
+        np.testing.assert_allclose(values[1], values[0], rtol=1e-6, atol=1e-6)

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from deploy.compiler import VARIANTS, compile_objects, link
+from deploy.compiler import FLAGS, VARIANTS, compile_objects, link
 from deploy.generate import HEADERS
 from deploy.headers import inline, system_headers
 from deploy.instant import Instant
@@ -118,7 +118,7 @@ def compiled(programs: dict[str, Any], folder: Path) -> dict[str, Any]:
             body = Body(program, program.plan()).text()
             parts.append(FORWARD.format(i=i, take_sizes=words_of(program)["take_sizes"], body=body))
         (folder / f"b{start}.cpp").write_text("".join(parts))
-        objects[f"b{start}.o"] = ["-O1", *flags, f"b{start}.cpp"]
+        objects[f"b{start}.o"] = [*FLAGS, "-O1", *flags, f"b{start}.cpp"]
     compile_objects(folder, objects)
     functions: dict[str, Any] = {}
     for start in starts:

@@ -369,7 +369,7 @@ ROWS: dict[str, Row | Refused] = {
     "ai.onnx.ml.TreeEnsembleRegressor": Row(_trees_regressor),
     "ai.onnx.ml.TreeEnsembleClassifier": Row(_trees_classifier),
     "ai.onnx.ml.TreeEnsemble": Row(_tree_ensemble),
-    "ai.onnx.ml.ZipMap": Refused("dictionaries are no tensors: convert with zipmap=False"),
+    "ai.onnx.ml.ZipMap": Row(lambda at, x: x),  # the table whose columns a dictionary would name
     "ai.onnx.ml.CastMap": Refused("dictionaries are no tensors"),
     "ai.onnx.ml.DictVectorizer": Refused("dictionaries are no tensors"),
     "ai.onnx.preview.training.Adagrad": Row(_step("Adagrad", {

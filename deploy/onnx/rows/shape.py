@@ -70,6 +70,8 @@ def _unsqueeze(at: At, x: Node, axes: Node | None = None) -> Node:
     given = at.given(axes, "axes") or ()
     rank = len(x.shape) + len(given)
     places, rest = {axis_of(a, rank) for a in given}, iter(x.shape)
+    if len(places) != len(given):
+        raise Unsupported(f"axes {given} name one axis twice")
     return reshape(x, [1 if i in places else next(rest) for i in range(rank)])
 
 
