@@ -302,7 +302,7 @@ def test_openapi_describes_every_route(client):
     operations = [op for path in document["paths"].values() for op in path.values()]
     names = [op["operationId"] for op in operations]
     assert len(set(names)) == len(names)
-    rules = {re.sub(r"<(path:)?(\w+)>", r"{\2}", rule.rule) for rule in client.application.url_map.iter_rules()}
+    rules = {re.sub(r"<(\w+:)?(\w+)>", r"{\2}", rule.rule) for rule in client.application.url_map.iter_rules()}
     assert rules == set(document["paths"])
 
 
