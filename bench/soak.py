@@ -24,7 +24,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ SHARE = 0.8  # of the rate that it can answer
 CLIENTS = 16
 TERM, KILL = 60.0, 300.0  # seconds between two of them
 NEAR = 3.0  # seconds after a signal in which what is lost is counted as its
-LATENCY_SECONDS, ROUNDS = 20.0, 5
+LATENCY_SECONDS, ROUNDS = 10.0, 6
 LATENCY_SHARE = 0.25  # of the rate that it can answer, as a server has that is not overrun
 
 
@@ -180,7 +180,8 @@ class Jobs:
         with suppress(OSError):
             status = call(self.address, f"/v1/fine_tuning/jobs/{self.now}")["status"] if self.now else "none"
             if status in ("none", "succeeded", "failed", "cancelled"):
-                self.outcomes[status] += status != "none"
+                if self.now:
+                    self.outcomes[status] += 1
                 hyperparameters = {"n_epochs": 50, "batch_size": 32, "learning_rate": 0.003}
                 method = {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}
                 asked = {"model": "resnet9", "training_file": self.file, "seed": 1, "method": method}
@@ -264,6 +265,13 @@ def told(tally: Tally, signals: list[tuple[float, str]], jobs: Jobs) -> int:
     return int(any(cause != "SIGKILL" for cause, _ in causes) or jobs.outcomes["failed"] > 0)
 
 
+def until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something is so, or for so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
 def latency() -> int:
     """Print the latencies at a fixed rate without and with a job, in turns."""
     with server(workers=1) as (process, address):
@@ -275,14 +283,11 @@ def latency() -> int:
             training = turn % 2 == 1
             if training:
                 jobs.look()
-                deadline = time.monotonic() + 60
-                while not jobs.step() and time.monotonic() < deadline:
-                    time.sleep(0.2)
+                until(lambda: jobs.step() > 0)
             elif jobs.now:
                 with suppress(OSError):
                     call(address, f"/v1/fine_tuning/jobs/{jobs.now}/cancel", b"")
-                while workers_of(process)[1]:
-                    time.sleep(0.2)
+                until(lambda: not workers_of(process)[1])
             before, first = (jobs.step() if training else 0), len(found[training].seconds)
             load = Load(address, rate, found[training])
             time.sleep(LATENCY_SECONDS)

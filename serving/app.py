@@ -8,6 +8,7 @@ import zlib
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import PathConverter
 
 from serving import logs
 from serving.engine import timing
@@ -16,7 +17,7 @@ from serving.engine.service import Service
 from serving.routes import about, files, models, oip, text, tuning
 from serving.routes.errors import body_of, headers_of
 from serving.routes.openapi import describe
-from serving.routes.table import answer
+from serving.routes.table import Route, answer
 
 ROUTES = (*oip.ROUTES, *models.ROUTES, *text.ROUTES, *files.ROUTES, *tuning.ROUTES, *about.ROUTES)
 HOST = re.compile(r"(?:[\w.~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])?(?::\d{0,5})?", re.ASCII)
@@ -28,21 +29,28 @@ WORTH_COMPRESSING = 1024  # bytes
 log = logging.getLogger("serving")
 
 
+class ModelName(PathConverter):
+    """A name in a path, which may have slashes in it; what stands behind it as `/adapter` is no part of it."""
+
+    regex = "[^/].*?(?<!/adapter)"
+
+
 def create_app(service: Service) -> Flask:
     """The WSGI app that answers with the models of `service`. May be mounted anywhere: it honours SCRIPT_NAME."""
     app = Flask("serving", static_folder=None, template_folder=None)
     app.url_map.strict_slashes = False
+    app.url_map.converters["model"] = ModelName
     app.url_map.merge_slashes = False
     app.extensions["needle-serve"] = service
     app.extensions["openapi"] = describe(ROUTES)
-    scopes: dict[str | None, str | None] = {}
+    routes: dict[str | None, Route] = {}
     for route in ROUTES:
         for path in route.paths():
             endpoint = f"{route.method} {path}"
             app.add_url_rule(path, endpoint, route.view, methods=[route.method])
-            scopes[endpoint] = route.scope
+            routes[endpoint] = route
     app.before_request(_begin)
-    app.before_request(lambda: _admit(service, scopes.get(request.endpoint, "")))
+    app.before_request(lambda: _admit(service, routes.get(request.endpoint)))
     app.after_request(_finish)
     app.teardown_request(lambda problem: service.memory.release())
     app.register_error_handler(ServingError, _refused)
@@ -65,13 +73,22 @@ def _begin() -> Response | None:
     return None
 
 
-def _admit(service: Service, scope: str | None) -> None:
-    """Find out whose request it is. Paths that there are not need a key like the others: they tell nothing."""
+def _admit(service: Service, route: Route | None) -> None:
+    """Find out whose request it is, and whether it asks for what there is behind the question mark, in lists.
+
+    Paths that there are not need a key like the others: they tell nothing.
+    """
     g.key = None
+    scope = "" if route is None else route.scope
     if scope is not None:
         kind, _, secret = request.headers.get("Authorization", "").partition(" ")
         given = secret.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
         g.key = service.keys.admit(given, scope)
+    if route is not None and route.query:
+        known = {each.partition(":")[0] for each in route.query}
+        unknown = [name for name in request.args if name.partition("[")[0] not in known]
+        if unknown:
+            raise ServingError(f"[{unknown[0][:60]}] is nothing to ask for here; there are {', '.join(sorted(known))}")
 
 
 def _finish(response: Response) -> Response:

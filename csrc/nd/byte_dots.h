@@ -1,6 +1,7 @@
 // Sums of products of unsigned with signed bytes, in 32 bits. Integers, so every way to compute them gives the same: by the
 // instruction for it where the processor has one (VNNI), by pairs of 16-bit numbers elsewhere, neither of which saturates.
 #pragma once
+#include <atomic>
 #include <cstdlib>
 #include "tile.h"
 
@@ -65,11 +66,14 @@ struct ByVnni {
 
 // NEEDLE_ISA=v4 asks for at most that level of x86-64, which VNNI is no part of.
 inline bool has_vnni() {
-    static const bool found = [] {
+    static std::atomic<int> known{-1};
+    int found = known.load(std::memory_order_relaxed);
+    if (found < 0) {
         const char* asked = std::getenv("NEEDLE_ISA");
-        return (asked == nullptr || asked[0] == 0) && __builtin_cpu_supports("avx512vnni");
-    }();
-    return found;
+        found = (asked == nullptr || asked[0] == 0) && __builtin_cpu_supports("avx512vnni");
+        known.store(found, std::memory_order_relaxed);
+    }
+    return found != 0;
 }
 #endif
 

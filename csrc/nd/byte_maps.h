@@ -105,10 +105,19 @@ inline void dequantize(const Executor& executor, int64_t n, int64_t zero, const 
 // y[row][c] = table[c][x[row][c]], or table[x[row][c]] where one table of 256 is that of all channels.
 inline void byte_table(const Executor& executor, int64_t rows, int64_t channels, int64_t tables, const uint8_t* x,
                        const uint8_t* table, uint8_t* y) {
-    const int64_t next = tables == 1 ? 0 : 256;
-    parallel_rows(executor, rows, channels, [&](int64_t row) {
-        const uint8_t* from = x + row * channels;
-        for (int64_t c = 0; c < channels; ++c) y[row * channels + c] = table[c * next + from[c]];
+    parallel_ranges(executor, rows, channels, [=](int64_t first, int64_t end) {  // what a byte is stored to may be anything: copies
+        const uint8_t *from = x + first * channels, *entry = table;
+        uint8_t* to = y + first * channels;
+        const int64_t next = tables == 1 ? 0 : 256, width = tables == 1 ? (end - first) * channels : channels;
+        for (int64_t row = tables == 1 ? end - 1 : first; row < end; ++row, from += width, to += width) {
+            int64_t c = 0;
+            for (; c + 4 <= width; c += 4) {
+                const uint8_t *at = from + c, *here = entry + c * next;
+                const uint8_t a = here[at[0]], b = here[next + at[1]], d = here[2 * next + at[2]], e = here[3 * next + at[3]];
+                to[c] = a, to[c + 1] = b, to[c + 2] = d, to[c + 3] = e;
+            }
+            for (; c < width; ++c) to[c] = entry[c * next + from[c]];
+        }
     });
 }
 

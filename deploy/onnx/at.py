@@ -99,7 +99,8 @@ def _kinds(operator: str, domain: str, opset: int) -> dict[str, int]:
         schema = defs.get_schema(operator, opset, domain)
     except defs.SchemaError:
         return {}
-    return {name: int(attribute.type.value) for name, attribute in schema.attributes.items()}  # type: ignore[attr-defined]
+    attributes: dict[str, Any] = dict(schema.attributes)  # whose stub knows no value of an enumerator
+    return {name: int(attribute.type.value) for name, attribute in attributes.items()}
 
 
 def check_attributes(node: Any, domain: str, opset: int) -> None:

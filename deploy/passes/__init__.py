@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from needle.sizes import for_every_size, watched
 
@@ -60,19 +60,21 @@ PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
 )
 
 
-def run_passes(graph: Graph, watch: Watch | None = None) -> Iterator[tuple[str, Graph]]:
-    """(name, graph) after every pass of the pipeline, verified; `watch` is told of every change."""
+def run_passes(
+    graph: Graph, watch: Watch | None = None, without: Collection[Rule] = ()
+) -> Iterator[tuple[str, Graph]]:
+    """(name, graph) after every pass of the pipeline but those left out, verified; `watch` is told of every change."""
     checked: set[Node] = set()
-    for rule in PIPELINE:
+    for rule in (x for x in PIPELINE if x not in without):
         before = graph
         graph = share_common(graph, watch) if rule is share_common else rewrite(graph, rule, watch)  # type: ignore[arg-type]
         yield rule.__name__, graph if graph is before else verify(graph, checked)
 
 
-def optimize(graph: Graph, watch: Watch | None = None) -> Graph:
+def optimize(graph: Graph, watch: Watch | None = None, without: Collection[Rule] = ()) -> Graph:
     """The graph after the whole pipeline, in which no pass asks for the value of an open size."""
     with watched(for_every_size):
-        return list(run_passes(graph, watch))[-1][1]
+        return list(run_passes(graph, watch, without))[-1][1]
 
 
 def kept(graph: Graph) -> Iterator[tuple[Node, str, str]]:

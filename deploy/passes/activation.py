@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from needle import ops
 
@@ -38,23 +37,3 @@ def _activation(node: Node) -> tuple[str, Node | None]:
                 if isinstance(gate.op, ops.Sigmoid) and gate.inputs == (x,):
                     return "silu", x
     return "", None
-
-
-def activations_apart(node: Node, uses: Counter[Node]) -> Node | None:
-    """product with f at the end of its epilogue  =>  f(product): what looks for values before f, as quantising does"""
-    if not isinstance(node.op, Product) or node.op.epilogue[-1:] not in [(step,) for step in APART]:
-        return None
-    *steps, last = node.op.epilogue
-    return APART[last](apply(type(node.op)(**{**vars(node.op), "epilogue": tuple(steps)}), *node.inputs))
-
-
-def _hard_sigmoid(x: Node) -> Node:
-    return apply(ops.Clip(0.0, 1.0), apply(ops.AddScalar(0.5), apply(ops.MulScalar(1 / 6), x)))
-
-
-APART: dict[str, Callable[[Node], Node]] = {
-    "relu6": lambda x: apply(ops.Clip(0.0, 6.0), x),
-    "silu": lambda x: apply(ops.SiLU(), x),
-    "hard_sigmoid": _hard_sigmoid,
-    "hard_swish": lambda x: apply(ops.EWiseMul(), x, _hard_sigmoid(x)),
-}

@@ -9,8 +9,7 @@ import numpy
 from ..errors import DeployError
 from ..ir import Graph
 from ..passes import optimize
-from ..passes.activation import activations_apart
-from ..passes.rewrite import rewrite
+from ..passes.activation import fuse_activation
 from .calibration import calibrate
 from .eligible import is_product
 from .rewriting import Rewriting
@@ -30,7 +29,7 @@ def quantize(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> Graph:
 
 def rewriting(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> Rewriting:
     """What `quantize` does, where its parts are asked for."""
-    prepared = rewrite(optimize(graph), activations_apart)
+    prepared = optimize(graph, without=(fuse_activation,))  # of bytes, activations but relu are tables
     if not any(map(is_product, prepared.order())):
         raise DeployError("[quantize] the graph has no convolution or product with weights that bytes could compute")
     return Rewriting(prepared, calibrate(prepared, inputs))

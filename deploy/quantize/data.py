@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,14 @@ from needle.data.datasets.cifar10_dataset import read_cifar10
 from needle.data.datasets.image_folder import SUFFIXES
 from needle.data.datasets.mnist_dataset import read_pair
 from needle.data.download import dataset_folder, only_here
+from needle.sizes import plain
 
 from ..card import Image, image_of, labels_of
 from ..errors import DeployError
 from ..image import load_image
 from ..ir import Graph, describe
 
+MOST_ROWS, MOST_BYTES = 10_000, 1 << 30
 DATASETS = ("cifar-10", "mnist", "fashion-mnist")
 IDX = {True: "train", False: "t10k"}
 
@@ -27,25 +30,23 @@ class Sample(NamedTuple):
     inputs: dict[str, numpy.ndarray]
     labels: numpy.ndarray | None = None
 
-    def first(self, count: int) -> Sample:
-        """At most so many rows, spread over all."""
-        size = len(next(iter(self.inputs.values())))
-        rows = numpy.unique(numpy.linspace(0, size - 1, min(size, count)).astype(int))
-        return Sample({k: x[rows] for k, x in self.inputs.items()}, None if self.labels is None else self.labels[rows])
 
-
-def read(graph: Graph, source: str, train: bool) -> Sample:
+def read(graph: Graph, source: str, train: bool, most: int = MOST_ROWS) -> Sample:
     """What `source` names, for the graph's one input: of a data set the training or the test images.
 
-    Raises DeployError for what is no data or does not fit, DataError for files that are damaged or not there.
+    At most so many rows, and MOST_BYTES of them, spread evenly over all there are. Raises DeployError for what is no
+    data or does not fit, DataError for files that are damaged or not there.
     """
-    path = Path(source)
+    path, name = Path(source), _input(graph)
+    row = 4 * math.prod(plain(size) for size in graph.given[0].shape[1:])
+    most = max(1, min(most, MOST_BYTES // max(row, 1)))
     if path.is_dir():
-        return _folder(graph, path)
+        return _folder(graph, name, path, most)
     if path.suffix == ".npy":
-        return Sample({_input(graph): _array(graph, path)})
+        array = _array(graph, path)
+        return Sample({name: array[spread(len(array), most)]})
     if source in DATASETS:
-        return _dataset(graph, source, train)
+        return _dataset(graph, name, source, train, most)
     names = ", ".join(DATASETS)
     raise DeployError(f"[quantize] '{source}' is neither a folder of images, a .npy file nor one of {names}")
 
@@ -85,31 +86,38 @@ def _image(graph: Graph) -> Image:
     return image
 
 
-def _folder(graph: Graph, folder: Path) -> Sample:
+def spread(size: int, most: int) -> numpy.ndarray:
+    """The places of at most so many of `size` rows, at even distances."""
+    return numpy.unique(numpy.linspace(0, size - 1, min(size, most)).astype(int))
+
+
+def _folder(graph: Graph, name: str, folder: Path, most: int) -> Sample:
     """Images in folders named after classes, which are the labels where the model's card has them all, or in one."""
     _image(graph)
     paths = sorted(x for x in folder.rglob("*") if x.suffix.lower() in SUFFIXES and not x.name.startswith("."))
     if not paths:
         raise DeployError(f"[quantize] '{folder}' has no images ({', '.join(SUFFIXES)})")
+    paths = [paths[i] for i in spread(len(paths), most)]
     images = numpy.concatenate([load_image(x, graph.card) for x in paths])
     classes, names = labels_of(graph.card), [x.parent.name for x in paths]
-    known = all(name in classes for name in names)
-    return Sample({_input(graph): images}, numpy.array([classes.index(x) for x in names]) if known else None)
+    known = all(x in classes for x in names)
+    return Sample({name: images}, numpy.array([classes.index(x) for x in names]) if known else None)
 
 
-def _dataset(graph: Graph, name: str, train: bool) -> Sample:
+def _dataset(graph: Graph, name: str, source: str, train: bool, most: int) -> Sample:
     image = _image(graph)
     with only_here():
-        folder = dataset_folder(name)
-    if name == "cifar-10":
+        folder = dataset_folder(source)
+    if source == "cifar-10":
         pixels, labels = read_cifar10(folder, train)
     else:
         files = (f"{IDX[train]}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
         pixels, labels = read_pair(*(folder / file for file in files))
         pixels = numpy.pad(pixels, ((0, 0), (2, 2), (2, 2)))[:, None]
     if pixels.shape[1:] != (image.channels, image.height, image.width):
-        raise DeployError(f"[quantize] the images of {name} are {pixels.shape[1:]}, the model takes {image}")
-    return Sample({_input(graph): prepared(pixels, image)}, labels.astype("int64"))
+        raise DeployError(f"[quantize] the images of {source} are {pixels.shape[1:]}, the model takes {image}")
+    rows = spread(len(pixels), most)
+    return Sample({name: prepared(pixels[rows], image)}, labels[rows].astype("int64"))
 
 
 def prepared(pixels: numpy.ndarray, image: Image) -> numpy.ndarray:

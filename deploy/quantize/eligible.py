@@ -18,7 +18,7 @@ MULTIPLE = 4
 def product(node: Node) -> str:
     """Why a product stays in float32, empty if it becomes one of bytes."""
     if not isinstance(node.op, FusedConv | FusedMatMul):
-        return "it is no product with weights"
+        return f"there is no kernel of bytes for {type(node.op).__name__}"
     x, w = node.inputs[:2]
     steps = node.op.epilogue[node.op.epilogue[:1] == ("bias",) :]
     depth = math.prod(w.shape[:-2]) * -(-w.shape[-2] // MULTIPLE) * MULTIPLE
@@ -49,7 +49,7 @@ def moves(node: Node) -> bool:
         case Node(ops.MaxPool(), (x,)) if not x.known:
             return not any(isinstance(size, Size) for size in x.shape[1:3])
         case Node(ops.Reshape(), (x,)) if not x.known:
-            return x.shape[-1] % MULTIPLE == 0 and node.shape[-1] % MULTIPLE == 0
+            return all(not isinstance(n, Size) and n % MULTIPLE == 0 for n in (x.shape[-1], node.shape[-1]))
     return False
 
 
@@ -57,10 +57,21 @@ def table_of(node: Node) -> Node | None:
     """What the node is a function of, number by number, so that a table of 256 bytes holds it; None if it is none."""
     match node:
         case Node(ops.BatchNormInference(), (x, *norm)) if all(n.known for n in norm) and not x.known:
-            return x if x.shape[-1] % MULTIPLE == 0 else None
-        case Node(Pointwise(), (x,)) if not x.known and node.type.dtype == x.type.dtype == "float32":
-            return x
+            return x if not isinstance(x.shape[-1], Size) and x.shape[-1] % MULTIPLE == 0 else None
+        case Node(Pointwise(), inputs) if all(not x.known and x.type.dtype == "float32" for x in (node, *inputs)):
+            return next((x for x in inputs if all(_follows(other, x) for other in inputs)), None)
     return None
+
+
+def _follows(node: Node, x: Node) -> bool:
+    """Whether a node is x, or a function of it alone."""
+    while node is not x:
+        match node:
+            case Node(Pointwise(), (inner,)) if not inner.known:
+                node = inner
+            case _:
+                return False
+    return True
 
 
 def native(node: Node) -> bool:

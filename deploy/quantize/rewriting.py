@@ -83,17 +83,18 @@ class Rewriting:
 
     def _table(self, node: Node, scale: Scale) -> Node:
         """What a chain of functions makes of each of the 256 bytes; of each channel, where they differ."""
-        chain, inner = [node], table_of(node)
-        assert inner is not None
+        inner, apart = node, False
         while (further := table_of(inner)) is not None and native(inner):
-            chain, inner = [*chain, inner], further
-        before = self._scale(inner)
-        channels = inner.shape[-1] if any(isinstance(x.op, ops.BatchNormInference) for x in chain) else 1
+            inner, apart = further, apart or isinstance(inner.op, ops.BatchNormInference)
+        before, channels = self._scale(inner), inner.shape[-1] if apart else 1
         numbers = (numpy.arange(256) - before.zero).astype(numpy.float32) * numpy.float32(before.step)
-        found: Any = numpy.repeat(numbers[:, None], channels, axis=1)
-        for each in reversed(chain):
-            found = each.op.compute(found, *values_of(list(each.inputs[1:])))
-        table = to_bytes(numpy.asarray(found, numpy.float32) * numpy.float32(1 / scale.step), scale.zero).T
+
+        def values(x: Node) -> Any:
+            if x is inner:
+                return numpy.repeat(numbers[:, None], channels, axis=1)
+            return values_of([x])[0] if x.known else x.op.compute(*map(values, x.inputs))
+
+        table = to_bytes(numpy.asarray(values(node), numpy.float32) * numpy.float32(1 / scale.step), scale.zero).T
         return apply(ByteTable(), self._byte(inner), constant(table if channels > 1 else table[0]))
 
     def _product(self, node: Node, scale: Scale | None) -> Node:

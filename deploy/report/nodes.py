@@ -9,12 +9,14 @@ from typing import Any
 from needle import ops
 from needle.ops.pointwise import Pointwise
 
-from ..fused_ops import Product
 from ..ir import Constant, Graph, Input, Node, Weight, describe, parts
 
 # What an op is, by the file that it is in; any other is pointwise.
 KINDS = {
-    "product": ("ops_conv", "ops_conv_nd", "ops_matmul", "ops_sequence", "ops_recurrent", "fused_ops"),
+    "product": (
+        "ops_conv", "ops_conv_nd", "ops_matmul", "ops_sequence", "ops_recurrent", "fused_ops",
+        "quantized_ops",
+    ),
     "norm": ("ops_norm", "ops_group_norm", "ops_logarithmic"),
     "layout": (
         "ops_reshape", "ops_broadcast", "ops_stack", "ops_flip", "ops_getitem", "ops_gather", "ops_pad", "ops_tuple",
@@ -72,7 +74,7 @@ def title(node: Node) -> str:
     if isinstance(node.op, Input):
         return node.op.name
     name = NAMES.get(type(node.op).__name__, type(node.op).__name__).removeprefix("Fused")
-    return " + ".join([name, *node.op.epilogue]) if isinstance(node.op, Product) else name
+    return " + ".join([name, *getattr(node.op, "epilogue", ())])
 
 
 def kind(node: Node, kept: set[str]) -> str:

@@ -17,6 +17,7 @@ const panels = { image: imagePanel(at("image"), lost), text: textPanel(at("text"
 let tune = null; // the panel for fine-tuning, where the server offers it
 let models = [];
 let chosen = null; // the name of a model
+let beside = ""; // the model that is to stand beside the chosen one as soon as that can be used
 let teaching = false;
 let turn = 0; // only the last look at the server counts
 
@@ -84,15 +85,17 @@ function show() {
   }
   say("");
   panels[kind]?.show(model, models.filter((other) => other.usage === kind && other.name !== model.name && other.state === "READY"));
+  if (beside) panels[kind]?.besides(beside);
+  beside = "";
 }
 
-function choose(name, beside = "") {
+function choose(name, other = "") {
   chosen = name;
+  beside = other;
   teaching = false;
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   offer();
   show();
-  if (beside) panels[find(name)?.usage]?.besides(beside);
   if (find(name)?.state !== "READY") look();
 }
 

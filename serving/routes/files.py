@@ -6,11 +6,10 @@ from pathlib import Path
 from flask import Response, request
 
 from serving.engine.errors import Missing, ServingError
-from serving.engine.tuning.files import EXPIRIES, KINDS, PURPOSE, Files, described
+from serving.engine.tuning.files import EXPIRIES, PURPOSE, Files, described
 from serving.routes.forms import limit, listed, read_form
+from serving.routes.schemas import MOST_FILES
 from serving.routes.table import CHUNK, Route, answer, owner, service
-
-MOST = 10_000  # items of a page
 
 
 def _files() -> Files:
@@ -23,9 +22,6 @@ def create_file() -> Response:
     fields, name, data = read_form()
     if fields.get("purpose") != PURPOSE:
         raise ServingError(f"[purpose] must be {PURPOSE}, got {fields.get('purpose')!r:.40}")
-    if not name.lower().endswith(KINDS):
-        kinds = "rows (.jsonl), a text (.txt) or images in a folder for each class (.zip)"
-        raise ServingError(f"[file] must be {kinds}, by its name, got {name!r:.60}")
     if not data:
         raise ServingError("[file] is empty")
     return answer(described(_files().add(owner(), name, data, seconds=_expiry(fields))))
@@ -49,7 +45,10 @@ def list_files() -> Response:
     if order not in ("asc", "desc"):
         raise ServingError(f"[order] must be asc or desc, got {order!r:.40}")
     given = request.args
-    page = _files().list(owner(), given.get("purpose"), given.get("after"), limit(MOST, MOST), order == "asc")
+    if given.get("purpose") == "":
+        raise ServingError("[purpose] must be a word, got none")
+    most = limit(MOST_FILES, MOST_FILES)
+    page = _files().list(owner(), given.get("purpose"), given.get("after"), most, order == "asc")
     return listed(page, described)
 
 
@@ -81,8 +80,8 @@ F = "/v1/files"
 ROUTES = (
     Route("POST", F, create_file, "Upload a file to learn from.", "FileObject", "Upload",
           (400, 408, 413, 415, 429, 503, 507), scope="train"),
-    Route("GET", F, list_files, "The files of this key.", "Files", errors=(400, 503), scope="train",
-          query=("purpose", "limit", "after", "order")),
+    Route("GET", F, list_files, "The files of this key.", "Files", errors=(400, 404, 503), scope="train",
+          query=("purpose", "limit:files", "after", "order")),
     Route("GET", F + "/<file>", get_file, "A file.", "FileObject", errors=(404, 503), scope="train"),
     Route("GET", F + "/<file>/content", get_file_content, "The bytes of a file.", "Content", errors=(404, 503),
           scope="train"),

@@ -72,10 +72,10 @@ def _tuned(row: dict[str, Any]) -> dict[str, Any]:
 M = "/v1/models"
 ROUTES = (
     Route("GET", M, list_models, "The models that are loaded, and the fine-tuned ones of this key.", "OpenAIModels"),
-    Route("GET", M + "/<path:name>", get_model, "A model.", "OpenAIModel", errors=(404,)),
-    Route("DELETE", M + "/<path:name>", delete_model, "Remove a fine-tuned model.", "Deleted", errors=(403, 404),
+    Route("GET", M + "/<model:name>", get_model, "A model.", "OpenAIModel", errors=(404,)),
+    Route("DELETE", M + "/<model:name>", delete_model, "Remove a fine-tuned model.", "Deleted", errors=(403, 404),
           scope="train"),
-    Route("GET", M + "/<path:name>/adapter", get_adapter, "The adapter of a fine-tuned model.", "Zip", errors=(404,),
+    Route("GET", M + "/<model:name>/adapter", get_adapter, "The adapter of a fine-tuned model.", "Zip", errors=(404,),
           scope="train"),
     Route("POST", "/v1/adapters", create_adapter, "Add an adapter as a model.", "OpenAIModel", "AdapterUpload",
           (400, 404, 408, 413, 415, 429, 503, 507), scope="train"),

@@ -9,7 +9,7 @@ from serving.engine.images import FORMATS
 from serving.routes.schemas import QUERY, SCHEMAS, STRING, ref
 from serving.routes.table import Route
 
-PLACE = r"<(?:path:)?(\w+)>"  # of a value in a path
+PLACE = r"<(?:\w+:)?(\w+)>"  # of a value in a path
 BINARY = {
     "type": "string",
     "format": "binary",
@@ -128,8 +128,9 @@ def _content(name: str) -> dict[str, Any]:
 def _parameters(route: Route, path: str) -> Iterator[dict[str, Any]]:
     for name in re.findall(PLACE, path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-    for name in route.query:
-        yield {"name": name, "in": "query", "required": False, "schema": QUERY[name]}
+    for each in route.query:
+        name, _, schema = each.partition(":")  # in Route.query, a name and the schema where that is called otherwise
+        yield {"name": name, "in": "query", "required": False, "schema": QUERY[schema or name]}
     if route.body == "Inference":
         yield LENGTH_HEADER
     if route.body == "JobRequest":

@@ -25,7 +25,7 @@ from serving.engine.tuning.asked import (
 from serving.engine.tuning.asked import SEEDS as JOB_SEEDS
 from serving.engine.tuning.jobs import STATUSES
 
-MOST_LISTED = 10_000  # items of a page of files; of other lists 100
+MOST_LISTED, MOST_FILES = 100, 10_000  # items of a page; of one of files
 STRING = {"type": "string"}
 NUMBER = {"type": "number"}
 WHOLE = {"type": "integer"}
@@ -86,11 +86,13 @@ MESSAGE = _object("role content", role={"enum": ["system", "developer", "user", 
 # What may stand behind the question mark of a path.
 QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": MOST_LISTED},
+    "files": {"type": "integer", "minimum": 1, "maximum": MOST_FILES},
     "after": {**STRING, "minLength": 1, "description": "the id of the last item of the page before"},
     "order": {"enum": ["asc", "desc"]},
     "purpose": {**STRING, "minLength": 1},
     "metadata": {**STRING, "const": "null", "description": "null: jobs without; metadata[key]=value: jobs with that"},
 }
+CONTENT = {"type": "string", "format": "binary", "minLength": 1}
 IDENTIFIER = {"type": ["string", "null"]}
 AUTO = {"const": "auto"}
 RATE = {"anyOf": [AUTO, {"type": "number", "exclusiveMinimum": 0}, {"type": "null"}]}
@@ -140,11 +142,12 @@ TUNING: dict[str, dict[str, Any]] = {
                           bytes=WHOLE, created_at=WHOLE, filename=STRING, purpose=STRING, status=STRING,
                           expires_at={"type": ["integer", "null"]}),
     "Files": _pages("FileObject"),
-    "Upload": _object("file purpose", file={"type": "string", "format": "binary"}, purpose={"const": "fine-tune"}),
-    "AdapterUpload": _object("file model", file={"type": "string", "format": "binary"}, model=MODEL,
+    "Upload": _object("file purpose", file=CONTENT, purpose={"const": "fine-tune"}),
+    "AdapterUpload": _object("file model", file=CONTENT, model={**MODEL, "minLength": 1},
                              suffix={**STRING, "pattern": "^[A-Za-z0-9_.-]{0,64}$"}),
     "JobRequest": {
-        **_object("model training_file", model=MODEL, training_file=SOME, validation_file={"type": ["string", "null"]},
+        **_object("model training_file", model={**MODEL, "minLength": 1}, training_file=SOME,
+                  validation_file={"type": ["string", "null"], "minLength": 1},
                   suffix={"type": ["string", "null"], "pattern": "^[A-Za-z0-9_.-]{0,64}$"},
                   seed={"type": ["integer", "null"], "minimum": 0, "maximum": JOB_SEEDS - 1}, method=METHOD,
                   hyperparameters=HYPERPARAMETERS, metadata=METADATA),

@@ -22,8 +22,9 @@ ENCODINGS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": ZLIB}
 
 @dataclass(frozen=True)
 class Route:
-    """One path and method. `reply` and `body` name schemas, or media types with their schema, of `openapi.py`; `query`
-    names what may stand behind the question mark, as `schemas.py` has it.
+    """One path and method. `reply` and `body` name schemas, or media types with their schema, of `openapi.py`.
+
+    `query` names all that may stand behind the question mark, NAME or NAME:SCHEMA of QUERY in `schemas.py`.
     """
 
     method: str

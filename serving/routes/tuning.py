@@ -12,9 +12,9 @@ from serving.engine.tuning import words
 from serving.engine.tuning.asked import job_request
 from serving.engine.tuning.service import Tuning
 from serving.routes.forms import limit, listed
+from serving.routes.schemas import MOST_LISTED
 from serving.routes.table import Route, answer, owner, read_body, service
 
-MOST = 100  # items of a page
 REPEAT = re.compile(r"[!-~]{1,255}")
 PAIR = re.compile(r"metadata\[([^\]]{0,64})\]")
 
@@ -39,7 +39,7 @@ def list_fine_tuning_jobs() -> Response:
     none = request.args.get("metadata")
     if none not in (None, "null"):
         raise ServingError(f"[metadata] is null, or metadata[key]=value, got {none!r:.40}")
-    page = _tuning().jobs.list(owner(), request.args.get("after"), limit(MOST, 20), metadata, none == "null")
+    page = _tuning().jobs.list(owner(), request.args.get("after"), limit(MOST_LISTED, 20), metadata, none == "null")
     return listed(page, words.job)
 
 
@@ -68,12 +68,12 @@ def resume_fine_tuning_job(job: str) -> Response:
 
 
 def list_fine_tuning_events(job: str) -> Response:
-    page = _tuning().jobs.events(owner(), job, request.args.get("after"), limit(MOST, 20))
+    page = _tuning().jobs.events(owner(), job, request.args.get("after"), limit(MOST_LISTED, 20))
     return listed(page, words.event)
 
 
 def list_fine_tuning_checkpoints(job: str) -> Response:
-    page = _tuning().jobs.checkpoints(owner(), job, request.args.get("after"), limit(MOST, 10))
+    page = _tuning().jobs.checkpoints(owner(), job, request.args.get("after"), limit(MOST_LISTED, 10))
     return listed(page, words.checkpoint)
 
 
@@ -82,7 +82,7 @@ BODY = (400, 408, 413, 415)
 ROUTES = (
     Route("POST", J, create_fine_tuning_job, "Begin a fine-tuning job.", "Job", "JobRequest",
           (*BODY, 404, 422, 429, 503, 507), scope="train"),
-    Route("GET", J, list_fine_tuning_jobs, "The jobs of this key, the newest first.", "Jobs", errors=(400, 503),
+    Route("GET", J, list_fine_tuning_jobs, "The jobs of this key, the newest first.", "Jobs", errors=(400, 404, 503),
           scope="train", query=("after", "limit", "metadata")),
     Route("GET", J + "/<job>", get_fine_tuning_job, "A job.", "Job", errors=(404, 503), scope="train"),
     Route("POST", J + "/<job>/cancel", cancel_fine_tuning_job, "Cancel a job.", "Job", errors=(*BODY, 404, 503),

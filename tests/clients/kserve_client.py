@@ -19,7 +19,8 @@ async def main(url: str) -> None:
     for as_bytes in (False, True):
         given = InferInput("input", [2, 4], "FP32")
         given.set_data_from_numpy(rows, binary_data=as_bytes)
-        answer = await client.infer(url, InferRequest(model_name="linear", infer_inputs=[given]))
+        request = InferRequest(model_name="linear", infer_inputs=[given])
+        answer = await client.infer(url, request, model_name="linear")
         found = answer.outputs[0].as_numpy()
         assert found.shape == (2, 2) and np.isfinite(found).all(), found
     print("live, ready, two batches")

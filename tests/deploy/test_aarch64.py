@@ -16,6 +16,7 @@ import pytest
 import zoo
 from deploy import Built, Compiled, Graph, build, freeze
 from deploy.compiler import C_FLAGS, FLAGS, LEAN, variants
+from deploy.quantize import code_weights, quantize
 from needle import nn
 from needle.types import Type
 from tests.deploy.conftest import images
@@ -61,10 +62,12 @@ def layers() -> dict[str, tuple[Any, Any]]:
     return {
         "conv": (nn.Sequential(nn.Conv(3, 20, 3), nn.ReLU(), nn.Conv(20, 9, 3, stride=2), nn.Flatten()), image),
         "normed": (normed, np.zeros((1, 24), "float32")),
+        "int8": (nn.Sequential(nn.Conv(3, 20, 3), nn.GELU(), nn.MaxPool2d(2), nn.Conv(20, 9, 3), nn.Flatten()), image),
+        "codes": (nn.Sequential(nn.Linear(24, 40), nn.ReLU(), nn.Linear(40, 7)), np.zeros((1, 24), "float32")),
     }
 
 
-@pytest.mark.parametrize("name", ["conv", "normed", "gpt"])
+@pytest.mark.parametrize("name", ["conv", "normed", "int8", "codes", "gpt"])
 def test_every_family_of_kernels_gives_the_same_bits(name: str, cache: Path, tmp_path: Path) -> None:
     if name == "gpt":
         np.random.seed(0)
@@ -75,6 +78,8 @@ def test_every_family_of_kernels_gives_the_same_bits(name: str, cache: Path, tmp
         model, example = layers()[name]
         graph = freeze(model, example)
         x = np.random.default_rng(1).standard_normal((3, *example.shape[1:])).astype("float32")
+        graph = quantize(graph, {"input": x}) if name == "int8" else graph
+        graph = code_weights(graph, "int4") if name == "codes" else graph
     made = build(graph, tmp_path / "here", name=name, levels=["v3"] if "v3" in variants() else None)
     (tmp_path / "there").mkdir()
     command = cross_compiled(made, tmp_path / "there")

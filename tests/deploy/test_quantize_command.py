@@ -15,6 +15,7 @@ import zoo
 from deploy import Graph, freeze
 from deploy.cli import main
 from deploy.coded_weights import DecodedWeight
+from deploy.quantize.data import spread
 from deploy.quantized_ops import QuantizedProduct
 from tests.deploy.conftest import CARD, SIZE, images, small_net
 
@@ -63,9 +64,13 @@ def test_beyond_the_tolerance_nothing_is_written(net: Path, tmp_path: Path, caps
     for more in (["--tolerance", "0"], ["--tolerance", "0", "--weights", "int4"]):
         code, facts = run(capsys, net, "--calibrate", tmp_path / "rows.npy", "-o", out, *more)
         assert code == 1 and not facts["within"] and facts["path"] is None and not out.exists()
-    given = ["--calibrate", str(tmp_path / "rows.npy"), "-o", str(out), "--tolerance", "0"]
-    assert main(["quantize", str(net), *given]) == 1
+    given = [str(net), "--calibrate", str(tmp_path / "rows.npy"), "-o", str(out), "--tolerance", "0"]
+    assert main(["quantize", *given]) == 1
     assert "BEYOND" in (said := capsys.readouterr().out) and "not written, the loss is beyond the tolerance" in said
+
+
+def test_rows_are_spread_evenly_over_all_there_are() -> None:
+    assert spread(10, 3).tolist() == [0, 4, 9] and spread(3, 10).tolist() == [0, 1, 2] and spread(1, 1).tolist() == [0]
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -54,9 +54,27 @@ def pools_and_curves() -> nn.Module:
     )  # fmt: skip
 
 
+def activations() -> Any:
+    """Those that products take up in float32: of bytes they are tables, also where they are made of several ops."""
+    np.random.seed(6)
+    layers = [nn.Conv2d(a, 8, 3, padding=1) for a in (3, 8, 8, 8)]
+    head = nn.Linear(8, 4)
+
+    def forward(x: Tensor) -> Tensor:
+        x = ops.clip(layers[0](x), 0.0, 6.0)
+        x = ops.silu(layers[1](x))
+        y = layers[2](x)
+        x = y * ops.clip(y * (1 / 6) + 0.5, 0.0, 1.0)
+        y = layers[3](x)
+        return head(ops.max(y * ops.sigmoid(y), axis=(2, 3)))
+
+    return forward
+
+
 NETS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "residual": (small_net, (3, 8, 8)),
     "pools and curves": (pools_and_curves, (3, 9, 8)),
+    "activations": (activations, (3, 6, 5)),
     "means": (lambda: nn.Sequential(conv_bn(3, 8, 3, 1), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(32, 5)), (3, 4, 4)),
     "products": (lambda: nn.Sequential(nn.Linear(9, 33), nn.ReLU(), nn.Linear(33, 6)), (9,)),
 }
@@ -67,7 +85,8 @@ def pair(request: pytest.FixtureRequest) -> tuple[Graph, Graph]:
     """A graph of floats, and of bytes."""
     make, shape = NETS[request.param]
     model = make()
-    model.eval()
+    if isinstance(model, nn.Module):
+        model.eval()
     graph = freeze(model, Type(("batch", *shape)))
     return graph, quantize(graph, {"input": normal(64, *shape)})
 
@@ -87,7 +106,13 @@ def test_every_product_becomes_one_of_bytes_and_costs_little(pair: tuple[Graph, 
     assert not [x for x in found.order() if "Fused" in type(x.op).__name__]
     x = rows(plain, 50)
     error = relative(*(interpreter.run(graph, {"input": x})["output"] for graph in pair))
-    assert 0 < error < 0.04
+    assert 0 < error < 0.06
+
+
+def test_activations_between_products_are_tables_of_bytes() -> None:
+    graph = freeze(activations(), Type(("batch", 3, 6, 5)))
+    found = quantize(graph, {"input": normal(16, 3, 6, 5)})
+    assert len(ops_of(found, ByteTable)) == 3 and len(ops_of(found, Quantize)) == 2  # the last is read by maxima
 
 
 def test_a_row_has_the_interpreters_bits_at_every_batch_on_any_number_of_threads(pair: tuple[Graph, Graph]) -> None:

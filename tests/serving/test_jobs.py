@@ -192,6 +192,20 @@ def test_data_that_cannot_be_learned_from_fail_the_job(content, name, model, rea
     assert messages(client, made["id"])[0] == f"The job failed: {job['error']['message']}"
 
 
+def test_what_is_wrong_with_other_things_is_no_fault_of_the_data(client, service, file, tmp_path):
+    """Layers that there are not; weights of the base that have gone."""
+    layers = tuned.begin(client, file, method=tuned.method(lora={"target_modules": ["nope"]}))
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(tuned.bases()["gpt"].read_bytes())
+    service.registry.add(Source("moved", moved))
+    gone = tuned.begin(client, file, "moved")
+    moved.unlink()
+    for job, reason in ((layers, "'nope'"), (gone, "base.safetensors cannot be read")):
+        tuned.train(service.tuning)
+        error = client.get(f"{JOBS}/{job['id']}").json["error"]
+        assert error["code"] == "training_failed" and error["param"] is None and reason in error["message"], error
+
+
 def test_a_file_that_was_deleted_and_one_that_measures(client, service, file):
     gone = tuned.begin(client, file, validation_file=tuned.upload(client, small.text(20), "held.txt"))
     second = tuned.upload(client, small.text(), "second.txt")
@@ -226,6 +240,7 @@ def test_a_job_that_needs_more_memory_than_it_may_is_refused(make_service):
         ({"suffix": "a b"}, 400, "suffix"),
         ({"seed": -1}, 400, "seed"),
         ({"seed": 1.5}, 400, "seed"),
+        ({"seed": True}, 400, "seed"),
         ({"metadata": {"a": 1}}, 400, "metadata"),
         ({"metadata": {str(i): "" for i in range(17)}}, 400, "metadata"),
         ({"method": {"type": "dpo"}}, 400, "method"),
@@ -296,8 +311,8 @@ def test_lists_of_jobs_have_cursors_and_look_into_metadata(client, file):
     assert listed("metadata%5Bteam%5D=a") == [ids[3], ids[1]]
     assert listed("metadata[team]=a&metadata[x]=1") == [ids[3]] and listed("metadata[team]=") == []
     assert listed("metadata=null") == [ids[0]]
-    for wrong in ("limit=101", "after=ftjob-x", "metadata=x"):
-        assert client.get(f"{JOBS}?{wrong}").status_code == 400
+    for wrong, status in (("limit=101", 400), ("after=ftjob-x", 404), ("metadata=x", 400)):
+        assert client.get(f"{JOBS}?{wrong}").status_code == status
 
 
 def turn(client, job, word):

@@ -38,7 +38,7 @@ def playing(tmp_path_factory) -> Iterator[str]:
     save_safetensors(folder / "dcgan.safetensors", generator.state_dict(), facts)
     freeze(linear, np.zeros((1, 4), "float32")).save(folder / "linear.nd")
     models = [*map(str, sorted(folder.iterdir())), "resnet9"]
-    with real("--engine", "instant", "--models", *models, models=5) as server:
+    with real("--engine", "instant", "--train-nice", "0", "--models", *models, models=5) as server:
         yield f"http://{server.address}/"
 
 
@@ -280,6 +280,25 @@ def test_a_job_is_cancelled(page, tuning, tmp_path):
     page.click(".job button:has-text('Cancel')")
     page.wait_for_selector(".job .status:has-text('Cancelled')")
     assert tuning.cancelled and page.locator(".job button").count() == 0
+
+
+@pytest.mark.thorough
+def test_a_book_is_learned_by_the_real_server_and_stands_beside_its_base(page, playing, tmp_path):
+    (tmp_path / "book.txt").write_text("O Romeo, Romeo, wherefore art thou Romeo?\n" * 40)
+    opened(page, playing, "bard", "text")
+    page.click("#learn")
+    page.set_input_files("#material", str(tmp_path / "book.txt"))
+    page.fill("[name=suffix]", "romeo")
+    page.fill("[name=n_epochs]", "1")
+    page.click("#tune button.main")
+    page.wait_for_selector(".job .status:has-text('Done')", timeout=180_000)
+    assert page.locator(".samples li").count() > 0 and page.locator(".chart circle").count() > 0
+    page.click("text=Try it beside its base")
+    page.fill("#tokens", "5")
+    page.click("#go")
+    page.locator("text=Done:").nth(1).wait_for()
+    tuned, base = page.locator(".writing h2").all_inner_texts()
+    assert tuned.startswith("ft:bard:") and ":romeo:" in tuned and base == "bard"
 
 
 def test_without_the_routes_no_panel_is_offered(page, playing):

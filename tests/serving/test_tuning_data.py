@@ -49,6 +49,11 @@ def test_rows_of_the_zoo_and_texts_stay_as_they_are(tmp_path):
         assert [path.name for path in (tmp_path / "job").iterdir()] == [path.name]  # what was there before is gone
 
 
+@pytest.mark.parametrize("text, kind", [('\n {"prompt": "a"}', ".jsonl"), ("one", ".txt"), ("[1]", ".txt")])
+def test_a_name_that_says_nothing_leaves_it_to_the_content(text, kind, tmp_path):
+    assert prepared(text, tmp_path, "my.data")[0].name == "data" + kind
+
+
 def test_a_conversation_becomes_a_row_for_each_answer(tmp_path):
     said = [("system", "be brief"), ("user", "O Rome"), ("assistant", "all"), ("user", "and"), ("assistant", "é\nx")]
     messages = [{"role": role, "content": content} for role, content in said]

@@ -83,6 +83,20 @@ def test_a_language_model_learns_a_text(config: Config, tmp_path: Path, capsys: 
     json.dumps([asdict(report) for report in told])  # plain data
 
 
+def test_what_was_learned_at_each_measurement_can_be_kept(config: Config, tmp_path: Path) -> None:
+    told: list[Report] = []
+    result = Job(config, tmp_path / "run", keep=True).run(report=told.append)
+    kept = [report for report in told if report.event == "kept"]
+    assert len(kept) == 4 and [r.event for r in told].count("validation") == 4
+    assert sorted(int(path.name) for path in (tmp_path / "run" / "steps").iterdir()) == [r.step for r in kept]
+    best = min(kept, key=lambda report: report.validation["loss"])
+    model = zoo.load("gpt-char", weights=config.weights, adapter=str(best.checkpoint))
+    final = zoo.load("gpt-char", weights=config.weights, adapter=tmp_path / "run")
+    assert best.validation == model.card["adapter"]["after"] == final.card["adapter"]["after"] == result.after
+    same = zip(model.state_dict().values(), final.state_dict().values(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in same)
+
+
 def base(config: Config) -> Any:
     return zoo.load(config.base, weights=config.weights)
 

@@ -158,6 +158,8 @@ def _object(field: str, given: Any) -> dict[str, Any]:
 def _whole(field: str, given: Any, least: int, most: int, default: Any) -> Any:
     if given is None:
         return default
+    if type(given) is float and given.is_integer():  # 4.0 is a whole number too, as JSON Schema has it
+        given = int(given)
     if type(given) is not int or not least <= given <= most:
         words = " or 'auto'" if default == AUTO else ""
         raise ServingError(f"[{field}] must be a whole number from {least} to {most}{words}, got {given!r:.40}")

@@ -12,6 +12,7 @@ from serving.engine.errors import ServingError
 from serving.engine.text.asking import content_of, template
 from serving.engine.tuning.archive import discard, unpack_images
 
+KINDS = (".jsonl", ".txt", ".zip")
 LONGEST_LINE = 1 << 26  # bytes
 PLACE = re.compile(r"\bline (\d+)")
 
@@ -37,7 +38,7 @@ def prepare(upload: Path, filename: str, folder: Path, stem: str) -> Prepared:
 
     Raises DataError for what cannot be read; the rows of the zoo's own kinds are checked by whoever learns from them.
     """
-    kind = Path(filename).suffix.lower()
+    kind = _kind(upload, filename)
     for left in folder.glob(f"{stem}*"):
         discard(left) if left.is_dir() else left.unlink()
     try:
@@ -54,6 +55,16 @@ def prepare(upload: Path, filename: str, folder: Path, stem: str) -> Prepared:
         return Prepared(stem + kind, filename)
     except DataError as error:
         raise DataError(f"{filename}: {error}") from None
+
+
+def _kind(upload: Path, filename: str) -> str:
+    """Rows (.jsonl), a text (.txt) or images (.zip): by the file's name, else by how it begins."""
+    suffix = Path(filename).suffix.lower()
+    if suffix in KINDS:
+        return suffix
+    with upload.open("rb") as file:
+        start = file.read(1 << 12).lstrip()
+    return ".zip" if start.startswith(b"PK\x03\x04") else ".jsonl" if start.startswith(b"{") else ".txt"
 
 
 def _lines(rows: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:

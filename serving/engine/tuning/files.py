@@ -12,7 +12,6 @@ from serving.engine.limits import Limits, raise_with
 from serving.engine.tuning.store import Page, Store, made_up
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
-KINDS = (".jsonl", ".txt", ".zip")
 KEPT = "(expires IS NULL OR expires > ?)"
 LONGEST_NAME = 200
 EXPIRIES = (3600, 2592000)  # seconds: the shortest and the longest time that a client may ask for

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from needle.environment import unwritable
 from serving.engine.database import Database
-from serving.engine.errors import ServingError
+from serving.engine.errors import Missing
 from serving.engine.keys import private
 
 # `place` is the order in which rows were made; a number is given once, so that a list can go on behind what is deleted.
@@ -77,7 +77,7 @@ class Store:
     ) -> Page:  # fmt: skip
         """Up to `limit` rows in which these columns have these values, the newest first, behind the row `after`.
 
-        `more` is a further condition with `values`. Raises ServingError for an `after` that is no row of the list.
+        `more` is a further condition with `values`. Raises Missing for an `after` that is no row of the list.
         """
         conditions = [f"{column} = ?" for column in where]
         given = [*where.values()]
@@ -86,7 +86,7 @@ class Store:
                 f"SELECT place FROM {table} WHERE {' AND '.join([*conditions, 'id = ?'])}", *given, after
             ).fetchone()
             if found is None:
-                raise ServingError(f"[after] must be the id of an item of this list, got {after!r:.80}")
+                raise Missing(f"[after] must be the id of an item of this list, got {after!r:.80}")
             conditions.append("place > ?" if oldest_first else "place < ?")
             given.append(found[0])
         if more:

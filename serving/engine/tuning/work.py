@@ -18,9 +18,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from needle.errors import NeedleError
+from needle.errors import DataError, NeedleError
 from needle.training.lock import locked
-from serving.engine.errors import DiskFull
+from serving.engine.errors import DiskFull, Missing
 from serving.engine.limits import MIB, raise_with
 from serving.engine.tuning import data
 from serving.engine.tuning.archive import discard, pack_adapter
@@ -28,6 +28,7 @@ from serving.engine.tuning.files import RESULTS, Files
 from serving.engine.tuning.leases import LEASE, MOST_ATTEMPTS, Leases
 from serving.engine.tuning.models import CHECKPOINT, Models
 from zoo.finetune import Config, Job, Report, Result
+from zoo.runs import write_json
 
 BEAT = LEASE / 20  # seconds between two looks at the row
 SHOWN = 200  # steps of a run, at most, that are told as events
@@ -98,11 +99,13 @@ class Work:
                 self._run()
         except DiskFull as problem:
             self._fail("disk_full", str(problem))
-        except NeedleError as problem:
-            if self.has_begun:
+        except (DataError, Missing) as problem:
+            if self.has_begun or BASE in str(problem):
                 self._fail("training_failed", str(problem))
             else:
                 self._fail("invalid_training_file", self._told(problem), "training_file")
+        except NeedleError as problem:
+            self._fail("training_failed", str(problem))
         except MemoryError:
             self._fail("out_of_memory", f"training took too much memory; {raise_with('training', self.limits)}")
         except OSError as problem:
@@ -141,8 +144,8 @@ class Work:
             self.data = [self._prepared(row["training_file"], "data")]
             if row["validation_file"]:
                 self.data.append(self._prepared(row["validation_file"], "validation"))
-            plan.write_text(json.dumps([each.name for each in self.data]))
-        names = json.loads(plan.read_text())
+            write_json(plan, {"names": [each.name for each in self.data]})
+        names = json.loads(plan.read_text())["names"]
         if row["weights"]:
             with suppress(FileExistsError):
                 Path(BASE).symlink_to(row["weights"])
