@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from needle.sizes import Size
+from needle.sizes import Size, unit
 from needle.types import Type
 
 from ..errors import EmitError
@@ -43,16 +43,26 @@ def _folded(low: Lowering, node: Node, fold: str, functor: str) -> View:
     if low.view(node.inputs[0]).dtype != "float32":
         return _folded_elements(low, node, functor)
     view, kept, axes, count = _axes(low, node)
+    found = _where_they_lie(view, kept, axes)
+    x, inner = found if found else (low.in_order(view.permute([*kept, *axes])), 1)
+    out = low.new(node)
+    low.call("reduce", (_outer(out, inner), count, inner), reads=[x], writes=[out], functor=fold, note=repr(node))
+    return out
+
+
+def _where_they_lie(view: View, kept: list[int], axes: list[int]) -> tuple[View, int] | None:
+    """The view with the reduced axes side by side, in the order of memory, and how many elements are behind them."""
     for k in range(len(kept), -1, -1):
         x, inner = view.permute([*kept[:k], *axes, *kept[k:]]), math.prod(view.shape[a] for a in kept[k:])
         if x.dense and not isinstance(inner, Size):
-            break
-    else:
-        k, inner, x = len(kept), 1, low.in_order(view.permute([*kept, *axes]))
-    out = low.new(node)
-    sizes = (math.prod(view.shape[a] for a in kept[:k]), count, inner)
-    low.call("reduce", sizes, reads=[x], writes=[out], functor=fold, note=repr(node))
-    return out
+            return x, inner
+    return None
+
+
+def _outer(out: View, inner: int) -> int:
+    """How many groups of `inner` results there are."""
+    size, known = unit(math.prod(out.shape))
+    return size // inner * known
 
 
 def product(low: Lowering, node: Node) -> Value:
@@ -84,7 +94,15 @@ def mean(low: Lowering, node: Node) -> Value:
         if isinstance(count, Size):
             raise EmitError(f"[emit] {node!r}: a mean of {dtype} needs sizes that are known")
         return as_dtype(low, of_views(low, "Divide", total, number_of(low, count, total.dtype)), dtype)
-    return _of_rows(low, node, "mean")
+    view, kept, axes, count = _axes(low, node)
+    found = _where_they_lie(view, kept, axes)
+    if found is None or found[1] == 1 or isinstance(count, Size) or view.dtype != "float32":
+        return _of_rows(low, node, "mean")
+    x, inner = found
+    sums, out = low.temporary(node.type, "sums"), low.new(node)
+    low.call("reduce", (_outer(out, inner), count, inner), reads=[x], writes=[sums], functor="SumFold", note=repr(node))
+    low.call("map", [math.prod(out.shape)], reads=[sums], writes=[out], numbers=(count,), functor="DivideScalar")
+    return out
 
 
 def variance(low: Lowering, node: Node) -> Value:

@@ -14,13 +14,22 @@ from .below_reshape import below_reshape
 from .cancel_tuples import cancel_tuples
 from .convolution import conv_as_matmul, conv_nd_as_conv, cut_padding_taps
 from .fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu
-from .layout import compose_permutes, permute_as_reshape, permute_rows, sink_permutes, transpose_as_permute
+from .layout import (
+    compose_permutes,
+    permute_as_reshape,
+    permute_rows,
+    sink_equal_permutes,
+    sink_permutes,
+    transpose_as_permute,
+)
 from .open_epilogues import open_epilogues
 from .rewrite import Kept, Rule, Watch, rewrite
 from .share_common import share_common
 from .without_empty import without_empty
 
-LAYOUT: tuple[Rule, ...] = (transpose_as_permute, compose_permutes, sink_permutes, compose_permutes, permute_as_reshape)
+LAYOUT: tuple[Rule, ...] = (
+    transpose_as_permute, compose_permutes, sink_permutes, sink_equal_permutes, compose_permutes, permute_as_reshape,
+)  # fmt: skip
 
 PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (
     cancel_tuples,

@@ -60,6 +60,21 @@ def sink_permutes(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     return None
 
 
+def sink_equal_permutes(node: Node, uses: Counter[Node]) -> Node | None:
+    """f(permute(x, p), permute(y, p))  =>  permute(f(x, y), p)  for pointwise f, broadcast too, and concatenation"""
+    match node:
+        case Node(op, (Node(ops.Permute(axes), (x,)), Node(ops.Permute(other), (y,)))) if isinstance(op, POINTWISE):
+            return permuted(apply(op, x, y), axes) if tuple(axes) == tuple(other) else None
+        case Node(ops.Concat(axis), (Node(ops.MakeTensorTuple(), parts),)):
+            orders = {tuple(x.op.axes) if isinstance(x.op, ops.Permute) else () for x in parts}
+            order = orders.pop()
+            if orders or not order:
+                return None
+            inner = apply(ops.MakeTensorTuple(), *(x.inputs[0] for x in parts))
+            return permuted(apply(ops.Concat(order[axis % len(order)]), inner), order)
+    return None
+
+
 def permute_as_reshape(node: Node, uses: Counter[Node]) -> Node | None:
     """permute(x, p)  =>  reshape(x)  where p moves only axes of size 1;  reshape(reshape(x))  =>  reshape(x)"""
     match node:

@@ -272,3 +272,18 @@ def test_activations_are_steps_of_the_product() -> None:
         given = {"x": np.linspace(-3, 3, 12, dtype="float32").reshape(3, 4)}
         values = [interpreter.run(each, given)["y"] for each in (graph, together)]
         np.testing.assert_allclose(values[1], values[0], rtol=1e-6, atol=1e-6)
+
+
+def test_equal_permutes_move_behind_what_joins_them() -> None:
+    maps = [x(4, 5, n) for n in (2, 3)]
+    inputs = tuple(Node(Input(f"x{i}"), (), each.type) for i, each in enumerate(maps))
+    turned = [apply(ops.Permute((0, 3, 1, 2)), each) for each in inputs]
+    joined = apply(ops.Concat(1), apply(ops.MakeTensorTuple(), *turned))
+    gate = apply(ops.Permute((0, 3, 1, 2)), apply(ops.Mean((1, 2), True), inputs[0]))
+    back = [apply(ops.Permute((0, 2, 3, 1)), y) for y in (joined, apply(ops.EWiseMul(), turned[0], gate))]
+    graph = Graph(inputs, tuple((f"y{i}", y) for i, y in enumerate(back)))
+    optimised = optimize(graph)
+    assert not any(isinstance(n.op, ops.Permute) for n in optimised.order())
+    given = random_inputs(graph, 3)
+    for name, y in interpreter.run(graph, given).items():
+        np.testing.assert_array_equal(interpreter.run(optimised, given)[name], y)
