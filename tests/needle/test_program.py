@@ -27,9 +27,10 @@ from tests.needle.program_cases import (
     pointwise,
     program,
 )
+from tests.needle.program_element_cases import ELEMENT_CASES
 from tests.needle.program_sequence_cases import SEQUENCE_CASES
 
-CASES = [*program_cases.CASES, *SEQUENCE_CASES, *BYTE_CASES]
+CASES = [*program_cases.CASES, *ELEMENT_CASES, *SEQUENCE_CASES, *BYTE_CASES]
 
 
 def results(runnable: Any, n: int, given: tuple[Arrays, dict[int, Any]], threads: int) -> Arrays:
