@@ -1,7 +1,9 @@
 """`needle-serve`: the zoo's models over HTTP, by gunicorn with settings of its own and no configuration file."""
 
 import argparse
+import atexit
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -135,6 +137,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "when_ready": self.listening,
             "pre_fork": self.before_fork,
             "post_fork": self.after_fork,
+            "worker_exit": self.worker_ends,
             "child_exit": self.worker_gone,
             "on_exit": self.ended,
         }  # fmt: skip
@@ -170,6 +173,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def after_fork(self, arbiter: Any, worker: Any) -> None:
         self.metrics.counters.column = worker.column
         return_freed_memory()
+
+    def worker_ends(self, arbiter: Any, worker: Any) -> None:
+        """Leave the process at once: Python ends threads that are in C++ (that load, or write a text) by aborting."""
+        problem = sys.exc_info()[1]
+        code = problem.code if isinstance(problem, SystemExit) else 1
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 0)
 
     def worker_gone(self, arbiter: Any, worker: Any) -> None:
         self.metrics.counters.fold(worker.column)

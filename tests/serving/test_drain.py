@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -124,3 +126,16 @@ def test_a_reload_starts_new_workers_and_loses_nothing(start):
         for thread in threads:
             thread.join(30)
         assert set(statuses) == {200}, statuses
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.2, 0.4])
+def test_a_server_that_is_stopped_while_it_loads_ends_quietly(seconds, tmp_path):
+    command = [sys.executable, "-m", "serving.cli", "--port", "0", "--engine", "instant", "--state", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        while "listening" not in server.stderr.readline():
+            assert server.poll() is None
+        time.sleep(seconds)
+        server.terminate()
+        rest = server.stderr.read()
+    assert server.returncode == 0 and "terminate called" not in rest and "Traceback" not in rest, rest
