@@ -182,6 +182,18 @@ GROUPS = {
         ),
         commits=False,
     ),
+    "texts": Group(
+        "Language models compiled, beside ONNX Runtime and OpenVINO in float32", 1, ("onnx", "onnxruntime"),
+        (
+            case("GPT 6 x 384, a prompt of 256", "texts.prefill", 256),
+            case("GPT 6 x 384, one token with 128 in the cache, batch 1", "texts.token", 1, 128),
+            case("GPT 6 x 384, one token with 128 in the cache, batch 8", "texts.token", 8, 128),
+            case("LSTM 2 x 200, 10,000 words, one step, batch 1", "texts.lstm", 1, 1),
+            case("LSTM 2 x 200, 10,000 words, 35 steps, batch 1", "texts.lstm", 1, 35),
+            case("LSTM 2 x 200, 10,000 words, 35 steps, batch 20", "texts.lstm", 20, 35),
+        ),
+        commits=False,
+    ),
     "nets": Group(
         "Convolutional networks compiled, beside ONNX Runtime and OpenVINO in float32", 1, ("onnx", "onnxruntime"),
         tuple(

@@ -131,8 +131,12 @@ void in_groups(const Case& c, int64_t groups) {
     const nd::GroupedConv plan(s, c.images, groups, false), turned(s, c.images, groups, true);
     for (const nd::Executor& on : {nd::Executor{}, three_threads()}) {
         Floats scratch(nd::grouped_conv_scratch(plan, on.threads)), result(y.size(), -7.0f);
-        nd::grouped_conv(on, plan, x.floats.data(), x.strides, w.data(), result.data(), scratch.data());
+        nd::grouped_conv(on, plan, x.floats.data(), x.strides, w.data(), result.data(), scratch.data(), nd::Steps{});
         same("grouped output", c, result, y);
+        nd::grouped_conv(on, plan, x.floats.data(), x.strides, w.data(), result.data(), scratch.data(), nd::then(nd::Apply<nd::Relu>{}));
+        Floats positive(y);
+        for (float& each : positive) each = each > 0 ? each : 0;
+        same("grouped output behind relu", c, result, positive);
         scratch.assign(nd::grouped_input_gradient_scratch(turned, on.threads), 0);
         result.assign(dx.size(), -7.0f);
         nd::grouped_input_gradient(on, turned, g.floats.data(), g.strides, w.data(), result.data(), scratch.data());

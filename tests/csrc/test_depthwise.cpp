@@ -60,9 +60,12 @@ void check(const nd::DepthwiseShape& s) {
     Floats alone;
     for (const nd::Executor& on : {nd::Executor{}, three_threads()}) {
         Floats scratch(nd::depthwise_scratch(s)), result(y.size(), -7.0f), back(dx.size(), -7.0f), weight(w.size(), -7.0f);
-        nd::depthwise(on, s, x.planes(), w.data(), result.data(), scratch.data());
+        nd::depthwise(on, s, x.planes(), w.data(), result.data(), scratch.data(), nd::Steps{});
         for (std::size_t i = 0; i < y.size(); ++i)
             if (result[i] != y[i] && ++failures < 20) say("output", i, result[i], y[i]);
+        nd::depthwise(on, s, x.planes(), w.data(), result.data(), scratch.data(), nd::then(nd::Apply<nd::Relu>{}));
+        for (std::size_t i = 0; i < y.size(); ++i)
+            if (const float positive = y[i] > 0 ? y[i] : 0; result[i] != positive && ++failures < 20) say("output behind relu", i, result[i], positive);
         nd::depthwise_input_gradient(on, s, g.planes(), w.data(), back.data(), scratch.data());
         for (std::size_t i = 0; i < dx.size(); ++i)
             if (back[i] != dx[i] && ++failures < 20) say("input gradient", i, back[i], dx[i]);
