@@ -11,9 +11,8 @@ import numpy as np
 from needle.errors import DeviceError, DTypeError, ShapeError
 from needle.types import number_of, promote, promote_number, summed
 
-from . import elements
 from . import ndarray_backend_cpu as compiled
-from .kernels import kernels, pointwise
+from .kernels import kernels, of_elements, pointwise
 from .layout import Axes as Axes
 from .layout import as_axes, distinct_axes, is_dense, reduced_shape
 from .ndarray_backend_cpu import Array as FloatArray
@@ -193,8 +192,9 @@ def reduce(x: Arithmetic, name: str, axis: Axes, keepdims: bool) -> NDArray:
         return result
     if name != "sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
         raise ShapeError(f"[{name}] needs at least one element to reduce, got {x._shape} over axes {axis}")
-    if x._device.mod is compiled and elements.whole(x.dtype):
-        return elements.folded(name, *x.reduce_view_out(axis, keepdims))
+    if x._device.mod is compiled and of_elements().whole(x.dtype):
+        folded: NDArray = of_elements().folded(name, *x.reduce_view_out(axis, keepdims))
+        return folded
     x = x.astype(summed(x.dtype)) if name == "sum" else x
     view, result = x.reduce_view_out(axis, keepdims)
     getattr(x._handle.module, "reduce_" + name)(view._handle, result._handle, view._shape[-1])

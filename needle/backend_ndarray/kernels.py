@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from . import elements
 from . import ndarray_backend_cpu as compiled
 from .ndarray_backend_cpu import Array as FloatArray
 
@@ -81,6 +80,11 @@ def _back(result: Any, device: Any, double: bool) -> Any:
     return result
 
 
+def of_elements() -> Any:
+    """The module of whole numbers and bool, which most programs do without."""
+    return _package("elements")
+
+
 class Twins:
     """The plain kernels for NDArrays of one device that have no compiled ones."""
 
@@ -113,5 +117,5 @@ def pointwise(kernel: str, plain: Callable[..., Any], first: Any, *more: Any) ->
         return plain(first, *more)
     if first._handle.__class__ is FloatArray:
         return getattr(compiled, kernel)(first, *more)
-    whole = elements.mapped(kernel, first, *more)
+    whole = of_elements().mapped(kernel, first, *more)
     return through_numpy(plain, first._device, first, *more) if whole is None else whole

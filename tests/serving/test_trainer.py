@@ -161,7 +161,8 @@ def test_whatever_is_killed_a_job_goes_on_to_the_same_bytes(tmp_path):
             os.kill(pid, signal.SIGKILL)
         first.process.wait()
     with server(state) as second, client_of(second) as client:
-        assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
+        status = client.fine_tuning.jobs.retrieve(job.id).status
+        assert status in ("running", "queued")  # the latter where the trainer saw its parent go before it was killed
         before = step_of(client, job.id)
         until(lambda: step_of(client, job.id) > before)
         second.process.send_signal(signal.SIGTERM)
