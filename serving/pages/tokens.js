@@ -60,7 +60,7 @@ export function tokenView() {
     const [line] = element.getClientRects();
     const frame = box.getBoundingClientRect();
     told.style.top = `${line.bottom - frame.top + 6}px`;
-    told.style.left = `${Math.max(0, Math.min(line.left - frame.left, frame.width - told.offsetWidth))}px`;
+    told.style.setProperty("--left", `${line.left - frame.left}px`); // which the style keeps inside, in any width
   }
 
   text.addEventListener("pointerover", (event) => { if (event.target.dataset.k) show(Number(event.target.dataset.k)); });
