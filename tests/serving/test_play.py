@@ -292,7 +292,8 @@ def test_a_book_is_learned_by_the_real_server_and_stands_beside_its_base(page, p
     page.fill("[name=n_epochs]", "1")
     page.click("#tune button.main")
     page.wait_for_selector(".job .status:has-text('Done')", timeout=180_000)
-    assert page.locator(".samples li").count() > 0 and page.locator(".chart circle").count() > 0
+    page.locator(".samples li").first.wait_for()  # both are asked for once more when the job has ended
+    page.locator(".chart circle").first.wait_for(state="attached")
     page.click("text=Try it beside its base")
     page.fill("#tokens", "5")
     page.click("#go")
