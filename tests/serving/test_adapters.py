@@ -11,24 +11,12 @@ from test_keys import bearer
 from test_tuning_data import zipped
 
 from needle.weights import load_safetensors, save_safetensors
-from serving.app import create_app
-from serving.engine import load
-from serving.engine.keys import Keys
 from tests.zoo import finetune_runs as small
 
 ASKED = {"prompt": "my cat ", "max_tokens": 16, "seed": 4}
 
 
-@pytest.fixture
-def service(make_service, tmp_path):
-    service = make_service(load.load, tuned.sources(), keys=Keys(tmp_path / "keys.db"))
-    yield service
-    service.keys.close()
-
-
-@pytest.fixture
-def client(service):
-    return create_app(service).test_client()
+service, client = tuned.service, tuned.client  # fixtures
 
 
 @pytest.fixture(scope="module")

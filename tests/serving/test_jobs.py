@@ -14,33 +14,12 @@ from test_tuning_data import zipped
 
 from serving.app import create_app
 from serving.engine import load
-from serving.engine.keys import Keys
 from serving.engine.limits import Limits
 from serving.engine.sources import Source
 from tests.zoo import finetune_runs as small
 
-JOBS = "/v1/fine_tuning/jobs"
-
-
-@pytest.fixture
-def service(make_service, tmp_path):
-    service = make_service(load.load, tuned.sources(), keys=Keys(tmp_path / "keys.db"))
-    yield service
-    service.keys.close()
-
-
-@pytest.fixture
-def client(service):
-    return create_app(service).test_client()
-
-
-@pytest.fixture
-def file(client):
-    return tuned.upload(client, small.text(), "my.txt")
-
-
-def messages(client, job):
-    return [event["message"] for event in client.get(f"{JOBS}/{job}/events?limit=100").json["data"]]
+JOBS, messages = tuned.JOBS, tuned.messages
+service, client, file = tuned.service, tuned.client, tuned.file  # fixtures
 
 
 def test_a_language_model_learns_a_text(client, service, file):

@@ -7,12 +7,18 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import pytest
+
+from serving.app import create_app
+from serving.engine import load
+from serving.engine.keys import Keys
 from serving.engine.sources import Source
 from serving.engine.tuning.leases import Leases
 from serving.engine.tuning.work import Work
 from tests.zoo import finetune_runs as small
 from zoo.finetune import language
 
+JOBS = "/v1/fine_tuning/jobs"
 FAST = {"n_epochs": 1, "batch_size": 32, "learning_rate": 0.02}
 
 
@@ -63,3 +69,24 @@ def train(tuning: Any, stop: Any = lambda: False) -> None:
     finally:
         os.chdir(folder)
         language.SAMPLE = sample
+
+
+@pytest.fixture
+def service(make_service, tmp_path):
+    service = make_service(load.load, sources(), keys=Keys(tmp_path / "keys.db"))
+    yield service
+    service.keys.close()
+
+
+@pytest.fixture
+def client(service):
+    return create_app(service).test_client()
+
+
+@pytest.fixture
+def file(client):
+    return upload(client, small.text(), "my.txt")
+
+
+def messages(client, job):
+    return [event["message"] for event in client.get(f"{JOBS}/{job}/events?limit=100").json["data"]]
