@@ -183,8 +183,8 @@ def test_whatever_is_killed_a_job_goes_on_to_the_same_bytes(tmp_path):
 
 def weight(pid: int) -> tuple[int, str, bool]:
     """Niceness of a process, that of its session (empty where the system has no such), and whether it is idle work."""
-    group = Path(f"/proc/{pid}/autogroup")
-    session = group.read_text().split()[-1] if group.exists() else ""
+    group = Path(f"/proc/{pid}/autogroup")  # exists and is empty where a control group weighs the processes
+    session = (group.read_text() if group.exists() else "").rpartition(" ")[2].strip()
     return os.getpriority(os.PRIO_PROCESS, pid), session, os.sched_getscheduler(pid) == os.SCHED_IDLE
 
 
