@@ -1,6 +1,6 @@
 // Convolution and its two gradients, as a table of plain functions.
 #pragma once
-#include "../nd/direct_conv.h"
+#include "../nd/arguments.h"
 #include "select.h"
 
 namespace nd {

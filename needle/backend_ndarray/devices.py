@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from needle.errors import DeviceError
+from needle.errors import DeviceError, DTypeError, IndexRangeError, ShapeError
 from needle.types import dtype_of
 
 from . import ndarray_backend_cpu, ndarray_backend_numpy
+from .kernels import EXTENSIONS
 from .plain.gather import one_hot
 
 if TYPE_CHECKING:
@@ -24,9 +27,10 @@ class BackendDevice:
     float64 and then cast, so that they are the same on every device. Methods raise DTypeError for unknown dtypes.
     """
 
-    def __init__(self, name: str, mod: ModuleType | None) -> None:
+    def __init__(self, name: str, mod: ModuleType | None, shares_memory: bool = True) -> None:
         self.name = name
         self.mod: Any = mod
+        self.shares_memory = shares_memory  # with the processor, so that numpy sees it
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, BackendDevice) and self.name == other.name)
@@ -55,7 +59,11 @@ class BackendDevice:
         if self.mod is None:
             enabled = [each for each in all_devices() if each.enabled()]
             raise DeviceError(f"[{self}] the device is not available; enabled are {enabled}")
-        return self.mod if dtype == "float32" else ndarray_backend_numpy
+        if dtype == "float32":
+            return self.mod
+        if not self.shares_memory:
+            raise DTypeError(f"[{self}] holds arrays of float32 alone, got {dtype}; astype('float32') casts them before")
+        return ndarray_backend_numpy
 
     def rand(self, *shape: int, dtype: Any = "float32") -> NDArray:
         """Uniform on [0, 1)."""
@@ -103,8 +111,24 @@ def cpu_numpy() -> BackendDevice:
 
 
 def cuda() -> BackendDevice:
-    """A CUDA device; `enabled()` says whether there is one."""
-    return BackendDevice("cuda", None)
+    """The CUDA device: the first that CUDA_VISIBLE_DEVICES names; `enabled()` says whether there is one."""
+    return _cuda()
+
+
+@cache
+def _cuda() -> BackendDevice:
+    """Its extension is looked for when it is first asked for: where nvcc did not build it, there is none."""
+    from .ndarray import NDArray
+
+    try:
+        extension: Any = import_module(".ndarray_backend_cuda", __package__)
+    except ImportError:
+        return BackendDevice("cuda", None, shares_memory=False)
+    if extension.device_count() == 0:
+        return BackendDevice("cuda", None, shares_memory=False)
+    extension.register_ndarray(NDArray, ShapeError, IndexRangeError, DeviceError)
+    EXTENSIONS[extension.Array] = extension
+    return BackendDevice("cuda", extension, shares_memory=False)
 
 
 def default_device() -> BackendDevice:

@@ -89,9 +89,18 @@ class StridedArray:
         return StridedArray.make(values.shape, None, device, device.holder(dtype).wrap(values))
 
     def shared(self) -> np.ndarray:
-        """The elements as a numpy array of the same memory: writing to one changes the other."""
+        """The elements as a numpy array of the same memory: writing to one changes the other.
+
+        DeviceError for an array on a device whose memory is not the processor's.
+        """
         handle = self._handle
+        if not self._device.shares_memory:
+            raise DeviceError(f"[shared] the memory of {self._device} is not the processor's; numpy() copies it")
         return handle.module.shared(handle, self._shape, self._strides, self._offset)
+
+    def seen(self) -> np.ndarray:
+        """The elements for reading: the same memory where the processor can, else a copy."""
+        return self.shared() if self._device.shares_memory else self.numpy()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -129,7 +138,7 @@ class StridedArray:
 
     def to(self, device: BackendDevice) -> Self | ndarray.NDArray:
         """This array on `device`; itself when it is there already."""
-        return self if device == self._device else ndarray.NDArray(self.shared(), device=device, dtype=self.dtype)
+        return self if device == self._device else ndarray.NDArray(self.seen(), device=device, dtype=self.dtype)
 
     def astype(self, dtype: Any) -> Self | ndarray.NDArray:
         """The elements as `dtype`, floats cut off towards zero for integers; itself when they are so already.
@@ -140,7 +149,7 @@ class StridedArray:
         if dtype == self.dtype:
             return self
         with np.errstate(all="ignore"):
-            return StridedArray.sharing(self.shared().astype(dtype, order="C"), self._device)
+            return StridedArray.sharing(self.seen().astype(dtype, order="C"), self._device)
 
     def is_compact(self) -> bool:
         """Whether this is the whole of its memory, in row-major order."""
