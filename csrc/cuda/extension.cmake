@@ -18,7 +18,7 @@ target_link_libraries(ndarray_backend_cuda PRIVATE device_kernels)
 if(NEEDLE_CUDA STREQUAL "emulate")
   set_source_files_properties(${device_kernels} PROPERTIES LANGUAGE CXX)
   target_compile_options(device_kernels PRIVATE -O1 -Wall -Wextra -Wno-unknown-pragmas -march=native -ffp-contract=off -fno-math-errno
-                         -fvisibility=hidden -ftrivial-auto-var-init=pattern ${NEEDLE_SIMT_FLAGS} -x c++ -include ${CMAKE_SOURCE_DIR}/tests/cuda/simt.h)
+                         -fvisibility=hidden ${NEEDLE_SIMT_FLAGS} -x c++ -include ${CMAKE_SOURCE_DIR}/tests/cuda/simt.h)
 else()
   set(NEEDLE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120 CACHE STRING "architectures, the last with PTX")
   enable_language(CUDA)

@@ -164,7 +164,7 @@ struct MatrixReader {
     const float* data;
     int64_t count, step, along, batch_step;
     const int64_t* offsets;  // of the batch, where it has no step
-    int64_t deep;  // a whole word, so that arguments have no padding
+    bool deep;
 
     __device__ Line line(int64_t batch, int64_t index) const {
         const float* first = data + (offsets != nullptr ? offsets[batch] : batch * batch_step);

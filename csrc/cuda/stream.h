@@ -1,12 +1,14 @@
 // The device of this process and its one stream, on which all work is done in the order in which it was started.
 #pragma once
 #include <string>
+#include "../nd/base.h"
 
 namespace nd {
 
 int device_count() noexcept;  // that this process can use; none where there is no driver
 std::string device_name();
 void* stream();
+inline Executor the_device() { return {nullptr, stream(), 1}; }
 void synchronize();  // until all work is done; throws DeviceError where some of it failed
 
 }  // namespace nd

@@ -101,13 +101,16 @@ struct Open {  // for as long as it lives; one at a time
 };
 // No word of a kernel's argument may look like an address of the host.
 template <class T>
-void check_argument(const T& argument) {
+void check_argument(T argument) {
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&argument);
     if constexpr (sizeof(T) >= sizeof(void*))
         for (std::size_t at = 0; at + sizeof(void*) <= sizeof(T); at += sizeof(void*)) {
             std::uintptr_t word;
             std::memcpy(&word, reinterpret_cast<const char*>(&argument) + at, sizeof word);
             if (word >> 40 >= 0x55 && word >> 47 == 0 && !memory().holds(word)) fail("an address of the host among the arguments of the kernel,");
         }
+#endif
 }
 #endif
 
@@ -369,7 +372,16 @@ T __shfl_down_sync(unsigned mask, T value, unsigned step) {
 }
 template <class T>
 T __ldg(const T* p) { return *p; }
-inline int atomicMin(int* at, int value) { const int old = *at; *at = value < old ? value : old; return old; }
+template <class T>
+T atomicMin(T* at, T value) { const T old = *at; *at = value < old ? value : old; return old; }
+template <class T>
+T atomicAdd(T* at, T value) { const T old = *at; *at = old + value; return old; }
+inline unsigned __ballot_sync(unsigned mask, bool holds) {
+    unsigned votes = 0;
+    for (int from = 0; from < warpSize; ++from) votes |= unsigned(__shfl_sync(mask, int(holds), from)) << from;
+    return votes;
+}
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 struct alignas(16) float4 { float x, y, z, w; };
 
