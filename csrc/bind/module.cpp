@@ -27,7 +27,9 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     nd::bind_attention(m);
     nd::bind_optim(m);
     nd::bind_gather(m);
-#if !defined(ND_DEVICE)
+#if defined(ND_DEVICE)
+    nd::bind_device_elements(m);
+#else
     nd::bind_threads(m);
     nd::bind_elements(m);
     nd::bind_course(m);

@@ -4,6 +4,7 @@
 
 namespace nd {
 
-void bind_device(py::module_& m);  // device_count, device_name, synchronize
+void bind_device(py::module_& m);           // device_count, device_name, synchronize
+void bind_device_elements(py::module_& m);  // arrays that are not float32
 
 }  // namespace nd

@@ -193,7 +193,8 @@ def reduce(x: Arithmetic, name: str, axis: Axes, keepdims: bool) -> NDArray:
         return result
     if name != "sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
         raise ShapeError(f"[{name}] needs at least one element to reduce, got {x._shape} over axes {axis}")
-    if x._device.mod is ndarray_backend_cpu and of_elements().whole(x.dtype):
+    compiled = x._device.mod is ndarray_backend_cpu or not x._device.shares_memory
+    if compiled and of_elements().whole(x.dtype):
         folded: NDArray = of_elements().folded(name, *x.reduce_view_out(axis, keepdims))
         return folded
     x = x.astype(summed(x.dtype)) if name == "sum" else x

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from needle.errors import DeviceError, DTypeError, IndexRangeError, ShapeError
+from needle.errors import DeviceError, IndexRangeError, ShapeError
 from needle.types import dtype_of
 
 from . import ndarray_backend_cpu, ndarray_backend_numpy
@@ -61,9 +61,14 @@ class BackendDevice:
             raise DeviceError(f"[{self}] the device is not available; enabled are {enabled}")
         if dtype == "float32":
             return self.mod
-        if not self.shares_memory:
-            raise DTypeError(f"[{self}] holds arrays of float32 alone, got {dtype}; astype('float32') casts them before")
-        return ndarray_backend_numpy
+        return ndarray_backend_numpy if self.shares_memory else self.mod
+
+    def block(self, size: int, dtype: str) -> Any:
+        """A new flat block of memory. DeviceError when the device is not available."""
+        holder = self.holder(dtype)
+        if holder is ndarray_backend_numpy:
+            return holder.Array(size, dtype)
+        return holder.Array(size) if dtype == "float32" else holder.Elements(size, dtype)
 
     def rand(self, *shape: int, dtype: Any = "float32") -> NDArray:
         """Uniform on [0, 1)."""

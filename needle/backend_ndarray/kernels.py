@@ -74,8 +74,11 @@ def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **optio
         return a.shared()
 
     if not device.shares_memory:
-        name = getattr(function, "name", function.__name__).strip("_<>")
-        raise DeviceError(f"[{name}] has no kernel on {device} for these types; x.to(ndl.cpu()) brings arrays to one that has")
+        op = getattr(function, "__self__", None)  # of a method of an op, the op
+        name = getattr(function, "__name__", "array") if op is None else type(op).__name__
+        raise DeviceError(
+            f"[{name.strip('_<>')}] has no kernel on {device} for these types yet; x.to(ndl.cpu()) brings arrays to one that has"
+        )
     args, options = tuple(map(as_numpy, args)), {key: as_numpy(a) for key, a in options.items()}
     with np.errstate(all="ignore"):
         return _back(function(*args, **options), device, "float64" in dtypes)

@@ -18,6 +18,7 @@ from needle.types import dtype_of
 
 from . import ndarray  # for NDArray, the class of every array that is made here
 from .devices import BackendDevice, default_device
+from .kernels import of_elements
 from .layout import compact_strides, is_row_major
 
 
@@ -75,7 +76,7 @@ class StridedArray:
         if dtype == "float32" and device.mod is not None:
             new._handle = device.mod.Array(prod(shape))
         else:
-            new._handle = device.holder(dtype).Array(prod(shape), dtype)
+            new._handle = device.block(prod(shape), dtype)
         new._compact = True if strides is None else None
         return new
 
@@ -85,6 +86,8 @@ class StridedArray:
         if not isinstance(values, np.ndarray):
             raise DTypeError(f"[NDArray] needs a numpy array, got {type(values).__name__}")
         device, dtype = known_device(device), dtype_of("NDArray", values.dtype)
+        if not device.shares_memory:
+            return ndarray.NDArray(values, device, dtype)
         values = np.require(values, dtype, ("C", "W"))
         return StridedArray.make(values.shape, None, device, device.holder(dtype).wrap(values))
 
@@ -148,8 +151,10 @@ class StridedArray:
         dtype = dtype_of("astype", dtype)
         if dtype == self.dtype:
             return self
+        if not self._device.shares_memory:
+            return of_elements().cast(self, dtype)
         with np.errstate(all="ignore"):
-            return StridedArray.sharing(self.seen().astype(dtype, order="C"), self._device)
+            return StridedArray.sharing(self.shared().astype(dtype, order="C"), self._device)
 
     def is_compact(self) -> bool:
         """Whether this is the whole of its memory, in row-major order."""
