@@ -5,16 +5,6 @@
 
 namespace nd {
 
-struct ConvSizes {
-    int64_t images, height, width, in, out, kernel, stride, padding;
-};
-
-// An NHWC operand with any strides.
-struct Map {
-    const float* p;
-    Strides4 strides;
-};
-
 struct ConvTable {
     int64_t (*scratch)(const ConvSizes&, int threads);
     void (*run)(const Executor&, const ConvSizes&, const Map& x, const float* w, float* y, float* scratch);

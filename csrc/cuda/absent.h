@@ -9,7 +9,7 @@ template <class Name>
 struct Absent {
     template <class Result, class... Arguments>
     static Result refuse(Arguments...) {
-        throw DeviceError("[" + std::string(Name::text) + "] has no kernel on cuda() yet; x.to(ndl.cpu()) brings arrays to one that has");
+        throw DeviceError("[" + std::string(Name::text) + "] has no kernel on cuda() yet; x.to(ndl.cpu()) brings arrays to a device that has");
     }
     template <class Result, class... Arguments>
     using Entry = Result (*)(Arguments...);

@@ -46,13 +46,13 @@ void map_views(const std::string& functor, const Sizes& shape, const std::vector
         py::gil_scoped_release unlocked;
         known = map_elements(functor, loops, operands[0].at, x, inputs);
     }
-    if (!known) throw DeviceError("[" + functor + "] has no kernel on cuda() for " + name_of_type(x[inputs - 1].type) + " yet; x.to(ndl.cpu()) brings arrays to one that has");
+    if (!known) throw DeviceError("[" + functor + "] has no kernel on cuda() for " + name_of_type(x[inputs - 1].type) + " yet; x.to(ndl.cpu()) brings arrays to a device that has");
 }
 
 void fold_rows(const std::string& functor, const Elements& x, Elements& y, int64_t count) {
     if (x.size != count_of("fold_elements", {y.size, count})) refuse("fold_elements", "needs a row for each result");
     if (!fold_elements(functor, y.size, count, {x.ptr, x.type, 0}, {y.ptr, y.type, 0}))
-        throw DeviceError("[" + functor + "] has no fold on cuda() of " + name_of_type(x.type) + " yet; x.to(ndl.cpu()) brings arrays to one that has");
+        throw DeviceError("[" + functor + "] has no fold on cuda() of " + name_of_type(x.type) + " yet; x.to(ndl.cpu()) brings arrays to a device that has");
 }
 
 Sizes row_major_of(const Sizes& shape) {

@@ -2,7 +2,7 @@
 // windows of the maps (product.cuh): nothing is copied. The batch of a product counts the groups of channels. The segments of
 // the depth are the taps of the kernel, for the gradient of the weight the rows of the outputs.
 #pragma once
-#include "../bind/conv.h"
+#include "../nd/arguments.h"
 #include "product.cuh"
 
 namespace nd { namespace ND_ISA {

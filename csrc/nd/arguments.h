@@ -86,6 +86,17 @@ struct Strides4 {
     int64_t n, h, w, c;
 };
 
+// Of a convolution with a square kernel.
+struct ConvSizes {
+    int64_t images, height, width, in, out, kernel, stride, padding;
+};
+
+// An NHWC operand with any strides.
+struct Map {
+    const float* p;
+    Strides4 strides;
+};
+
 // How many outputs a convolution has along an axis.
 ND_FN constexpr int64_t conv_outputs(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
     return size + 2 * padding < kernel ? 0 : (size + 2 * padding - kernel) / stride + 1;

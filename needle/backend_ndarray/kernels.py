@@ -1,8 +1,8 @@
 """Which kernels work on an array: `kernels(x).conv(x, w, stride, padding)`, `pointwise("exp", numpy.exp, x)`.
 
-By device and dtype: on cpu() and cuda() float32 has all of the extension's, on cpu() whole numbers and bool have those of
-elements.py. What is not there, and all of float64 and of cpu_numpy(), is computed by a twin in numpy, but on cuda(), whose
-memory numpy does not see, refused.
+By device and dtype: on cpu() and cuda() float32 has all of the extension's, whole numbers and bool have those of
+elements.py. What is not there, and all of float64 and of cpu_numpy(), is computed by a twin in numpy; but on cuda(),
+whose memory numpy does not see, it is refused.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ KERNELS = {
 NAMES = " ".join(KERNELS.values()).split()
 
 
-# By the class of a block of memory the extension whose kernels work on it; that of cuda() joins when it is first asked for.
+# By the class of a block of memory the extension whose kernels work on it; cuda()'s joins when it is first asked for.
 EXTENSIONS: dict[type, Any] = {ndarray_backend_cpu.Array: ndarray_backend_cpu}
 
 
@@ -60,8 +60,9 @@ def _package(name: str) -> Any:
 def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **options: Any) -> Any:
     """A function of numpy arrays, of NDArrays that are not compiled ones: it reads their memory, and results come back.
 
-    DeviceError for a device whose memory is not the processor's. Results keep the dtype that numpy gives them, but float64 needs an operand of float64, else they are float32; of
-    those that no NDArray has, int16 (where int8 and uint8 meet) becomes int32, and uint64 (a sum of uint8) int64.
+    DeviceError for a device whose memory is not the processor's. Results keep the dtype that numpy gives them, but
+    float64 needs an operand of float64, else they are float32; of those that no NDArray has, int16 (where int8 and
+    uint8 meet) becomes int32, and uint64 (a sum of uint8) int64.
     """
     dtypes = set()
 
@@ -76,9 +77,8 @@ def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **optio
     if not device.shares_memory:
         op = getattr(function, "__self__", None)  # of a method of an op, the op
         name = getattr(function, "__name__", "array") if op is None else type(op).__name__
-        raise DeviceError(
-            f"[{name.strip('_<>')}] has no kernel on {device} for these types yet; x.to(ndl.cpu()) brings arrays to one that has"
-        )
+        fix = "x.to(ndl.cpu()) brings arrays to a device that has"
+        raise DeviceError(f"[{name.strip('_<>')}] has no kernel on {device} for these types yet; {fix}")
     args, options = tuple(map(as_numpy, args)), {key: as_numpy(a) for key, a in options.items()}
     with np.errstate(all="ignore"):
         return _back(function(*args, **options), device, "float64" in dtypes)
@@ -113,7 +113,7 @@ class Twins:
 
 
 def kernels(x: Any) -> Any:
-    """The functions for an array like x: `plain` for numpy, `compiled` for what an extension holds, else the twins in numpy."""
+    """The functions for an array like x: `plain` for numpy, `compiled` for an extension's, else the twins in numpy."""
     if isinstance(x, np.ndarray | np.generic):
         return _package("plain")
     extension = EXTENSIONS.get(x._handle.__class__)

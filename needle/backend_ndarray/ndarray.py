@@ -62,7 +62,7 @@ class NDArray(Arithmetic):
         return str(self.seen())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The elements for numpy: the same memory unless `dtype` differs, `copy` asks for a copy or a device holds them."""
+        """The elements for numpy: the same memory, unless `dtype` differs or `copy` or a device asks for a copy."""
         return np.array(self.shared() if copy is False else self.seen(), dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:

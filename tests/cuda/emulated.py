@@ -1,4 +1,4 @@
-"""The extension of cuda() as the compiler of the host builds it for the emulator (simt.h), in place of one for a device.
+"""The extension of cuda() as the host's compiler builds it for the emulator (simt.h), in place of one for a device.
 
 `pytest -p tests.cuda.emulated` with EMULATED naming the library: `ndl.cuda()` is enabled in that process alone.
 """

@@ -314,7 +314,7 @@ template <class Call>
 void run(dim3 grid, unsigned threads, Call call) {
     Device& d = device();
     std::lock_guard<std::mutex> lock(d.mutex);
-    const Open open{};
+    [[maybe_unused]] const Open open{};
     if (threads == 0 || threads > kMostThreads || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535)
         fail("a grid that no device takes,");
     d.body = [](void* arguments) { (*static_cast<Call*>(arguments))(); };
@@ -335,7 +335,7 @@ void run(dim3 grid, unsigned threads, Call call) {
 // Between the host's memory and the device's.
 inline void copy(void* to, const void* from, std::size_t bytes) {
     std::lock_guard<std::mutex> lock(device().mutex);
-    const Open open{};
+    [[maybe_unused]] const Open open{};
     if (bytes > 0) std::memcpy(to, from, bytes);
 }
 

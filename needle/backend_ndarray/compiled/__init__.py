@@ -1,4 +1,4 @@
-"""The composite kernels on arrays of an extension, cpu()'s or cuda()'s: its own, and what is written around them here."""
+"""The composite kernels on arrays of an extension, cpu()'s or cuda()'s: its own, and what surrounds them here."""
 
 from __future__ import annotations
 
