@@ -9,12 +9,23 @@ namespace nd { namespace ND_ISA {
 
 // A convolution with the sizes of its outputs; `in` and `out` are those of one group.
 struct ConvPlan {
+    struct Axis {  // the taps of the kernel that are used, of which the first lies at `begin` of the input for output 0
+        int64_t begin, taps;
+    };
     int64_t images, height, width, in, out, kernel, stride, padding, groups, rows, columns;
+    Axis v, h;
 
     ConvPlan(const ConvSizes& s, int64_t groups)
         : images(s.images), height(s.height), width(s.width), in(s.in / groups), out(s.out / groups), kernel(s.kernel), stride(s.stride),
           padding(s.padding), groups(groups), rows(conv_outputs(s.height, s.kernel, s.stride, s.padding)),
-          columns(conv_outputs(s.width, s.kernel, s.stride, s.padding)) {}
+          columns(conv_outputs(s.width, s.kernel, s.stride, s.padding)), v{-s.padding, s.kernel}, h{-s.padding, s.kernel} {}
+
+    // Weights that are packed leave out the taps that meet nothing but padding.
+    void keep_used_taps() { v = used(height, rows), h = used(width, columns); }
+    Axis used(int64_t size, int64_t outputs) const {
+        const int64_t first = max(int64_t(0), padding - (outputs - 1) * stride);
+        return {first - padding, min(kernel, size + padding) - first};
+    }
     ND_FN int64_t outputs() const { return images * rows * columns; }
     ND_FN int64_t inputs() const { return images * height * width; }
     ND_FN int64_t taps() const { return kernel * kernel; }
@@ -39,9 +50,9 @@ struct WindowReader {
     __device__ Line line(int64_t group, int64_t index) const {
         if (index >= plan.outputs()) return {nullptr, 0, 0};
         const int64_t j = index % plan.columns, i = index / plan.columns % plan.rows, n = index / plan.columns / plan.rows;
-        return {x.p + n * x.strides.n + group * plan.in * x.strides.c, i * plan.stride - plan.padding, j * plan.stride - plan.padding};
+        return {x.p + n * x.strides.n + group * plan.in * x.strides.c, i * plan.stride + plan.v.begin, j * plan.stride + plan.h.begin};
     }
-    __device__ Segment segment(int64_t tap) const { return {tap / plan.kernel, tap % plan.kernel}; }
+    __device__ Segment segment(int64_t tap) const { return {tap / plan.h.taps, tap % plan.h.taps}; }
     __device__ float at(const Line& line, Segment tap, int64_t channel) const {
         const int64_t h = line.top + tap.u, w = line.left + tap.v;
         const bool inside = line.image != nullptr && h >= 0 && h < plan.height && w >= 0 && w < plan.width;

@@ -7,7 +7,7 @@ namespace nd {
 Executor threads() { return the_device(); }
 
 void bind_device(py::module_& m) {
-    m.def("device_count", device_count, "How many devices this process can use.");
+    m.def("device_count", visible_devices, "How many devices this process can use.");
     m.def("device_name", device_name, "What the device in use calls itself.");
     m.def("synchronize", [] {
         py::gil_scoped_release unlocked;

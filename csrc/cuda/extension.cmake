@@ -23,7 +23,7 @@ else()
   set(NEEDLE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120 CACHE STRING "architectures, the last with PTX")
   enable_language(CUDA)
   set_target_properties(device_kernels PROPERTIES CUDA_STANDARD 17 CUDA_ARCHITECTURES "${NEEDLE_CUDA_ARCHITECTURES}")
-  target_compile_options(device_kernels PRIVATE -fmad=false --expt-relaxed-constexpr --expt-extended-lambda -Werror=all-warnings
+  target_compile_options(device_kernels PRIVATE -fmad=false --expt-relaxed-constexpr -Werror=all-warnings
                          -Xcompiler=-Wall,-Wextra,-fvisibility=hidden)
   find_package(CUDAToolkit REQUIRED)
   target_link_libraries(ndarray_backend_cuda PRIVATE CUDA::cudart_static)

@@ -1,7 +1,7 @@
 // How the host starts a kernel, and what kernels share.
 //
 // Kernels are written once for nvcc and for the emulator of tests/cuda/simt.h, which a compiler of the host is given in
-// front of them. An Executor of a device has its stream for a pool; work on a stream is done in the order in which it was
+// front of them. An Executor of a device has a Stream for a pool; work on a stream is done in the order in which it was
 // started, so memory that the host gives back may be handed out again at once.
 #pragma once
 #include "../nd/base.h"
@@ -22,18 +22,27 @@ public:
 private:
     alignas(16) T value_[N];
 };
+#else
+using simt::Shared;
 #endif
 
+// A device's stream, and which kernel on it failed first.
+struct Stream {
+    void* handle = nullptr;
+    const char* failed = nullptr;
+    int error = 0;
+};
+
 // What became of the start of a kernel: throws, or remembers, that the device answered `error`, which is 0 where all is well.
-void launched(const char* kernel, int error);
+void launched(const Executor& on, const char* kernel, int error);
 
 // kernel(given...) by blocks of that many threads, after what was started before; nothing where the grid is empty.
 template <class... Parameters, class... Given>
 void launch(const Executor& on, const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, const Given&... given) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
 #if defined(__CUDACC__)
-    kernel<<<grid, static_cast<unsigned>(threads), 0, static_cast<cudaStream_t>(on.pool)>>>(static_cast<Parameters>(given)...);
-    launched(name, static_cast<int>(cudaGetLastError()));
+    kernel<<<grid, static_cast<unsigned>(threads), 0, static_cast<cudaStream_t>(static_cast<Stream*>(on.pool)->handle)>>>(static_cast<Parameters>(given)...);
+    launched(on, name, static_cast<int>(cudaGetLastError()));
 #else
     (simt::check_argument(given), ...);
     simt::run(grid, static_cast<unsigned>(threads), [&] { kernel(given...); });

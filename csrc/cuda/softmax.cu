@@ -6,22 +6,6 @@
 namespace nd { namespace ND_ISA {
 namespace {
 
-void softmax(const Executor& on, int64_t rows, int64_t cols, const float* x, float* y) {
-    each_row(on, "softmax", rows, cols, SoftmaxRow{x, y});
-}
-void logsoftmax(const Executor& on, int64_t rows, int64_t cols, const float* x, float* y) {
-    each_row(on, "logsoftmax", rows, cols, LogsoftmaxRow{x, y});
-}
-void logsumexp(const Executor& on, int64_t rows, int64_t cols, const float* x, float* y) {
-    each_row(on, "logsumexp", rows, cols, LogsumexpRow{x, y});
-}
-void softmax_gradient(const Executor& on, int64_t rows, int64_t cols, const float* g, const float* y, float* dx) {
-    each_row(on, "softmax_gradient", rows, cols, SoftmaxGradientRow{g, y, dx});
-}
-void logsoftmax_gradient(const Executor& on, int64_t rows, int64_t cols, const float* g, const float* y, float* dx) {
-    each_row(on, "logsoftmax_gradient", rows, cols, LogsoftmaxGradientRow{g, y, dx});
-}
-
 struct BadLabel {
     Labels labels;
     int64_t cols;

@@ -135,6 +135,22 @@ void each_row(const Executor& on, const char* name, int64_t rows, int64_t cols, 
     });
 }
 
+inline void softmax(const Executor& on, int64_t rows, int64_t cols, const float* x, float* y) {
+    each_row(on, "softmax", rows, cols, SoftmaxRow{x, y});
+}
+inline void logsoftmax(const Executor& on, int64_t rows, int64_t cols, const float* x, float* y) {
+    each_row(on, "logsoftmax", rows, cols, LogsoftmaxRow{x, y});
+}
+inline void logsumexp(const Executor& on, int64_t rows, int64_t cols, const float* x, float* y) {
+    each_row(on, "logsumexp", rows, cols, LogsumexpRow{x, y});
+}
+inline void softmax_gradient(const Executor& on, int64_t rows, int64_t cols, const float* g, const float* y, float* dx) {
+    each_row(on, "softmax_gradient", rows, cols, SoftmaxGradientRow{g, y, dx});
+}
+inline void logsoftmax_gradient(const Executor& on, int64_t rows, int64_t cols, const float* g, const float* y, float* dx) {
+    each_row(on, "logsoftmax_gradient", rows, cols, LogsoftmaxGradientRow{g, y, dx});
+}
+
 // loss = the sum of the losses / divisor, by one block.
 template <int Threads>
 __global__ void mean_loss_kernel(int64_t rows, const float* losses, float divisor, float* loss) {

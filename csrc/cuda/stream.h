@@ -5,10 +5,9 @@
 
 namespace nd {
 
-int device_count() noexcept;  // that this process can use; none where there is no driver
+int visible_devices() noexcept;  // that this process can use; none where there is no driver
 std::string device_name();
-void* stream();
-inline Executor the_device() { return {nullptr, stream(), 1}; }
+Executor the_device();
 void synchronize();  // until all work is done; throws DeviceError where some of it failed
 
 }  // namespace nd

@@ -45,11 +45,11 @@ private:
 
 void resample(const Executor& on, int64_t images, int64_t channels, const Bands& v, const Bands& h, const Pixels& x, float* y) {
     const DeviceBands rows(v), columns(h);
-    each(on, "resample", images * v.outputs * h.outputs * channels, Resample{channels, rows.get(), columns.get(), x, y});
+    each(on, "resample", images * v.outputs * h.outputs * channels, Resample<Bands, Bands>{channels, rows.get(), columns.get(), x, y});
 }
 void max_pool(const Executor& on, int64_t images, int64_t channels, const Bands& v, const Bands& h, const Pixels& x, const Pixels& u, float* y) {
     const DeviceBands rows(v), columns(h);
-    each(on, "max_pool", images * v.outputs * h.outputs * channels, MaxPool{channels, rows.get(), columns.get(), x, u, y});
+    each(on, "max_pool", images * v.outputs * h.outputs * channels, MaxPool<Bands, Bands>{channels, rows.get(), columns.get(), x, u, y});
 }
 void max_pool_gradient(const Executor& on, int64_t images, int64_t channels, const Bands& v, const Bands& h, const Pixels& g, const Pixels& x,
                        float* dx) {

@@ -62,10 +62,24 @@ struct KeepColumn {
     __device__ void operator()(int64_t j, const float* sum) const { to[j] = sum[0]; }
 };
 
-// ---- pooling and resampling: what the outputs of an axis read is a banded matrix on the device -----------------------------------
+// ---- pooling and resampling: what the outputs of an axis read is a banded matrix, on the device or an argument of the kernel -------
+template <int Outputs, int Weights>
+struct FixedBands {
+    static constexpr int64_t outputs = Outputs;
+    int64_t size;
+    int32_t first[Outputs], start[Outputs + 1];
+    float weight[Weights > 0 ? Weights : 1];
+
+    ND_FN int64_t count(int64_t i) const { return start[i + 1] - start[i]; }
+    ND_FN int64_t end(int64_t i) const { return first[i] + count(i); }
+    ND_FN const float* weights(int64_t i) const { return weight + start[i]; }
+};
+
+template <class V, class H>
 struct Resample {
     int64_t channels;
-    Bands v, h;
+    V v;
+    H h;
     Pixels x;
     float* y;
     __device__ void operator()(int64_t at) const {
@@ -82,7 +96,8 @@ struct Resample {
 };
 
 // The place of the largest element of a window: the first of equals, and NaN is larger than every number.
-__device__ inline void largest_in_window(const Bands& v, const Bands& h, const Pixels& x, int64_t n, int64_t i, int64_t j, int64_t c, int64_t& row,
+template <class V, class H>
+__device__ void largest_in_window(const V& v, const H& h, const Pixels& x, int64_t n, int64_t i, int64_t j, int64_t c, int64_t& row,
                                          int64_t& column) {
     float best = 0;
     for (int64_t a = 0; a < v.count(i); ++a)
@@ -93,9 +108,11 @@ __device__ inline void largest_in_window(const Bands& v, const Bands& h, const P
         }
 }
 
+template <class V, class H>
 struct MaxPool {
     int64_t channels;
-    Bands v, h;
+    V v;
+    H h;
     Pixels x, u;
     float* y;
     __device__ void operator()(int64_t at) const {

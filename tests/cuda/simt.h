@@ -5,7 +5,7 @@
 // warp in a shuffle. A thread that waits keeps its stack (a fiber) and another goes on. SIMT_REVERSED runs blocks and
 // threads in the opposite order: what depends on an order that the device does not promise shows there.
 //
-// With SIMT_CHECK every access of shared memory (nd::Shared) is written down with its thread and the number of barriers
+// With SIMT_CHECK every access of shared memory (Shared) is written down with its thread and the number of barriers
 // before it: two threads that meet at an element without a barrier between them, one of which writes, are a race; that and
 // what lies outside ends the process with a message. Shared memory is NaN when a block begins.
 // The device's memory cannot be touched but by kernels and by copies: a function of the host that reads it ends the process,
@@ -385,13 +385,13 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 struct alignas(16) float4 { float x, y, z, w; };
 
-namespace nd {
+namespace simt {
 
 // Shared memory: an array of N elements that knows who touches it. The device's own is in csrc/cuda/launch.h.
 template <class T, int N>
-class Shared : simt::SharedMemory {
+class Shared : SharedMemory {
 public:
-    Shared() { simt::device().shared.push_back(this); }
+    Shared() { device().shared.push_back(this); }
 
 #if defined(SIMT_CHECK)
     class Element {
@@ -411,13 +411,13 @@ public:
     T& operator[](int i) { return value_[inside(i)]; }
 #endif
     float4 four(int i) {  // elements i .. i + 3, of which i is a multiple of 4
-        if (i % 4 != 0) simt::fail("four elements of shared memory that are not aligned");
+        if (i % 4 != 0) fail("four elements of shared memory that are not aligned");
         return {(*this)[i], (*this)[i + 1], (*this)[i + 2], (*this)[i + 3]};
     }
 
 private:
     int inside(int i) {
-        if (i < 0 || i >= N) simt::fail("an access outside of shared memory");
+        if (i < 0 || i >= N) fail("an access outside of shared memory");
         return i;
     }
     void begin_block() override {
@@ -437,17 +437,17 @@ private:
     };
     T get(int i) {
         Trace& t = trace_[inside(i)];
-        const uint32_t now = simt::device().epoch;
-        if (t.written == now && t.writer != threadIdx.x) simt::fail("a race: shared memory read that another thread writes");
+        const uint32_t now = device().epoch;
+        if (t.written == now && t.writer != threadIdx.x) fail("a race: shared memory read that another thread writes");
         if (t.read != now) t.read = now, t.reader = uint16_t(threadIdx.x), t.many = false;
         else t.many = t.many || t.reader != threadIdx.x;
         return value_[i];
     }
     void set(int i, T value) {
         Trace& t = trace_[inside(i)];
-        const uint32_t now = simt::device().epoch;
-        if (t.written == now && t.writer != threadIdx.x) simt::fail("a race: shared memory written by two threads");
-        if (t.read == now && (t.many || t.reader != threadIdx.x)) simt::fail("a race: shared memory written that another thread reads");
+        const uint32_t now = device().epoch;
+        if (t.written == now && t.writer != threadIdx.x) fail("a race: shared memory written by two threads");
+        if (t.read == now && (t.many || t.reader != threadIdx.x)) fail("a race: shared memory written that another thread reads");
         t.written = now, t.writer = uint16_t(threadIdx.x);
         value_[i] = value;
     }
@@ -455,4 +455,4 @@ private:
 #endif
 };
 
-}  // namespace nd
+}  // namespace simt

@@ -12,7 +12,7 @@
 #include "../csrc/check.h"
 
 namespace nd {
-void launched(const char*, int) {}
+void launched(const Executor&, const char*, int) {}
 }  // namespace nd
 
 namespace {
