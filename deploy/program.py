@@ -167,7 +167,8 @@ class Program:
     def structure(self) -> str:
         """The hash of all but the weights' values: 32 hexadecimal digits."""
         plain = structure(self.graph)
-        chosen = f" for batches of {self.favoured}" * (self.favoured != 1) + f" on {self.device}" * (self.device != "cpu")
+        chosen = f" for batches of {self.favoured}" if self.favoured != 1 else ""
+        chosen += f" on {self.device}" if self.device != "cpu" else ""
         return hashlib.sha256(f"{plain}{chosen}".encode()).hexdigest()[:32] if chosen else plain
 
     @property

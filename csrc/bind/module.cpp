@@ -29,6 +29,7 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     nd::bind_gather(m);
 #if defined(ND_DEVICE)
     nd::bind_device_elements(m);
+    nd::bind_dlpack(m);
 #else
     nd::bind_threads(m);
     nd::bind_elements(m);

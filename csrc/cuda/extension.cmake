@@ -6,7 +6,7 @@ foreach(name bind_course bind_elements bind_images bind_program memory program p
 endforeach()
 file(GLOB device_kernels CONFIGURE_DEPENDS csrc/cuda/*.cu)
 
-pybind11_add_module(ndarray_backend_cuda NO_EXTRAS ${device_bindings} csrc/cuda/device.cpp csrc/cuda/bind_elements.cpp)
+pybind11_add_module(ndarray_backend_cuda NO_EXTRAS ${device_bindings} csrc/cuda/device.cpp csrc/cuda/bind_elements.cpp csrc/cuda/bind_dlpack.cpp)
 set_target_properties(ndarray_backend_cuda PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 9)
 target_compile_options(ndarray_backend_cuda PRIVATE -O1 -Wall -Wextra)
 target_compile_definitions(ndarray_backend_cuda PRIVATE NDEBUG ND_DEVICE=cuda)

@@ -1,5 +1,7 @@
 // Memory, copies and the stream of the extension's device.
 #include "../bind/memory.h"
+#include <cstring>
+#include <mutex>
 #include "../bind/array.h"
 #include "runtime.h"
 #include "stream.h"
@@ -42,6 +44,8 @@ Stream& the_stream() {
 
 }  // namespace
 
+void* stream_handle() { return the_stream().handle; }
+
 Executor the_device() { return {nullptr, &the_stream(), 1}; }
 
 void synchronize() { check("synchronize", wait_for(the_stream().handle)); }
@@ -49,8 +53,37 @@ void synchronize() { check("synchronize", wait_for(the_stream().handle)); }
 void* fresh(std::size_t size) noexcept { return take_memory(size); }
 void give_back(void* block, std::size_t size) noexcept { give_memory(block, size); }
 
+namespace {
+
+// Pinned memory through which small copies go to the device: the caller may go on as soon as its bytes are in one of the two
+// halves, and the device takes them from there when it is their turn.
+class Stage {
+public:
+    static constexpr std::size_t kHalf = std::size_t(4) << 20;
+
+    bool copy(void* to, const void* from, std::size_t bytes) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (bytes > kHalf || (memory_ == nullptr && (memory_ = static_cast<char*>(take_pinned(2 * kHalf))) == nullptr)) return false;
+        turn_ = 1 - turn_;
+        check("copy to the device", wait_for_event(done_[turn_]));
+        std::memcpy(memory_ + turn_ * kHalf, from, bytes);
+        check("copy to the device", copy_to_device(the_stream().handle, to, memory_ + turn_ * kHalf, bytes));
+        check("copy to the device", record_event(&done_[turn_], the_stream().handle));
+        return true;
+    }
+
+private:
+    std::mutex mutex_;
+    char* memory_ = nullptr;
+    void* done_[2] = {};
+    std::size_t turn_ = 0;
+};
+
+}  // namespace
+
 void copy_in(void* to, const void* from, std::size_t bytes) {
-    if (bytes == 0) return;
+    static Stage* stage = new Stage;  // never destroyed: arrays may outlive what is static when Python shuts down
+    if (bytes == 0 || stage->copy(to, from, bytes)) return;
     check("copy to the device", copy_to_device(the_stream().handle, to, from, bytes));
     check("copy to the device", wait_for(the_stream().handle));
 }

@@ -36,6 +36,25 @@ inline void give_memory(void* block, std::size_t) noexcept { static_cast<void>(c
 inline int copy_to_device(void* stream, void* to, const void* from, std::size_t bytes) {
     return static_cast<int>(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, static_cast<cudaStream_t>(stream)));
 }
+// Memory of the host that the device reads by itself, and what says whether it has: an event.
+inline void* take_pinned(std::size_t bytes) {
+    void* block = nullptr;
+    if (cudaMallocHost(&block, bytes) == cudaSuccess) return block;
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
+}
+inline int record_event(void** event, void* stream) {
+    auto* given = static_cast<cudaEvent_t>(*event);
+    if (given == nullptr) {
+        const cudaError_t error = cudaEventCreateWithFlags(&given, cudaEventDisableTiming);
+        if (error != cudaSuccess) return static_cast<int>(error);
+        *event = given;
+    }
+    return static_cast<int>(cudaEventRecord(given, static_cast<cudaStream_t>(stream)));
+}
+inline int wait_for_event(void* event) {
+    return event == nullptr ? 0 : static_cast<int>(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
+}
 inline int copy_from_device(void* stream, void* to, const void* from, std::size_t bytes) {
     return static_cast<int>(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, static_cast<cudaStream_t>(stream)));
 }
@@ -50,6 +69,9 @@ inline int wait_for(void*) { return 0; }
 inline void* take_memory(std::size_t bytes) noexcept { return simt::allocate(bytes); }
 inline void give_memory(void* block, std::size_t bytes) noexcept { simt::release(block, bytes); }
 inline int copy_to_device(void*, void* to, const void* from, std::size_t bytes) { return simt::copy(to, from, bytes), 0; }
+inline void* take_pinned(std::size_t bytes) { return std::malloc(bytes); }
+inline int record_event(void**, void*) { return 0; }
+inline int wait_for_event(void*) { return 0; }
 inline int copy_from_device(void*, void* to, const void* from, std::size_t bytes) { return simt::copy(to, from, bytes), 0; }
 
 #endif

@@ -8,6 +8,7 @@ namespace nd {
 int visible_devices() noexcept;  // that this process can use; none where there is no driver
 std::string device_name();
 Executor the_device();
+void* stream_handle();
 void synchronize();  // until all work is done; throws DeviceError where some of it failed
 
 }  // namespace nd

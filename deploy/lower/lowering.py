@@ -153,4 +153,5 @@ class Lowering:
     def program(self) -> Program:
         """What has been lowered."""
         weights = tuple(self.weights.values())
-        return Program(self.graph, tuple(self.calls), tuple(self.arena), weights, self.limits, self.favoured, self.device)
+        calls, arena = tuple(self.calls), tuple(self.arena)
+        return Program(self.graph, calls, arena, weights, self.limits, self.favoured, self.device)

@@ -115,8 +115,13 @@ def cpu_numpy() -> BackendDevice:
     return _CPU_NUMPY
 
 
-def cuda() -> BackendDevice:
-    """The CUDA device: the first that CUDA_VISIBLE_DEVICES names; `enabled()` says whether there is one."""
+def cuda(index: int = 0) -> BackendDevice:
+    """The CUDA device of this process; `enabled()` says whether there is one.
+
+    CUDA_VISIBLE_DEVICES says which of several it is: DeviceError for another index than 0.
+    """
+    if index != 0:
+        raise DeviceError(f"[cuda] a process has one device, which CUDA_VISIBLE_DEVICES chooses, got index {index}")
     return _cuda()
 
 

@@ -67,10 +67,12 @@ class NDArray(Arithmetic):
 
     def __dlpack__(self, **options: Any) -> Any:
         """The same memory for other libraries, by the DLPack protocol: `torch.from_dlpack(array)`."""
+        if not self._device.shares_memory:
+            return self._device.mod.to_dlpack(self._handle, self._shape, self._strides, self._offset)
         return self.shared().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0  # kDLCPU
+        return (1, 0) if self._device.shares_memory else (2, 0)  # kDLCPU, kDLCUDA
 
     def __copy__(self) -> NDArray:
         return self._copy()

@@ -10,7 +10,7 @@ import pytest
 import needle as ndl
 from needle import backend_ndarray as nd
 from needle import nn, optim
-from needle.errors import DeviceError, IndexRangeError, NeedleError, ShapeError
+from needle.errors import DeviceError, DTypeError, IndexRangeError, NeedleError, ShapeError
 from tests.case import Case
 from tests.cases import CASES, meaning
 from tests.test_every_op import (
@@ -191,6 +191,33 @@ def test_arrays_move_only_where_asked() -> None:
     drawn = ndl.init.randn(4, 5, device=ndl.cuda()).numpy()
     np.random.seed(3)
     np.testing.assert_array_equal(drawn, ndl.init.randn(4, 5).numpy())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_memory_is_shared_by_dlpack(dtype: str) -> None:
+    x = nd.NDArray(np.arange(6).reshape(2, 3), device=nd.cuda(), dtype=dtype)
+    assert x.__dlpack_device__() == (2, 0)  # kDLCUDA
+    if dtype == "int32":
+        with pytest.raises(DTypeError, match="needs elements of float32"):
+            ndl.from_dlpack(x)
+        return
+    turned = ndl.from_dlpack(x.permute((1, 0)))
+    assert turned.device == ndl.cuda() and turned.shape == (3, 2) and turned.__dlpack_device__() == (2, 0)
+    x[1:2, 2:3] = 9.0
+    del x
+    np.testing.assert_array_equal(turned.numpy(), [[0, 3], [1, 4], [2, 9]])
+    capsule = turned.__dlpack__()
+    nd.cuda().from_dlpack(capsule)
+    with pytest.raises(ValueError, match="nobody has taken yet"):
+        nd.cuda().from_dlpack(capsule)
+
+
+def test_numbers_are_read_where_python_asks() -> None:
+    x = ndl.Tensor([2.5], device=ndl.cuda())
+    assert float(x) == 2.5 and bool(x > 2) and f"{x:.1f}" == "2.5"
+    np.testing.assert_array_equal(np.asarray(ndl.Tensor([1, 2], device=ndl.cuda())), [1, 2])
+    with pytest.raises(DeviceError, match="a process has one device"):
+        nd.cuda(1)
 
 
 def train(device: Any, make: Any, x: np.ndarray, labels: np.ndarray, optimizer: Any) -> list[float]:
