@@ -21,7 +21,7 @@ endef
 .PHONY: help build serve test clients check bench fuzz sanitize cuda-check clean tools FORCE
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 tools:
 	@command -v $(PYTHON) >/dev/null || { echo "needle needs Python 3.11 or newer; '$(PYTHON)' was not found (make PYTHON=/path/to/python3)"; exit 1; }
