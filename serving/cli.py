@@ -31,7 +31,7 @@ from serving.engine.registry import Registry
 from serving.engine.service import Service
 from serving.engine.sources import Source
 from serving.engine.tuning.service import Tuning
-from serving.key_commands import add_keys, add_state, keys_of, state_folder
+from serving.key_commands import add_keys, add_state, state_of
 from serving.supervisor import NICEST, Master, Supervisor
 from serving.worker import Worker
 
@@ -110,7 +110,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for source in given:
             registry.add(source)
         registry.close()
-        self.tuning = Tuning(state_folder(options.state), self.limits)
+        state = state_of(options)
+        self.tuning = Tuning(state.folder, self.limits, state.place)
         self.tuning.begin()
         trains = options.plugin, options.train_nice, options.log_format
         self.supervisor = Supervisor(self.tuning.store, self.limits, *trains)
@@ -148,7 +149,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
         engine, folder = self.options.engine, self.options.repository
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
-        service = Service(catalog, keys_of(self.options.state), self.tuning)
+        service = Service(catalog, state_of(self.options).keys(), self.tuning)
         service.start()
         app = create_app(service)
         telemetry.instrument(app)
@@ -194,11 +195,11 @@ def check_address(options: argparse.Namespace) -> None:
     """
     found = addresses(options.host, options.port)
     options.bind = [shown(*each) for each in found]
-    keys = keys_of(options.state)
+    keys = state_of(options).keys()
     is_needed = keys.needed
     keys.close()
     if is_needed:
-        log.info("requests need a key, as %s holds some", keys.path)
+        log.info("requests need a key, as %s holds some", keys.database)
     elif not options.open and not all(is_loopback(address) for address, _ in found):
         reason = "other machines can reach it, and there are no keys"
         advice = "make one with needle-serve keys create, or let everybody in with --open"

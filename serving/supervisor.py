@@ -3,6 +3,7 @@ was killed, told to end with the server, and of so little weight that who answer
 """
 
 import json
+import logging
 import os
 import secrets
 import subprocess
@@ -16,9 +17,13 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter
 
+from serving.engine.database import DATABASE
+from serving.engine.errors import ServingError
 from serving.engine.limits import Limits
 from serving.engine.tuning.leases import Leases
 from serving.engine.tuning.store import Store
+
+log = logging.getLogger("serving")
 
 PATIENCE = 30.0  # seconds for a step to end, and a checkpoint to be written, when the server ends
 NICEST = 19
@@ -48,6 +53,8 @@ class Supervisor:
                 self.process = None
             if self.leases.waiting():
                 self._start()
+        except ServingError as problem:  # it may pass; the server goes on
+            log.warning("no process that trains was started: %s", problem)
         finally:
             self.store.database.close()  # workers are forked from this process
 
@@ -55,9 +62,11 @@ class Supervisor:
         self.holder = f"trainer-{secrets.token_hex(8)}"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         plugins = [*map(os.path.abspath, self.plugins), *filter(None, [os.environ.get("NEEDLE_PLUGINS")])]
+        place = self.store.database.place
         environment = {
             "NEEDLE_NUM_THREADS": str(max(1, cores // 2)), "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             **os.environ, "NEEDLE_PLUGINS": os.pathsep.join(plugins),
+            DATABASE: place if isinstance(place, str) else "",  # others can read arguments, and it may hold a password
         }  # fmt: skip
         command = [sys.executable, "-m", "serving.trainer", str(self.store.home.resolve()), self.holder]
         self.process = subprocess.Popen(

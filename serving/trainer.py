@@ -14,6 +14,7 @@ from pathlib import Path
 
 from needle.commands.plugins import load_plugins
 from serving import logs
+from serving.engine.database import DATABASE
 from serving.engine.limits import MIB, Limits
 from serving.engine.tuning.files import Files
 from serving.engine.tuning.leases import Leases
@@ -35,7 +36,7 @@ def main(home: str, holder: str, limits: Limits) -> None:
         most = limits.training + BESIDE
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     load_plugins()
-    store = Store(Path(home))
+    store = Store(Path(home), os.environ.get(DATABASE) or None)
     leases, files = Leases(store), Files(store, limits)
 
     def stops() -> bool:
