@@ -11,8 +11,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -22,11 +20,11 @@ from serving.engine.errors import ServingError
 from serving.engine.limits import Limits
 from serving.engine.tuning.leases import Leases
 from serving.engine.tuning.store import Store
+from serving.trainer import NICEST
 
 log = logging.getLogger("serving")
 
 PATIENCE = 30.0  # seconds for a step to end, and a checkpoint to be written, when the server ends
-NICEST = 19
 
 
 class Supervisor:
@@ -69,10 +67,8 @@ class Supervisor:
             DATABASE: place if isinstance(place, str) else "",  # others can read arguments, and it may hold a password
         }  # fmt: skip
         command = [sys.executable, "-m", "serving.trainer", str(self.store.home.resolve()), self.holder]
-        self.process = subprocess.Popen(
-            [*command, self.form, json.dumps(asdict(self.limits))], env=environment, stdin=subprocess.DEVNULL,
-            start_new_session=True, preexec_fn=partial(yield_processors, self.niceness),
-        )  # fmt: skip
+        command += [str(self.niceness), self.form, json.dumps(asdict(self.limits))]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end(self) -> None:
         """Let the process end after its step, and wait for it."""
@@ -86,19 +82,6 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def yield_processors(niceness: int) -> None:
-    """Let this process go behind others; with the highest niceness it runs where nobody else wants to.
-
-    Linux weighs sessions against each other, whatever the niceness inside: that of the session is set too.
-    """
-    os.nice(niceness)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(niceness))
-    if niceness == NICEST:
-        with suppress(AttributeError, OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
