@@ -186,7 +186,7 @@ def serve(options: argparse.Namespace) -> None:
     logs.configure(options.log_format, options.log_requests)
     given = sources_of(options)
     if options.prepare:
-        prepare(given)
+        prepare(given, everywhere=True)  # an image of a container may come to an older processor
         return
     check_address(options)
     if options.engine == "compiled":
@@ -194,11 +194,11 @@ def serve(options: argparse.Namespace) -> None:
     Server(load.load, given, options).run()
 
 
-def prepare(given: Sequence[Source]) -> None:
+def prepare(given: Sequence[Source], everywhere: bool = False) -> None:
     """Compile what is not in the cache; SIGTERM ends the compiler too. Raises NeedleError if it cannot be compiled."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        load.prepare(given)
+        load.prepare(given, everywhere)
     finally:
         signal.signal(signal.SIGTERM, before)
 
