@@ -48,7 +48,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.test
 	@touch $@
 
 $(VENV)/.peers: pyproject.toml | $(VENV)/.dev
-	$(call needs,sum((p["optional-dependencies"][extra] for extra in ("peers", "clients", "onnx", "telemetry", "postgres", "ray")), []),peers)
+	$(call needs,sum((p["optional-dependencies"][extra] for extra in ("peers", "clients", "onnx", "telemetry", "postgres")), []),peers)
 	@touch $@
 
 $(VENV)/.width: $(VENV)/.tools FORCE
