@@ -18,7 +18,7 @@ define needs
 $(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*$(1), sep="\n")' > $(VENV)/needs-$(2).txt
 	$(BIN)/python -m pip install --quiet --no-compile -r $(VENV)/needs-$(2).txt
 endef
-.PHONY: help build serve test clients check bench fuzz sanitize clean tools FORCE
+.PHONY: help build serve test clients check bench fuzz sanitize cuda-check clean tools FORCE
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ fuzz: build $(VENV)/.test  ## 100,000 random and hostile calls of the Python sur
 
 sanitize: build  ## the kernels' C++ tests under AddressSanitizer, UBSan and ThreadSanitizer
 	tests/csrc/sanitize.sh
+
+cuda-check: build $(VENV)/.test  ## what can be shown of cuda() without a device: emulated and sanitized; nvcc for every architecture
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON="$(CURDIR)/$(BIN)/python" tests/cuda/check.sh
 
 clean:  ## remove the build and the virtual environment
 	rm -rf build $(VENV) needle/backend_ndarray/*.so

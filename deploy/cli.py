@@ -14,6 +14,7 @@ from needle.commands import Answer, CommandParser, number, run, whole
 from . import commands
 from .coded_weights import FORMATS
 from .inspecting import inspect_command
+from .print_cuda import ARCHES
 from .quantize.command import Wanted
 from .quantize.measure import ABOUT, TOLERANCES
 
@@ -92,12 +93,16 @@ def wanted(arguments: Any) -> Wanted:
 def _add_programs(sub: Any) -> None:
     """What makes programs, and runs, checks or times them."""
     about = "compile a file to a shared library, a command and a header"
-    build = _of_file(sub, "build", lambda a: commands.build_command(a.path, a.output, a.favour, a.shape, a.isa), about)
+    build = _of_file(sub, "build", _build, about)
     what = "folder for the files (default: the path without its suffix)"
     build.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=what)
     _add_favour(build)
     what = "instruction sets to compile for, of v2, v3 (AVX2) and v4 (AVX-512), as in v3 or v3,v4 (default: all)"
     build.add_argument("--isa", type=lambda text: text.split(","), metavar="LEVELS", help=what)
+    what = "what it runs on: this kind of processor, or CUDA devices, for which nvcc makes a library (default: cpu)"
+    build.add_argument("--target", choices=("cpu", "cuda"), default="cpu", help=what)
+    what = f"with --target cuda, architectures to compile for, as in sm_90 or sm_80,sm_90 (default: {','.join(ARCHES)})"
+    build.add_argument("--arch", type=lambda text: text.split(","), metavar="ARCHES", help=what)
 
     about = "run a file on an image or a .npy array"
     execute = _of_file(sub, "run", lambda a: commands.run_command(a.path, a.input, a.top, a.shape), about)
@@ -121,6 +126,13 @@ def _add_programs(sub: Any) -> None:
     bench.add_argument("--seconds", type=number(0), default=1.0, help="how long to repeat it (default: 1)")
     bench.add_argument("--by-op", action="store_true", help="also each call: time, share, percent of the roofline")
     _add_favour(bench)
+
+
+def _build(a: Any) -> Answer:
+    """A library for what `--target` names."""
+    if a.target == "cuda":
+        return commands.build_cuda_command(a.path, a.output, a.favour, a.shape, a.arch)
+    return commands.build_command(a.path, a.output, a.favour, a.shape, a.isa)
 
 
 def _command(sub: Any, name: str, do: Callable[[Any], Answer], about: str) -> CommandParser:

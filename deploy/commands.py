@@ -13,12 +13,14 @@ from needle.commands import Answer, ticking
 
 from . import compare, onnx
 from .build import Built, build, program_name
+from .build_cuda import build_cuda
 from .card import labels_of
 from .compiled import Compiled
 from .errors import DeployError
 from .image import load_image
 from .instant import Instant
 from .ir import Graph, describe, interface
+from .print_cuda import ARCHES
 from .quantize.command import Wanted
 from .quantize.command import quantize_command as run_quantize
 from .roofline import Cost, Roofline, costs, roofline
@@ -66,6 +68,20 @@ def export_command(path: Path, output: Path, opset: int, shapes: Shapes) -> Answ
 def quantize_command(path: Path, wanted: Wanted, shapes: Shapes = ()) -> Answer:
     """Quantize a file's graph, and measure what it costs; 1 if that is beyond the tolerance."""
     return run_quantize(graph_of(path, shapes), wanted)
+
+
+def build_cuda_command(
+    path: Path, out: Path | None, favoured: int = 1, shapes: Shapes = (), arches: Sequence[str] | None = None
+) -> Answer:
+    """Compile a file for CUDA devices; what came out."""
+    graph, folder = graph_of(path, shapes), out or path.with_suffix("")
+    built = build_cuda(
+        graph, folder, name=program_name(path), arches=arches or ARCHES, compiling=compiling, favoured=favoured
+    )
+    files = {name: getattr(built, name) for name in ("library", "header", "wrapper", "source", "weights")}
+    lines = [f"{file}  {file.stat().st_size} bytes" for file in files.values()]
+    facts = {"name": built.name, **{name: str(file) for name, file in files.items()}, "seconds": built.seconds}
+    return Answer(facts, "\n".join([*lines, f"compiled in {built.seconds:.1f} s"]))
 
 
 def build_command(

@@ -46,6 +46,15 @@ def compiler() -> list[str]:
     return command
 
 
+def cuda_compiler() -> list[str]:
+    """nvcc's command. Raises BuildError saying how to get or name it."""
+    command = shlex.split(os.environ.get("NVCC", "")) or ["nvcc"]
+    for found in (command[0], "/usr/local/cuda/bin/nvcc"):
+        if shutil.which(found):
+            return [found, *command[1:]]
+    raise BuildError(f"[build] no CUDA compiler: '{command[0]}' was not found; install CUDA's toolkit, or set NVCC")
+
+
 def version() -> bytes:
     """What the compiler says it is."""
     return subprocess.run([*compiler(), "--version"], capture_output=True, check=False).stdout
@@ -87,6 +96,11 @@ def link(folder: Path, *arguments: str, nice: int = 0) -> None:
     _finish(folder, next(_start(folder, [*arguments, "-pthread"], nice)))
 
 
+def compile_cuda(folder: Path, *arguments: str, nice: int = 0) -> None:
+    """One call of nvcc. Raises BuildError with what it said."""
+    _finish(folder, next(_start(folder, arguments, nice, cuda_compiler())))
+
+
 def archive(folder: Path, name: str, *parts: str) -> None:
     """A static library of objects, by `ar` (or `AR`). Raises BuildError if it fails."""
     command = [*(shlex.split(os.environ.get("AR", "")) or ["ar"]), "rcsD" if LINUX else "rcs", name, *parts]
@@ -98,9 +112,9 @@ def archive(folder: Path, name: str, *parts: str) -> None:
         raise BuildError(f"[build] the archiver '{command[0]}' failed: {done.stderr.strip()}")
 
 
-def _start(folder: Path, arguments: Sequence[str], nice: int) -> Iterator[Process]:
-    """The compiler in a process group of its own, whose temporary files go to `folder` too, once it is asked for."""
-    command = [*compiler(), *arguments]
+def _start(folder: Path, arguments: Sequence[str], nice: int, by: Sequence[str] | None = None) -> Iterator[Process]:
+    """A compiler in a process group of its own, whose temporary files go to `folder` too, once it is asked for."""
+    command = [*(by or compiler()), *arguments]
     process = subprocess.Popen(
         command, cwd=folder, env=os.environ | {"TMPDIR": str(folder)}, text=True, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -123,9 +137,10 @@ def _finish(folder: Path, process: Process) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     lines = errors.splitlines()[:20]
     first = next((line for line in lines if "error" in line), "it did not say why")
-    command = " ".join(map(str, process.args)) if isinstance(process.args, list) else ""
+    words = list(map(str, process.args)) if isinstance(process.args, list) else []
+    command, name = " ".join(words), words[0] if words else compiler()[0]
     detail = "".join(f"\n{line}" for line in (command, *lines)) if lines else ""
-    raise BuildError(f"[build] the C++ compiler '{compiler()[0]}' failed: {first}{detail}")
+    raise BuildError(f"[build] the C++ compiler '{name}' failed: {first}{detail}")
 
 
 @contextlib.contextmanager

@@ -40,8 +40,7 @@ def generate(program: Program, name: str, levels: tuple[str, ...] = ()) -> Gener
 
     Raises EmitError for a name that is no C identifier.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
-        raise EmitError(f"[emit] a program's name must be a lower-case C identifier, got {name!r}")
+    checked_name(name)
     plan, digest = program.plan(), program.structure
     words: dict[str, Any] = words_of(program) | {
         "name": name,
@@ -49,24 +48,31 @@ def generate(program: Program, name: str, levels: tuple[str, ...] = ()) -> Gener
         "abi": ABI,
         "hash": digest,
         "weight_bytes": FLOAT * program.block_floats,
-        "describe": _text(json.dumps({"name": name, "graph": digest, **description(program)})),
+        "describe": text(json.dumps({"name": name, "graph": digest, **description(program)})),
         "body": Body(program, plan).text(),
     }
     seen: set[str] = set()
     headers = [*HEADERS, *sorted({KERNELS[call.kernel].header for call in program.calls} - {""})]
     words |= {"pool": inline(["pool.h"], seen), "kernels": inline(headers, seen)}
     words["pool_impl"] = inline(["pool_impl.h"], seen)
-    words["interface"] = _fill("interface.cpp", words)
+    words |= {"device_functions": "", "device_declarations": "", "engine": fill("engine_host.cpp", words)}
+    words["interface"] = fill("interface.cpp", words)
     words["system"] = "\n".join(
         f"#include <{x}>" for x in system_headers(words["kernels"] + words["pool"] + words["interface"])
     )
     files = {
-        f"{name}.cpp": _fill("program.cpp", words).encode(),
-        f"{name}.h": _fill("program.h", words).encode(),
-        f"{name}.hpp": _fill("program.hpp", words).encode(),
-        f"{name}_weights.S": _fill("weights.S", words).encode(),
+        f"{name}.cpp": fill("program.cpp", words).encode(),
+        f"{name}.h": fill("program.h", words).encode(),
+        f"{name}.hpp": fill("program.hpp", words).encode(),
+        f"{name}_weights.S": fill("weights.S", words).encode(),
     }
     return Generated(name, digest, files, plan, levels)
+
+
+def checked_name(name: str) -> None:
+    """EmitError for what is no name of a program."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        raise EmitError(f"[emit] a program's name must be a lower-case C identifier, got {name!r}")
 
 
 def weights_file(program: Program, arrays: Mapping[str, numpy.ndarray] | None = None) -> bytes:
@@ -74,10 +80,11 @@ def weights_file(program: Program, arrays: Mapping[str, numpy.ndarray] | None = 
     return (b"needle-w" + program.structure.encode()).ljust(64, b"\0") + program.block(arrays).tobytes()
 
 
-def _fill(template: str, words: dict[str, Any]) -> str:
+def fill(template: str, words: dict[str, Any]) -> str:
+    """The text of a template with its words."""
     return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(words)
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     """A C string literal."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

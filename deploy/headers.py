@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from os.path import normpath
 from pathlib import Path
 
 from .errors import BuildError
@@ -23,17 +24,21 @@ def folder() -> Path:
     raise BuildError(f"[headers] the kernel headers are neither in {folders[0]} nor in {folders[1]}")
 
 
-def inline(names: Sequence[str], seen: set[str]) -> str:
-    """The text of the kernel headers `names` and of those they include, each once; `seen` holds those pasted before."""
+def inline(names: Sequence[str], seen: set[str], beside: str = "nd") -> str:
+    """The text of the kernel headers `names` and of those they include, each once; `seen` holds those pasted before.
+
+    They are in the folder `nd`, or `beside` it in another.
+    """
     text: list[str] = []
     for name in names:
-        if name in seen:
+        place = normpath(f"{beside}/{name}")
+        if place in seen:
             continue
-        seen.add(name)
-        for line in (folder() / name).read_text(encoding="utf-8").splitlines():
+        seen.add(place)
+        for line in (folder().parent / place).read_text(encoding="utf-8").splitlines():
             found = INCLUDE.match(line)
             if found and found[1]:
-                text.append(inline([found[1]], seen))
+                text.append(inline([found[1]], seen, place.partition("/")[0]))
             elif line.strip() != "#pragma once":
                 text.append(line)
     return "\n".join(text)

@@ -91,7 +91,7 @@ def depthwise(body: Body, call: Call) -> str:
 
 def over_windows(body: Body, call: Call) -> str:
     """Tables of what rows and columns read, declared before the call."""
-    rows, columns = (_table(body, bands, call) for bands in call.windows)
+    rows, columns = (body.table(bands, call) for bands in call.windows)
     (view,), (out,) = call.reads, call.writes
     images, channels = call.sizes
     start = f"{call.kernel}(on, {number(images)}, {channels}, {rows}, {columns}"
@@ -102,7 +102,7 @@ def over_windows(body: Body, call: Call) -> str:
     return f"{start}, {maps}, {body.pointer(out)})"
 
 
-def _table(body: Body, bands: Any, call: Call) -> str:
+def table(body: Body, bands: Any, call: Call) -> str:
     """A nd::Bands."""
     size, first, start, weights = bands.arrays
     name = f"w{len(body.lines)}"

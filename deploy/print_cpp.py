@@ -15,7 +15,7 @@ from needle.types import TYPES
 from .cpp_text import constant, literal, nest, number
 from .fused_ops import READING
 from .plan import Plan
-from .print_convolutions import CONVOLUTIONS
+from .print_convolutions import CONVOLUTIONS, table
 from .print_elements import ELEMENTS
 from .print_interface import ports
 from .print_quantized import QUANTIZED
@@ -137,6 +137,10 @@ class Body:
         assert call.scratch is not None
         pointers = [self.heads("const float", query), *map(self.pointer, given), self.heads("float", call.writes[0])]
         return f"cached_attention(on, {', '.join([shape, *pointers, self.names[call.scratch]])})"
+
+    def table(self, bands: Any, call: Call) -> str:
+        """What the outputs of an axis read."""
+        return table(self, bands, call)
 
     def heads(self, kind: str, view: View) -> str:
         """A nd::Heads."""

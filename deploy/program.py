@@ -161,14 +161,15 @@ class Program:
     weights: tuple[tuple[Node, int], ...]
     limits: Mapping[str, int] = field(default_factory=dict)  # inputs of whole numbers from 0 on, which are below
     favoured: int = 1  # the batch for which the kernels were chosen
+    device: str = "cpu"  # and the device
 
     @cached_property
     def structure(self) -> str:
         """The hash of all but the weights' values: 32 hexadecimal digits."""
         plain = structure(self.graph)
-        if self.favoured == 1:
-            return plain
-        return hashlib.sha256(f"{plain} for batches of {self.favoured}".encode()).hexdigest()[:32]
+        chosen = f" for batches of {self.favoured}" if self.favoured != 1 else ""
+        chosen += f" on {self.device}" if self.device != "cpu" else ""
+        return hashlib.sha256(f"{plain}{chosen}".encode()).hexdigest()[:32] if chosen else plain
 
     @property
     def block_floats(self) -> int:

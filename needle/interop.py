@@ -15,6 +15,8 @@ import numpy
 from .backend_selection import BACKEND, NDArray, default_device
 from .errors import DeviceError, DTypeError, ShapeError
 
+CUDA = 2  # as DLPack counts devices
+
 
 class Interop:
     """The protocols, for Tensor. Errors: ShapeError where one number is wanted and the tensor has more."""
@@ -30,15 +32,16 @@ class Interop:
         return numpy.array(self._memory(), dtype=dtype, copy=cast(bool, copy))
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self._memory().__dlpack__(**options)
+        return self.realize_cached_data().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0  # kDLCPU
+        device: tuple[int, int] = self.realize_cached_data().__dlpack_device__()
+        return device
 
     def _memory(self) -> numpy.ndarray:
-        """The elements as a numpy array of the same memory."""
+        """The elements as a numpy array: of the same memory, unless a device holds it."""
         data = self.realize_cached_data()
-        return cast(numpy.ndarray, data if isinstance(data, numpy.ndarray) else data.shared())
+        return cast(numpy.ndarray, data if isinstance(data, numpy.ndarray) else data.seen())
 
     def item(self) -> bool | int | float:
         """The one element, as a Python number. ShapeError for any other number of elements."""
@@ -106,15 +109,32 @@ def from_numpy(array: numpy.ndarray, requires_grad: bool = False) -> Any:
     return Tensor.make_const(data, requires_grad=requires_grad and array.dtype.kind == "f")
 
 
+def _from_cuda(x: Any) -> Any:
+    """A Tensor of the memory of another library's array on cuda()."""
+    from .backend_ndarray import cuda
+    from .tensor import Tensor
+
+    device = cuda()
+    device.holder("float32")  # or DeviceError, where it is not available
+    try:
+        memory, shape, strides, offset = device.mod.from_dlpack(x.__dlpack__(stream=device.mod.stream()))
+    except (BufferError, RuntimeError, ValueError) as refusal:
+        raise DTypeError(f"[from_dlpack] {type(x).__name__} does not share its memory: {refusal}") from None
+    return Tensor.make_const(NDArray.make(shape, strides, device, memory, offset))
+
+
 def from_dlpack(x: Any) -> Any:
-    """A Tensor of the memory of another library's array on the CPU, of any shape, by the DLPack protocol.
+    """A Tensor of the memory of another library's array on the CPU or cuda(), of any shape, by the DLPack protocol.
 
     Writing to one changes the other, unless the array is read-only or not in row-major order: then it is copied.
     DTypeError for what does not speak the protocol or holds other elements, DeviceError for memory of another device.
     """
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DTypeError(f"[from_dlpack] needs an array that has __dlpack__, got {type(x).__name__}")
-    if int(x.__dlpack_device__()[0]) != 1:
+    device = int(x.__dlpack_device__()[0])
+    if device == CUDA and BACKEND == "nd":
+        return _from_cuda(x)
+    if device != 1:
         raise DeviceError(f"[from_dlpack] needs memory of the CPU, got that of DLPack device {x.__dlpack_device__()}")
     try:
         return from_numpy(numpy.from_dlpack(x))

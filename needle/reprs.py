@@ -137,8 +137,8 @@ def array_text(values: numpy.ndarray, name: str, notes: Sequence[str] = ()) -> s
 
 
 def seen(data: Any) -> numpy.ndarray:
-    """An array of either kind as numpy sees it, in the same memory."""
-    return data.shared() if hasattr(data, "shared") else numpy.asarray(data)
+    """An array of either kind as numpy sees it, in the same memory unless a device holds it."""
+    return data.seen() if hasattr(data, "seen") else numpy.asarray(data)
 
 
 def _dtype_note(data: Any) -> list[str]:

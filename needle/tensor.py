@@ -45,7 +45,7 @@ class Tensor(Interop, Operators):
         else:
             source = array
             if BACKEND == "nd" and isinstance(array, NDArray):
-                source, dtype = array.shared(), array.dtype if dtype is None else dtype
+                source, dtype = array.seen(), array.dtype if dtype is None else dtype
             data = _array_from_numpy(source, default_device() if device is None else device, dtype)
         if requires_grad is not True and not isinstance(requires_grad, int | numpy.bool_):
             raise DTypeError(f"[Tensor] requires_grad is True or False, got {type(requires_grad).__name__}")

@@ -1,18 +1,13 @@
 #include "array.h"
-#include <atomic>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "memory.h"
 
 namespace nd {
 namespace {
 
-constexpr std::size_t kAlign = 64;
-constexpr std::size_t kPage = 4096;
 
 // Size classes: powers of two split in four steps, so at most a quarter of a block is wasted.
 std::size_t size_class(std::size_t bytes) {
@@ -34,26 +29,6 @@ struct Cache {
         limit = (asked ? std::strtoull(asked, nullptr, 10) : 2048ull) << 20;
     }
 };
-
-// Fresh memory. Large blocks begin at different places within a page: kernels that read and write several arrays in step
-// lose a quarter of their speed when all of them share their low address bits. Very large ones ask for huge pages.
-constexpr std::size_t kLarge = std::size_t(64) << 10, kHuge = std::size_t(4) << 20, kHugePage = std::size_t(2) << 20;
-
-void* fresh(std::size_t size) noexcept {
-    static std::atomic<unsigned> turn{0};
-    void* block = nullptr;
-    if (size < kLarge) return posix_memalign(&block, size >= kPage ? kPage : kAlign, size) == 0 ? block : nullptr;
-    if (posix_memalign(&block, size >= kHuge ? kHugePage : kPage, size + kPage) != 0) return nullptr;
-#if defined(MADV_HUGEPAGE)
-    if (size >= kHuge) madvise(block, size + kPage, MADV_HUGEPAGE);
-#endif
-    return static_cast<char*>(block) + turn.fetch_add(1, std::memory_order_relaxed) % 13 * 5 * kAlign;
-}
-
-void give_back(void* block, std::size_t size) noexcept {
-    const std::size_t inside = size < kLarge ? 0 : reinterpret_cast<std::uintptr_t>(block) % kPage;
-    std::free(static_cast<char*>(block) - inside);
-}
 
 // Never destroyed: arrays may outlive static destruction when Python shuts down.
 Cache& cache() {

@@ -21,6 +21,13 @@ struct Zeroed {
     static void operator delete(void* block) noexcept;
 };
 
+// A type of its own in the extension of a device, for the two must not take each other's arrays.
+#if defined(ND_DEVICE)
+inline namespace on_device {
+#else
+inline namespace on_host {
+#endif
+
 struct Array : Zeroed {
     explicit Array(int64_t count);
     Array(float* memory, int64_t count) : ptr(memory), size(count), owned(false) {}  // whose owner outlives it
@@ -32,6 +39,8 @@ struct Array : Zeroed {
     int64_t size;
     bool owned;
 };
+
+}  // namespace
 
 // `floats` of scratch memory for the length of one call.
 struct Scratch {
@@ -57,6 +66,10 @@ void check_size(const char* where, const char* name, int64_t value, int64_t leas
 // Python's ShapeError: "[where] what".
 struct ShapeError : std::invalid_argument {
     using std::invalid_argument::invalid_argument;
+};
+// Python's DeviceError: what a device answers.
+struct DeviceError : std::runtime_error {
+    using std::runtime_error::runtime_error;
 };
 [[noreturn]] void refuse_shape(const char* where, const std::string& what);
 void check_axes(const char* where, std::size_t count);

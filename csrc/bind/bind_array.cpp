@@ -1,6 +1,6 @@
 #include "bindings.h"
+#include "memory.h"
 #include "pointwise.h"
-#include <cstring>
 
 namespace nd {
 namespace {
@@ -27,13 +27,37 @@ void copy(const Sizes& shape, float* y, const Sizes& y_strides, const float* x, 
     pointwise().copy(threads(), loops, y, x);
 }
 
+std::size_t bytes_of(int64_t floats) { return sizeof(float) * static_cast<std::size_t>(floats); }
+
+using AnyFloats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+void from_numpy(const AnyFloats& a, Array& out) {
+    if (a.size() != out.size)
+        refuse("from_numpy", "needs " + std::to_string(out.size) + " elements, got " + std::to_string(a.size()));
+    if (out.size > 0) copy_in(out.ptr, a.data(), bytes_of(out.size));
+}
+
 py::array_t<float> to_numpy(Array& a, const Sizes& shape, const Sizes& strides, int64_t offset) {
     const float* x = checked("to_numpy", a, shape, strides, offset);
     py::array_t<float> result(shape);
-    copy(shape, result.mutable_data(), row_major(shape), x, strides);
+    float* y = result.mutable_data();
+#if defined(ND_DEVICE)
+    const Array rows(result.size());
+    copy(shape, rows.ptr, row_major(shape), x, strides);
+    py::gil_scoped_release unlocked;
+    copy_out(y, rows.ptr, bytes_of(result.size()));
+#else
+    copy(shape, y, row_major(shape), x, strides);
+#endif
     return result;
 }
 
+#if defined(ND_DEVICE)
+std::unique_ptr<Array> wrap(const AnyFloats& a) {
+    auto array = std::make_unique<Array>(a.size());
+    from_numpy(a, *array);
+    return array;
+}
+#else
 // The strides of numpy count bytes.
 py::array_t<float> shared(Array& array, const Sizes& shape, const Sizes& strides, int64_t offset) {
     float* x = checked("shared", array, shape, strides, offset);
@@ -50,16 +74,12 @@ py::object wrap(py::array& a) {
     py::detail::keep_alive_impl(array, a);
     return array;
 }
+#endif
 
-void from_numpy(const py::array_t<float, py::array::c_style | py::array::forcecast>& a, Array& out) {
-    if (a.size() != out.size)
-        refuse("from_numpy", "needs " + std::to_string(out.size) + " elements, got " + std::to_string(a.size()));
-    if (out.size > 0) std::memcpy(out.ptr, a.data(), sizeof(float) * static_cast<std::size_t>(out.size));
-}
-
-void fill(Array& out, float value) {
+void fill(const Sizes& shape, const Sizes& strides, float value, float* y) {
+    const Loops loops{static_cast<int>(shape.size()), shape.data(), {strides.data(), nullptr}};
     py::gil_scoped_release unlocked;
-    std::fill(out.ptr, out.ptr + out.size, value);
+    pointwise().fill(threads(), loops, value, y);
 }
 
 void compact(Array& a, Array& out, const Sizes& shape, const Sizes& strides, int64_t offset) {
@@ -93,7 +113,7 @@ void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, c
     const int64_t count = count_of("scalar_setitem", shape);
     check_written_once("scalar_setitem", count, out);
     check_count("scalar_setitem", count, size, "size given");
-    copy(shape, y, strides, &value, Sizes(shape.size(), 0));
+    fill(shape, strides, value, y);
 }
 
 }  // namespace
@@ -105,17 +125,19 @@ void bind_array(py::module_& m) {
         .def_readonly("size", &Array::size);
     array.attr("dtype") = "float32";
     array.attr("module") = m;  // the functions that work on it
+#if defined(ND_DEVICE)
+    m.def("wrap", wrap, "An Array of the numbers of a.");
+#else
     m.def("wrap", wrap, "An Array of the memory of a, which it keeps alive.");
     m.def("shared", shared, "The view as a numpy array of the same memory, which it keeps alive.");
+#endif
     m.def("to_numpy", to_numpy, "A numpy copy of the view.");
     m.def("from_numpy", from_numpy, "out = a, cast to float32.");
-    m.def("fill", fill, "Every element of out becomes the value.");
+    m.def("fill", [](Array& out, float value) { fill({out.size}, {1}, value, out.ptr); }, "Every element of out becomes the value.");
     m.def("compact", compact, "out = the view of a, in row-major order.");
     m.def("strided_setitem", strided_setitem, "The view of out = the view of a, of one shape.");
     m.def("ewise_setitem", ewise_setitem, "The view of out = a.");
     m.def("scalar_setitem", scalar_setitem, "Every element of the view of out becomes the value.");
-    m.def("set_num_threads", set_num_threads, "How many threads the kernels use from now on.");
-    m.def("num_threads", num_threads);
     m.def("empty_cache", empty_cache, "Give memory that is kept for reuse back to the system.");
 }
 

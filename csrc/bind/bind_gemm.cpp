@@ -110,6 +110,7 @@ void matmul_flat(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t p
     multiply(left, right, {m, p}, out.ptr);
 }
 
+#if !defined(ND_DEVICE)
 // The same with operands cut into 8 x 8 tiles: a [m/8][n/8][8][8] and so on.
 void matmul_tiled(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t p) {
     if (m < 0 || n < 0 || p < 0 || m % 8 || n % 8 || p % 8)
@@ -119,13 +120,16 @@ void matmul_tiled(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t 
     py::gil_scoped_release released;
     gemm().tiled(threads(), m / 8, n / 8, p / 8, left.p, right.p, out.ptr);
 }
+#endif
 
 }  // namespace
 
 void bind_gemm(py::module_& m) {
     m.def("matmul", matmul);
     m.def("matmul", matmul_flat);
+#if !defined(ND_DEVICE)
     m.def("matmul_tiled", matmul_tiled);
+#endif
 }
 
 }  // namespace nd

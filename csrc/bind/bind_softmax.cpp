@@ -75,7 +75,7 @@ py::object cross_entropy(const Dense& logits, const Ids& labels, float smoothing
     unlocked(logits.size, in.each ? 0 : in.rows, [&](float* scratch) {
         float* losses = in.each ? loss.p : scratch;
         softmax_kernels().cross_entropy(threads(), in.rows, in.cols, logits.p, in.labels, losses);
-        if (!in.each) *loss.p = softmax_kernels().total_loss(in.rows, losses, in.divisor);
+        if (!in.each) softmax_kernels().total_loss(threads(), in.rows, losses, in.divisor, loss.p);
     });
     return loss.array();
 }

@@ -19,6 +19,7 @@ void check_threads(const char* where, int64_t count);
 void set_num_threads(int count);
 int num_threads();
 
+void bind_threads(py::module_& m);    // how many threads kernels use
 void bind_array(py::module_& m);      // Array, from_numpy, to_numpy, fill, compact, setitem
 void bind_pointwise(py::module_& m);  // ewise_*, scalar_*, unary maps, reductions
 void bind_elements(py::module_& m);   // maps and folds of whole numbers and bool, casts

@@ -1,19 +1,9 @@
 // Convolution and its two gradients, as a table of plain functions.
 #pragma once
-#include "../nd/direct_conv.h"
+#include "../nd/arguments.h"
 #include "select.h"
 
 namespace nd {
-
-struct ConvSizes {
-    int64_t images, height, width, in, out, kernel, stride, padding;
-};
-
-// An NHWC operand with any strides.
-struct Map {
-    const float* p;
-    Strides4 strides;
-};
 
 struct ConvTable {
     int64_t (*scratch)(const ConvSizes&, int threads);

@@ -1,6 +1,6 @@
 // Depthwise convolution and its two gradients, as a table of plain functions.
 #pragma once
-#include "../nd/depthwise.h"
+#include "../nd/arguments.h"
 #include "select.h"
 
 namespace nd {

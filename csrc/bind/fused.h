@@ -13,7 +13,7 @@ struct SoftmaxTable {
     int64_t (*first_bad_label)(int64_t rows, int64_t cols, const Labels&);
     int64_t (*counted)(int64_t rows, const Labels&);
     void (*cross_entropy)(const Executor&, int64_t rows, int64_t cols, const float* x, const Labels&, float* losses);
-    float (*total_loss)(int64_t rows, const float* losses, float divisor);
+    void (*total_loss)(const Executor&, int64_t rows, const float* losses, float divisor, float* loss);
     void (*cross_entropy_gradient)(const Executor&, int64_t rows, int64_t cols, const float* g, int64_t step, float divisor,
                                    const float* x, const Labels&, float* dx);
 };

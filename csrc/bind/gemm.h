@@ -1,6 +1,6 @@
 // Matrix products, as a table of plain functions.
 #pragma once
-#include "../nd/pack.h"
+#include "../nd/arguments.h"
 #include "select.h"
 
 namespace nd {

@@ -31,6 +31,7 @@ struct PointwiseTable {
     PointwiseKernel maps[kOps];
     Reduction sum, max, min;
     void (*copy)(const Executor&, const Loops&, float* y, const float* x);
+    void (*fill)(const Executor&, const Loops&, float value, float* y);
 };
 
 }  // namespace nd

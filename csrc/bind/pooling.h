@@ -1,7 +1,7 @@
 // Pooling and resampling as a table of plain functions.
 #pragma once
 #include <string>
-#include "../nd/pooling.h"
+#include "../nd/arguments.h"
 #include "select.h"
 
 namespace nd {

@@ -12,6 +12,14 @@ const char* isa_name();
 
 }  // namespace nd
 
+#if defined(ND_DEVICE)
+// The extension of a device: its kernels (csrc/cuda) are the one set there is.
+#define ND_FAMILY(Table, name)                                 \
+    namespace nd {                                             \
+    namespace ND_DEVICE { extern const Table name##_table; }   \
+    inline const Table& name() { return ND_DEVICE::name##_table; } \
+    }
+#else
 // Where a table was not compiled for a level (CMakeLists.txt: NEEDLE_VARIANTS), its place is empty.
 #if defined(ND_HAS_v2)
 #define ND_V2(name) &v2::name##_table
@@ -41,3 +49,4 @@ const char* isa_name();
         return *tables[static_cast<int>(isa()) - static_cast<int>(Isa::v2)];                     \
     }                                                                                            \
     }
+#endif

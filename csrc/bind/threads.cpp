@@ -63,4 +63,9 @@ Executor threads(int count) {
     return pool_executor(pool != nullptr ? pool : create(count));
 }
 
+void bind_threads(py::module_& m) {
+    m.def("set_num_threads", set_num_threads, "How many threads the kernels use from now on.");
+    m.def("num_threads", num_threads);
+}
+
 }  // namespace nd

@@ -2,6 +2,7 @@
 #include <structmember.h>
 #include <algorithm>
 #include <cstdio>
+#include "memory.h"
 #include "pointwise.h"
 
 namespace nd {
@@ -10,7 +11,7 @@ namespace {
 // The class, where its instances keep their slots, and the errors. They live as long as the process.
 PyTypeObject* ndarray_type = nullptr;
 Py_ssize_t handle_slot, shape_slot, strides_slot, offset_slot, device_slot, compact_slot;
-PyObject *shape_error = nullptr, *index_error = nullptr;
+PyObject *shape_error = nullptr, *index_error = nullptr, *device_error = nullptr;
 
 Py_ssize_t offset_of(const py::object& type, const char* name) {
     const py::object slot = py::getattr(type, name, py::none());
@@ -76,6 +77,8 @@ void translate(std::exception_ptr thrown) {
         PyErr_SetString(shape_error ? shape_error : PyExc_ValueError, error.what());
     } catch (const IndexRangeError& error) {
         PyErr_SetString(index_error ? index_error : PyExc_IndexError, error.what());
+    } catch (const DeviceError& error) {
+        PyErr_SetString(device_error ? device_error : PyExc_RuntimeError, error.what());
     }
 }
 
@@ -140,9 +143,10 @@ bool read(py::handle source, Ids& view) {
     return true;
 }
 
-void register_ndarray(const py::object& type, const py::object& shapes, const py::object& indices) {
-    if (!PyType_Check(type.ptr()) || !PyExceptionClass_Check(shapes.ptr()) || !PyExceptionClass_Check(indices.ptr()))
-        refuse("register_ndarray", "needs a class and two exceptions");
+void register_ndarray(const py::object& type, const py::object& shapes, const py::object& indices, const py::object& devices) {
+    bool fits = PyType_Check(type.ptr()) != 0;
+    for (const py::object* error : {&shapes, &indices, &devices}) fits = fits && PyExceptionClass_Check(error->ptr());
+    if (!fits) refuse("register_ndarray", "needs a class and three exceptions");
     handle_slot = offset_of(type, "_handle");
     shape_slot = offset_of(type, "_shape");
     strides_slot = offset_of(type, "_strides");
@@ -152,6 +156,7 @@ void register_ndarray(const py::object& type, const py::object& shapes, const py
     ndarray_type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
     shape_error = py::object(shapes).release().ptr();
     index_error = py::object(indices).release().ptr();
+    device_error = py::object(devices).release().ptr();
     py::register_local_exception_translator(translate);
 }
 
@@ -164,7 +169,9 @@ void misfit(const char* where, const std::string& needs, Views got) {
 void check_whole(const char* where, const char* what, const char* place, int64_t low, int64_t limit, const Ids& ids, int64_t bad) {
     if (bad < 0) return;
     char value[32];
-    std::snprintf(value, sizeof value, "%g", static_cast<double>(ids.p[bad]));
+    float wrong;
+    copy_out(&wrong, ids.p + bad, sizeof wrong);
+    std::snprintf(value, sizeof value, "%g", static_cast<double>(wrong));
     throw IndexRangeError("[" + std::string(where) + "] " + what + " must be whole numbers in " + std::to_string(low) + ".." +
                           std::to_string(limit - 1) + ", got " + value + " at " + place + std::to_string(bad));
 }

@@ -57,8 +57,9 @@ bool read(py::handle source, Layout& view) {
 }
 bool read(py::handle source, Ids& view);
 
-// The Python class of these arrays and what it calls ShapeError and the error below; Python registers them once.
-void register_ndarray(const py::object& type, const py::object& shape_error, const py::object& index_error);
+// The Python class of these arrays and what it calls ShapeError, the error below and DeviceError; Python registers them once.
+void register_ndarray(const py::object& type, const py::object& shape_error, const py::object& index_error,
+                      const py::object& device_error);
 
 struct IndexRangeError : std::out_of_range {
     using std::out_of_range::out_of_range;

@@ -19,10 +19,6 @@ struct ConvShape {
     P padding;
 };
 
-constexpr int64_t conv_outputs(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
-    return size + 2 * padding < kernel ? 0 : (size + 2 * padding - kernel) / stride + 1;
-}
-
 // One axis of a convolution, without the taps that never meet the input; the first one kept is tap begin + padding.
 constexpr ConvAxis conv_line(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
     const int64_t outputs = conv_outputs(size, kernel, stride, padding);

@@ -4,13 +4,7 @@
 #pragma once
 #include "gemm.h"
 
-namespace nd {
-
-struct Strides4 {
-    int64_t n, h, w, c;
-};
-
-namespace ND_ISA {
+namespace nd { namespace ND_ISA {
 
 // One axis: output i reads the positions i * step + begin + t, t < taps, of which 0 .. size - 1 exist.
 struct ConvAxis {

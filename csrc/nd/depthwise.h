@@ -3,28 +3,7 @@
 #pragma once
 #include "epilogue.h"
 
-namespace nd {
-
-// A map whose channels lie side by side, and the distances between its images, rows and pixels.
-struct Planes {
-    const float* p;
-    int64_t image, row, pixel;
-};
-
-// Output (i, j) of (N, rows, columns, C) reads the input (i stride + u dilation - top, j stride + v dilation - left) for
-// the taps u, v < kernel.
-struct DepthwiseShape {
-    int64_t images, height, width, channels, kernel, stride, top, left, dilation;
-
-    int64_t outputs(int64_t size, int64_t padding) const {
-        const int64_t reach = size + 2 * padding - (kernel - 1) * dilation - 1;
-        return reach < 0 ? 0 : reach / stride + 1;
-    }
-    int64_t rows() const { return outputs(height, top); }
-    int64_t columns() const { return outputs(width, left); }
-};
-
-namespace ND_ISA {
+namespace nd { namespace ND_ISA {
 
 // For every position of an axis the taps that reach it: source[i * kernel + t] and tap[i * kernel + t], t < count[i]. From
 // position i on, `run[i]` positions `period` apart have the same taps, their sources `step` apart.

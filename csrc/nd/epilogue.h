@@ -1,26 +1,10 @@
 // What finishes each value of a product before it is stored: a bias, another tensor, activations.
 #pragma once
+#include "arguments.h"
 #include "rows.h"
 #include "scalar.h"
 
-namespace nd {
-
-// An epilogue: its steps, in order. Plain data, the same for every instruction set and every layer, so that layers share the
-// code of the tiles, which compilers spend their time on.
-struct Step {
-    enum Kind : int64_t { relu, bias, add, relu6, silu, hard_sigmoid, hard_swish, kinds };
-    Kind kind;
-    const float* with;  // the bias, zero-padded to whole blocks of 16, or what is added, laid out like the output
-
-    static constexpr bool reads(Kind kind) { return kind == bias || kind == add; }
-};
-struct Steps {
-    static constexpr int64_t most = 16;
-    Step step[most];
-    int64_t count = 0;
-};
-
-namespace ND_ISA {
+namespace nd { namespace ND_ISA {
 
 // Steps: a bias (zero-padded to whole blocks of 16), another tensor laid out like the output, a function of scalar.h.
 struct Bias {

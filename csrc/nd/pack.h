@@ -1,23 +1,10 @@
 // Rearranging operands for the tiles: right operands into blocks of 16 columns, left operands into short columns.
 #pragma once
+#include "arguments.h"
 #include "shuffle.h"
 #include "tile.h"
 
-namespace nd {
-
-// Element (i, j) is data[i * row + j * column]; any strides, so that transposed views cost nothing.
-struct Matrix {
-    const float* data;
-    int64_t row, column;
-};
-// The first of a batch, and the step to the next.
-struct Matrices {
-    Matrix first;
-    int64_t step;
-    Matrix at(int64_t i) const { return {first.data + i * step, first.row, first.column}; }
-};
-
-namespace ND_ISA {
+namespace nd { namespace ND_ISA {
 
 // out[k * step + i] = in[i * row + k] for i < count, k < depth, and zero for count <= i < kLanes.
 inline void transpose_strip(const float* in, int64_t row, int64_t count, int64_t depth, float* out, int64_t step) {

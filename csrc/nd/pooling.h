@@ -2,31 +2,10 @@
 // Vectors run over channels, and each output is one chain over its window in the order of memory, so the bits depend
 // neither on threads nor on register width.
 #pragma once
+#include "arguments.h"
 #include "rows.h"
 
-namespace nd {
-
-// A banded matrix (outputs, size), which says what the outputs of one axis read: row i is zero but for weights(i)[0], ... in
-// the columns first[i] .. first[i] + count(i) - 1.
-struct Bands {
-    int64_t outputs, size;
-    const int64_t *first, *start;
-    const float* weight;
-
-    int64_t count(int64_t i) const { return start[i + 1] - start[i]; }
-    int64_t end(int64_t i) const { return first[i] + count(i); }
-    const float* weights(int64_t i) const { return weight + start[i]; }
-};
-
-// A map whose channels lie side by side, and the distances between its images, rows and pixels.
-struct Pixels {
-    const float* p;
-    int64_t image, row, pixel;
-
-    const float* at(int64_t n, int64_t y, int64_t x) const { return p + n * image + y * row + x * pixel; }
-};
-
-namespace ND_ISA {
+namespace nd { namespace ND_ISA {
 
 // The positions that one output reads.
 struct Window {

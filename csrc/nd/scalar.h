@@ -7,15 +7,11 @@
 
 namespace nd { namespace ND_ISA {
 
-ND_FN float select(bool mask, float a, float b) { return mask ? a : b; }
 ND_FN double select(bool mask, double a, double b) { return mask ? a : b; }
 ND_FN int64_t select(bool mask, int64_t a, int64_t b) { return mask ? a : b; }
 ND_FN uint64_t select(bool mask, uint64_t a, uint64_t b) { return mask ? a : b; }
 ND_FN int64_t wrapped(uint64_t x) { return static_cast<int64_t>(x); }
 
-template <class T> ND_FN T constant(float x);  // the number x in the shape of T
-template <> ND_FN float constant<float>(float x) { return x; }
-template <> ND_FN Vec constant<Vec>(float x) { return splat(x); }
 template <> ND_FN double constant<double>(float x) { return x; }
 template <> ND_FN int64_t constant<int64_t>(float x) { return static_cast<int64_t>(x); }
 template <> ND_FN uint64_t constant<uint64_t>(float x) { return static_cast<uint64_t>(x); }

@@ -1,9 +1,8 @@
 // Vectors of floats: GCC/Clang vector extensions plus the three things those lack: an explicit fused multiply-add,
 // unaligned memory access and horizontal sums in one fixed order.
 #pragma once
-#include "base.h"
-#include <cmath>
-#include <cstring>
+#include "single.h"
+#if !defined(__CUDACC__)  // whose compiler knows no vector extensions
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
@@ -65,14 +64,6 @@ ND_INLINE Vec fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
-ND_INLINE float fma(float a, float b, float c) {
-#if defined(__FMA__) || defined(__ARM_NEON)
-    return __builtin_fmaf(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
 ND_INLINE Vec square_root(Vec x) {
 #if defined(__AVX512F__)
     return (Vec)_mm512_maskz_sqrt_ps(__mmask16(-1), (__m512)x);
@@ -102,3 +93,4 @@ ND_INLINE float sum_lanes(const float (&lane)[kSumLanes]) {
 }
 
 }}  // namespace nd::ND_ISA
+#endif  // !__CUDACC__

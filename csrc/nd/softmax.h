@@ -7,8 +7,6 @@
 
 namespace nd { namespace ND_ISA {
 
-ND_INLINE float log_of(float x) { return log(splat(x))[0]; }
-
 // e^x for x <= 0 (or a rounding error above): as exp, but 0 below -86.5 instead of the smallest floats, which lets the
 // power of two be added to the exponent bits. NaN stays.
 ND_INLINE Vec exp_below_zero(Vec x) {
@@ -38,7 +36,7 @@ template <class Cols>
 ND_INLINE float logsumexp_row(Cols cols, const float* x) {
     float top = max_of(cols, x);
     if (top - top != 0) top = 0;
-    return log_of(sum_of(cols, [&](int64_t j, auto count) { return exp(load_some(x + j, count) - splat(top)); })) + top;
+    return log(sum_of(cols, [&](int64_t j, auto count) { return exp(load_some(x + j, count) - splat(top)); })) + top;
 }
 
 // y = exp(x) / sum exp(x). y may be x.
@@ -71,7 +69,7 @@ void logsoftmax(const Executor& executor, Rows rows, Cols cols, const float* x, 
         const float* from = x + row * cols;
         const Vec top = splat(max_of(cols, from));
         const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp_below_zero(load_some(from + j, n) - top); });
-        const Vec log_sum = splat(log_of(sum));
+        const Vec log_sum = splat(log(sum));
         each_vector(cols, [&](int64_t j, auto n) {
             store_some(y + row * cols + j, load_some(from + j, n) - top - log_sum, n);
         });
@@ -121,7 +119,7 @@ void cross_entropy(const Executor& executor, Rows rows, Cols cols, const float* 
         const float* from = x + row * cols;
         const float top = max_of(cols, from);
         const float sum = sum_of(cols, [&](int64_t j, auto n) { return exp_below_zero(load_some(from + j, n) - splat(top)); });
-        float one = log_of(sum) - (1 - labels.smoothing) * (from[int64_t(labels.at[row])] - top);
+        float one = log(sum) - (1 - labels.smoothing) * (from[int64_t(labels.at[row])] - top);
         if (labels.smoothing != 0) {
             const float shifted = sum_of(cols, [&](int64_t j, auto n) { return load_some(from + j, n) - splat(top); });
             one -= labels.smoothing / float(cols) * shifted;

@@ -22,19 +22,19 @@ __all__ = ["CALLS", "HELD", "Expanded", "Refused", "lower"]
 HELD = frozenset(TYPES)
 
 
-def lower(graph: Graph, favoured: int = 1) -> Program:
-    """The kernel calls that compute the graph, chosen to be fast for batches of `favoured` rows.
+def lower(graph: Graph, favoured: int = 1, device: str = "cpu") -> Program:
+    """The kernel calls that compute the graph, chosen to be fast for batches of `favoured` rows on "cpu" or "cuda".
 
     Raises EmitError naming the node for what cannot be a program.
     """
     with watched(for_every_size):
-        return _lower(graph, favoured)
+        return _lower(graph, favoured, device)
 
 
-def _lower(graph: Graph, favoured: int) -> Program:
+def _lower(graph: Graph, favoured: int, device: str) -> Program:
     _check_dtypes(graph)
     types = {x.op.name: x.type for x in graph.inputs}
-    low = Lowering(graph, favoured, uses_left=dict(graph.uses()))
+    low = Lowering(graph, favoured, device, uses_left=dict(graph.uses()))
     kept = {
         name: Buffer("state", floats_of(types[name]), types[name].dtype, index=i)
         for i, (name, _) in enumerate(graph.state)

@@ -37,6 +37,7 @@ class Lowering:
 
     graph: Graph
     favoured: int = 1  # the batch that calls are to be fast for; all give the same for every batch
+    device: str = "cpu"  # where they run
     weights: dict[Hashable, tuple[Node, int]] = field(default_factory=dict)  # what is stored, and at which float
     block: Buffer = field(default_factory=lambda: Buffer("weights"))
     arena: list[Buffer] = field(default_factory=list)
@@ -152,4 +153,5 @@ class Lowering:
     def program(self) -> Program:
         """What has been lowered."""
         weights = tuple(self.weights.values())
-        return Program(self.graph, tuple(self.calls), tuple(self.arena), weights, self.limits, self.favoured)
+        calls, arena = tuple(self.calls), tuple(self.arena)
+        return Program(self.graph, calls, arena, weights, self.limits, self.favoured, self.device)

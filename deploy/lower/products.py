@@ -30,7 +30,7 @@ def conv(low: Lowering, node: Node) -> View:
     view = low.view(x)
     images, height, width, depth = x.shape
     kernel, _, _, channels = w.shape
-    tile = tile_outputs(op, kernel, x.shape, channels, low.favoured)
+    tile = tile_outputs(op, kernel, x.shape, channels, low.favoured) if low.device == "cpu" else 0
     if tile:
         return _winograd(low, node, tile)
     (first, taps), (left, across) = (used_taps(n, kernel, op.stride, op.padding) for n in (height, width))
@@ -72,10 +72,10 @@ def transposed_conv(low: Lowering, node: Node) -> Value:
     """Phase by phase; where there are few channels, the sum of what each pixel gives to its window."""
     op, (x, w, *rest) = node.op, node.inputs
     kernel, _, depth, channels = w.shape
-    if channels <= 8 and depth >= 16 and not op.epilogue:
+    if channels <= 8 and depth >= 16 and not op.epilogue and low.device == "cpu":
         return _windows(low, node)
     view, how = low.view(x), (op.stride, op.padding, op.height, op.width, *x.shape[1:3])
-    packed = low.weight(w, apply(TransposedPack(*how), w), *how)
+    packed = low.weight(w, apply(TransposedPack(*how), w), *how) if low.device == "cpu" else low.dense(w)
     out = low.new(node)
     more = epilogue(low, op.epilogue, rest)
     sizes = (*out.shape, depth, kernel, op.stride, op.padding)

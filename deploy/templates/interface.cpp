@@ -16,11 +16,6 @@ $pool_impl
 extern "C" const unsigned char ${name}_embedded_weights[] __attribute__((weak));
 
 namespace nd {
-using Forward = void (*)(const Executor&, const int64_t*, const float*, void* const*, float*);
-namespace v2 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
-namespace v3 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
-namespace v4 { void forward(const Executor&, const int64_t*, const float*, void* const*, float*); }
-
 namespace {
 
 constexpr int64_t kHeader = 64, kWeightBytes = $weight_bytes;
@@ -36,40 +31,6 @@ T arena_floats(${arena_sizes}T threads) {
 }
 constexpr char kMagic[] = "needle-w";  // then the graph's hash in hexadecimal
 
-struct Variant {
-    const char* name;
-    Forward forward;
-};
-
-// The best that this program holds and this processor runs; NEEDLE_ISA=v2|v3|v4 asks for at most that. No function, and why
-// in place of the name, where there is none.
-Variant choose() {
-#if defined(ND_VARIANTS)
-    __builtin_cpu_init();
-    const char* asked = std::getenv("NEEDLE_ISA");
-    if (asked == nullptr || asked[0] == 0) asked = "v4";
-    if (asked[0] != 'v' || asked[1] < '2' || asked[1] > '4' || asked[2] != 0)
-        return {"NEEDLE_ISA must be v2, v3 or v4", nullptr};
-    const int most = asked[1] - '0';
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
-#if (ND_VARIANTS) & ND_HAS_v4
-    if (avx512 && most >= 4) return {"v4", v4::forward};
-#endif
-#if (ND_VARIANTS) & ND_HAS_v3
-    if (avx2 && most >= 3) return {"v3", v3::forward};
-#endif
-#if (ND_VARIANTS) & ND_HAS_v2
-    return {"v2", v2::forward};
-#endif
-    (void)avx512, (void)most;
-    return {"none of the instruction sets that it was built for is one that this processor runs and NEEDLE_ISA allows", nullptr};
-#else
-    return {ND_TEXT(ND_ISA), ND_ISA::forward};
-#endif
-}
-
 // Whether this is the weights file of this very graph.
 bool is_ours(const unsigned char* header) {
     return std::memcmp(header, kMagic, 8) == 0 && std::memcmp(header + 8, "$hash", 32) == 0;
@@ -83,16 +44,22 @@ void say(char* text, std::size_t size, const char* format, ...) {
     va_end(arguments);
 }
 
+// The bytes of an operand at these sizes.
+int64_t operand_bytes(const int64_t* sizes, int operand) {
+    ${take_sizes}(void)sizes;
+    const int64_t bytes[] = {$bytes};
+    return operand >= 0 && operand < kOperands ? bytes[operand] : 0;
+}
+
 }  // namespace
 }  // namespace nd
 
+$engine
 struct ${name}_model {
     const unsigned char* file = nullptr;  // header and weights
     void* mapped = nullptr;
-    nd::Pool* pool = nullptr;
-    float* arena = nullptr;
+    nd::Engine engine;
     int64_t most[nd::kSizes + 1] = {};
-    nd::Variant variant{};
     nd::TryLock busy;
     char error[200] = "";
 };
@@ -161,25 +128,21 @@ ${name}_model* ${name}_create(const char* weights, ${most}int threads, char* err
     if (memory == nullptr) return nd::say(error, error_size, "[$name] out of memory"), nullptr;
     ${name}_model* model = new (memory) ${name}_model;
     for (int i = 0; i < nd::kSizes; ++i) model->most[i] = most[i];
-    model->variant = nd::choose();
-    if (model->variant.forward == nullptr) {
-        const char* asked = std::getenv("NEEDLE_ISA");
-        nd::say(error, error_size, "[$name] %s, got '%.40s'", model->variant.name, asked != nullptr ? asked : "");
-        return ${name}_destroy(model), nullptr;
-    }
-    if (!nd::find_weights(model, weights, error, error_size)) return ${name}_destroy(model), nullptr;
-    const std::size_t bytes = std::size_t(${name}_arena_bytes(${each_most}threads) + 63) / 64 * 64;
-    model->arena = static_cast<float*>(std::aligned_alloc(64, bytes ? bytes : 64));
-    model->pool = nd::pool_create(threads);
-    if (model->arena == nullptr || model->pool == nullptr) {
-        nd::say(error, error_size, "[$name] no memory for %lld bytes of scratch", (long long)bytes);
-        return ${name}_destroy(model), nullptr;
-    }
-    nd::pool_start(model->pool);  // so that no call allocates
+    const auto bytes = std::size_t(${name}_arena_bytes(${each_most}threads));
+    const bool ready = model->engine.choose(error, error_size) && nd::find_weights(model, weights, error, error_size) &&
+                       model->engine.open(model->file + nd::kHeader, bytes, most, threads, error, error_size);
+    if (!ready) return ${name}_destroy(model), nullptr;
     return model;
 }
 
-int ${name}_call(${name}_model* model, const int64_t* sizes, void* const* operands) {
+}  // extern "C"
+
+namespace nd {
+namespace {
+
+using Entry = bool (Engine::*)(const int64_t* sizes, void* const* operands, char* error, std::size_t size);
+
+int checked_call(${name}_model* model, const int64_t* sizes, void* const* operands, Entry entry) {
     if (model == nullptr) return 1;
     if (!model->busy.try_lock()) return 2;  // its error text belongs to the other caller
     bool null = operands == nullptr || (sizes == nullptr && nd::kSizes > 0);
@@ -191,11 +154,19 @@ int ${name}_call(${name}_model* model, const int64_t* sizes, void* const* operan
     }
     if (fits) {
         model->error[0] = 0;
-        model->variant.forward(nd::pool_executor(model->pool), sizes, reinterpret_cast<const float*>(model->file + nd::kHeader),
-                               operands, model->arena);
+        fits = (model->engine.*entry)(sizes, operands, model->error, sizeof model->error);
     }
     model->busy.unlock();
     return fits ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace nd
+
+extern "C" {
+
+int ${name}_call(${name}_model* model, const int64_t* sizes, void* const* operands) {
+    return nd::checked_call(model, sizes, operands, &nd::Engine::forward);
 }
 
 int ${name}_run(${name}_model* model, ${sizes}$pointers) {
@@ -204,11 +175,7 @@ int ${name}_run(${name}_model* model, ${sizes}$pointers) {
     return ${name}_call(model, sizes, operands);
 }
 
-int64_t ${name}_bytes(const int64_t* sizes, int operand) {
-    ${take_sizes}(void)sizes;
-    const int64_t bytes[] = {$bytes};
-    return operand >= 0 && operand < nd::kOperands ? bytes[operand] : 0;
-}
+int64_t ${name}_bytes(const int64_t* sizes, int operand) { return nd::operand_bytes(sizes, operand); }
 
 int ${name}_abi(void) { return $abi; }
 
@@ -216,14 +183,13 @@ const char* ${name}_error(const ${name}_model* model) { return model ? model->er
 
 void ${name}_destroy(${name}_model* model) {
     if (model == nullptr) return;
-    if (model->pool != nullptr) nd::pool_destroy(model->pool);
-    std::free(model->arena);
+    model->engine.close();
     if (model->mapped != nullptr) munmap(model->mapped, nd::kHeader + nd::kWeightBytes);
     std::free(model);
 }
 
 const char* ${name}_describe(void) { return $describe; }
 
-const char* ${name}_isa(const ${name}_model* model) { return model ? model->variant.name : ""; }
-
+const char* ${name}_isa(const ${name}_model* model) { return model ? model->engine.name() : ""; }
+$device_functions
 }  // extern "C"

@@ -35,7 +35,7 @@ NEEDLE_API int ${name}_call(${name}_model* model, const int64_t* sizes, void* co
 /* The bytes of an operand of ${name}_call at these sizes; 0 where there is no operand of this number. */
 NEEDLE_API int64_t ${name}_bytes(const int64_t* sizes, int operand);
 
-/* Why the last call failed; "" if it did not. Valid until the next call on this instance. */
+$device_declarations/* Why the last call failed; "" if it did not. Valid until the next call on this instance. */
 NEEDLE_API const char* ${name}_error(const ${name}_model* model);
 
 /* Frees the instance; NULL is allowed. */
@@ -51,7 +51,7 @@ NEEDLE_API int ${name}_abi(void);
 /* The bytes of scratch memory that an instance allocates. */
 NEEDLE_API int64_t ${name}_arena_bytes(${most}int threads);
 
-/* The instruction set the instance runs: "v2", "v3", "v4" (x86-64 levels) or "native". */
+/* The instruction set the instance runs: "v2", "v3", "v4" (x86-64 levels) or "native"; "cuda". */
 NEEDLE_API const char* ${name}_isa(const ${name}_model* model);
 
 #ifdef __cplusplus

@@ -11,11 +11,10 @@ import numpy as np
 from needle.errors import DeviceError, DTypeError, ShapeError
 from needle.types import number_of, promote, promote_number, summed
 
-from . import ndarray_backend_cpu as compiled
-from .kernels import kernels, of_elements, pointwise
+from . import ndarray_backend_cpu
+from .kernels import extension_of, kernels, of_elements, pointwise
 from .layout import Axes as Axes
 from .layout import as_axes, distinct_axes, is_dense, reduced_shape
-from .ndarray_backend_cpu import Array as FloatArray
 from .plain.pointwise import floats
 from .views import Views
 
@@ -58,7 +57,8 @@ class Arithmetic(Views):
         if isinstance(other, Arithmetic):
             if self._shape != other._shape or self._device is not other._device:
                 self._same_kind(other)
-            if self._handle.__class__ is FloatArray is other._handle.__class__:
+            compiled = extension_of(self)
+            if compiled is not None and self._handle.__class__ is other._handle.__class__:
                 result: NDArray
                 if self._strides == other._strides:  # of one layout, which the result is brought out of
                     result = getattr(compiled, kernel)(self, other)
@@ -67,7 +67,7 @@ class Arithmetic(Views):
                 return result
             dtype = promote(self.dtype, other.dtype)
             return _computed(kernel, plain, self.astype(dtype), other.astype(dtype))
-        elif hasattr(compiled, scalar) or self._handle.__class__ is not FloatArray:
+        elif scalar or extension_of(self) is None:
             other = other if isinstance(other, float) else number_of(kernel, other, self.dtype)
             return _computed(scalar, plain, self.astype(promote_number(self.dtype, other)), other)
         else:  # a comparison that kernels know of two arrays
@@ -187,12 +187,14 @@ def _computed(kernel: str, plain: Any, first: Arithmetic, *more: Any) -> NDArray
 def reduce(x: Arithmetic, name: str, axis: Axes, keepdims: bool) -> NDArray:
     """A "sum", "max" or "min" over the axes; of compiled arrays what remains keeps its order in memory."""
     axis = as_axes(axis)
-    if x._handle.__class__ is FloatArray:
-        result: NDArray = getattr(compiled, name)(x, axis, keepdims)
+    extension = extension_of(x)
+    if extension is not None:
+        result: NDArray = getattr(extension, name)(x, axis, keepdims)
         return result
     if name != "sum" and 0 in x._shape and 0 not in reduced_shape(x._shape, axis, False):
         raise ShapeError(f"[{name}] needs at least one element to reduce, got {x._shape} over axes {axis}")
-    if x._device.mod is compiled and of_elements().whole(x.dtype):
+    compiled = x._device.mod is ndarray_backend_cpu or not x._device.shares_memory
+    if compiled and of_elements().whole(x.dtype):
         folded: NDArray = of_elements().folded(name, *x.reduce_view_out(axis, keepdims))
         return folded
     x = x.astype(summed(x.dtype)) if name == "sum" else x

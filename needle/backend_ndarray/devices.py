@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from needle.errors import DeviceError
+from needle.errors import DeviceError, IndexRangeError, ShapeError
 from needle.types import dtype_of
 
 from . import ndarray_backend_cpu, ndarray_backend_numpy
+from .kernels import EXTENSIONS
 from .plain.gather import one_hot
 
 if TYPE_CHECKING:
@@ -24,9 +27,10 @@ class BackendDevice:
     float64 and then cast, so that they are the same on every device. Methods raise DTypeError for unknown dtypes.
     """
 
-    def __init__(self, name: str, mod: ModuleType | None) -> None:
+    def __init__(self, name: str, mod: ModuleType | None, shares_memory: bool = True) -> None:
         self.name = name
         self.mod: Any = mod
+        self.shares_memory = shares_memory  # with the processor, so that numpy sees it
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, BackendDevice) and self.name == other.name)
@@ -55,7 +59,16 @@ class BackendDevice:
         if self.mod is None:
             enabled = [each for each in all_devices() if each.enabled()]
             raise DeviceError(f"[{self}] the device is not available; enabled are {enabled}")
-        return self.mod if dtype == "float32" else ndarray_backend_numpy
+        if dtype == "float32":
+            return self.mod
+        return ndarray_backend_numpy if self.shares_memory else self.mod
+
+    def block(self, size: int, dtype: str) -> Any:
+        """A new flat block of memory. DeviceError when the device is not available."""
+        holder = self.holder(dtype)
+        if holder is ndarray_backend_numpy:
+            return holder.Array(size, dtype)
+        return holder.Array(size) if dtype == "float32" else holder.Elements(size, dtype)
 
     def rand(self, *shape: int, dtype: Any = "float32") -> NDArray:
         """Uniform on [0, 1)."""
@@ -102,9 +115,30 @@ def cpu_numpy() -> BackendDevice:
     return _CPU_NUMPY
 
 
-def cuda() -> BackendDevice:
-    """A CUDA device; `enabled()` says whether there is one."""
-    return BackendDevice("cuda", None)
+def cuda(index: int = 0) -> BackendDevice:
+    """The CUDA device of this process; `enabled()` says whether there is one.
+
+    CUDA_VISIBLE_DEVICES says which of several it is: DeviceError for another index than 0.
+    """
+    if index != 0:
+        raise DeviceError(f"[cuda] a process has one device, which CUDA_VISIBLE_DEVICES chooses, got index {index}")
+    return _cuda()
+
+
+@cache
+def _cuda() -> BackendDevice:
+    """Its extension is looked for when it is first asked for: where nvcc did not build it, there is none."""
+    from .ndarray import NDArray
+
+    try:
+        extension: Any = import_module(".ndarray_backend_cuda", __package__)
+    except ImportError:
+        return BackendDevice("cuda", None, shares_memory=False)
+    if extension.device_count() == 0:
+        return BackendDevice("cuda", None, shares_memory=False)
+    extension.register_ndarray(NDArray, ShapeError, IndexRangeError, DeviceError)
+    EXTENSIONS[extension.Array] = extension
+    return BackendDevice("cuda", extension, shares_memory=False)
 
 
 def default_device() -> BackendDevice:

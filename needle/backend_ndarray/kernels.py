@@ -1,7 +1,8 @@
 """Which kernels work on an array: `kernels(x).conv(x, w, stride, padding)`, `pointwise("exp", numpy.exp, x)`.
 
-By device and dtype: on cpu() float32 has all of the extension's, whole numbers and bool have those of elements.py. What
-is not there, and all of float64 and of cpu_numpy(), is computed by a twin in numpy.
+By device and dtype: on cpu() and cuda() float32 has all of the extension's, whole numbers and bool have those of
+elements.py. What is not there, and all of float64 and of cpu_numpy(), is computed by a twin in numpy; but on cuda(),
+whose memory numpy does not see, it is refused.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from . import ndarray_backend_cpu as compiled
-from .ndarray_backend_cpu import Array as FloatArray
+from needle.errors import DeviceError
+
+from . import ndarray_backend_cpu
 
 EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds every whole number
 
@@ -41,6 +43,15 @@ KERNELS = {
 NAMES = " ".join(KERNELS.values()).split()
 
 
+# By the class of a block of memory the extension whose kernels work on it; cuda()'s joins when it is first asked for.
+EXTENSIONS: dict[type, Any] = {ndarray_backend_cpu.Array: ndarray_backend_cpu}
+
+
+def extension_of(x: Any) -> Any:
+    """The extension that holds an NDArray's memory, None where numpy does."""
+    return EXTENSIONS.get(x._handle.__class__)
+
+
 @cache
 def _package(name: str) -> Any:
     return import_module("." + name, __package__)
@@ -49,8 +60,9 @@ def _package(name: str) -> Any:
 def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **options: Any) -> Any:
     """A function of numpy arrays, of NDArrays that are not compiled ones: it reads their memory, and results come back.
 
-    Results keep the dtype that numpy gives them, but float64 needs an operand of float64, else they are float32; of
-    those that no NDArray has, int16 (where int8 and uint8 meet) becomes int32, and uint64 (a sum of uint8) int64.
+    DeviceError for a device whose memory is not the processor's. Results keep the dtype that numpy gives them, but
+    float64 needs an operand of float64, else they are float32; of those that no NDArray has, int16 (where int8 and
+    uint8 meet) becomes int32, and uint64 (a sum of uint8) int64.
     """
     dtypes = set()
 
@@ -62,6 +74,11 @@ def through_numpy(function: Callable[..., Any], device: Any, *args: Any, **optio
         dtypes.add(a.dtype)
         return a.shared()
 
+    if not device.shares_memory:
+        op = getattr(function, "__self__", None)  # of a method of an op, the op
+        name = getattr(function, "__name__", "array") if op is None else type(op).__name__
+        fix = "x.to(ndl.cpu()) brings arrays to a device that has"
+        raise DeviceError(f"[{name.strip('_<>')}] has no kernel on {device} for these types yet; {fix}")
     args, options = tuple(map(as_numpy, args)), {key: as_numpy(a) for key, a in options.items()}
     with np.errstate(all="ignore"):
         return _back(function(*args, **options), device, "float64" in dtypes)
@@ -96,10 +113,11 @@ class Twins:
 
 
 def kernels(x: Any) -> Any:
-    """The functions for an array like x: `plain` for numpy, `cpu` for float32 on cpu(), else the twins in numpy."""
+    """The functions for an array like x: `plain` for numpy, `compiled` for an extension's, else the twins in numpy."""
     if isinstance(x, np.ndarray | np.generic):
         return _package("plain")
-    return _package("cpu") if x._handle.__class__ is FloatArray else twins(x)
+    extension = EXTENSIONS.get(x._handle.__class__)
+    return twins(x) if extension is None else _package("compiled").of(extension)
 
 
 def twins(x: Any) -> Any:
@@ -115,7 +133,8 @@ def pointwise(kernel: str, plain: Callable[..., Any], first: Any, *more: Any) ->
     """
     if isinstance(first, np.ndarray | np.generic):
         return plain(first, *more)
-    if first._handle.__class__ is FloatArray:
-        return getattr(compiled, kernel)(first, *more)
+    extension = EXTENSIONS.get(first._handle.__class__)
+    if extension is not None:
+        return getattr(extension, kernel)(first, *more)
     whole = of_elements().mapped(kernel, first, *more)
     return through_numpy(plain, first._device, first, *more) if whole is None else whole

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from needle.errors import DTypeError, IndexRangeError, ShapeError
+from needle.errors import DeviceError, DTypeError, IndexRangeError, ShapeError
 from needle.reprs import array_text
 from needle.types import dtype_of
 
@@ -56,21 +56,23 @@ class NDArray(Arithmetic):
         if not hasattr(self, "_handle"):
             return "NDArray(<no data yet>)"
         dtype = [] if self.dtype == "float32" else [f"dtype={self.dtype}"]
-        return array_text(self.shared(), "NDArray", [*dtype, f"device={self._device}"])
+        return array_text(self.seen(), "NDArray", [*dtype, f"device={self._device}"])
 
     def __str__(self) -> str:
-        return str(self.shared())
+        return str(self.seen())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The elements for numpy: the same memory unless `dtype` differs or `copy` asks for a copy."""
-        return np.array(self.shared(), dtype=dtype, copy=copy)
+        """The elements for numpy: the same memory, unless `dtype` differs or `copy` or a device asks for a copy."""
+        return np.array(self.shared() if copy is False else self.seen(), dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:
         """The same memory for other libraries, by the DLPack protocol: `torch.from_dlpack(array)`."""
+        if not self._device.shares_memory:
+            return self._device.mod.to_dlpack(self._handle, self._shape, self._strides, self._offset)
         return self.shared().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0  # kDLCPU
+        return (1, 0) if self._device.shares_memory else (2, 0)  # kDLCPU, kDLCUDA
 
     def __copy__(self) -> NDArray:
         return self._copy()
@@ -79,7 +81,7 @@ class NDArray(Arithmetic):
         return self._copy()
 
     def __reduce__(self) -> Any:
-        return NDArray, (self.shared(), self._device, self.dtype)
+        return NDArray, (self.seen(), self._device, self.dtype)
 
     def fill(self, value: float) -> None:
         """Every element becomes `value`, in place."""
@@ -159,4 +161,4 @@ def flip(a: NDArray, axes: Axes = None) -> NDArray:
     return _array("flip", a).flip(axes)
 
 
-register_ndarray(NDArray, ShapeError, IndexRangeError)
+register_ndarray(NDArray, ShapeError, IndexRangeError, DeviceError)

@@ -18,6 +18,7 @@ from needle.types import dtype_of
 
 from . import ndarray  # for NDArray, the class of every array that is made here
 from .devices import BackendDevice, default_device
+from .kernels import of_elements
 from .layout import compact_strides, is_row_major
 
 
@@ -75,7 +76,7 @@ class StridedArray:
         if dtype == "float32" and device.mod is not None:
             new._handle = device.mod.Array(prod(shape))
         else:
-            new._handle = device.holder(dtype).Array(prod(shape), dtype)
+            new._handle = device.block(prod(shape), dtype)
         new._compact = True if strides is None else None
         return new
 
@@ -85,13 +86,24 @@ class StridedArray:
         if not isinstance(values, np.ndarray):
             raise DTypeError(f"[NDArray] needs a numpy array, got {type(values).__name__}")
         device, dtype = known_device(device), dtype_of("NDArray", values.dtype)
+        if not device.shares_memory:
+            return ndarray.NDArray(values, device, dtype)
         values = np.require(values, dtype, ("C", "W"))
         return StridedArray.make(values.shape, None, device, device.holder(dtype).wrap(values))
 
     def shared(self) -> np.ndarray:
-        """The elements as a numpy array of the same memory: writing to one changes the other."""
+        """The elements as a numpy array of the same memory: writing to one changes the other.
+
+        DeviceError for an array on a device whose memory is not the processor's.
+        """
         handle = self._handle
+        if not self._device.shares_memory:
+            raise DeviceError(f"[shared] the memory of {self._device} is not the processor's; numpy() copies it")
         return handle.module.shared(handle, self._shape, self._strides, self._offset)
+
+    def seen(self) -> np.ndarray:
+        """The elements for reading: the same memory where the processor can, else a copy."""
+        return self.shared() if self._device.shares_memory else self.numpy()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -129,7 +141,7 @@ class StridedArray:
 
     def to(self, device: BackendDevice) -> Self | ndarray.NDArray:
         """This array on `device`; itself when it is there already."""
-        return self if device == self._device else ndarray.NDArray(self.shared(), device=device, dtype=self.dtype)
+        return self if device == self._device else ndarray.NDArray(self.seen(), device=device, dtype=self.dtype)
 
     def astype(self, dtype: Any) -> Self | ndarray.NDArray:
         """The elements as `dtype`, floats cut off towards zero for integers; itself when they are so already.
@@ -139,6 +151,8 @@ class StridedArray:
         dtype = dtype_of("astype", dtype)
         if dtype == self.dtype:
             return self
+        if not self._device.shares_memory:
+            return of_elements().cast(self, dtype)
         with np.errstate(all="ignore"):
             return StridedArray.sharing(self.shared().astype(dtype, order="C"), self._device)
 

@@ -35,6 +35,12 @@ void copy(const Executor& executor, const Loops& loops, float* y, const float* x
     copy_strided(executor, nest_of<2>(loops), y, x);
 }
 
+void fill(const Executor& executor, const Loops& loops, float value, float* y) {
+    Nest<2> nest;
+    for (int d = 0; d < loops.dims; ++d) nest.push(loops.size[d], {loops.stride[0][d], 0});
+    copy_strided(executor, nest, y, &value);
+}
+
 }  // namespace
 
 #define ND_ENTRY(name, functor, operands, numbers) entry<functor, operands, numbers>(),
@@ -44,6 +50,7 @@ extern const PointwiseTable pointwise_table = {
     {reduce_scratch, reduce<MaxFold>},
     {reduce_scratch, reduce<MinFold>},
     copy,
+    fill,
 };
 
 }}  // namespace nd::ND_ISA

@@ -1,4 +1,5 @@
 #include "../pooling.h"
+#include "../../nd/pooling.h"
 
 namespace nd { namespace ND_ISA {
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from needle.errors import ShapeError
 
-from .. import ndarray_backend_cpu as kernels
+from ..kernels import extension_of
 from ..ndarray import NDArray
 
 Pair = tuple[int, int]
@@ -20,6 +20,7 @@ WIDE = 32  # channels of a group that keep the convolution of one group busy
 def grouped_conv(x: NDArray, w: NDArray, stride: int, padding: Pair, groups: int, dilation: int) -> NDArray:
     """y[..., o] = conv(x of o's group, w[..., o]): x (N, H, W, Ci), w (K, K, Ci / groups, Co) -> (N, H', W', Co)."""
     _check("grouped_conv", x, w, groups, w.shape[2] * groups)
+    kernels = extension_of(x)
     if _depthwise(w, groups):
         return kernels.depthwise(x, w, stride, *padding, dilation)
     x, around = _padded(x, padding)
@@ -36,6 +37,7 @@ def grouped_conv_input_gradient(
 ) -> NDArray:
     """dx (N, height, width, Ci) of y = grouped_conv(x, w), for g (N, H', W', Co)."""
     _check("grouped_conv_input_gradient", g, w, groups, w.shape[3])
+    kernels = extension_of(g)
     if _depthwise(w, groups):
         return kernels.depthwise_input_gradient(g, w, height, width, stride, *padding, dilation)
     around = padding[0] if padding[0] == padding[1] else 0
@@ -61,6 +63,7 @@ def grouped_conv_weight_gradient(
             f"[grouped_conv_weight_gradient] needs images (N, H, W, Ci) and (N, H', W', Co), got {x.shape} and "
             f"{g.shape} in {groups} groups"
         )
+    kernels = extension_of(x)
     if inputs == 1 and outputs == 1:
         return kernels.depthwise_weight_gradient(x, g, kernel, stride, *padding, dilation)
     x, around = _padded(x, padding)

@@ -1,11 +1,12 @@
-"""The composite kernels on NDArrays of device cpu(): those of the extension, and what is written around them here."""
+"""The composite kernels on arrays of an extension, cpu()'s or cuda()'s: its own, and what surrounds them here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
-from .. import ndarray_backend_cpu as extension
 from ..kernels import EXACT, NAMES, twins
 from . import grouped, reduce
 
@@ -24,7 +25,7 @@ TABLES: dict[str, Callable[..., int]] = {
 }
 
 
-def _by_number(name: str) -> Callable[..., Any]:
+def _by_number(extension: Any, name: str) -> Callable[..., Any]:
     """A kernel of the extension, which reads numbers as float32; numpy's where that would not tell them apart."""
     compiled, size = getattr(extension, name), TABLES[name]
 
@@ -36,11 +37,14 @@ def _by_number(name: str) -> Callable[..., Any]:
     return kernel
 
 
-def _kernel(name: str) -> Callable[..., Any]:
+def _kernel(extension: Any, name: str) -> Callable[..., Any]:
     for module in (grouped, reduce):
         if hasattr(module, name):
             return getattr(module, name)
-    return _by_number(name) if name in TABLES else getattr(extension, name)
+    return _by_number(extension, name) if name in TABLES else getattr(extension, name)
 
 
-globals().update({name: _kernel(name) for name in NAMES})
+@cache
+def of(extension: Any) -> Any:
+    """The kernels by name, for arrays that an extension holds."""
+    return SimpleNamespace(**{name: _kernel(extension, name) for name in NAMES})

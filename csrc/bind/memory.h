@@ -1,0 +1,17 @@
+// The memory that Arrays are taken from: the processor's (memory.cpp), or a device's (csrc/cuda/memory.cu).
+#pragma once
+#include <cstddef>
+
+namespace nd {
+
+constexpr std::size_t kAlign = 64;
+
+// Fresh memory for a block of some size class, null where there is none, and back again.
+void* fresh(std::size_t size) noexcept;
+void give_back(void* block, std::size_t size) noexcept;
+
+// Between the processor's memory and the device's, behind all work that was started before.
+void copy_in(void* to, const void* from, std::size_t bytes);
+void copy_out(void* to, const void* from, std::size_t bytes);
+
+}  // namespace nd

@@ -1,0 +1,11 @@
+// The device as the bindings see it.
+#pragma once
+#include "../bind/bindings.h"
+
+namespace nd {
+
+void bind_device(py::module_& m);           // device_count, device_name, synchronize
+void bind_device_elements(py::module_& m);  // arrays that are not float32
+void bind_dlpack(py::module_& m);           // memory of and for other libraries
+
+}  // namespace nd
