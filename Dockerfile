@@ -8,7 +8,7 @@ COPY . .
 RUN python -m venv /opt/needle \
  && /opt/needle/bin/pip install --no-cache-dir --upgrade pip \
  && /opt/needle/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
- && /opt/needle/bin/pip install --no-cache-dir /wheels/*.whl
+ && /opt/needle/bin/pip install --no-cache-dir "$(echo /wheels/*.whl)[postgres]"
 # Compile the model into the cache that the server will find it in.
 ENV NEEDLE_HOME=/opt/needle/home
 RUN /opt/needle/bin/needle-serve --prepare

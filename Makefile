@@ -47,6 +47,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.test
 	$(call needs,p["optional-dependencies"]["dev"],dev)
 	@touch $@
 
+$(VENV)/.peers: pyproject.toml | $(VENV)/.dev
+	$(call needs,sum((p["optional-dependencies"][extra] for extra in ("peers", "clients", "onnx", "telemetry", "postgres")), []),peers)
+	@touch $@
+
 $(VENV)/.width: $(VENV)/.tools FORCE
 	@case "$$(cat $@ 2>/dev/null):$(WIDTH)" in all:*|$(WIDTH):*) ;; *) echo $(WIDTH) > $@ ;; esac
 

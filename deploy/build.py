@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy
 
@@ -78,24 +79,27 @@ class Built:
 def build(
     graph: Graph | str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, name: str = "model",
     compiling: Compiling = lambda name: nullcontext(), nice: int = 0, favoured: int = 1,
-    levels: Sequence[str] | None = None,
+    levels: Sequence[str] | Literal["all"] | None = None,
 ) -> Built:  # fmt: skip
     """Compile a graph, or the `.nd` file at a path.
 
     The library stays in the cache, a folder named by the hash of what was compiled under `NEEDLE_HOME` (default
     `~/.cache/needle`), for this processor. With a folder `out` it is put there for every instruction set of this kind
-    of machine, or for `levels`, its weights linked into it, with a static library, a command, headers and the source;
-    then no cache is needed. `compiling(name)` is a context that is entered while the compiler works, to
-    show it; `nice` is the compiler's niceness. Kernels are chosen to be fast for batches of `favoured` rows. The levels
-    of x86-64 are v2, v3 (AVX2) and v4 (AVX-512); a program chooses the best one that it holds and the processor runs.
+    of machine, its weights linked into it, with a static library, a command, headers and the source; then no cache is
+    needed. `levels` names instruction sets, "all" those of this kind of machine: of x86-64 v2, v3 (AVX2) and v4
+    (AVX-512), of which a program chooses the best one that it holds and the processor runs. `compiling(name)` is a
+    context that is entered while the compiler works, to show it; `nice` is the compiler's niceness. Kernels are chosen
+    to be fast for batches of `favoured` rows.
 
     Raises EmitError if the graph cannot be written as a program, BuildError if there is no C++ compiler (`CXX`, default
     `c++`), it fails or `out` cannot be written, and SettingError if the cache is needed and cannot be written.
     """
     graph = graph if isinstance(graph, Graph) else Graph.load(graph)
     program = lower(optimize(graph), favoured)
-    everywhere = out is not None or levels is not None
-    generated = generate(program, name, levels_of(levels)) if everywhere else _for_here(program, name)
+    if out is None and levels is None:
+        generated = _for_here(program, name)
+    else:
+        generated = generate(program, name, levels_of(None if levels == "all" else levels))
 
     def fill(folder: Path) -> None:
         with compiling(name):
@@ -135,9 +139,10 @@ def find(graph: Graph, *, name: str = "model", favoured: int = 1) -> Built | Non
 def _for_here(program: Program, name: str) -> Generated:
     """For all instruction sets if that is in the cache already, else for the one that runs here."""
     whole = generate(program, name, levels_of(None))
-    if cache.found(whole) is not None or extension.__isa__ not in whole.levels:
+    here = extension.__isa__.removeprefix("x86-64-")
+    if cache.found(whole) is not None or here not in whole.levels:
         return whole
-    return replace(whole, levels=(extension.__isa__,))
+    return replace(whole, levels=(here,))
 
 
 def program_name(path: str | os.PathLike[str]) -> str:

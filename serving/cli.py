@@ -4,10 +4,8 @@ import argparse
 import atexit
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,24 +13,20 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
-from serving import logs, telemetry
+from serving import logs
 from serving.addresses import addresses, is_loopback, shown
-from serving.app import create_app
 from serving.config import with_config
 from serving.doctor import add_doctor
 from serving.engine import load, sources
-from serving.engine.catalog import Catalog
 from serving.engine.errors import ServingError
 from serving.engine.limits import FLAGS, Limits
 from serving.engine.memory import return_freed_memory
-from serving.engine.metrics import Metrics
 from serving.engine.models import Model
-from serving.engine.registry import Registry
-from serving.engine.service import Service
 from serving.engine.sources import Source
-from serving.engine.tuning.service import Tuning
-from serving.key_commands import add_keys, add_state, keys_of, state_folder
-from serving.supervisor import NICEST, Master, Supervisor
+from serving.key_commands import add_keys, add_state, state_of
+from serving.parts import Parts
+from serving.supervisor import Master
+from serving.trainer import NICEST
 from serving.worker import Worker
 
 log = logging.getLogger("serving")
@@ -89,40 +83,19 @@ def parser() -> CommandParser:
     return parser
 
 
-def limits(options: argparse.Namespace) -> Limits:
-    """The limits that the flags ask for."""
-    counts = {"body", "inflated", "pixels", "memory", "queue", "storage", "training"}
-    values = {field: getattr(options, field) * unit for field, (_, unit, *_) in FLAGS.items()}
-    return Limits(**{field: int(value) if field in counts else value for field, value in values.items()})
-
-
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn with all its settings from here. `load` makes a Model of a source, in each worker.
-
-    The models it begins with are `given`; they are registered in a file that lives as long as the server. What outlives
-    it lies in the state's folder.
-    """
+    """gunicorn with all its settings from here; arguments as of `Parts`."""
 
     def __init__(self, load: Callable[[Source], Model], given: Sequence[Source], options: argparse.Namespace):
-        self.load_model, self.options, self.limits = load, options, limits(options)
-        self.folder = Path(tempfile.mkdtemp(prefix="needle-serve-"))
-        registry = Registry(self.folder / "models.db")
-        for source in given:
-            registry.add(source)
-        registry.close()
-        self.tuning = Tuning(state_folder(options.state), self.limits)
-        self.tuning.begin()
-        trains = options.plugin, options.train_nice, options.log_format
-        self.supervisor = Supervisor(self.tuning.store, self.limits, *trains)
-        # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
-        self.metrics = Metrics(registry, columns=2 * options.workers + 62)
-        self.free = list(range(self.metrics.counters.columns, 0, -1))
+        self.parts, self.options = Parts(load, given, options), options
+        self.supervisor = self.parts.supervisor
+        self.free = list(range(self.parts.metrics.counters.columns, 0, -1))
         super().__init__()
 
     def load_config(self) -> None:
-        Worker.header_seconds = self.limits.header_seconds
-        Worker.body_seconds = self.limits.body_seconds
-        Worker.max_body = self.limits.body
+        limits = self.parts.limits
+        Worker.header_seconds, Worker.body_seconds = limits.header_seconds, limits.body_seconds
+        Worker.max_body = limits.body
         settings = {
             "bind": self.options.bind,
             "workers": self.options.workers,
@@ -145,22 +118,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
-        engine, folder = self.options.engine, self.options.repository
-        catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
-        service = Service(catalog, keys_of(self.options.state), self.tuning)
-        service.start()
-        app = create_app(service)
-        telemetry.instrument(app)
-        return app
+        return self.parts.app()
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         Master(self).run()
 
     def ended(self, arbiter: Any) -> None:
-        self.supervisor.end()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.parts.end()
 
     def listening(self, arbiter: Any) -> None:
         for listener in arbiter.LISTENERS:
@@ -171,7 +136,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         worker.column = self.free.pop()
 
     def after_fork(self, arbiter: Any, worker: Any) -> None:
-        self.metrics.counters.column = worker.column
+        self.parts.metrics.counters.column = worker.column
         return_freed_memory()
 
     def worker_ends(self, arbiter: Any, worker: Any) -> None:
@@ -183,7 +148,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         os._exit(code if isinstance(code, int) else 0)
 
     def worker_gone(self, arbiter: Any, worker: Any) -> None:
-        self.metrics.counters.fold(worker.column)
+        self.parts.metrics.counters.fold(worker.column)
         self.free.append(worker.column)
 
 
@@ -194,11 +159,11 @@ def check_address(options: argparse.Namespace) -> None:
     """
     found = addresses(options.host, options.port)
     options.bind = [shown(*each) for each in found]
-    keys = keys_of(options.state)
+    keys = state_of(options).keys()
     is_needed = keys.needed
     keys.close()
     if is_needed:
-        log.info("requests need a key, as %s holds some", keys.path)
+        log.info("requests need a key, as %s holds some", keys.database)
     elif not options.open and not all(is_loopback(address) for address, _ in found):
         reason = "other machines can reach it, and there are no keys"
         advice = "make one with needle-serve keys create, or let everybody in with --open"
@@ -207,15 +172,21 @@ def check_address(options: argparse.Namespace) -> None:
         log.info("whoever reaches %s can use this server: there are no keys", options.host)
 
 
-def serve(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM or Ctrl-C, or only compile. Raises NeedleError if it cannot begin."""
-    logs.configure(options.log_format, options.log_requests)
+def sources_of(options: argparse.Namespace) -> list[Source]:
+    """The models that the flags ask for. Raises NeedleError for one that there is not."""
     given = sources.sources(options.models, options.engine)
     if options.repository:
         named = {source.name for source in given}
         given += [x for x in sources.scan(options.repository, options.engine) if x.name not in named]
+    return given
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or Ctrl-C, or only compile. Raises NeedleError if it cannot begin."""
+    logs.configure(options.log_format, options.log_requests)
+    given = sources_of(options)
     if options.prepare:
-        prepare(given)
+        prepare(given, everywhere=True)  # an image of a container may come to an older processor
         return
     check_address(options)
     if options.engine == "compiled":
@@ -223,11 +194,11 @@ def serve(options: argparse.Namespace) -> None:
     Server(load.load, given, options).run()
 
 
-def prepare(given: Sequence[Source]) -> None:
+def prepare(given: Sequence[Source], everywhere: bool = False) -> None:
     """Compile what is not in the cache; SIGTERM ends the compiler too. Raises NeedleError if it cannot be compiled."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        load.prepare(given)
+        load.prepare(given, everywhere)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -23,10 +23,10 @@ from needle.commands import Answer, whole
 from needle.environment import home
 from needle.errors import NeedleError
 from serving.engine import sources
-from serving.key_commands import add_state, keys_of, state_folder
+from serving.key_commands import State, add_state, state_of
 
 ROOM = 100 * 2**20  # bytes that the cache should have left
-OPTIONAL = {"onnx": "reads .onnx files", "opentelemetry-sdk": "traces requests"}
+OPTIONAL = {"onnx": "reads .onnx files", "opentelemetry-sdk": "traces requests", "psycopg": "keeps rows in PostgreSQL"}
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,22 @@ def add_doctor(commands: Any) -> None:
 
 def doctor(options: argparse.Namespace) -> Answer:
     """All findings; 1 where one is an error."""
-    found = findings(options.host, options.port, options.state)
+    found = findings(options.host, options.port, state_of(options))
     signs = {"ok": "  ", "warning": "! ", "error": "x "}
     lines = [f"{signs[x.state]}{x.what:<18} {x.found}" for x in found]
     failed = any(x.state == "error" for x in found)
     return Answer([asdict(x) for x in found], "\n".join(lines), 1 if failed else 0)
 
 
-def findings(host: str, port: int, state: Path | None) -> list[Finding]:
+def findings(host: str, port: int, state: State) -> list[Finding]:
     """In the order in which they matter."""
     return [
         Finding("needle", "ok", f"{needle.__version__} on Python {platform.python_version()}, {platform.machine()}"),
         Finding("kernels", "ok", f"{extension.__isa__}, {extension.num_threads()} threads, {os.cpu_count()} cores"),
         _looked("C++ compiler", _compiler, "warning", "models run in the instant engine, somewhat slower"),
         _looked("cache", lambda: _writable(home()), "warning", "compiled models are not kept; set NEEDLE_HOME"),
-        _looked("state", lambda: _writable(state_folder(state)), "error", "set --state to a folder of your own"),
-        _looked("keys", lambda: _keys(state), "error", "set --state to another folder"),
+        _looked("state", lambda: _writable(state.folder), "error", "set --state to a folder of your own"),
+        _looked("keys", lambda: _keys(state), "error", "set --state to another folder, or --database to a database"),
         _looked("address", lambda: _free(host, port), "error", "choose another --port, or end what listens there"),
         _models(),
         *(_package(name, use) for name, use in OPTIONAL.items()),
@@ -101,8 +101,8 @@ def _writable(folder: Path) -> str:
     return f"{folder}, {room / 2**30:.0f} GB left"
 
 
-def _keys(state: Path | None) -> str:
-    keys = keys_of(state)
+def _keys(state: State) -> str:
+    keys = state.keys()
     try:
         held = [key for key in keys.every() if key.revoked is None]
     finally:

@@ -1,32 +1,44 @@
 """`needle-serve keys create | list | revoke`: who may ask the server, and how often."""
 
 import argparse
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from needle.commands import Answer
 from needle.environment import home
+from serving.engine.database import DATABASE, Place
 from serving.engine.keys import SCOPES, Key, Keys
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def state_folder(given: Path | None) -> Path:
-    """Where the server keeps what outlives it: the folder that was given, or one in the cache."""
-    return given or home() / "serving"
+class State(NamedTuple):
+    """Where a server keeps what outlives it: files in a folder, rows in an SQLite file there or in a database."""
+
+    folder: Path
+    place: Place
+
+    def keys(self) -> Keys:
+        """The keys that are kept there."""
+        return Keys(self.place)
 
 
-def keys_of(folder: Path | None) -> Keys:
-    """The keys in a state folder."""
-    return Keys(state_folder(folder) / "state.db")
+def state_of(options: argparse.Namespace) -> State:
+    """What `--state` and `--database` say."""
+    folder = options.state or home() / "serving"
+    return State(folder, options.database or folder / "state.db")
 
 
 def add_state(parser: argparse.ArgumentParser) -> None:
-    """Add `--state`."""
-    what = "where keys, and what was used with them, are kept (default: serving in NEEDLE_HOME)"
+    """Add `--state` and `--database`."""
+    what = "where keys, what was used with them, and fine-tuning are kept (default: serving in NEEDLE_HOME)"
     parser.add_argument("--state", type=Path, metavar="FOLDER", help=what)
+    what = "keep the rows in PostgreSQL, at postgresql://USER@HOST/NAME: for servers that share the folder --state"
+    database = os.environ.get(DATABASE) or None
+    parser.add_argument("--database", metavar="URL", default=database, help=f"{what} (default: {DATABASE})")
 
 
 def add_keys(commands: Any) -> None:
@@ -67,7 +79,7 @@ def rate(text: str) -> float:
 
 
 def create_key(options: argparse.Namespace) -> Answer:
-    keys = keys_of(options.state)
+    keys = state_of(options).keys()
     key, secret = keys.create(options.scope, options.rate, options.name)
     keys.close()
     about = f"{key.id} for {', '.join(key.scopes)}; this is the only time that it is shown:"
@@ -75,7 +87,7 @@ def create_key(options: argparse.Namespace) -> Answer:
 
 
 def list_keys(options: argparse.Namespace) -> Answer:
-    keys = keys_of(options.state)
+    keys = state_of(options).keys()
     found, used = keys.every(), keys.usage()
     keys.close()
     totals = {key.id: sum(row["requests"] for row in used if row["key"] == key.id) for key in found}
@@ -88,7 +100,7 @@ def list_keys(options: argparse.Namespace) -> Answer:
 
 
 def revoke_key(options: argparse.Namespace) -> Answer:
-    keys = keys_of(options.state)
+    keys = state_of(options).keys()
     key = keys.revoke(options.key)
     keys.close()
     return Answer(_plain(key), f"{key.id} is refused from now on")

@@ -3,6 +3,7 @@ was killed, told to end with the server, and of so little weight that who answer
 """
 
 import json
+import logging
 import os
 import secrets
 import subprocess
@@ -10,18 +11,20 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
 
+from serving.engine.database import DATABASE
+from serving.engine.errors import ServingError
 from serving.engine.limits import Limits
 from serving.engine.tuning.leases import Leases
 from serving.engine.tuning.store import Store
+from serving.trainer import NICEST
+
+log = logging.getLogger("serving")
 
 PATIENCE = 30.0  # seconds for a step to end, and a checkpoint to be written, when the server ends
-NICEST = 19
 
 
 class Supervisor:
@@ -48,6 +51,8 @@ class Supervisor:
                 self.process = None
             if self.leases.waiting():
                 self._start()
+        except ServingError as problem:  # it may pass; the server goes on
+            log.warning("no process that trains was started: %s", problem)
         finally:
             self.store.database.close()  # workers are forked from this process
 
@@ -55,15 +60,15 @@ class Supervisor:
         self.holder = f"trainer-{secrets.token_hex(8)}"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         plugins = [*map(os.path.abspath, self.plugins), *filter(None, [os.environ.get("NEEDLE_PLUGINS")])]
+        place = self.store.database.place
         environment = {
             "NEEDLE_NUM_THREADS": str(max(1, cores // 2)), "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             **os.environ, "NEEDLE_PLUGINS": os.pathsep.join(plugins),
+            DATABASE: place if isinstance(place, str) else "",  # others can read arguments, and it may hold a password
         }  # fmt: skip
         command = [sys.executable, "-m", "serving.trainer", str(self.store.home.resolve()), self.holder]
-        self.process = subprocess.Popen(
-            [*command, self.form, json.dumps(asdict(self.limits))], env=environment, stdin=subprocess.DEVNULL,
-            start_new_session=True, preexec_fn=partial(yield_processors, self.niceness),
-        )  # fmt: skip
+        command += [str(self.niceness), self.form, json.dumps(asdict(self.limits))]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end(self) -> None:
         """Let the process end after its step, and wait for it."""
@@ -77,19 +82,6 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def yield_processors(niceness: int) -> None:
-    """Let this process go behind others; with the highest niceness it runs where nobody else wants to.
-
-    Linux weighs sessions against each other, whatever the niceness inside: that of the session is set too.
-    """
-    os.nice(niceness)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(niceness))
-    if niceness == NICEST:
-        with suppress(AttributeError, OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types

@@ -32,7 +32,7 @@ def instrument(app: Any) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise ServingError(f"[telemetry] {error.name} is not installed; pip install 'needle[telemetry]'") from None
+        raise ServingError(f"[telemetry] {error.name} is not installed; pip install 'needle-dl[telemetry]'") from None
     service = os.environ.get("OTEL_SERVICE_NAME", "needle-serve")
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

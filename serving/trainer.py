@@ -1,55 +1,40 @@
 """The process that trains: it claims jobs, one after the other, and ends when there is none.
 
-`serving.supervisor` starts it, again where it was killed: the job goes on, and no web worker notices.
+`serving.supervisor` starts it, again where it was killed: the job goes on, and no web worker notices. Before anything
+else, also before what it needs is imported, it goes behind those who answer requests.
 """
 
 import json
-import logging
 import os
-import resource
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from needle.commands.plugins import load_plugins
-from serving import logs
-from serving.engine.limits import MIB, Limits
-from serving.engine.tuning.files import Files
-from serving.engine.tuning.leases import Leases
-from serving.engine.tuning.store import Store
-from serving.engine.tuning.work import Work
-
-BESIDE = 1024 * MIB  # bytes for Python, the libraries and the data, beside what a job is estimated to take
-
-log = logging.getLogger("serving")
+NICEST = 19
 
 
-def main(home: str, holder: str, limits: Limits) -> None:
-    """Work on the jobs in a folder until none waits, this process is told to end, or its parent has."""
-    parent = os.getppid()
-    told: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: told.append(number))
-    with suppress(ValueError, OSError):  # a limit below this is there already
-        most = limits.training + BESIDE
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    load_plugins()
-    store = Store(Path(home))
-    leases, files = Leases(store), Files(store, limits)
+def yield_processors(niceness: int) -> None:
+    """Let this process go behind others; with the highest niceness it runs where nobody else wants to.
 
-    def stops() -> bool:
-        return bool(told) or os.getppid() != parent
+    Linux weighs sessions against each other, whatever the niceness inside: that of the session is set too.
+    """
+    os.nice(niceness)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness))
+    if niceness == NICEST:
+        with suppress(AttributeError, OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
-    while not stops():
-        row = leases.claim(holder)
-        if row is None:
-            return
-        log.info("[%s] %s learns from %s", row["id"], row["model"], row["training_file"])
-        Work(row, holder, files, stops).do()
-        log.info("[%s] %s", row["id"], leases.jobs.get(row["owner"], row["id"])["status"])
+
+def main(home: str, holder: str, niceness: str, form: str, limits: str) -> None:
+    yield_processors(int(niceness))
+    from serving import logs
+    from serving.engine.limits import Limits
+    from serving.engine.tuning.loop import work_on_jobs
+
+    logs.configure(form)
+    work_on_jobs(home, holder, Limits(**json.loads(limits)))
 
 
 if __name__ == "__main__":
-    logs.configure(sys.argv[3])
-    main(sys.argv[1], sys.argv[2], Limits(**json.loads(sys.argv[4])))
+    main(*sys.argv[1:])

@@ -21,6 +21,9 @@ LIBRARIES = {
     "gunicorn": ["serving"],
     "orjson": ["serving"],
     "opentelemetry": ["serving/telemetry.py"],
+    "ray": ["serving/ray.py"],
+    "a2wsgi": ["serving/ray.py"],
+    "psycopg": ["serving/engine/postgres.py"],
     "onnx": ["deploy/onnx"],
     "ml_dtypes": ["deploy/dtypes.py", "deploy/onnx/dtypes.py"],  # which onnx brings along
 }

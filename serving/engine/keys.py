@@ -1,20 +1,18 @@
-"""Who may ask for what: keys in an SQLite file, of which only hashes are kept, with scopes, rates and what was used.
+"""Who may ask for what: keys in a database, of which only hashes are kept, with scopes, rates and what was used.
 
-All workers, and the command that makes keys, read and write the same file: a key that is revoked is refused at once.
+All workers, and the command that makes keys, read and write the same rows: a key that is revoked is refused at once.
 Keys have 256 random bits, so that one round of SHA-256 is enough to keep them secret.
 """
 
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from needle.environment import unwritable
-from serving.engine.database import Database
+from serving.engine.database import NOWHERE, Place, database_at
 from serving.engine.errors import Forbidden, NotFound, RateLimited, Unauthorized
 
 SCOPES = ("infer", "train", "admin")
@@ -23,7 +21,7 @@ BURST = 1.0  # seconds of its rate that a key may spend at once
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, scopes TEXT NOT NULL, rate REAL,
-    created INTEGER NOT NULL, revoked INTEGER, left REAL NOT NULL DEFAULT 0, stamp REAL NOT NULL DEFAULT 0
+    created INTEGER NOT NULL, revoked INTEGER, "left" REAL NOT NULL DEFAULT 0, stamp REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS usage (
     key TEXT NOT NULL, day TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL DEFAULT 0,
@@ -32,10 +30,8 @@ CREATE TABLE IF NOT EXISTS usage (
 ) STRICT
 """
 # `left` requests may be made at `stamp`, and `rate` more each second until there are as many as a burst has.
-SPEND = """
-UPDATE keys SET stamp = :now, left = min(max(1.0, rate * :burst), left + (:now - stamp) * rate) - 1
-WHERE id = :id AND min(max(1.0, rate * :burst), left + (:now - stamp) * rate) >= 1
-"""
+LEFT = """least(greatest(1.0, rate * :burst), "left" + (:now - stamp) * rate)"""
+SPEND = f"""UPDATE keys SET stamp = :now, "left" = {LEFT} - 1 WHERE id = :id AND {LEFT} >= 1"""
 FIELDS = ("requests", "rows", "prompt_tokens", "completion_tokens")
 
 
@@ -52,11 +48,10 @@ class Key:
 
 
 class Keys:
-    """The keys in a file, which need not be there: without it, or before the first key was made, there are none."""
+    """The keys at a place, where there need not be any: before the first key was made, nobody needs one."""
 
-    def __init__(self, path: Path = Path(os.devnull) / "none"):
-        self.path = path
-        self._file = Database(path, SCHEMA)
+    def __init__(self, place: Place = NOWHERE):
+        self.database = database_at(place, SCHEMA)
 
     # -- for the one who hands them out
 
@@ -65,13 +60,13 @@ class Keys:
         secret, made = f"nk-{secrets.token_urlsafe(32)}", int(time.time())
         key = Key(f"key-{secrets.token_hex(6)}", name, tuple(scopes), rate, made, None)
         try:
-            private(self.path)
-            self._file.execute(
+            self.database.create()
+            self.database.execute(
                 "INSERT INTO keys (id, hash, name, scopes, rate, created) VALUES (?, ?, ?, ?, ?, ?)",
                 key.id, _hash(secret), name, ",".join(scopes), rate, made,
             )  # fmt: skip
         except OSError as problem:
-            raise unwritable(self.path, problem) from None
+            raise unwritable(str(self.database), problem) from None
         return key, secret
 
     def revoke(self, id: str) -> Key:
@@ -79,14 +74,14 @@ class Keys:
         found = {key.id: key for key in self.every()}.get(id)
         if found is None:
             raise NotFound(f"[keys] there is no key {id[:40]!r}; needle-serve keys list shows them")
-        self._file.execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", int(time.time()), id)
+        self.database.execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", int(time.time()), id)
         return found
 
     def every(self) -> list[Key]:
         """All keys, revoked ones too, in the order in which they were made."""
-        if not self.path.exists():
+        if not self.database.exists:
             return []
-        rows = self._file.execute("SELECT id, name, scopes, rate, created, revoked FROM keys ORDER BY created, rowid")
+        rows = self.database.execute("SELECT id, name, scopes, rate, created, revoked FROM keys ORDER BY created, id")
         return [Key(id, name, tuple(scopes.split(",")), *rest) for id, name, scopes, *rest in rows]
 
     # -- for the server
@@ -94,7 +89,7 @@ class Keys:
     @property
     def needed(self) -> bool:
         """Whether requests need a key: once there was one, also when all are revoked."""
-        return self.path.exists() and self._file.execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0] == 1
+        return self.database.exists and bool(self.database.execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0])
 
     def admit(self, secret: str | None, scope: str) -> Key | None:
         """The key of a request that needs `scope` ("": any key), which is counted against its rate.
@@ -105,7 +100,7 @@ class Keys:
             return None
         if not secret:
             raise Unauthorized("[key] a key is needed: send the header Authorization: Bearer KEY")
-        row = self._file.execute(
+        row = self.database.execute(
             "SELECT id, name, scopes, rate, created, revoked FROM keys WHERE hash = ?", _hash(secret)
         ).fetchone()
         if row is None or row[5] is not None:
@@ -115,39 +110,33 @@ class Keys:
             raise Forbidden(f"[key] this needs a key with the scope {scope}, and this one has {', '.join(key.scopes)}")
         if key.rate is not None:
             given = {"id": key.id, "now": time.time(), "burst": BURST}
-            if not self._file.execute(SPEND, given).rowcount:
+            if not self.database.execute(SPEND, given).rowcount:
                 raise RateLimited(f"[key] the limit of this key is {key.rate:g} requests a second", 1 / key.rate)
         return key
 
     def count(self, key: Key, model: str, **amounts: int) -> None:
         """Add to what a key has used of a model today: rows, prompt_tokens, completion_tokens; and one request."""
         values = [1, *(amounts.get(field, 0) for field in FIELDS[1:])]
-        sums = ", ".join(f"{field} = {field} + excluded.{field}" for field in FIELDS)
-        self._file.execute(
-            f"INSERT INTO usage (key, day, model, {', '.join(FIELDS)}) VALUES (?, date('now'), ?, ?, ?, ?, ?) "
-            f"ON CONFLICT DO UPDATE SET {sums}",
-            key.id, model, *values,
+        sums = ", ".join(f"{field} = usage.{field} + excluded.{field}" for field in FIELDS)
+        day = time.strftime("%Y-%m-%d", time.gmtime())
+        self.database.execute(
+            f"INSERT INTO usage (key, day, model, {', '.join(FIELDS)}) VALUES (?, ?, ?, ?, ?, ?, ?) "
+            f"ON CONFLICT (key, day, model) DO UPDATE SET {sums}",
+            key.id, day, model, *values,
         )  # fmt: skip
 
     def usage(self, key: str | None = None) -> list[dict[str, Any]]:
         """What a key, or each, has used, by day and model, the newest first."""
-        if not self.path.exists():
+        if not self.database.exists:
             return []
         names = ("key", "day", "model", *FIELDS)
         where, values = ("WHERE key = ?", (key,)) if key else ("", ())
         statement = f"SELECT {', '.join(names)} FROM usage {where} ORDER BY day DESC, key, model"
-        return self._file.rows(statement, *values)
+        return self.database.rows(statement, *values)
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is needed."""
-        self._file.close()
-
-
-def private(path: Path) -> None:
-    """Make the folder and the file unless they are there; nobody else may read it. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
+        """Close the connection; it is opened again when it is needed."""
+        self.database.close()
 
 
 def _hash(secret: str) -> str:

@@ -78,17 +78,18 @@ def _load(source: Source, graph: deploy.Graph) -> Model:
     return Model(source.name, inputs, outputs, run, graph.card, version=version, max_batch=most, canary=canary)
 
 
-def prepare(sources: Iterable[Source]) -> None:
-    """Compile the models into the cache, unless they are there. Raises NeedleError if that fails.
+def prepare(sources: Iterable[Source], everywhere: bool = False) -> None:
+    """Compile the models into the cache, unless they are there, for this processor or for all of its kind.
 
-    Models of text are compiled where they are to run so: with the engine `auto` the instant one does.
+    Models of text are compiled where they are to run so: with the engine `auto` the instant one does. Raises
+    NeedleError if it fails.
     """
     for source in sources:
         subject = opened(source)
         if not is_text(subject):
-            compiled_library(source.name, _graph(source.name, subject))
+            compiled_library(source.name, _graph(source.name, subject), everywhere)
         elif source.engine == "compiled":
-            compiled_library(source.name, decoding_graph(subject))
+            compiled_library(source.name, decoding_graph(subject), everywhere)
 
 
 def compiled(name: str, graph: deploy.Graph) -> Run:
@@ -106,10 +107,11 @@ def compiled_runtime(name: str, graph: deploy.Graph, rows: int) -> deploy.Compil
     return program
 
 
-def compiled_library(name: str, graph: deploy.Graph) -> deploy.Built:
+def compiled_library(name: str, graph: deploy.Graph, everywhere: bool = False) -> deploy.Built:
     """The library of a graph, from the cache or compiled now. Raises NeedleError if it cannot be."""
-    found = find(graph, name=program_name(name))
-    return found or deploy.build(graph, name=program_name(name), compiling=lambda _: compiling(name), nice=NICE)
+    file, levels = program_name(name), "all" if everywhere else None
+    found = None if everywhere else find(graph, name=file)
+    return found or deploy.build(graph, name=file, compiling=lambda _: compiling(name), nice=NICE, levels=levels)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.engine.database import Database
 from serving.engine.errors import Busy, NotFound
 from serving.engine.sources import Source, is_tuned
+from serving.engine.sqlite import SqliteDatabase
 
 CAPACITY = 256  # models that a server can have, loaded or not
 FRESH = 1.0  # seconds for which rows are used without asking the file, where no worker has said that they changed
@@ -44,7 +44,7 @@ class Registry:
     """The rows of the file at `path`. Create it before the workers are forked."""
 
     def __init__(self, path: Path):
-        self._file = Database(path, SCHEMA)
+        self._file = SqliteDatabase(path, SCHEMA)
         self._changes = np.frombuffer(mmap.mmap(-1, 8), np.int64)  # a hint to read again, shared by all workers
         self._rows: dict[str, Row] = {}
         self._seen, self._read_at = -1, 0.0

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +52,7 @@ class Service:
             try:
                 found = self.tuning.models.get(owner, name)
             except NotFound:
+                self._forget_deleted(name)
                 raise NotFound(self.registry.unknown(name)) from None
             if name not in self.registry.rows():
                 self.registry.add(self.tuning.models.source(found), update=False)
@@ -78,8 +79,16 @@ class Service:
 
     def delete(self, name: str, owner: str) -> None:
         """Delete a fine-tuned model, on all workers. Raises NotFound."""
-        for each in self.tuning.models.delete(owner, name):
-            row = self.registry.remove(each)
+        self._forget(self.tuning.models.delete(owner, name))
+
+    def _forget_deleted(self, name: str) -> None:
+        """Let go of a fine-tuned model that another server, which has the same rows, has deleted."""
+        if name in self.registry.rows() and not self.tuning.models.known(name):
+            self._forget([name])
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            row = self.registry.remove(name)
             if row is not None:
                 self.metrics.counters.clear(row.place)
         self.catalog.reconcile()

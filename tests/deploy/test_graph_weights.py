@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deploy import Compiled, DeployError, Graph, GraphError, build, freeze, interpreter
+from deploy import Built, Compiled, DeployError, Graph, GraphError, build, freeze, interpreter
+from deploy.build import find
 from deploy.compare import relative_error
 from deploy.nd import dumps, loads, structure
 from needle import nn
+from needle.backend_ndarray import ndarray_backend_cpu as extension
 from tests.deploy.conftest import images
 
 
@@ -39,6 +42,18 @@ def test_one_library_runs_the_weights_of_every_model_of_its_structure(graph: Gra
 def test_a_library_in_the_cache_holds_no_weights(graph: Graph, cache: Path) -> None:
     with pytest.raises(DeployError, match="no weights of this model are linked into the program"):
         Compiled(build(graph, name="small").library)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 programs hold several instruction sets")
+def test_the_cache_holds_this_processor_s_instruction_set_or_all(graph: Graph, cache: Path) -> None:
+    def levels(built: Built) -> set[str]:
+        return {path.stem for path in built.library.parent.glob("v*.o")}
+
+    here = extension.__isa__.removeprefix("x86-64-")
+    assert levels(build(graph, name="small")) == {here}
+    assert find(graph, name="small").library == build(graph, name="small").library
+    whole = build(graph, name="small", levels="all")
+    assert levels(whole) == {"v2", "v3", "v4"} and levels(build(graph, name="small")) == levels(whole)
 
 
 def test_weights_that_do_not_fit_are_refused(graph: Graph, cache: Path) -> None:

@@ -147,7 +147,7 @@ def test_it_is_an_ordinary_file_and_passes_leave_its_bits(pair: tuple[Graph, Gra
 @pytest.mark.thorough
 def test_the_compiled_program_has_the_same_bits(pair: tuple[Graph, Graph], monkeypatch: pytest.MonkeyPatch) -> None:
     _, graph = pair
-    built, x = build(graph, name="bytes"), rows(graph, 9)
+    built, x = build(graph, name="bytes", levels="all"), rows(graph, 9)
     for isa in ("v2", "v3", "v4", ""):
         monkeypatch.setenv("NEEDLE_ISA", isa)
         with Compiled(built.library, built.weights) as compiled:

@@ -14,10 +14,12 @@ import pytest
 
 pytest.importorskip("flask")
 
+import postgres
 from fakes import fake
 
 from serving.app import create_app
 from serving.engine.catalog import Catalog
+from serving.engine.database import DATABASE
 from serving.engine.limits import Limits
 from serving.engine.metrics import Metrics
 from serving.engine.registry import Registry
@@ -29,7 +31,24 @@ HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture
-def make_service(tmp_path):
+def place(tmp_path, monkeypatch):
+    """place(name) is where rows are kept: a file of that name, or a schema of its own where a database is given."""
+    url = os.environ.get(postgres.TEST_DATABASE)
+    if url is None:
+        return lambda name: tmp_path / name
+    made = {}
+
+    def schema(name):
+        if name not in made:
+            made[name] = postgres.fresh(url)
+        return made[name]
+
+    monkeypatch.setenv(DATABASE, schema("command"))  # for commands of these tests
+    return schema
+
+
+@pytest.fixture
+def make_service(tmp_path, place):
     """make_service(load, names, limits=..., ...) -> a service whose models are loaded; load(name) or load(source)."""
     made = []
 
@@ -37,7 +56,7 @@ def make_service(tmp_path):
         registry = Registry(tmp_path / f"models-{len(made)}.db")
         for source in given:
             registry.add(source if isinstance(source, Source) else Source(source))
-        tuning = Tuning(tmp_path / f"state-{len(made)}", limits)
+        tuning = Tuning(tmp_path / f"state-{len(made)}", limits, place(f"state-{len(made)}/state.db"))
         tuning.begin()
         service = Service(Catalog(load, Metrics(registry), limits or Limits(), **options), keys, tuning)
         service.start().join()
@@ -47,6 +66,8 @@ def make_service(tmp_path):
     yield make
     for service in made:
         service.catalog.close()
+        service.tuning.store.database.close()
+        service.keys.close()
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Keys: who may ask, for what, how often; what is counted for them; and turns between them."""
 
 import json
-import sqlite3
 import stat
 import threading
 import time
-from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,8 +25,8 @@ INFER = "/v2/models/resnet9/infer"
 
 
 @pytest.fixture
-def keys(tmp_path):
-    keys = Keys(tmp_path / "state" / "state.db")
+def keys(place):
+    keys = Keys(place("state/state.db"))
     yield keys
     keys.close()
 
@@ -73,7 +72,7 @@ def test_a_scope_lets_do_what_it_says(client, keys):
 def test_a_revoked_key_is_refused_at_once_and_the_server_stays_closed(client, keys, tmp_path):
     key, secret = keys.create(["infer"])
     assert client.post(INFER, data=body(), headers=bearer(secret)).status_code == 200
-    other = Keys(keys.path)  # as another process has it
+    other = Keys(keys.database.place)  # as another process has it
     other.revoke(key.id)
     other.close()
     refused = client.post(INFER, data=body(), headers=bearer(secret))
@@ -83,18 +82,19 @@ def test_a_revoked_key_is_refused_at_once_and_the_server_stays_closed(client, ke
 
 def test_only_hashes_are_kept_and_only_the_owner_may_read_them(keys):
     _, secret = keys.create(["infer"], name="me")
+    (row,) = keys.database.rows("SELECT * FROM keys")
+    assert len(row["hash"]) == 64 and secret[3:] not in str(row)
     keys.close()
-    assert secret[3:].encode() not in keys.path.read_bytes()
-    assert stat.S_IMODE(keys.path.stat().st_mode) == 0o600
-    with closing(sqlite3.connect(keys.path)) as file:
-        assert len(file.execute("SELECT hash FROM keys").fetchone()[0]) == 64
+    if isinstance(keys.database.place, Path):
+        assert secret[3:].encode() not in keys.database.place.read_bytes()
+        assert stat.S_IMODE(keys.database.place.stat().st_mode) == 0o600
 
 
 def test_a_rate_is_kept_over_all_workers(client, keys, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("serving.engine.keys.time.time", lambda: now[0])
     _, secret = keys.create(["infer"], rate=2.0)
-    other = Keys(keys.path)
+    other = Keys(keys.database.place)
     assert other.admit(secret, "infer") is not None
     assert client.post(INFER, data=body(), headers=bearer(secret)).status_code == 200
     refused = client.post(INFER, data=body(), headers=bearer(secret))
@@ -198,7 +198,7 @@ def test_the_command(tmp_path, capsys):
             cli.main(["keys", "create", *wrong, *state])
 
 
-def test_other_machines_are_not_let_in_without_keys(tmp_path, caplog):
+def test_other_machines_are_not_let_in_without_keys(tmp_path, place, caplog):
     def check(*flags):
         cli.check_address(cli.parser().parse_args(["--port", "0", "--state", str(tmp_path), *flags]))
 
@@ -206,7 +206,7 @@ def test_other_machines_are_not_let_in_without_keys(tmp_path, caplog):
     with pytest.raises(ServingError, match=r"\[0.0.0.0\] other machines can reach it.*needle-serve keys create"):
         check("--host", "0.0.0.0")
     check("--host", "0.0.0.0", "--open")
-    keys = Keys(tmp_path / "state.db")
+    keys = Keys(cli.state_of(cli.parser().parse_args(["--state", str(tmp_path)])).place)
     keys.create(["infer"])
     keys.close()
     check("--host", "0.0.0.0")

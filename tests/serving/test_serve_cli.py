@@ -9,6 +9,7 @@ import pytest
 
 from serving import cli
 from serving.engine.errors import ServingError
+from serving.parts import limits_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
 
@@ -45,7 +46,7 @@ def test_what_cannot_work_is_refused_with_a_reason(arguments, code, reason, caps
 
 
 def test_limits_are_in_the_units_of_their_flags():
-    found = cli.limits(cli.parser().parse_args(["--max-body-mib", "0.5", "--max-megapixels", "2"]))
+    found = limits_of(cli.parser().parse_args(["--max-body-mib", "0.5", "--max-megapixels", "2"]))
     assert (found.body, found.pixels) == (1 << 19, 2_000_000)
 
 

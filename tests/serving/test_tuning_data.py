@@ -154,7 +154,10 @@ def test_a_list_of_files_without_end_is_not_read(tmp_path, monkeypatch):
 CUT = zipped([("a/1.png", b"x" * 500)])[:-30]
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"x" * 100, CUT, b"PK\5\6" + bytes(18)])
+NONE = {"empty": b"", "two letters": b"PK", "other": b"x" * 100, "cut": CUT, "no entries": b"PK\5\6" + bytes(18)}
+
+
+@pytest.mark.parametrize("data", NONE.values(), ids=NONE)  # of which one holds the time
 def test_what_is_no_archive_is_refused(data, tmp_path):
     with pytest.raises(DataError):
         unpacked(data, tmp_path)

@@ -72,10 +72,8 @@ def train(tuning: Any, stop: Any = lambda: False) -> None:
 
 
 @pytest.fixture
-def service(make_service, tmp_path):
-    service = make_service(load.load, sources(), keys=Keys(tmp_path / "keys.db"))
-    yield service
-    service.keys.close()
+def service(make_service, place):
+    return make_service(load.load, sources(), keys=Keys(place("keys.db")))
 
 
 @pytest.fixture

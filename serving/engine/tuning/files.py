@@ -13,6 +13,7 @@ from serving.engine.tuning.store import Page, Store, made_up
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
 KEPT = "(expires IS NULL OR expires > ?)"
+FIELDS = ("owner", "filename", "bytes", "purpose", "created", "expires")
 LONGEST_NAME = 200
 EXPIRIES = (3600, 2592000)  # seconds: the shortest and the longest time that a client may ask for
 
@@ -40,8 +41,8 @@ class Files:
         self._write(self.path(id), data)
         try:
             self.store.database.execute(
-                "INSERT OR REPLACE INTO files (id, owner, filename, bytes, purpose, created, expires) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO files (id, {', '.join(FIELDS)}) VALUES (?, ?, ?, ?, ?, ?, ?) "
+                f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{each} = excluded.{each}' for each in FIELDS)}",
                 id, owner, name, len(data), purpose, created, seconds and created + seconds,
             )  # fmt: skip
         except BaseException:
@@ -50,7 +51,7 @@ class Files:
         return self.get(owner, id)
 
     def _check_room(self, owner: str, size: int) -> None:
-        statement = "SELECT total(bytes) FROM files WHERE owner = ? AND purpose = ?"
+        statement = "SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ? AND purpose = ?"
         (used,) = self.store.database.execute(statement, owner, PURPOSE).fetchone()
         if used + size > self.limits.storage:
             given = f"the files of this key have {int(used)} bytes, this one {size}"

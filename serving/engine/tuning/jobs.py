@@ -74,7 +74,7 @@ class Jobs:
         self, owner: str, after: str | None, limit: int, metadata: Mapping[str, str] | None = None, none: bool = False
     ) -> Page:
         """A page of jobs, the newest first: those with such metadata, those with `none`, or all."""
-        has = "EXISTS (SELECT 1 FROM json_each(jobs.metadata) WHERE key = ? AND value = ?)"
+        has = f"EXISTS (SELECT 1 FROM {self.database.pairs('jobs.metadata')} WHERE key = ? AND value = ?)"
         given = metadata or {}
         more = " AND ".join([has] * len(given) + ["metadata IS NULL"] * none)
         values = tuple(word for pair in given.items() for word in pair)
@@ -97,12 +97,12 @@ class Jobs:
 
     def pause(self, owner: str, id: str) -> dict[str, Any]:
         """Let a job wait, from its next step on, until it is resumed. Raises as `cancel` does."""
-        return self._turn(owner, id, "status = 'queued', paused = 1, estimated_finish = NULL", "NOT paused", "paused",
+        return self._turn(owner, id, "status = 'queued', paused = 1, estimated_finish = NULL", "paused = 0", "paused",
                           "The job was paused")  # fmt: skip
 
     def resume(self, owner: str, id: str) -> dict[str, Any]:
         """Let a paused job go on. Raises as `cancel` does, and for one that is not paused."""
-        return self._turn(owner, id, "paused = 0", "paused", "resumed", "The job was resumed")
+        return self._turn(owner, id, "paused = 0", "paused = 1", "resumed", "The job was resumed")
 
     def _turn(self, owner: str, id: str, change: str, where: str, word: str, message: str) -> dict[str, Any]:
         with self.database.transaction():
@@ -122,8 +122,8 @@ class Jobs:
         """Write down what happened; of a `step`, which is metrics, once, however often it is made."""
         kind = "message" if data is None else "metrics"
         self.database.execute(
-            "INSERT OR IGNORE INTO events (id, job, created, level, message, type, data, step) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO events (id, job, created, level, message, type, data, step) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             made_up("ftevent-"), id, int(time.time()), level, message, kind, json.dumps(data or {}), step,
         )  # fmt: skip
 

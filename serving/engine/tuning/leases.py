@@ -14,8 +14,8 @@ from serving.engine.tuning.store import Store, made_up
 
 LEASE = 10.0  # seconds
 MOST_ATTEMPTS = 5  # at a job by processes that end, without a word, before they have come to another checkpoint
-FREE = f"{ALIVE} AND NOT paused AND (holder IS NULL OR lease < :now)"
-MINE = f"id = :id AND holder = :holder AND {ALIVE} AND NOT paused"
+FREE = f"{ALIVE} AND paused = 0 AND (holder IS NULL OR lease < :now)"
+MINE = f"id = :id AND holder = :holder AND {ALIVE} AND paused = 0"
 # Jobs that had begun come first, then owners take turns: next is the one who has waited longest since the last claim.
 CLAIM = f"""
 UPDATE jobs SET holder = :holder, lease = :until, claimed = :now, attempts = attempts + 1 WHERE id = (
@@ -40,7 +40,8 @@ class Leases:
     def claim(self, holder: str) -> dict[str, Any] | None:
         """A job that nobody works on is now the holder's; None where there is none."""
         now = time.time()
-        found = self.database.rows(CLAIM, {"holder": holder, "now": now, "until": now + LEASE})
+        with self.database.transaction():
+            found = self.database.rows(CLAIM, {"holder": holder, "now": now, "until": now + LEASE})
         return found[0] if found else None
 
     def renew(self, id: str, holder: str, status: str, finish: int | None = None) -> bool:
@@ -62,7 +63,8 @@ class Leases:
     def checkpoint(self, id: str, step: int, model: str, metrics: Mapping[str, Any]) -> bool:
         """Write down what a job has learned at a step; whether that is new."""
         return self.database.execute(
-            "INSERT OR IGNORE INTO checkpoints (id, job, created, step, model, metrics) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO checkpoints (id, job, created, step, model, metrics) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
             made_up("ftckpt_"), id, int(time.time()), step, model, json.dumps(metrics),
         ).rowcount == 1  # fmt: skip
 

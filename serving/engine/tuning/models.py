@@ -27,7 +27,8 @@ class Models:
     def add(self, owner: str, name: str, base: str, weights: str | None, folder: Path) -> None:
         """A model of which an adapter lies in a folder inside the store's; one that is there stays."""
         self.database.execute(
-            "INSERT OR IGNORE INTO tuned (name, owner, base, weights, folder, created) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tuned (name, owner, base, weights, folder, created) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
             name, owner, base, weights, str(folder.relative_to(self.store.home)), int(time.time()),
         )  # fmt: skip
 
@@ -38,6 +39,10 @@ class Models:
         if not found:
             raise NotFound(f"[models] there is no model {name[:80]!r}")
         return found[0]
+
+    def known(self, name: str) -> bool:
+        """Whether there is such a model, whosever it is."""
+        return bool(self.database.execute("SELECT EXISTS (SELECT 1 FROM tuned WHERE name = ?)", name).fetchone()[0])
 
     def every(self, owner: str) -> list[dict[str, Any]]:
         """All models of an owner."""

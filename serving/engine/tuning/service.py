@@ -2,12 +2,12 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 from needle.errors import NeedleError, SettingError
 from needle.nn.lora.files import base_sha256
+from serving.engine.database import NOWHERE, Place
 from serving.engine.errors import NotServed, ServingError
 from serving.engine.limits import Limits
 from serving.engine.sources import RECORDING, Source, opened
@@ -24,10 +24,10 @@ log = logging.getLogger("serving")
 
 
 class Tuning:
-    """The files, jobs and models in a folder, which need not be there: without it there are none."""
+    """The files, jobs and models of a store, which need not be there: without it there are none."""
 
-    def __init__(self, home: Path = Path(os.devnull) / "none", limits: Limits | None = None):
-        self.store = Store(home)
+    def __init__(self, home: Path = NOWHERE, limits: Limits | None = None, place: Place | None = None):
+        self.store = Store(home, place)
         self.files, self.jobs, self.models = Files(self.store, limits or Limits()), Jobs(self.store), Models(self.store)
 
     def begin(self) -> None:

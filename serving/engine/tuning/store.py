@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from needle.environment import unwritable
-from serving.engine.database import Database
+from serving.engine.database import Place, database_at
 from serving.engine.errors import Missing
-from serving.engine.keys import private
 
 # `place` is the order in which rows were made; a number is given once, so that a list can go on behind what is deleted.
 # A job is at work while `holder` names a process whose `lease` (seconds since 1970) has not run out.
@@ -50,26 +49,28 @@ class Page(NamedTuple):
 
 
 class Store:
-    """The folder `home` and the rows in it. The folder is made when the first thing is put into it."""
+    """The files in the folder `home`, and the rows about them, in a file there unless another place is given.
 
-    def __init__(self, home: Path):
+    Servers that share a database share the folder too.
+    """
+
+    def __init__(self, home: Path, place: Place | None = None):
         self.home = home
-        self.database = Database(home / "state.db", SCHEMA)
+        self.database = database_at(place or home / "state.db", SCHEMA)
 
     @property
     def exists(self) -> bool:
         """Whether anything was ever put into it."""
-        return self.database.path.exists()
+        return self.home.is_dir() and self.database.exists
 
     def create(self) -> None:
         """Make the folder and the tables unless they are there. Raises SettingError where they cannot be made."""
         try:
-            private(self.database.path)
+            self.database.create()
             for folder in ("files", "jobs", "models"):
-                (self.home / folder).mkdir(exist_ok=True, mode=0o700)
+                (self.home / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as problem:
             raise unwritable(self.home, problem) from None
-        self.database.execute("SELECT 1")
 
     def page(
         self, table: str, where: Mapping[str, Any], after: str | None, limit: int, oldest_first: bool = False,

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 
 from needle.errors import DataError, NeedleError
 from needle.training.lock import locked
+from serving.engine.database import DatabaseFailed
 from serving.engine.errors import DiskFull, Missing
 from serving.engine.limits import MIB, raise_with
 from serving.engine.tuning import data
@@ -73,7 +73,7 @@ class Work:
             try:
                 self.is_lost = not self.leases.renew(self.id, self.holder, self.status, self.finish)
                 renewed = time.monotonic()
-            except (DiskFull, sqlite3.Error) as problem:  # it may pass, while the lease lasts
+            except (DiskFull, DatabaseFailed) as problem:  # it may pass, while the lease lasts
                 log.warning("[%s] the lease was not renewed: %s", self.id, problem)
                 self.is_lost = time.monotonic() - renewed > LEASE
 
