@@ -26,7 +26,7 @@ struct Cache {
 
     Cache() {
         const char* asked = std::getenv("NEEDLE_CACHE_MB");
-        limit = (asked ? std::strtoull(asked, nullptr, 10) : 2048ull) << 20;
+        limit = static_cast<std::size_t>(asked ? std::strtoull(asked, nullptr, 10) : kKept) << 20;
     }
 };
 

@@ -10,7 +10,8 @@
 namespace nd {
 
 // Blocks that were freed are kept and handed out again by size class: page faults on fresh memory otherwise dominate
-// small training steps. Thread-safe. `NEEDLE_CACHE_MB` bounds what is kept (default 2048).
+// small training steps. Thread-safe. `NEEDLE_CACHE_MB` bounds what is kept (default 2048 of the
+// processor's memory, of a device's all).
 void* allocate(std::size_t bytes);
 void release(void* block, std::size_t bytes) noexcept;
 void empty_cache() noexcept;

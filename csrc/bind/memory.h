@@ -6,6 +6,14 @@ namespace nd {
 
 constexpr std::size_t kAlign = 64;
 
+// Megabytes of given back blocks that are kept where NEEDLE_CACHE_MB does not say: of a device all, for it waits when memory
+// goes back to the driver.
+#if defined(ND_DEVICE)
+constexpr unsigned long long kKept = 1ull << 20;
+#else
+constexpr unsigned long long kKept = 2048;
+#endif
+
 // Fresh memory for a block of some size class, null where there is none, and back again.
 void* fresh(std::size_t size) noexcept;
 void give_back(void* block, std::size_t size) noexcept;

@@ -45,9 +45,11 @@ public:
     static constexpr int pitch = Width + 4, each = Width * K / kThreads;
 
     __device__ Slices(const Reader& reader, int64_t batch, int64_t first) : reader_(reader) {
+#pragma unroll
         for (int i = 0; i < each; ++i) line_[i] = reader.line(batch, first + line_of(i));
     }
     __device__ void load(const typename Reader::Segment& segment, int64_t k, int64_t length) {
+#pragma unroll
         for (int i = 0; i < each; ++i) {
             const int64_t at = k + depth_of(i);
             held_[i] = at < length ? reader_.at(line_[i], segment, at) : 0.0f;
@@ -55,6 +57,7 @@ public:
     }
     template <class Memory>
     __device__ void store(Memory& memory, int base) const {
+#pragma unroll
         for (int i = 0; i < each; ++i) memory[base + depth_of(i) * pitch + line_of(i)] = held_[i];
     }
 
