@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy
 
-from .backend_selection import BACKEND, NDArray, default_device
+from .backend_selection import BACKEND, NDArray, all_devices, default_device
 from .errors import DeviceError, DTypeError, ShapeError
 
 CUDA = 2  # as DLPack counts devices
@@ -115,7 +115,6 @@ def _from_cuda(x: Any) -> Any:
     from .tensor import Tensor
 
     device = cuda()
-    device.holder("float32")  # or DeviceError, where it is not available
     try:
         memory, shape, strides, offset = device.mod.from_dlpack(x.__dlpack__(stream=device.mod.stream()))
     except (BufferError, RuntimeError, ValueError) as refusal:
@@ -132,7 +131,7 @@ def from_dlpack(x: Any) -> Any:
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DTypeError(f"[from_dlpack] needs an array that has __dlpack__, got {type(x).__name__}")
     device = int(x.__dlpack_device__()[0])
-    if device == CUDA and BACKEND == "nd":
+    if device == CUDA and any(each.name == "cuda" and each.enabled() for each in all_devices()):
         return _from_cuda(x)
     if device != 1:
         raise DeviceError(f"[from_dlpack] needs memory of the CPU, got that of DLPack device {x.__dlpack_device__()}")

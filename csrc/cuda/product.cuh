@@ -83,6 +83,12 @@ struct SliceAt {
     }
 };
 
+// Blocks for all tiles of C, in x, where a grid has room for any number; in z the batch and its parts.
+template <class T>
+dim3 tiles_of(const ProductSize& s, int64_t parts) {
+    return dim3(static_cast<unsigned>(ceil_div(s.m, int64_t(T::m)) * ceil_div(s.n, int64_t(T::n))), 1, static_cast<unsigned>(s.batch * parts));
+}
+
 template <class T, class A, class B, class Write>
 __global__ void __launch_bounds__(kThreads) product_kernel(ProductSize size, int64_t parts, A a, B b, Write write) {
     using Left = Slices<A, T::m, T::k>;
@@ -91,7 +97,7 @@ __global__ void __launch_bounds__(kThreads) product_kernel(ProductSize size, int
     __shared__ Shared<float, 2 * kLeft> left_memory;
     __shared__ Shared<float, 2 * kRight> right_memory;
     const int64_t batch = blockIdx.z / parts, part = blockIdx.z % parts;
-    const int64_t row = int64_t(blockIdx.x) * T::m, column = int64_t(blockIdx.y) * T::n;
+    const int64_t high = ceil_div(size.m, int64_t(T::m)), row = blockIdx.x % high * T::m, column = blockIdx.x / high * T::n;
     const int across = static_cast<int>(threadIdx.x) % kAcross, down = static_cast<int>(threadIdx.x) / kAcross;
     Left left(a, batch, row);
     Right right(b, batch, column);
@@ -212,9 +218,7 @@ void product(const Executor& on, const char* name, const ProductSize& s, int64_t
              float* scratch) {
     const auto run = [&](auto tile, const auto& to) {
         using T = decltype(tile);
-        const dim3 grid(static_cast<unsigned>(ceil_div(s.m, int64_t(T::m))), static_cast<unsigned>(ceil_div(s.n, int64_t(T::n))),
-                        static_cast<unsigned>(s.batch * parts));
-        launch(on, name, product_kernel<T, A, B, std::decay_t<decltype(to)>>, grid, T::threads, s, parts, a, b, to);
+        launch(on, name, product_kernel<T, A, B, std::decay_t<decltype(to)>>, tiles_of<T>(s, parts), T::threads, s, parts, a, b, to);
     };
     const bool wide = ceil_div(s.m, int64_t(128)) * ceil_div(s.n, int64_t(128)) * s.batch >= 128;
     if (parts > 1) {

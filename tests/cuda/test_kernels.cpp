@@ -106,8 +106,7 @@ void product_case(const char* name, const ProductSize& s, int64_t parts, bool tr
     if constexpr (std::is_same_v<T, SmallTile>) {
         product(on, name, s, parts, rows, columns, store, scratch.p);
     } else {
-        const dim3 grid(unsigned(ceil_div(s.m, int64_t(T::m))), unsigned(ceil_div(s.n, int64_t(T::n))), unsigned(s.batch));
-        launch(on, name, product_kernel<T, MatrixReader, MatrixReader, Store>, grid, T::threads, s, int64_t(1), rows, columns, store);
+        launch(on, name, product_kernel<T, MatrixReader, MatrixReader, Store>, tiles_of<T>(s, 1), T::threads, s, int64_t(1), rows, columns, store);
     }
     compare(name, c, 1e-5, [&](int64_t at) {
         const int64_t batch = at / (s.m * s.n), i = at / s.n % s.m, j = at % s.n;
