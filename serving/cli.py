@@ -29,6 +29,8 @@ from serving.supervisor import Master
 from serving.trainer import NICEST
 from serving.worker import Worker
 
+MODELS = ("resnet9", "gpt-novels")  # of images and of text, unless others are asked for
+
 log = logging.getLogger("serving")
 
 
@@ -50,7 +52,7 @@ def parser() -> CommandParser:
     parser.pluggable()
     parser.add_argument("--port", type=whole(0, 65535), default=8000, help="port to listen on; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    several: dict[str, Any] = {"nargs": "*", "default": ["resnet9"], "metavar": "MODEL", "action": Distinct}
+    several: dict[str, Any] = {"nargs": "*", "default": [*MODELS], "metavar": "MODEL", "action": Distinct}
     what = "trained models of the zoo, and files of models: .nd, or what needle-zoo train wrote; [NAME=]FILE"
     offer(parser.add_argument("--models", **several, help=what), sources.names())
     what = "a folder of models, NAME.nd or NAME/VERSION/model.nd, which is looked into again at each load"

@@ -17,12 +17,12 @@ from .settings import fraction, positive
 
 
 class Muon(Optimizer):
-    """θ <- (1 - decay) θ - lr * sqrt(max(1, out/in)) * UV^T, where U S V^T is the singular value decomposition of
+    """θ <- (1 - decay - lr * weight_decay) θ - lr * sqrt(max(1, out/in)) * UV^T, where U S V^T is the singular value decomposition of
     (1 - m) g + m u, and u <- m u + (1 - m) g is the momentum.
 
     For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction
     of the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam.
-    `decay` is the fraction of θ taken away at each step. With `normalized`, θ is first scaled to the norm sqrt(out), so
+    `weight_decay` follows a schedule of `lr`, as AdamW's does; `decay` is taken away at each step whatever `lr` is. With `normalized`, θ is first scaled to the norm sqrt(out), so
     that `lr` is the size of the step relative to θ: for weights before a normalisation, whose own size means nothing.
     Raises ShapeError for parameters that are no such matrices, and NeedleError, before anything is changed, for a
     gradient that is not finite.
@@ -30,14 +30,14 @@ class Muon(Optimizer):
     """
 
     buffers = ("u",)
-    settings = ("lr", "momentum", "decay")
+    settings = ("lr", "momentum", "decay", "weight_decay")
 
     def __init__(
         self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0,
-        normalized: bool = False,
+        normalized: bool = False, weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params)
-        (self.lr,) = positive("Muon", lr=lr)
+        self.lr, self.weight_decay = positive("Muon", lr=lr, weight_decay=weight_decay)
         self.momentum, self.decay = fraction("Muon", momentum=momentum, decay=decay)
         self.normalized = normalized
         for p in self.params:
@@ -67,7 +67,7 @@ class Muon(Optimizer):
         theta = as_matrix(p.realize_cached_data())
         if self.normalized:
             theta = theta * (sqrt(theta.shape[1]) / (euclidean(theta) + 1e-7))
-        theta = theta * (1 - self.decay) - update * rate
+        theta = theta * (1 - self.decay - self.lr * self.weight_decay) - update * rate
         return u.reshape(p.shape), compact(theta).reshape(p.shape)
 
 

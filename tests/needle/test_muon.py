@@ -47,6 +47,17 @@ def test_the_step_is_the_formula_for_matrices_and_convolutions() -> None:
         np.testing.assert_allclose(p.numpy().reshape(theta.shape), theta, rtol=2e-4, atol=2e-5)
 
 
+def test_weight_decay_goes_with_the_rate_and_decay_does_not() -> None:
+    def left(lr: float, **settings: float) -> float:
+        p = ndl.Tensor(np.full((2, 2), 8.0), dtype="float32")
+        p.grad = ndl.Tensor(np.zeros((2, 2)), dtype="float32")
+        optim.Muon([p], lr=lr, **settings).step()
+        return float(p.numpy()[0, 0]) / 8
+
+    assert left(0.1, weight_decay=0.5) == pytest.approx(0.95) and left(0.01, weight_decay=0.5) == pytest.approx(0.995)
+    assert left(0.1, decay=0.05) == left(0.01, decay=0.05) == pytest.approx(0.95)
+
+
 def test_normalized_weights_have_a_fixed_norm_before_each_step() -> None:
     rng = np.random.default_rng(2)
     start, gradient = rng.normal(size=(3, 3, 2, 5)), rng.normal(size=(3, 3, 2, 5))

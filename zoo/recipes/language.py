@@ -77,7 +77,7 @@ class LanguageRecipe(Recipe):
         warmup = min(self.warmup, steps)
         schedules = [optim.CosineSchedule(each, steps, warmup, self.final_lr) for each in made]
         if hidden:
-            made.append(optim.Muon(hidden, self.muon_lr, decay=self.muon_lr * self.weight_decay))
+            made.append(optim.Muon(hidden, self.muon_lr, weight_decay=self.weight_decay))
             final = self.muon_lr * self.final_lr / self.lr
             schedules.append(optim.CosineSchedule(made[-1], steps, warmup, final))
         return made, schedules
