@@ -5,8 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from flask import Flask
+from typing import Any
 
 from serving import telemetry
 from serving.app import create_app
@@ -51,7 +50,7 @@ class Parts:
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
         self.metrics = Metrics(registry, columns=2 * options.workers + 62)
 
-    def app(self) -> Flask:
+    def app(self) -> Any:
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
         engine, folder = self.options.engine, self.options.repository
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)

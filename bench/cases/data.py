@@ -16,7 +16,7 @@ rng = np.random.default_rng(0)
 
 
 class Kernels:
-    """Every kernel of float32 on cpu() by its name: those around which something is written, else the extension's own."""
+    """Every kernel of float32 on cpu() by its name: those with something around them, else the extension's own."""
 
     def __getattr__(self, name: str) -> Any:
         around = kernels(NDArray([0.0], device=cpu()))

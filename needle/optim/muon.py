@@ -17,13 +17,14 @@ from .settings import fraction, positive
 
 
 class Muon(Optimizer):
-    """θ <- (1 - decay - lr * weight_decay) θ - lr * sqrt(max(1, out/in)) * UV^T, where U S V^T is the singular value decomposition of
-    (1 - m) g + m u, and u <- m u + (1 - m) g is the momentum.
+    """θ <- (1 - decay - lr * weight_decay) θ - lr * sqrt(max(1, out/in)) * UV^T, where U S V^T is the singular value
+    decomposition of (1 - m) g + m u, and u <- m u + (1 - m) g is the momentum.
 
     For matrices (in, out), and for convolution weights (k, k, in, out) taken as matrices (k*k*in, out). Every direction
     of the update gets the same size, which suits hidden layers; biases, normalisation and the last layer want Adam.
-    `weight_decay` follows a schedule of `lr`, as AdamW's does; `decay` is taken away at each step whatever `lr` is. With `normalized`, θ is first scaled to the norm sqrt(out), so
-    that `lr` is the size of the step relative to θ: for weights before a normalisation, whose own size means nothing.
+    `weight_decay` follows a schedule of `lr`, as AdamW's does; `decay` is the fraction of θ taken away at each step,
+    whatever `lr` is. With `normalized`, θ is first scaled to the norm sqrt(out), so that `lr` is the size of the step
+    relative to θ: for weights before a normalisation, whose own size means nothing.
     Raises ShapeError for parameters that are no such matrices, and NeedleError, before anything is changed, for a
     gradient that is not finite.
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers", 2024.
