@@ -31,7 +31,7 @@ class Muon(Optimizer):
     """
 
     buffers = ("u",)
-    settings = ("lr", "momentum", "decay", "weight_decay")
+    settings = ("lr", "momentum", "decay")
 
     def __init__(
         self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0,
