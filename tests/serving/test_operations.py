@@ -20,6 +20,7 @@ import pytest
 from serving import cli, doctor, logs, telemetry
 from serving.engine import timing
 from serving.engine.errors import ServingError
+from serving.key_commands import state_of
 
 
 def options(text: str, path: Path, *more: str) -> argparse.Namespace:
@@ -127,7 +128,7 @@ def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 def test_requests_are_traced_where_that_is_asked_for(
     collector: tuple[str, list[tuple[str, bytes]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("opentelemetry.instrumentation.flask", reason="pip install 'needle[telemetry]'")
+    pytest.importorskip("opentelemetry.instrumentation.flask", reason="pip install 'needle-dl[telemetry]'")
     from flask import Flask
 
     app = Flask("traced")
@@ -150,7 +151,7 @@ def test_requests_are_traced_where_that_is_asked_for(
 def test_without_the_packages_tracing_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(ServingError, match=r"is not installed; pip install 'needle\[telemetry\]'"):
+    with pytest.raises(ServingError, match=r"is not installed; pip install 'needle-dl\[telemetry\]'"):
         telemetry.instrument(None)
 
 
@@ -160,7 +161,7 @@ def test_the_doctor_looks_at_what_a_server_needs(
     monkeypatch.setenv("NEEDLE_HOME", str(tmp_path / "home"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        found = {x.what: x for x in doctor.findings("127.0.0.1", port, None)}
+        found = {x.what: x for x in doctor.findings("127.0.0.1", port, state_of(cli.parser().parse_args([])))}
         assert found["address"].state == "error" and "choose another --port" in found["address"].found
         assert cli.main(["doctor", "--port", str(port)]) == 1
     assert "x address" in capsys.readouterr().out
@@ -170,7 +171,7 @@ def test_the_doctor_looks_at_what_a_server_needs(
     assert str(tmp_path / "home") in said["cache"]["found"] and {x["state"] for x in said.values()} <= {"ok", "warning"}
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setenv("NEEDLE_HOME", str(Path(__file__) / "file"))
-    worse = {x.what: x for x in doctor.findings("127.0.0.1", port, None)}
+    worse = {x.what: x for x in doctor.findings("127.0.0.1", port, state_of(cli.parser().parse_args([])))}
     assert worse["C++ compiler"].state == "warning" and "no-such-compiler" in worse["C++ compiler"].found
     assert worse["cache"].state == "warning" and worse["state"].state == "error"
 
