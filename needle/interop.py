@@ -131,7 +131,7 @@ def from_dlpack(x: Any) -> Any:
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DTypeError(f"[from_dlpack] needs an array that has __dlpack__, got {type(x).__name__}")
     device = int(x.__dlpack_device__()[0])
-    if device == CUDA and any(each.name == "cuda" and each.enabled() for each in all_devices()):
+    if device == CUDA and any(repr(each) == "cuda()" and each.enabled() for each in all_devices()):
         return _from_cuda(x)
     if device != 1:
         raise DeviceError(f"[from_dlpack] needs memory of the CPU, got that of DLPack device {x.__dlpack_device__()}")

