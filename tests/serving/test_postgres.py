@@ -115,11 +115,18 @@ def test_a_server_that_was_away_is_found_again(tmp_path):
 def test_what_is_no_database_is_said_without_the_password():
     with pytest.raises(SettingError, match=r"postgresql://user@host/name, got 'mysql://me@here/x'"):
         database_at("mysql://me:secret@here/x", "")
+    pytest.importorskip("psycopg")
     found = database_at("postgresql://me:secret@127.0.0.1:1/x?password=hidden", "")
     assert str(found) == "postgresql://me@127.0.0.1:1/x?password=..."
     with pytest.raises(DatabaseFailed, match="does not answer") as failed:
         found.create()
     assert "secret" not in str(failed.value)
+
+
+def test_without_a_driver_it_says_how_to_get_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(SettingError, match=r"postgresql://me@here/x needs a driver.*pip install 'needle-dl\[postgres\]'"):
+        database_at("postgresql://me:secret@here/x", "")
 
 
 @pytest.mark.thorough
