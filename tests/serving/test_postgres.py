@@ -125,7 +125,7 @@ def test_what_is_no_database_is_said_without_the_password():
 
 def test_without_a_driver_it_says_how_to_get_one(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(SettingError, match=r"postgresql://me@here/x needs a driver.*pip install 'needle-dl\[postgres\]'"):
+    with pytest.raises(SettingError, match=r"//me@here/x needs a driver.*pip install 'needle-dl\[postgres\]'"):
         database_at("postgresql://me:secret@here/x", "")
 
 
