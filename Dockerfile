@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Two stages: one with a compiler builds the wheel and compiles the model; the other has neither and serves.
+# Two stages: one with a compiler builds the wheel and compiles the models; the other has neither and serves.
 
 FROM python:3.12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
@@ -9,9 +9,9 @@ RUN python -m venv /opt/needle \
  && /opt/needle/bin/pip install --no-cache-dir --upgrade pip \
  && /opt/needle/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
  && /opt/needle/bin/pip install --no-cache-dir "$(echo /wheels/*.whl)[postgres]"
-# Compile the model into the cache that the server will find it in.
+# Compile the models into the cache that the server will find it in.
 ENV NEEDLE_HOME=/opt/needle/home
-RUN /opt/needle/bin/needle-serve --prepare
+RUN /opt/needle/bin/needle-serve --engine compiled --prepare
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home needle
