@@ -96,6 +96,8 @@ def _finish(response: Response) -> Response:
     response.headers["x-request-id"] = g.request_id
     response.headers["Server-Timing"] = timing.header()
     response.headers["X-Content-Type-Options"] = "nosniff"
+    if "Allow" in response.headers:  # from a set, whose order is another in each process
+        response.headers["Allow"] = ", ".join(sorted(response.headers["Allow"].split(", ")))
     if not response.is_streamed and (response.content_length or 0) > WORTH_COMPRESSING:
         response.vary.add("Accept-Encoding")
         encoding = next((name for name in COMPRESS if request.accept_encodings[name] > 0), None)

@@ -146,25 +146,16 @@ def test_two_servers_are_as_one(url, tmp_path, monkeypatch):
         for number in range(4):
             file = a.files.create(file=("my.txt", small.text().encode()), purpose="fine-tune")
             assert b.files.retrieve(file.id).bytes == file.bytes
-            method = {"type": "supervised", "supervised": {"hyperparameters": tuned.FAST, "lora": {"r": 4}}}
-            asked = {"model": "gpt", "training_file": file.id, "seed": number, "extra_body": {"method": method}}
-            jobs.append((a, b)[number % 2].fine_tuning.jobs.create(**asked).id)
-        deadline = time.monotonic() + 120
-        while any(b.fine_tuning.jobs.retrieve(id).status not in ("succeeded", "failed") for id in jobs):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        for id in jobs:
-            done = a.fine_tuning.jobs.retrieve(id)
-            assert done.status == "succeeded", done.error
-            messages = [event.message for event in b.fine_tuning.jobs.list_events(id, limit=100)]
-            assert messages.count("Fine-tuning job started") == 1
-            asked = {"model": done.fine_tuned_model, "prompt": "my ", "seed": 1, "max_tokens": 9}
+            jobs.append(tuned.begun((a, b)[number % 2], file.id, number))
+        made = tuned.models_of(b, jobs)
+        assert tuned.models_of(a, jobs) == made
+        for name in made:
+            asked = {"model": name, "prompt": "my ", "seed": 1, "max_tokens": 9}
             assert a.completions.create(**asked).choices == b.completions.create(**asked).choices
-        name = done.fine_tuned_model
         assert a.models.delete(name).deleted
         with pytest.raises(openai.NotFoundError):
             b.completions.create(model=name, prompt="my ")
-        assert name not in servers[1].process.args and keys.usage(key.id)
+        assert keys.usage(key.id)
         keys.revoke(key.id)
         for client in (a, b):
             with pytest.raises(openai.AuthenticationError):

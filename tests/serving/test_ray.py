@@ -9,7 +9,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -135,17 +134,6 @@ def test_clients_see_no_difference(tmp_path, monkeypatch):
 def trains(client):
     """Jobs run once each, though two replicas and another server look for them, and their models are on all."""
     file = client.files.create(file=("my.txt", small.text().encode()), purpose="fine-tune")
-    method = {"type": "supervised", "supervised": {"hyperparameters": tuned.FAST, "lora": {"r": 4}}}
-    asked = {"model": "gpt", "training_file": file.id, "extra_body": {"method": method}}
-    jobs = [client.fine_tuning.jobs.create(seed=seed, **asked).id for seed in range(2)]
-    deadline = time.monotonic() + 120
-    while any(client.fine_tuning.jobs.retrieve(id).status not in ("succeeded", "failed") for id in jobs):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    for id in jobs:
-        done = client.fine_tuning.jobs.retrieve(id)
-        assert done.status == "succeeded", done.error
-        messages = [event.message for event in client.fine_tuning.jobs.list_events(id, limit=100)]
-        assert messages.count("Fine-tuning job started") == 1
-        asked = {"model": done.fine_tuned_model, "prompt": "my ", "seed": 1, "max_tokens": 9}
+    for name in tuned.models_of(client, [tuned.begun(client, file.id, seed) for seed in range(2)]):
+        asked = {"model": name, "prompt": "my ", "seed": 1, "max_tokens": 9}
         assert len({client.completions.create(**asked).choices[0].text for _ in range(6)}) == 1

@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -56,6 +57,26 @@ def begin(client, file: str, model: str = "gpt", headers: Any = None, **fields: 
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json
     return found
+
+
+def begun(client, file: str, seed: int) -> str:
+    """The id of a job that is done soon, made by an OpenAI client."""
+    asked = {"model": "gpt", "training_file": file, "seed": seed, "extra_body": {"method": method()}}
+    return str(client.fine_tuning.jobs.create(**asked).id)
+
+
+def models_of(client, jobs: list[str]) -> list[str]:
+    """What jobs have made, once all have ended; each was begun once, whoever looked for it."""
+    deadline = time.monotonic() + 120
+    while any(client.fine_tuning.jobs.retrieve(id).status not in ("succeeded", "failed") for id in jobs):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for id in jobs:
+        done = client.fine_tuning.jobs.retrieve(id)
+        assert done.status == "succeeded", done.error
+        messages = [event.message for event in client.fine_tuning.jobs.list_events(id, limit=100)]
+        assert messages.count("Fine-tuning job started") == 1
+    return [client.fine_tuning.jobs.retrieve(id).fine_tuned_model for id in jobs]
 
 
 def train(tuning: Any, stop: Any = lambda: False) -> None:
