@@ -21,7 +21,7 @@ CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
     "images, measured on the 10,000 test images",
     input=Image(1, 32, 32, mean=(0.2190,), std=(0.3318,)),
     output=Labels(CLASSES),
-    recipe=MuonRecipe(dataset="fashion-mnist", epochs=10, crop=2),
+    recipe=MuonRecipe(dataset="fashion-mnist", epochs=20, crop=2),
     tiny=Tiny(
         model={"widths": (4, 8, 8)},
         recipe={"epochs": 5, "batch": 32, "crop": 1, "flip": 0.0},
