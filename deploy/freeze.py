@@ -13,10 +13,12 @@ from needle import autograd
 from needle.autograd import Tensor, TensorTuple, Value, find_topo_sort
 from needle.backend_selection import BACKEND
 from needle.errors import NeedleError
+from needle.init.traced import drawn_from
 from needle.nn import Module
 from needle.nn.module_state import named_tensors
 from needle.types import Type
 
+from . import draws
 from .errors import FreezeError, GraphError
 from .ir import Graph, Input, Node, apply, constant, weight
 from .sizes import STAND_INS, compare, questions_refused, stand_ins
@@ -43,7 +45,9 @@ def freeze(
     the named size `batch`; with None it stays as in the example. In a Type any size may be a name:
     `Type(("batch", "time"))`. `dims` gives the least and the largest value of named sizes, `{"time": (1, 256)}`;
     without, a size is at least 1. `state` names inputs that carry what an output of the call before was, by the names
-    of both: `{"h": "h_after"}`. Names default to `input`, `output` (numbered when there are several).
+    of both: `{"h": "h_after"}`. A module that draws random numbers (`needle.init`) gets a state of its own, `draws`,
+    which counts the calls from 0 on and decides what each of them draws. Names default to `input`, `output` (numbered
+    when there are several).
     Not while other threads compute with needle: recording is a mode of the whole process.
 
     Raises FreezeError if the module cannot be recorded, or if what it computes depends on a named size: naming the line
@@ -159,10 +163,11 @@ def _record(
     state: tuple[tuple[str, str], ...],
 ) -> Graph:
     """One trace as a verified graph."""
-    placeholders = [Tensor.make_placeholder(x) for x in types]
+    count = draws.counter(names)
+    placeholders = [Tensor.make_placeholder(x) for x in (*types, count.type)]
     try:
-        with _lazy_mode():
-            result = model(*placeholders)
+        with _lazy_mode(), drawn_from(placeholders[-1]) as drawn:
+            result = model(*placeholders[:-1])
     except FreezeError:
         raise
     except NeedleError as error:
@@ -170,14 +175,15 @@ def _record(
     results = result if isinstance(result, tuple | list | TensorTuple) else (result,)
     if not results or not all(isinstance(x, Tensor) for x in results):
         raise FreezeError(f"[freeze] the module must return Tensors, got {type(result).__name__}")
-    nodes = {id(x): Node(Input(name), (), t) for x, name, t in zip(placeholders, names, types, strict=True)}
-    inputs = tuple(nodes.values())
+    inputs = tuple(Node(Input(name), (), t) for name, t in zip(names, types, strict=True))
+    nodes = {id(x): node for x, node in zip(placeholders, (*inputs, count), strict=True)}
     for value in find_topo_sort(list(results)):
         if id(value) not in nodes:
             nodes[id(value)] = _node(value, [nodes[id(x)] for x in value.inputs], parameters.get(id(value), ""))
     outputs = zip(_names("output", output_names, len(results)), results, strict=True)
+    graph = Graph(inputs, tuple((name, nodes[id(x)]) for name, x in outputs), state=state)
     try:
-        return verify(Graph(inputs, tuple((name, nodes[id(x)]) for name, x in outputs), state=state))
+        return verify(draws.counted(graph, count) if drawn.count else graph)
     except GraphError as error:
         raise FreezeError(f"[freeze] {error}") from error
 

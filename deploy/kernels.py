@@ -285,6 +285,7 @@ KERNELS: dict[str, Kernel] = {
         "count cols rows", "ids(count) weight(rows cols)", "y(count cols)", dtypes=IDS, header="lookup.h"
     ),
     "iota": Kernel("count first", reads="", writes="y(count)", dtypes=IDS, header="lookup.h"),
+    "random": Kernel("count key", reads="counter", writes="y(count)", dtypes=("float32", "int64"), header="random.h"),
     "lstm": Kernel(
         "steps batch hidden", header="lstm.h", scratch=lambda steps, batch, hidden: packed(hidden, 4 * hidden),
         work=lambda steps, batch, hidden: steps * batch * hidden * 4 * hidden,

@@ -31,7 +31,7 @@ HEADERS = {
         ("conv", "transposed_conv", "conv_input_gradient", "grouped_conv", "depthwise", "max_pool", "resample"),
         "layers.cuh",
     ),
-    **dict.fromkeys(("lookup", "iota"), "gather.cuh"),
+    **dict.fromkeys(("lookup", "iota", "random"), "gather.cuh"),
     **dict.fromkeys(("lstm", "gru", "rnn"), "recurrent.cuh"),
     **dict.fromkeys(("attention", "positions", "cache_write", "cached_attention"), "attention.cuh"),
 }

@@ -84,6 +84,7 @@ struct SequenceTable {
                          float* y);
     void (*iota)(const Executor&, int64_t count, int64_t first, float* y);
     void (*iota_int32)(const Executor&, int64_t count, int64_t first, int32_t* y);
+    void (*random)(const Executor&, int64_t count, int64_t key, const int64_t* counter, float* y);
     void (*embedding_gradient)(const Executor&, int64_t count, int64_t cols, int64_t table_rows, const float* ids,
                                const float* g, float* dweight);
 };

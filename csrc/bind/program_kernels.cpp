@@ -306,6 +306,10 @@ std::vector<Kernel> float_kernels() {
         {"lookup", 3, 0, 3, writes({2}), id_dtype, nullptr, run_lookup},
         // count, first; y of the dtype that the functor names
         {"iota", 2, 0, 1, writes({0}), place_dtype, nullptr, run_iota},
+        // count, key; counter, whole numbers of 64 bits, y
+        {"random", 2, 0, 2, writes({1}), nullptr, nullptr, [](const Arguments& a) {
+            const auto* counter = reinterpret_cast<const int64_t*>(a.operands[0]);
+            sequence_kernels().random(a.on, a.integers[0], a.integers[1], counter, a.operands[1]); }},
         // steps, batch, hidden; gates, h0, c0, weights, h, cells, activated gates, scratch
         {"lstm", 3, 0, 8, writes({4, 5, 6, 7}), nullptr, nullptr, [](const Arguments& a) {
             const int64_t* n = a.integers;

@@ -1,6 +1,7 @@
 // Slices of an axis by number, elements by number, rows of a table, and the gradients that add them up again, each in the
 // order of the numbers: one warp owns what it adds to. Arrays are dense and seen as (outer, the axis, inner).
 #pragma once
+#include "../nd/keyed.h"
 #include "columns.cuh"
 
 namespace nd { namespace ND_ISA {
@@ -116,5 +117,18 @@ struct Iota {
 };
 template <class T>
 void iota(const Executor& on, int64_t count, int64_t first, T* y) { each(on, "iota", count, Iota<T>{first, y}); }
+
+// Numbers of the stream that starts from (key, *counter).
+struct Random {
+    int64_t key;
+    const int64_t* counter;
+    float* y;
+    __device__ void operator()(int64_t i) const {
+        y[i] = keyed_float(keyed_by(static_cast<uint64_t>(key), static_cast<uint64_t>(*counter)), i);
+    }
+};
+inline void random(const Executor& on, int64_t count, int64_t key, const int64_t* counter, float* y) {
+    each(on, "random", count, Random{key, counter, y});
+}
 
 }}  // namespace nd::ND_ISA

@@ -41,7 +41,7 @@ extern const SequenceTable sequence_kernels_table = {
     none, attention_gradient_with_memory,
     first_bad_index, embedding,
     lookup<float>, lookup<int32_t>, lookup<int64_t>,
-    iota<float>, iota<int32_t>,
+    iota<float>, iota<int32_t>, random,
     embedding_gradient,
 };
 

@@ -20,6 +20,15 @@ def iota(low: Lowering, node: Node) -> Value:
     return as_dtype(low, out, node.type.dtype)
 
 
+def random(low: Lowering, node: Node) -> Value:
+    """Numbers of a key and a counter."""
+    counter = low.in_order(as_dtype(low, low.view(node.inputs[0]), "int64"))
+    out = low.new(node)
+    sizes = (math.prod(out.shape), node.op.key)
+    low.call("random", sizes, reads=[counter], writes=[out], note=repr(node))
+    return out
+
+
 def embed(low: Lowering, node: Node) -> Value:
     """Rows of the table. Ids that are an input of the graph are checked by who runs it; else NaN for those outside."""
     ids, weight = low.view(node.inputs[0]), low.dense(node.inputs[1])

@@ -83,7 +83,7 @@ from .reductions import (
     summation,
     variance,
 )  # fmt: skip
-from .sequences import attention, embed, gru, iota, lstm, rnn
+from .sequences import attention, embed, gru, iota, lstm, random, rnn
 
 Row = Callable[[Lowering, Node], Value]
 
@@ -192,7 +192,8 @@ def stack(low: Lowering, node: Node) -> Value:
 
 ANY_DTYPE = (  # they move elements, read ids, or have a row that asks the dtypes
     ops.Permute, ops.Transpose, ops.BroadcastTo, ops.Reshape, ops.Flip, ops.MakeTensorTuple, ops.TupleGetItem,
-    ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Positions, ops.CacheWrite, ops.CachedAttention,
+    ops.Split, ops.GetItem, ops.Stack, ops.Embed, ops.Iota, ops.Random, ops.Positions, ops.CacheWrite,
+    ops.CachedAttention,
     ops.Concat, ops.Take, ops.Gather, ops.Dilate, ops.UnDilate, ops.Cast, Pointwise, ops.Summation, ops.Max, ops.Min,
     ops.Mean, ops.Var, ops.Pad, ops.IsNaN, ops.IsInf, ops.ArgMax, ops.ArgMin, ops.CumSum, ops.TopK, ops.MatMul,
     Elementary, Unfold, NumpyOp, ops.MaxPool, ByteTable, Dequantize, Quantize, QuantizedConv, QuantizedMatMul,
@@ -282,6 +283,7 @@ CALLS: dict[type, Row | Refused] = {
     ops.CachedAttention: cached_attention,
     ops.Embed: embed,
     ops.Iota: iota,
+    ops.Random: random,
     ops.LSTM: lstm,
     ops.GRU: gru,
     ops.RNN: rnn,

@@ -46,7 +46,7 @@ class At:
     folder: Path | None = None
     run: Callable[..., list[Value]] = field(repr=False, default=lambda graph, values: [])  # reads a graph inside
     fresh: Callable[[str], str] = field(repr=False, default=lambda stem: stem)  # a name for a size known at run time
-    captures: Callable[[Any], bool] = field(repr=False, default=lambda graph: False)
+    draw: Callable[[Sequence[int], int | None], Node] = field(repr=False, default=lambda shape, key: make.const(0.0))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The attribute as plain Python; a tensor as a numpy array."""

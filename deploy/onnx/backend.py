@@ -84,12 +84,24 @@ class NeedleRep(BackendRep):
 
     def _runner(self, graph: Graph) -> Any:
         if self.engine == "interpreted":
-            return lambda feeds: interpreter.run(graph, feeds)
+            return _interpreted(graph)
         if self.engine == "instant":
             return _of(Instant(graph))
         self.folder = self.folder or TemporaryDirectory()
         built = build(graph, name="model")
         return _of(Compiled(built.library, built.weights))
+
+
+def _interpreted(graph: Graph) -> Any:
+    """The interpreter, with the memory that a graph has between calls."""
+    kept = {x.op.name: numpy.zeros(x.shape, x.type.dtype) for x in graph.inputs if x not in graph.given}
+
+    def run(feeds: dict[str, Any]) -> Any:
+        found = interpreter.run(graph, kept | feeds)
+        kept.update({name: found[after] for name, after in graph.state})
+        return found
+
+    return run
 
 
 def _of(runtime: Any) -> Any:

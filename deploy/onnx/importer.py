@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy
 
+from needle import ops
 from needle.errors import NeedleError
 from needle.sizes import dim, for_every_size, watched
 from needle.types import Type
 
+from .. import draws
 from ..errors import GraphError, OnnxError
 from ..ir import Graph, Input, Node, constant, weight
+from ..ir import apply as node_of
 from ..verify import verify
 from . import make, shapes
 from .at import At, Value, ValueNeeded, attributes_of, check_attributes
@@ -64,6 +67,8 @@ class Importer:
         self.names: dict[str, str] = {}  # identifiers of inputs and outputs, to their names in the file
         self.steps = self.counts = self.depth = 0
         self.inputs: list[Node] = []
+        self.counter: Node | None = None  # of the calls, where the model draws random numbers
+        self.drawn = 0
 
     def graph(self) -> Graph:
         """The verified graph. Raises OnnxError with every reason why there is none."""
@@ -84,9 +89,10 @@ class Importer:
             raise self.refusal()
         card = {"source": "onnx", "names": {k: v for k, v in self.names.items() if k != v}}
         card |= {entry.key: entry.value for entry in self.model.metadata_props if entry.key not in card}
+        graph = Graph(tuple(self.inputs), tuple(outputs), plain_card(card))
         try:
             with watched(self._every_size):
-                return verify(fused(Graph(tuple(self.inputs), tuple(outputs), plain_card(card))))
+                return verify(fused(draws.counted(graph, self.counter) if self.counter else graph))
         except GraphError as error:
             raise OnnxError(f"[onnx] {error}") from error
 
@@ -284,7 +290,7 @@ class Importer:
             raise Unsupported(row.reason)
         at = At(
             label, proto.op_type, opset, attributes_of(proto, self.folder, outer), tuple(proto.output), self.folder,
-            lambda graph, values: self.inside(graph, values, scope, label), self._count,
+            lambda graph, values: self.inside(graph, values, scope, label), self._count, draw=self._draw,
         )  # fmt: skip
         check_attributes(proto, domain, opset)
         if row is None or row.read is None:
@@ -299,6 +305,13 @@ class Importer:
     def _count(self, stem: str) -> str:
         self.counts += 1
         return f"{stem}_{self.counts}"
+
+    def _draw(self, shape: Sequence[int], key: int | None) -> Node:
+        """Uniform numbers in [0, 1) of a key, or of the next one; those who give a seed give the same key twice."""
+        if self.counter is None:
+            self.counter = draws.counter([x.op.name for x in self.inputs])
+        self.drawn += key is None
+        return node_of(ops.Random(tuple(shape), self.drawn if key is None else key), self.counter)
 
     def inside(self, graph: Any, values: Sequence[Value], scope: dict[str, Value], label: str) -> list[Value]:
         """The outputs of a graph inside a node, given its inputs."""

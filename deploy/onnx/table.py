@@ -13,6 +13,7 @@ from . import ops as only_here
 from .row import Refused, Row
 from .rows import (
     control,
+    draws,
     images,
     native,
     norm,
@@ -30,7 +31,7 @@ from .rows.native import TRAINING
 
 __all__ = ["ROWS", "WRITE", "Refused", "Row"]
 
-FAMILIES = (pointwise, shape, places, reduce, products, pool, norm, recurrent, control, images, other, runtime)
+FAMILIES = (pointwise, shape, places, reduce, products, pool, norm, recurrent, control, images, draws, other, runtime)
 ROWS: dict[str, Row | Refused] = {}
 for family in FAMILIES:
     if twice := ROWS.keys() & family.ROWS.keys():

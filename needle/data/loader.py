@@ -9,10 +9,10 @@ import numpy
 
 from .. import reprs
 from ..errors import DataError, SettingError
+from ..keyed_random import keyed_order
 from ..types import INTEGERS
 from .dataset import Dataset
 from .epochs import EpochIterator, Loader
-from .keyed_random import keyed_order
 from .prefetch import Batches, Prefetcher
 from .transforms import Compose, Transform
 from .transforms.per_image import RandomCrop, RandomFlipHorizontal

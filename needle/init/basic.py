@@ -1,4 +1,7 @@
-"""Constants and random draws. Every draw comes from numpy's global generator, as float64, in the order of the calls."""
+"""Constants and random draws. Every draw comes from numpy's global generator, as float64, in the order of the calls.
+
+While a graph is traced, draws are recorded instead: they follow from a counter, and each call of the graph has its own.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from ..autograd import Tensor
 from ..backend_selection import default_device
 from ..errors import DeviceError, DTypeError, SettingError, ShapeError
 from ..types import INTEGERS, number_of
+from . import traced
 
 LARGEST = 2**46  # elements: more than any machine has
 
@@ -32,6 +36,8 @@ def rand(
     """x ~ U(low, high), elementwise independent."""
     device = _device(device, shape)
     low, high = _numbers("rand", low, high)
+    if traced.current:
+        return traced.finished(traced.current.uniform(shape) * (high - low) + low, dtype)
     array = _drawn(device.rand, shape, dtype) * (high - low) + low
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -43,6 +49,8 @@ def randn(
     """x ~ N(mean, std^2), elementwise independent."""
     device = _device(device, shape)
     mean, std = _numbers("randn", mean, std)
+    if traced.current:
+        return traced.finished(traced.current.normal(shape) * std + mean, dtype)
     array = _drawn(device.randn, shape, dtype) * std + mean
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -51,6 +59,8 @@ def randb(*shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", 
     """x = 1 with probability p, else 0, elementwise independent. DTypeError for a p that is no number."""
     device = _device(device, shape)
     (p,) = _numbers("randb", p)
+    if traced.current:
+        return traced.finished(traced.current.uniform(shape) < p, dtype)
     return Tensor(device.rand(*shape) <= p, device=device, dtype=dtype, requires_grad=requires_grad)
 
 

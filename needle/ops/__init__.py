@@ -24,6 +24,7 @@ from .ops_order import *
 from .ops_pad import *
 from .ops_pool import *
 from .ops_power import *
+from .ops_random import *
 from .ops_recurrent import *
 from .ops_reduce import *
 from .ops_reshape import *

@@ -70,7 +70,7 @@ def reshaped(where: str, shape: Sequence[int], target: Sequence[int]) -> tuple[i
 
 
 def extent(where: str, size: int) -> int:
-    """The size of an axis that an op is told. ShapeError unless it is one."""
-    if not 0 <= size < LONGEST:
+    """The size of an axis that an op is told, which may be open. ShapeError unless it is one."""
+    if size < 0 or (not isinstance(size, Size) and size >= LONGEST):
         raise ShapeError(f"[{where}] the size of an axis must be in 0..{LONGEST - 1}, got {size}")
     return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,20 @@ def embed_gradient(op: Any, g: Array, ids: Array) -> Array:
     for place in np.ndindex(*ids.shape):
         out[int(ids[place])] += g[place]
     return out
+
+
+def random(op: Any, counter: Array) -> Array:
+    """SplitMix64 as its authors write it, in Python's integers."""
+    mask, gamma = 2**64 - 1, 0x9E3779B97F4A7C15
+
+    def mixed(z: int) -> int:
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & mask
+        return z ^ (z >> 31)
+
+    state = mixed(op.key + int(counter[0]) * gamma & mask)
+    numbers = [(mixed(state + (i + 1) * gamma & mask) >> 40) / 2**24 for i in range(math.prod(op.shape))]
+    return np.array(numbers, dtype=float).reshape(op.shape)
 
 
 def attention(op: Any, q: Array, k: Array, v: Array) -> tuple[Array, Array]:
@@ -56,6 +71,10 @@ CASES: list[Case] = [
         Case(op, (normal(*shape),), fixed=(0,))
         for op, shape in ((ops.Iota(0), (4,)), (ops.Iota(-1, 3), (2, 5)), (ops.Iota(1), (2, 0, 3)))
     ),
+    *(
+        Case(ops.Random(shape, key), (np.array([float(counter)]),), fixed=(0,))
+        for shape, key, counter in (((3, 4), 0, 0), ((), 2**63 - 1, 1), ((2, 0), 5, 9), ((70,), 12345, 1 << 20))
+    ),
     *(Case(ops.Embed(), (ids(5, *shape), normal(5, 3)), fixed=(0,)) for shape in ((4,), (2, 3), (0, 2), ())),
     *(Case(ops.EmbedGradient(5), (normal(*shape, 3), ids(5, *shape)), fixed=(1,)) for shape in ((4,), (2, 3), (0,))),
     *(Case(ops.Attention(0.5, causal), tuple(normal(*s) for s in HEADS), outputs=1) for causal in (False, True)),
@@ -67,6 +86,7 @@ CASES: list[Case] = [
 
 MEANING: dict[type, Callable[..., Any]] = {
     ops.Iota: lambda op, x: np.array([op.first + i for i in range(x.shape[op.axis])], dtype=float),
+    ops.Random: random,
     ops.Embed: embed,
     ops.EmbedGradient: embed_gradient,
     ops.Attention: attention,
@@ -81,6 +101,9 @@ TORCH: dict[type, Callable[..., Any]] = {
 
 REFUSALS: list[Refusal] = [
     (ops.Iota(2), ((3, 2),), r"\[iota\] axis must be in -2\.\.1 for 2 axes, got 2"),
+    (ops.Random((2,), -1), ((1,),), r"\[random\] needs a key in 0\.\.2\^63 - 1, got -1"),
+    (ops.Random((2,), 0), ((2,),), r"\[random\] needs one counter, of shape \(1,\), got \(2,\)"),
+    (ops.Random((-2,), 0), ((1,),), r"\[random\] the size of an axis must be in"),
     (ops.Embed(), ((3,), (4,)), r"\[embed\] needs a weight \(n, d\), got \(4,\)"),
     (ops.EmbedGradient(4), ((3, 2), (4,)), r"\[embed_gradient\] needs g of shape ids\.shape \+ \(d,\), got \(3, 2\)"),
     (ops.Attention(1.0), ((1, 1, 2, 3), (1, 1, 2, 4), (1, 1, 2, 4)), r"\[attention\] needs q \(B, H, Tq, D\)"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from needle.keyed_random import uniform
 from tests.needle.program_cases import BIAS, RELU, Arrays, Case, N, Times, empty, finished, normal, packed, plain
 
 STEPS, HIDDEN = 3, 20
@@ -31,6 +32,11 @@ def iota(dtype: str) -> Case:
         return [np.zeros(2000 * n, dtype)], {0: np.arange(5, 5 + 2000 * n)}
 
     return Case("iota", dtype, [Times(2000), 5], [], given)
+
+
+def random(n: int) -> tuple[Arrays, dict[int, Any]]:
+    stream = uniform(2**60 + 3, np.array([77]), 300 * n)[0]
+    return [np.array([77]), empty(300 * n)], {1: np.floor(stream * 2**24) / 2**24}
 
 
 def lstm(n: int) -> tuple[Arrays, dict[int, Any]]:
@@ -157,6 +163,7 @@ def add_windows(size: int, channels: int, kernel: int, stride: int, padding: int
 SEQUENCE_CASES = [
     lookup("float32"),
     lookup("int32"),
+    Case("random", "", [Times(300), 2**60 + 3], [], random),
     iota("float32"),
     iota("int32"),
     Case("lstm", "", [STEPS, N, HIDDEN], [], lstm),

@@ -7,9 +7,9 @@ import pytest
 
 import needle as ndl
 from needle import data
-from needle.data.keyed_random import key_of, keyed_order, uniform
 from needle.data.transforms import Cutout, Normalize, RandomCrop, RandomFlip
 from needle.errors import DataError
+from needle.keyed_random import key_of, keyed_order, uniform
 
 pytestmark = pytest.mark.both_modes
 

@@ -4,6 +4,7 @@
 #include "../../nd/lookup.h"
 #include "../../nd/gru.h"
 #include "../../nd/lstm.h"
+#include "../../nd/random.h"
 #include "../../nd/rnn.h"
 
 namespace nd { namespace ND_ISA {
@@ -19,7 +20,7 @@ extern const SequenceTable sequence_kernels_table = {
     attention_gradient_scratch, attention_gradient<AttentionShape<>>,
     first_bad_index, embedding<int64_t, int64_t>,
     lookup<int64_t, int64_t, int64_t, float>, lookup<int64_t, int64_t, int64_t, int32_t>, lookup<int64_t, int64_t, int64_t, int64_t>,
-    iota<int64_t, int64_t, float>, iota<int64_t, int64_t, int32_t>,
+    iota<int64_t, int64_t, float>, iota<int64_t, int64_t, int32_t>, random<int64_t, int64_t>,
     embedding_gradient<int64_t, int64_t>,
 };
 

@@ -100,6 +100,7 @@ WRITE: dict[type, Any] = {
     ops.CacheWrite: _cache_write,
     ops.CachedAttention: _cached_attention,
     ops.Iota: _iota,
+    ops.Random: Refused("each runtime draws random numbers in its own way: these could not be asked of them"),
     ops.FusedAddScalars: _add_scalars,
     Sizes: _sizes,
     Subtract: _same("Sub"),

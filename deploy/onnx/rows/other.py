@@ -30,8 +30,6 @@ from ..ops import (
 )  # fmt: skip
 from ..row import Refused, Row
 
-DRAWS = Refused("it draws random numbers: a graph is a function of its inputs")
-
 
 def _dft(at: At, x: Node, length: Node | None = None, axis: Node | None = None) -> Node:
     place = int(at.number(axis, "axis", -2)) if at.opset >= 20 else at.get("axis", 1)
@@ -352,8 +350,6 @@ ROWS: dict[str, Row | Refused] = {
     "StringSplit": Row(_split),
     "RegexFullMatch": Row(lambda at, x: apply(RegexFullMatch(at.get("pattern")), x)),
     "TfIdfVectorizer": Row(_tfidf),
-    "RandomNormal": DRAWS, "RandomNormalLike": DRAWS, "RandomUniform": DRAWS, "RandomUniformLike": DRAWS,
-    "Bernoulli": DRAWS, "Multinomial": DRAWS,
     "ai.onnx.ml.LabelEncoder": Row(_labels),
     "ai.onnx.ml.Scaler": Row(_scaler),
     "ai.onnx.ml.Normalizer": Row(_normalize),

@@ -283,15 +283,6 @@ def _identity(at: At, x: Any) -> Any:
     return x
 
 
-def _dropout(at: At, x: Node, ratio: Node | None = None, training: Node | None = None) -> tuple[Node, ...]:
-    share = at.get("ratio", 0.5) if ratio is None else None
-    if training is not None and bool(at.number(training, "training_mode")):
-        share = at.number(ratio, "ratio", 0.5)
-        if share != 0:
-            raise Unsupported("in training mode: it draws random numbers")
-    return x, filled(numpy.bool_(True), "bool", x.shape)
-
-
 ROWS: dict[str, Row] = {
     "Reshape": Row(_reshape, {ops.Reshape: shape_writers.write_reshape}, in_float32=False),
     "Flatten": Row(_flatten, in_float32=False),
@@ -318,5 +309,4 @@ ROWS: dict[str, Row] = {
     "DepthToSpace": Row(_depth_to_space, in_float32=False),
     "SpaceToDepth": Row(_space_to_depth, in_float32=False),
     "Identity": Row(_identity, in_float32=False),
-    "Dropout": Row(_dropout, in_float32=False),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import numpy
 from ...backend_ndarray import NDArray, ndarray_backend_cpu
 from ...backend_selection import BACKEND, cpu
 from ...errors import DataError
-from ..keyed_random import key_of, uniform
+from ...keyed_random import key_of, uniform
 from .colour import Normalize, ToFloat
 from .geometry import AlternatingFlip, Cutout, RandomCrop, RandomFlip
 from .transform import Transform

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy
 
 from ...errors import SettingError
+from ...keyed_random import SIDE, key_of, uniform
 from ...types import INTEGERS, NUMBERS
-from ..keyed_random import SIDE, key_of, uniform
 from .functional import PADDINGS, covered, mirrored, padded_crop
 from .transform import Transform, check, whole
 

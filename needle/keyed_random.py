@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy
 
-from ..backend_ndarray import ndarray_backend_cpu
+from .backend_ndarray import ndarray_backend_cpu
 
 WORD = 0xFFFFFFFFFFFFFFFF
 ORDER, AUGMENTATION, SIDE = 1, 2, 3  # what numbers are for: each purpose has streams of its own
