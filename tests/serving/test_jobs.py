@@ -59,7 +59,8 @@ def _check_events(client, job):
     assert [event["message"] for event in found] == told
     steps = [event["data"] for event in found if event["type"] == "metrics"][::-1]
     assert [step["step"] for step in steps] == list(range(1, steps[-1]["total_steps"] + 1))
-    assert all(step["train_loss"] > 0 for step in steps)
+    assert all(step["train_loss"] > 0 and 0 <= step["train_mean_token_accuracy"] <= 1 for step in steps)
+    assert len({step["train_mean_token_accuracy"] for step in steps}) > 1
 
 
 def _check_checkpoints(client, job):
@@ -78,6 +79,7 @@ def _check_files(client, job):
     rows = list(csv.DictReader(io.StringIO(table.decode())))
     assert list(rows[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
     assert all(float(row["train_loss"]) > 0 and float(row["valid_loss"]) > 0 for row in rows)
+    assert all(0 <= float(row["train_accuracy"]) <= 1 for row in rows)
     assert zipfile.ZipFile(io.BytesIO(adapter)).namelist() == [
         "adapter_config.json", "adapter_model.safetensors", "card.json",
     ]  # fmt: skip

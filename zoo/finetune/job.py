@@ -27,7 +27,7 @@ from .prepare import prepared, read_json
 from .probe import RUNGS, Rates, chosen, probe, steps_of
 from .records import Report, Result
 from .rounds import Rounds
-from .step import Best, FineTuning
+from .step import ACCURACY, Best, FineTuning
 from .task import Task
 
 CONFIG, PLAN, RESULT, CURVES, KEPT = "config.json", "plan.json", "result.json", "loss.svg", "steps"
@@ -230,17 +230,22 @@ class _Training(Watcher):
         self.first, self.started = epoch * self.each + position, time.monotonic()
 
     def batch(self, epoch: int, position: int, metrics: Row) -> None:
-        self._told("step", epoch * self.each + position, loss=metrics["loss"], learning_rate=metrics["lr"])
+        self._told("step", epoch * self.each + position, **_of(metrics), learning_rate=metrics["lr"])
 
     def epoch(self, epoch: int, row: Row) -> None:
         names = {"val_loss": "loss"} | {name: name for name in self.plan.before if name != "loss"}
         found = {ours: row[name] for name, ours in names.items() if name in row}
         step = (epoch + 1) * self.each
         if found:
-            self._told("validation", step, loss=row["loss"], validation=found)
+            self._told("validation", step, **_of(row), validation=found)
         if self.job.keep:
             path, _, _ = write_outcome(self.job.folder / KEPT / str(step), self.task, self._card(step, found))
-            self._told("kept", step, loss=row["loss"], validation=found or None, checkpoint=str(path))
+            self._told("kept", step, **_of(row), validation=found or None, checkpoint=str(path))
 
     def saved(self, path: Path, steps: int) -> None:
         self._told("checkpoint", steps, checkpoint=str(path))
+
+
+def _of(row: Row) -> Row:
+    """What a step, or some, say of what was learned from."""
+    return {"loss": row["loss"], "accuracy": row[ACCURACY]}

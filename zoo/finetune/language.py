@@ -15,7 +15,7 @@ from needle.types import Type
 
 from ..language_model import LanguageModel
 from .config import Config
-from .task import Task, no_head, path_of, sites
+from .task import Task, correct, no_head, path_of, sites
 from .texts import IGNORED, Examples, read_examples, read_held
 
 SAMPLE: dict[str, Any] = {"max_tokens": 120, "temperature": 0.8, "seed": 0}
@@ -47,8 +47,8 @@ class LanguageTask(Task):
     def loader(self, batch: int) -> DataLoader:
         return DataLoader(NDArrayDataset(self.learn.x, self.learn.y), batch, shuffle=True, seed=self.config.seed)
 
-    def loss(self, model: Any, *batch: Any) -> ndl.Tensor:
-        return cross_entropy(model(batch[0]), batch[1])
+    def loss(self, logits: ndl.Tensor, targets: ndl.Tensor) -> ndl.Tensor:
+        return cross_entropy(logits, targets)
 
     def counted(self, *batch: Any) -> int:
         return int((batch[1].numpy() != IGNORED).sum())
@@ -99,8 +99,7 @@ def measured(model: LanguageModel, examples: Examples, most: int | None = None, 
         logits = model(ndl.Tensor(x, device=model.device, requires_grad=False))
         targets = ndl.Tensor(y, device=model.device, requires_grad=False)
         total += float(cross_entropy(logits, targets, "sum").numpy().item())
-        inside = y != IGNORED
-        right += int(((logits.numpy().argmax(axis=-1) == y) & inside).sum())
-        count += int(inside.sum())
+        right += correct(logits, y)  # IGNORED is no class
+        count += int((y != IGNORED).sum())
     found = {"loss": total / count, "token_accuracy": right / count}
     return found if most is not None else found | {"bits_per_byte": total / math.log(2) / examples.bytes}

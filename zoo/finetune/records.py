@@ -14,9 +14,10 @@ class Report:
     """Something happened after `step` of `total` steps.
 
     `event` is "begins" (with an `estimate`), "probe" (with the `rates` tried and their losses, after that of the
-    beginning as of rate 0), "step" (with loss and learning rate), "validation" (with its numbers), "kept" (with those,
+    beginning as of rate 0), "step" (with loss, accuracy and rate), "validation" (with its numbers), "kept" (with those,
     and the path of what was learned by then), "checkpoint" (with its path) or "ends". `tokens` are those learned from
-    so far, of images their number; `seconds_left` is a guess by the steps so far.
+    so far, of images their number; `accuracy` is the fraction of those targets that were the most probable ones, in the
+    step or, as the loss, since the last measurement; `seconds_left` is a guess by the steps so far.
     """
 
     event: str
@@ -24,6 +25,7 @@ class Report:
     total: int
     tokens: int = 0
     loss: float | None = None
+    accuracy: float | None = None
     learning_rate: float | None = None
     seconds_left: float | None = None
     validation: Mapping[str, float] | None = None

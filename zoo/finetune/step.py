@@ -12,8 +12,9 @@ from needle.errors import NeedleError
 from needle.optim.stateful import State, Stateful
 from needle.training import TrainStep
 
-from .task import Task
+from .task import Task, correct
 
+ACCURACY = "train_accuracy"
 
 class Best(Stateful):
     """What the model had learned when its loss on what is held out was lowest: part of every checkpoint."""
@@ -52,7 +53,7 @@ class FineTuning(TrainStep):
     """AdamW on what learns, its rate up to `rate` and down to 0 along a cosine over the `steps`; gradients clipped."""
 
     counts = ("tokens",)
-    tokens = 0
+    tokens = correct = 0
 
     def __init__(self, task: Task, rate: float, steps: int, best: Best | None = None) -> None:
         config = task.config
@@ -63,11 +64,16 @@ class FineTuning(TrainStep):
 
     def loss(self, *batch: Any) -> Tensor:
         """The task's."""
-        return self.task.loss(self.model, *batch)
+        logits = self.model(batch[0])
+        self.correct = correct(logits, batch[1].numpy())
+        return self.task.loss(logits, batch[1])
 
     def __call__(self, *batch: Any) -> dict[str, float]:
-        self.tokens += self.task.counted(*batch)
-        return super().__call__(*batch)
+        """With the fraction of the targets that were the most probable ones, before the update."""
+        counted = self.task.counted(*batch)
+        self.tokens += counted
+        metrics = super().__call__(*batch)
+        return metrics | {ACCURACY: self.correct / max(1, counted)}
 
     def _parts(self) -> dict[str, Any]:
         return super()._parts() | ({} if self.best is None else {"best": self.best})

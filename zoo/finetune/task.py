@@ -56,8 +56,8 @@ class Task:
         """Shuffled batches of what is learned from, keyed by the config's seed."""
         raise NotImplementedError
 
-    def loss(self, model: Any, *batch: Any) -> Tensor:
-        """The loss of a batch."""
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch: of what the model makes of it, beside what it should."""
         raise NotImplementedError
 
     def counted(self, *batch: Any) -> int:
@@ -125,6 +125,11 @@ class Task:
     def learned(self) -> Any:
         """The state of what may change."""
         return PartialState.of(self.model)
+
+
+def correct(logits: Tensor, targets: numpy.ndarray) -> int:
+    """How many targets (...) were what logits (..., classes) hold to be the most probable."""
+    return int((logits.numpy().argmax(axis=-1) == targets).sum())
 
 
 def sites(model: nn.Module, besides: set[str]) -> list[str]:

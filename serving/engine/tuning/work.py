@@ -198,7 +198,7 @@ class Work:
         self.jobs.tell(self.id, f"{learned}; {size.learning} of {size.parameters} parameters learn")
 
     def _metrics(self, report: Report) -> None:
-        values = {"step": report.step, "total_steps": report.total, "train_loss": report.loss}
+        values = {"step": report.step, "total_steps": report.total, **_trained(report)}
         message = f"Step {report.step}/{report.total}: training loss={report.loss:.3g}"
         self.jobs.tell(self.id, message, data=values, step=report.step)
 
@@ -209,7 +209,7 @@ class Work:
         _copied(Path(str(report.checkpoint)), target)
         found = report.validation or {}
         accuracy = next((found[word] for word in ACCURACY if word in found), None)
-        metrics = {"step": report.step, "train_loss": report.loss}
+        metrics = {"step": report.step, **_trained(report)}
         if found:
             metrics |= {"valid_loss": found["loss"], "valid_mean_token_accuracy": accuracy}
             metrics |= {f"full_{word}": metrics[word] for word in ("valid_loss", "valid_mean_token_accuracy")}
@@ -246,6 +246,11 @@ class Work:
             self.files.delete(owner, each)
 
 
+def _trained(report: Report) -> dict[str, Any]:
+    """Of what was learned from, under the names of the OpenAI API."""
+    return {"train_loss": report.loss, "train_mean_token_accuracy": report.accuracy}
+
+
 def _copied(folder: Path, target: Path) -> None:
     """Copy a folder, whole or not at all; one that is there is the same."""
     beside = target.with_name(target.name + ".part")
@@ -265,5 +270,5 @@ def _results(log: Path) -> bytes:
     with log.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             accuracy = next((row[word] for word in ACCURACY if word in row), "")
-            out.writerow([row["step"], row["loss"], "", row.get("val_loss", ""), accuracy])
+            out.writerow([row["step"], row["loss"], row["train_accuracy"], row.get("val_loss", ""), accuracy])
     return found.getvalue().encode()
