@@ -18,12 +18,14 @@ Run = Callable[[], Any]
 class Sides:
     """Needle's program of a case, and by name what builds the peers'; a peer's library is imported when it is built.
 
-    With another `unit` than seconds the programs are not timed: what they return is what is compared.
+    With another `unit` than seconds the programs are not timed: what they return is what is compared. So it is with
+    `told`, in turns as if they were timed: the seconds that a client has measured.
     """
 
     ours: Run
     peers: dict[str, Callable[[], Run]] = field(default_factory=dict)
     unit: str = "s"
+    told: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
 from serving import logs
 from serving.addresses import addresses, is_loopback, shown
+from serving.balance import Connections
 from serving.config import with_config
 from serving.doctor import add_doctor
 from serving.engine import load, sources
@@ -98,6 +99,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         limits = self.parts.limits
         Worker.header_seconds, Worker.body_seconds = limits.header_seconds, limits.body_seconds
         Worker.max_body = limits.body
+        Worker.connections = Connections(self.parts.metrics.counters.columns)
         settings = {
             "bind": self.options.bind,
             "workers": self.options.workers,
@@ -151,6 +153,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def worker_gone(self, arbiter: Any, worker: Any) -> None:
         self.parts.metrics.counters.fold(worker.column)
+        Worker.connections.leave(worker.column)
         self.free.append(worker.column)
 
 

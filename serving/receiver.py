@@ -14,6 +14,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from serving.balance import PASSES, PAUSE, Connections
 from serving.engine.limits import PATIENCE
 from serving.intake import BLOCK, CONTINUE, Intake
 
@@ -26,7 +27,8 @@ HELD = 4  # longest bodies that are held in memory at once; beyond, one client a
 class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Accepts connections, and gives a request to `handle`, in a thread, when it is complete, too late or not HTTP.
 
-    Set `header_seconds`, `body_seconds` and `max_body` (bytes) on the class, before there are instances.
+    Set `header_seconds`, `body_seconds`, `max_body` (bytes) and `connections`, which the workers share, on the class,
+    before there are instances.
 
     A connection is in one place at a time: `intakes` (its request is coming in), a thread pool, gunicorn's
     `keepalived_conns` (between requests), or `closing` (answered, lingering until the client closes).
@@ -35,6 +37,8 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     header_seconds = 10.0
     body_seconds = 30.0
     max_body = 16 << 20
+    connections = Connections(1)
+    column = 1  # of this worker, in what workers share
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
@@ -44,13 +48,22 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.paused: dict[TConn, None] = {}  # those in intakes that are not read from for now, in order
         self.held = 0  # bytes of requests that are coming in or worked on
         self.most_held = 0  # since memory was last given back to the system
+        self.passed = 0  # times that a connection was left to others
 
     def get_thread_pool(self) -> Any:
         self.probes = ThreadPoolExecutor(PROBE_THREADS, "probe")
         return super().get_thread_pool()
 
     def accept(self, listener: socket.socket) -> None:
-        """Accept a connection; when there are as many as may be, at the cost of the one that has been idle longest."""
+        """Accept a connection, unless another worker should, which has fewer.
+
+        When there are as many as may be, at the cost of the one that has been idle longest.
+        """
+        if self.passed < PASSES and self.alive and self.connections.is_for_another(self.nr_conns):
+            self.passed += 1
+            time.sleep(PAUSE)
+            return
+        self.passed = 0
         if self.nr_conns >= self.worker_connections - 1:
             self._make_room()
         try:
@@ -59,6 +72,7 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if problem.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
             self._make_room()
+        self.connections.note(self.column, self.nr_conns)
 
     def _make_room(self) -> None:
         silent = (conn for conn, intake in self.intakes.items() if not intake.in_body)

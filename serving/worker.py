@@ -107,12 +107,14 @@ class Worker(Receiver):
         self._close(conn)
 
     def notify(self) -> None:
-        """Called in every turn of the main loop: end what takes too long."""
-        super().notify()
+        """Called in every turn of the main loop, of which few are of use here: end what takes too long."""
+        if self.alive:
+            self.connections.note(self.column, self.nr_conns)
         now = time.monotonic()
         if now < self.next_look:
             return
         self.next_look = now + TICK
+        super().notify()
         for conn in [conn for conn, deadline in self.deadlines.items() if deadline < now]:
             self._late(conn)
         for conn in [conn for conn, deadline in list(self.reading.items()) if deadline < now and self._waits_for(conn)]:
@@ -142,6 +144,7 @@ class Worker(Receiver):
         """At shutdown, accept the connections that the kernel has completed, and stop listening at once."""
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
+            self.connections.leave(self.column)
             for listener in self.sockets:
                 before = -1
                 while before != self.nr_conns:

@@ -11,6 +11,7 @@ from bench.case import Case, Group
 from bench.timing import Turns
 
 LONG = Turns(rounds=8, warm=False)  # one call lasts a second
+TOLD = Turns(rounds=8, lasts=1e-6, pause=0.2, warm=False)  # one call lasts seconds and tells what it measured
 SERVED = Turns(rounds=10, lasts=0.2)
 LOADING = Turns(rounds=40, lasts=0.1, pause=0, warm=False)  # no pause, in which the loader would work ahead
 
@@ -166,6 +167,16 @@ GROUPS = {
         ),
         commits=False,
     ),
+    "photographs": Group(
+        "ResNet9 over HTTP, JPEGs of 640 x 480, beside LitServe with ONNX Runtime", 2,
+        ("litserve", "multipart", "onnx", "onnxruntime"),
+        tuple(
+            case(f"{name}, {n} client{'s at once' if n > 1 else ''}", "photographs.classified", n, what, turns=TOLD)
+            for what, name in (("request", "a request of all"), ("p99", "99 of 100 requests"))
+            for n in (1, 16, 48)
+        ),
+        commits=False,
+    ),
     "quantized": Group(
         "Networks in int8 beside runtimes in float32 and in int8", 1, ("onnx", "onnxruntime"),
         tuple(
@@ -191,6 +202,14 @@ GROUPS = {
             case("LSTM 2 x 200, 10,000 words, one step, batch 1", "texts.lstm", 1, 1),
             case("LSTM 2 x 200, 10,000 words, 35 steps, batch 1", "texts.lstm", 1, 35),
             case("LSTM 2 x 200, 10,000 words, 35 steps, batch 20", "texts.lstm", 20, 35),
+        ),
+        commits=False,
+    ),
+    "generate": Group(
+        "Text of gpt-char, a token at a time, beside its eager decoding with a cache", 2, (),
+        tuple(
+            case(f"a token of 200, {engine}", "texts.generated", engine, 200, turns=TOLD)
+            for engine in ("compiled", "instant")
         ),
         commits=False,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,29 @@ def gpt() -> GPT:
     model: Any = zoo.load("gpt-char", context=256, width=384, layers=6, heads=6)
     model.eval()
     return model  # type: ignore[no-any-return]
+
+
+def generated(engine: str, tokens: int) -> Sides:
+    """The seconds of one token of so many that gpt-char goes on to write, by an engine and eagerly.
+
+    What a text begins with, the program among it, is not counted. Weights that were not trained cost the same time.
+    """
+    import zoo
+
+    model: Any = zoo.load("gpt-char")
+
+    def by(engine: str) -> Run:
+        def seconds() -> float:
+            text = model.stream("ROMEO:", tokens + 1, seed=1, engine=engine)
+            next(text)
+            start = perf_counter()
+            count = sum(1 for _ in text)
+            assert count == tokens
+            return (perf_counter() - start) / count
+
+        return seconds
+
+    return Sides(by(engine), {"eager": lambda: by("eager")}, told=True)
 
 
 def prefill(time: int) -> Sides:

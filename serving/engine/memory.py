@@ -4,10 +4,10 @@ import ctypes
 import os
 import sys
 import threading
-from collections import deque
 from contextlib import suppress
 
 from serving.engine.errors import Busy, TooLarge
+from serving.engine.fair import FairQueue
 from serving.engine.limits import MIB, Limits, raise_with
 
 SMALL = 8 * MIB  # what takes up to this much never waits behind what takes more
@@ -41,65 +41,94 @@ def trim() -> None:
     _malloc("malloc_trim", 0)
 
 
+class _Ticket:
+    """One who waits for `size` bytes; `granted` is locked until they are there."""
+
+    def __init__(self, size: int):
+        self.size, self.has_left = size, False
+        self.granted = threading.Lock()
+        self.granted.acquire()
+
+
 class WeightedSemaphore:
-    """`capacity` bytes for at most `parallel` requests at once, in order of arrival; at most `waiting` may wait."""
+    """`capacity` bytes for at most `parallel` requests at once, in order of arrival, owner after owner.
+
+    At most `waiting` may wait.
+    """
 
     def __init__(self, capacity: int, parallel: int, waiting: int):
         self.capacity, self.waiting = capacity, waiting
         self.free, self.slots = capacity, parallel
-        self.queue: deque[object] = deque()
-        self.changed = threading.Condition()
+        self.queue: FairQueue[_Ticket] = FairQueue()
+        self.lock = threading.Lock()
 
-    def acquire(self, size: int) -> None:
+    def acquire(self, size: int, owner: str = "") -> None:
         """Take `size` bytes and a slot. Raises Busy when too many wait already, or after PATIENCE seconds."""
-        ticket = object()
-        with self.changed:
+        ticket = _Ticket(size)
+        with self.lock:
             if len(self.queue) >= self.waiting:
                 raise Busy(f"[memory] {self.waiting} requests as large as this one wait for memory already")
-            self.queue.append(ticket)
-            try:
-                if not self.changed.wait_for(lambda: self._fits(ticket, size), PATIENCE):
-                    raise Busy(f"[memory] none was free for {PATIENCE:g} s, as other large requests were being decoded")
-                self.free, self.slots = self.free - size, self.slots - 1
-            finally:
-                self.queue.remove(ticket)
-                self.changed.notify_all()
-
-    def _fits(self, ticket: object, size: int) -> bool:
-        return self.queue[0] is ticket and self.free >= size and self.slots > 0
+            self.queue.push(owner, ticket)
+            self._grant()
+        if not ticket.granted.acquire(timeout=PATIENCE):
+            with self.lock:
+                ticket.has_left = ticket.granted.locked()  # else it was granted at the last moment
+                self._grant()
+            if ticket.has_left:
+                raise Busy(f"[memory] none was free for {PATIENCE:g} s, as other large requests were being decoded")
 
     def release(self, size: int) -> None:
         """Give `size` bytes and a slot to those that wait."""
-        with self.changed:
+        with self.lock:
             self.free, self.slots = self.free + size, self.slots + 1
-            self.changed.notify_all()
+            self._grant()
+
+    def _grant(self) -> None:
+        """Let those begin whose turn it is, as far as there is room: each thread is woken for itself alone."""
+        while (ticket := self.queue.first()) is not None:
+            if not ticket.has_left:
+                if ticket.size > self.free or self.slots == 0:
+                    return
+                self.free, self.slots = self.free - ticket.size, self.slots - 1
+                ticket.granted.release()
+            self.queue.pop()
 
 
 class Memory:
     """What the requests of a worker may take for decoding at once: a semaphore for small ones, and one for large ones.
 
-    The large ones leave a processor to the small ones, where there are several.
+    The large ones leave a processor to the small ones, where there are several. Of small images as many are decoded at
+    once as there are processors: more of them would only take each other's time.
 
     A thread works on one request at a time, and holds what that needs: `need` before it is used, `release` after it.
     """
 
     def __init__(self, limits: Limits):
         self.limits = limits
-        self.small = WeightedSemaphore(limits.memory // SMALL_PART, parallel=limits.queue, waiting=limits.queue)
+        part = limits.memory // SMALL_PART // 2
+        self.small = WeightedSemaphore(part, parallel=limits.queue, waiting=limits.queue)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.large = WeightedSemaphore(limits.memory - self.small.capacity, parallel=max(1, cores - 1), waiting=WAITING)
+        self.images = WeightedSemaphore(part, parallel=max(2, cores), waiting=limits.queue)
+        self.large = WeightedSemaphore(limits.memory - 2 * part, parallel=max(1, cores - 1), waiting=WAITING)
         self.held = threading.local()
 
     def need(self, size: int) -> None:
         """See to it that this thread holds `size` bytes. Raises Busy, or TooLarge if there are never that many."""
+        self._need(size, self.small, "")
+
+    def need_to_decode(self, size: int, owner: str = "") -> None:
+        """As `need`, of a thread that goes on to decode an image of its owner."""
+        self._need(size, self.images, owner)
+
+    def _need(self, size: int, small: WeightedSemaphore, owner: str) -> None:
         if size > self.large.capacity:
             given = f"decoding takes up to {size / MIB:.0f} MiB, one request may take {self.large.capacity / MIB:g}"
             raise TooLarge(f"[memory] {given}; {raise_with('memory', self.limits)}")
         if size <= getattr(self.held, "size", 0):
             return
         self.release()  # who waits for more holds nothing that another may wait for
-        semaphore = self.small if size <= min(SMALL, self.small.capacity) else self.large
-        semaphore.acquire(size)
+        semaphore = small if size <= min(SMALL, small.capacity) else self.large
+        semaphore.acquire(size, owner)
         self.held.semaphore, self.held.size = semaphore, size
 
     def need_all(self) -> None:

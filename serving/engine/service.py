@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from serving.engine import codec, images
@@ -129,7 +130,8 @@ class Service:
             raise OtherUse(f"[{name}] takes {model.usage}, not image files")
         spec = model.card["input"]
         begun = time.perf_counter()
-        inputs = {model.inputs[0].name: images.read(body, spec, self.limits, self.memory.need)}
+        need = partial(self.memory.need_to_decode, owner=owner)
+        inputs = {model.inputs[0].name: images.read(body, spec, self.limits, need)}
         self.memory.release()
         parsed = time.perf_counter()
         job = batcher.submit(inputs, owner=owner)

@@ -74,7 +74,7 @@ def test_the_order_is_that_of_asking():
         semaphore.release(size)
 
     threads = []
-    for size in (9, 1):  # the second would fit first
+    for size in (9, 2):  # the second would fit first
         threads.append(in_thread(lambda size=size: ask(size)))
         while len(semaphore.queue) < len(threads):
             pass
@@ -83,7 +83,7 @@ def test_the_order_is_that_of_asking():
     semaphore.release(5)
     for thread in threads:
         thread.join(10)
-    assert got == [9, 1]
+    assert got == [9, 2]
 
 
 def test_a_thread_holds_the_most_it_needs_at_once():
