@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from needle.backend_ndarray.ndarray_backend_cpu import call_library
+from needle.backend_ndarray.ndarray_backend_cpu import Route, call_library
 from needle.sizes import dim
 from needle.types import Type
 
@@ -84,6 +84,9 @@ class Compiled(Runtime):
             self._told = sizes, [sizes[name] for name in self._names]
         if call_library(self._call, self._model, self._told[1], [*inputs, *states, *outputs]):
             raise RunError(self._functions["error"](self._model).decode())
+
+    def _routed(self, sizes: dict[str, int], inputs: Arrays, outputs: Arrays) -> Any:
+        return Route(self._call, self._model, [sizes[name] for name in self._names], inputs, outputs)
 
     def _free(self) -> None:
         model, self._model = self._model, None

@@ -35,6 +35,7 @@ void bind_course(py::module_& m);     // softmax regression of the course's firs
 void bind_depthwise(py::module_& m);  // convolution with a kernel for each channel, and its two gradients
 void bind_pooling(py::module_& m);    // maxima over windows, resampling
 void bind_program(py::module_& m);    // a whole program of kernel calls
+void bind_route(py::module_& m);      // the call of a compiled library
 void bind_images(py::module_& m);     // training batches out of a data set of images
 
 }  // namespace nd

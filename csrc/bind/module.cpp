@@ -36,5 +36,6 @@ PYBIND11_MODULE(ndarray_backend_cpu, m, py::mod_gil_not_used()) {
     nd::bind_course(m);
     nd::bind_images(m);
     nd::bind_program(m);
+    nd::bind_route(m);
 #endif
 }

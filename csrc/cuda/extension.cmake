@@ -1,6 +1,6 @@
 # ndarray_backend_cuda: csrc/bind compiled for a device, with the kernels of csrc/cuda.
 set(device_bindings ${bindings})
-foreach(name bind_course bind_elements bind_images bind_program memory program program_bytes program_elements program_grouped
+foreach(name bind_course bind_elements bind_images bind_program bind_route memory program program_bytes program_elements program_grouped
              program_kernels select threads)
   list(REMOVE_ITEM device_bindings ${CMAKE_SOURCE_DIR}/csrc/bind/${name}.cpp)
 endforeach()

@@ -24,7 +24,7 @@ BITS = 24  # of a number: as many as float32 holds of every number in [0, 1)
 class Random(TensorOp):
     """y[i] = number i, uniform in [0, 1), of the stream that starts from (key, counter), for each place i of `shape`
 
-    counter (1,), a whole number of any dtype but bool, y of float32, 0 <= key < 2^63. The same key and counter give the
+    counter (1,), a whole number of any dtype but bool, y of float32, 0 <= key < 2^53. The same key and counter give the
     same numbers everywhere; others are independent of them. SplitMix64: Steele, Lea and Flood, "Fast splittable
     pseudorandom number generators", 2014.
     """
@@ -34,8 +34,8 @@ class Random(TensorOp):
     dtype: ClassVar[str] = "float32"
 
     def infer(self, counter: Type) -> Type:
-        if not 0 <= self.key < 2**63:
-            raise SettingError(f"[random] needs a key in 0..2^63 - 1, got {self.key}")
+        if not 0 <= self.key < 2**53:
+            raise SettingError(f"[random] needs a key in 0..2^53 - 1, got {self.key}")
         if tuple(counter.shape) != (1,):
             raise ShapeError(f"[random] needs one counter, of shape (1,), got {counter.shape}")
         if counter.dtype == "bool":
