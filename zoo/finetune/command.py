@@ -40,8 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         f"what learns (default: lora): {'; '.join(f'{k}, {v}' for k, v in METHODS.items())}",
         choices=[*METHODS],
     )
-    add("--rank", "of the adapter's matrices (default: 8)", type=whole(1))
-    add("--alpha", "the adapter's change is multiplied by alpha / rank (default: 16)", type=number(0, above=True))
+    add("--rank", "of the adapter's matrices (default: 8, of images 32)", type=whole(1))
+    add("--alpha", "the adapter's change is multiplied by alpha / rank (default: 2 rank)", type=number(0, above=True))
     add("--targets", "layers to adapt, names or patterns (default: all products)", nargs="+", metavar="NAME")
     add("--epochs", "passes over the data (default: about 400 steps)", type=whole(1))
     add("--batch", "examples in a step (default: by the size of the data)", type=whole(1))

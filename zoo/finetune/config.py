@@ -26,9 +26,10 @@ class Config:
     (.jsonl) or a folder of images, one folder a class. `validation` is the share that is held out, of a text the last
     part, unless `validation_data` is a file or folder of its own; with 0 and none nothing is measured on the way.
     `validations` is how often it is measured; the best weights are kept, and after `patience` times without a better
-    loss the run ends. `epochs`, `batch` and `targets` "auto" are chosen by size, and the `learning_rate` by a short
-    probe; it is multiplied by `learning_rate_multiplier`. `crop` (pixels) and `flip` (a probability) change images.
-    `pretrained` False begins with random weights, for comparison. Raises SettingError for what makes no sense.
+    loss the run ends. `epochs`, `batch` and `targets` "auto" are chosen by size, the `rank` by the kind of task with
+    `alpha` twice as much, and the `learning_rate` by a short probe; it is multiplied by `learning_rate_multiplier`.
+    `crop` (pixels) and `flip` (a probability) change images. `pretrained` False begins with random weights, for
+    comparison. Raises SettingError for what makes no sense.
     """
 
     base: str
@@ -36,8 +37,8 @@ class Config:
     weights: str | None = None
     validation_data: str | None = None
     method: str = "lora"
-    rank: int = 8
-    alpha: float = 16.0
+    rank: int | str = AUTO
+    alpha: float | str = AUTO
     targets: tuple[str, ...] | str = AUTO
     dropout: float = 0.0
     epochs: int | str = AUTO
@@ -64,14 +65,15 @@ class Config:
                 raise SettingError(f"[finetune] {name} must be a path or None, got {getattr(self, name)!r}")
         if self.method not in METHODS:
             raise SettingError(f"[finetune] method must be one of {', '.join(METHODS)}, got {self.method!r}")
-        whole("finetune", rank=self.rank, validations=self.validations, patience=self.patience)
+        whole("finetune", validations=self.validations, patience=self.patience)
         whole("finetune", least=0, seed=self.seed, crop=self.crop)
-        for name in ("epochs", "batch"):
+        for name in ("epochs", "batch", "rank"):
             if getattr(self, name) != AUTO:
                 whole("finetune", **{name: getattr(self, name)})
         fraction("finetune", dropout=self.dropout, validation=self.validation, warmup=self.warmup)
         positive("finetune", weight_decay=self.weight_decay)
-        for name in ("alpha", "clip", "learning_rate_multiplier", *(["learning_rate"] if self.has_rate else [])):
+        given_numbers = [name for name in ("alpha", "learning_rate") if getattr(self, name) != AUTO]
+        for name in ("clip", "learning_rate_multiplier", *given_numbers):
             if not 0 < number("finetune", name, getattr(self, name)) < math.inf:
                 raise SettingError(f"[finetune] {name} must be a finite number above 0, got {getattr(self, name)}")
         if not 0 <= number("finetune", "flip", self.flip) <= 1:

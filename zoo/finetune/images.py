@@ -29,6 +29,7 @@ class ImageTask(Task):
     model: ImageClassifier
     wanted_batch = 32
     least_batch = 8
+    wanted_rank = 32
 
     def __init__(self, config: Config, model: ImageClassifier) -> None:
         super().__init__(config, model)

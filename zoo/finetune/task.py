@@ -27,6 +27,7 @@ class Task:
     wanted_steps = 400  # that "auto" epochs come near to
     wanted_batch = 8
     least_batch = 1
+    wanted_rank = 8
     learn: Any  # the rows or images that there are to learn from, of each kind its own
     measured: Any  # those that are held out, or None
 
@@ -116,11 +117,21 @@ class Task:
         if config.method == "lora":
             targets = self.targets() if config.targets == AUTO else list(config.targets)
             return lora.add(
-                model, config.rank, config.alpha, targets=targets, dropout=config.dropout, seed=config.seed,
+                model, self.rank, self.alpha, targets=targets, dropout=config.dropout, seed=config.seed,
                 modules_to_save=self.whole,
             )  # fmt: skip
         nn.replace_modules(model, self.whole)
         return nn.freeze(model, except_=[self.head()]) if config.method == "head" else nn.unfreeze(model)
+
+    @property
+    def rank(self) -> int:
+        """Of the matrices of LoRA: as asked, else what the kind of task wants."""
+        return self.wanted_rank if self.config.rank == AUTO else int(self.config.rank)
+
+    @property
+    def alpha(self) -> float:
+        """The change that LoRA makes is multiplied by alpha / rank: as asked, else by 2."""
+        return 2.0 * self.rank if self.config.alpha == AUTO else float(self.config.alpha)
 
     def learned(self) -> Any:
         """The state of what may change."""
