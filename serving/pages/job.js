@@ -65,7 +65,7 @@ export function watchJob(id, { isText, ended, compare }) {
     title.textContent = job.fine_tuned_model ?? job.model;
     const step = steps.at(-1)?.[0] ?? 0;
     const left = job.estimated_finish ? job.estimated_finish - Date.now() / 1000 : null;
-    const parts = [WORDS[job.status] ?? job.status];
+    const parts = [job.status === "running" && !step ? "Getting ready" : (WORDS[job.status] ?? job.status)];
     if (job.status === "running" && step) parts.push(`step ${step} of ${last}`, `loss ${steps.at(-1)[1].toPrecision(3)}`);
     if (job.status === "running" && left !== null) parts.push(`about ${duration(left)} left`);
     if (job.error?.message) parts.push(sentence(job.error.message));

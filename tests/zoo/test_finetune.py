@@ -74,10 +74,11 @@ def test_a_language_model_learns_a_text(config: Config, tmp_path: Path, capsys: 
     assert size < Path(config.weights or "").stat().st_size
 
     events = [report.event for report in told]
-    assert events[:2] == ["begins", "probe"] and events[-1] == "ends"
+    assert events[:2] == ["begins", "probe"] and events[-1] == "ends" and not told[0].tries_rates
     steps = [report for report in told if report.event == "step"]
     assert [report.step for report in steps] == list(range(1, steps[0].total + 1))
     assert all(report.learning_rate and report.loss for report in steps) and steps[-1].seconds_left == 0
+    assert all(0 <= report.accuracy <= 1 for report in steps) and steps[-1].accuracy > steps[0].accuracy
     assert [r.tokens for r in steps] == sorted({r.tokens for r in steps}) and steps[-1].tokens == result.tokens
     assert events.count("validation") == 4 and events.count("checkpoint") >= 4
     json.dumps([asdict(report) for report in told])  # plain data
@@ -268,7 +269,8 @@ def test_stopped_before_the_first_step_there_is_no_result(config: Config, tmp_pa
     assert Job(auto, tmp_path / "run").run(stop=lambda: True) is None
     result, told = run(auto, tmp_path / "run")
     rates = next(report.rates for report in told if report.event == "probe")
-    assert len(rates) >= 5 and rates[0][0] == 0 and result.learning_rate == chosen(rates)
+    assert len(rates) >= 5 and rates[0][0] == 0 and result.learning_rate == chosen(rates) and told[0].tries_rates
+    assert not run(auto, tmp_path / "run")[1][0].tries_rates  # what was tried is kept
     scaled, _ = run(replace(auto, learning_rate_multiplier=0.5), tmp_path / "scaled")
     assert scaled.learning_rate == 0.5 * result.learning_rate
 

@@ -113,8 +113,9 @@ class Job:
     def _plan(self, task: Task, stop: Callable[[], bool], report: Callable[[Report], object]) -> Plan | None:
         """What was measured before the first step, now or when the run began; None where it was told to stop."""
         config, total = self.config, task.steps()
-        report(Report("begins", 0, total, estimate=estimated(task, _probe_steps(task))))
         there = Plan.read(self.folder / PLAN, task.sha256())
+        tries = there is None and not config.has_rate
+        report(Report("begins", 0, total, estimate=estimated(task, _probe_steps(task)), tries_rates=tries))
         if there is not None:
             return there
         rates: Rates | None = () if config.has_rate else probe(task, stop)

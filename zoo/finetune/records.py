@@ -13,11 +13,12 @@ from .estimate import Estimate
 class Report:
     """Something happened after `step` of `total` steps.
 
-    `event` is "begins" (with an `estimate`), "probe" (with the `rates` tried and their losses, after that of the
-    beginning as of rate 0), "step" (with loss, accuracy and rate), "validation" (with its numbers), "kept" (with those,
-    and the path of what was learned by then), "checkpoint" (with its path) or "ends". `tokens` are those learned from
-    so far, of images their number; `accuracy` is the fraction of those targets that were the most probable ones, in the
-    step or, as the loss, since the last measurement; `seconds_left` is a guess by the steps so far.
+    `event` is "begins" (with an `estimate`, and whether learning rates will be tried), "probe" (with the `rates` tried
+    and their losses, after that of the beginning as of rate 0), "step" (with loss, accuracy and rate), "validation"
+    (with its numbers), "kept" (with those, and the path of what was learned by then), "checkpoint" (with its path) or
+    "ends". `tokens` are those learned from so far, of images their number; `accuracy` is the fraction of those targets
+    that were the most probable ones, in the step or, as the loss, since the last measurement; `seconds_left` is a guess
+    by the steps so far.
     """
 
     event: str
@@ -32,6 +33,7 @@ class Report:
     checkpoint: str | None = None
     estimate: Estimate | None = None
     rates: tuple[tuple[float, float | None], ...] = ()
+    tries_rates: bool = False
 
 
 @dataclass(frozen=True)

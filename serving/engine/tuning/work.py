@@ -196,6 +196,8 @@ class Work:
             raise NeedleError(f"{needed}; {raise_with('training', self.limits)}; or take a smaller batch_size")
         learned = f"{size.examples} examples, {size.held_out} held out, {report.total} steps of {size.batch}"
         self.jobs.tell(self.id, f"{learned}; {size.learning} of {size.parameters} parameters learn")
+        if report.tries_rates:
+            self.jobs.tell(self.id, "Trying learning rates in short runs, before the first step")
 
     def _metrics(self, report: Report) -> None:
         values = {"step": report.step, "total_steps": report.total, **_trained(report)}
