@@ -14,8 +14,8 @@ from ..autograd import Tensor
 from ..backend_selection import default_device
 from ..errors import DeviceError, DTypeError, SettingError, ShapeError
 from ..types import INTEGERS, number_of
-from . import traced
 
+traced: Any = None  # the Draws of the graph that is being traced, which belongs to the whole process as LAZY_MODE does
 LARGEST = 2**46  # elements: more than any machine has
 
 
@@ -36,8 +36,8 @@ def rand(
     """x ~ U(low, high), elementwise independent."""
     device = _device(device, shape)
     low, high = _numbers("rand", low, high)
-    if traced.current:
-        return traced.finished(traced.current.uniform(shape) * (high - low) + low, dtype)
+    if traced:
+        return traced.as_dtype(traced.uniform(shape) * (high - low) + low, dtype)  # type: ignore[no-any-return]
     array = _drawn(device.rand, shape, dtype) * (high - low) + low
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -49,8 +49,8 @@ def randn(
     """x ~ N(mean, std^2), elementwise independent."""
     device = _device(device, shape)
     mean, std = _numbers("randn", mean, std)
-    if traced.current:
-        return traced.finished(traced.current.normal(shape) * std + mean, dtype)
+    if traced:
+        return traced.as_dtype(traced.normal(shape) * std + mean, dtype)  # type: ignore[no-any-return]
     array = _drawn(device.randn, shape, dtype) * std + mean
     return Tensor(array, device=device, dtype=dtype, requires_grad=requires_grad)
 
@@ -59,8 +59,8 @@ def randb(*shape: int, p: float = 0.5, device: Any = None, dtype: Any = "bool", 
     """x = 1 with probability p, else 0, elementwise independent. DTypeError for a p that is no number."""
     device = _device(device, shape)
     (p,) = _numbers("randb", p)
-    if traced.current:
-        return traced.finished(traced.current.uniform(shape) < p, dtype)
+    if traced:
+        return traced.as_dtype(traced.uniform(shape) < p, dtype)  # type: ignore[no-any-return]
     return Tensor(device.rand(*shape) <= p, device=device, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -106,7 +106,7 @@ def ones_like(array: Tensor, *, device: Any = None, requires_grad: bool = False)
 def _device(device: Any, shape: tuple[int, ...]) -> Any:
     """The device asked for, after a check of the shape that belongs to every call."""
     try:
-        smallest, count = min(shape, default=0), prod(shape)
+        smallest, count = min(shape, default=0), prod(size for size in shape if size)  # numpy counts no zeros either
         whole = all(float(size).is_integer() for size in shape)
     except (TypeError, ValueError, OverflowError):
         whole = False

@@ -8,43 +8,37 @@ from math import pi
 from typing import Any
 
 from ..autograd import Tensor
+from ..ops import cos, log, random
+from . import basic
 
 
 class Draws:
-    """Uniform numbers in [0, 1) that follow from `counter`; `count` is how many times some were drawn."""
+    """Numbers that follow from `counter`; `count` is how many times some were drawn."""
 
     def __init__(self, counter: Tensor) -> None:
         self.counter, self.count = counter, 0
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
-        """The numbers of the next key."""
-        from ..ops import random
-
+        """Uniform in [0, 1), those of the next key."""
         self.count += 1
         return random(self.counter, tuple(shape), self.count - 1)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
         """sqrt(-2 log(1 - u)) cos(2 pi v) of uniform u and v, which is standard normal (Box and Muller, 1958)."""
-        from ..ops import cos, log
-
         radius = (-2 * log(1 - self.uniform(shape))) ** 0.5
         return radius * cos(2 * pi * self.uniform(shape))
 
-
-current: Draws | None = None  # of the trace that runs, which belongs to the whole process as LAZY_MODE does
+    @staticmethod
+    def as_dtype(x: Tensor, dtype: Any) -> Tensor:
+        """What was drawn, in the dtype that was asked for."""
+        return x if str(dtype) == x.dtype else x.astype(str(dtype))
 
 
 @contextmanager
 def drawn_from(counter: Tensor) -> Iterator[Draws]:
     """Inside the block `rand`, `randn` and `randb` record numbers that follow from `counter`."""
-    global current
-    before, current = current, Draws(counter)
+    before, basic.traced = basic.traced, Draws(counter)
     try:
-        yield current
+        yield basic.traced
     finally:
-        current = before
-
-
-def finished(x: Tensor, dtype: Any) -> Tensor:
-    """What was drawn, in the dtype that was asked for."""
-    return x if str(dtype) == x.dtype else x.astype(str(dtype))
+        basic.traced = before

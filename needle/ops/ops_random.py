@@ -10,7 +10,6 @@ import numpy
 
 from ..autograd import Tensor, TensorOp
 from ..errors import DTypeError, SettingError, ShapeError
-from ..keyed_random import uniform
 from ..types import Type
 from . import array_compat
 from .shape_rules import extent
@@ -43,6 +42,8 @@ class Random(TensorOp):
         return Type(tuple(extent("random", n) for n in self.shape), self.dtype)
 
     def compute(self, counter: Any) -> Any:
+        from ..keyed_random import uniform  # which eager programs do without
+
         (start,) = numpy.asarray(counter if isinstance(counter, numpy.ndarray) else counter.numpy())
         u = uniform(self.key, numpy.array([start], "int64"), prod(self.shape)).reshape(self.shape)
         return array_compat.constant(counter, numpy.floor(u * 2**BITS) / 2**BITS, self.dtype)

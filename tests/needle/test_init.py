@@ -86,3 +86,11 @@ def test_refusals():
         init.ones(2, -1)
     with pytest.raises(NeedleError, match="nonlinearity"):
         init.kaiming_uniform(2, 3, nonlinearity="gelu")
+
+
+@pytest.mark.parametrize("shape", [(2**40, 2**40), (0, 2**40, 2**40), (2**50,)])
+def test_what_no_machine_holds_is_said_before_anything_is_drawn(shape):
+    """Also where another size is 0: numpy reserves no memory for that, and refuses in words of its own."""
+    for draw in (ndl.init.rand, ndl.init.randn, ndl.init.randb, ndl.init.zeros):
+        with pytest.raises(MemoryError, match=r"\[init\] no machine holds"):
+            draw(*shape)
