@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         f"what learns (default: lora): {'; '.join(f'{k}, {v}' for k, v in METHODS.items())}",
         choices=[*METHODS],
     )
-    add("--rank", "of the adapter's matrices (default: 8, of images 32)", type=whole(1))
+    add("--rank", "of the adapter's matrices (default: 16, of images 32)", type=whole(1))
     add("--alpha", "the adapter's change is multiplied by alpha / rank (default: 2 rank)", type=number(0, above=True))
     add("--targets", "layers to adapt, names or patterns (default: all products)", nargs="+", metavar="NAME")
     add("--epochs", "passes over the data (default: about 400 steps)", type=whole(1))

@@ -27,7 +27,7 @@ class Task:
     wanted_steps = 400  # that "auto" epochs come near to
     wanted_batch = 8
     least_batch = 1
-    wanted_rank = 8
+    wanted_rank = 16
     learn: Any  # the rows or images that there are to learn from, of each kind its own
     measured: Any  # those that are held out, or None
 
