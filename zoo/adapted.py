@@ -14,22 +14,39 @@ from .heads import relabel
 from .image_classifier import ImageClassifier
 
 CARD = "card.json"  # beside PEFT's two files: what whoever loads them must know
+CONFIG = "adapter_config.json"
+SHIPPED = Path(__file__).resolve().parent / "adapters"  # examples, each in a folder by whose name it is found
 MAX_CARD = 1 << 22  # bytes
 
 
+def shipped_adapters() -> list[str]:
+    """The names of the adapters in the package."""
+    return sorted(each.name for each in SHIPPED.iterdir() if (each / CONFIG).is_file()) if SHIPPED.is_dir() else []
+
+
 def adapter_folder(folder: Path) -> Path:
-    """The folder with the adapter's files: this one, or `adapter` in the folder of a run. Raises DataError."""
-    for each in (folder, folder / "adapter"):
-        if (each / "adapter_config.json").is_file():
-            return each
-    raise DataError(
-        f"[adapter] {folder} holds no adapter: neither it nor its folder adapter has an adapter_config.json"
-    )
+    """The folder with the adapter's files: this one, `adapter` in the folder of a run, or one in the package.
+
+    Raises DataError where there is none.
+    """
+    found = _found(folder)
+    if found is None:
+        there = ", ".join(shipped_adapters())
+        raise DataError(
+            f"[adapter] {folder} holds no adapter: neither it nor its folder adapter has an {CONFIG}"
+            + (f"; those in the package are {there}" if there else "")
+        )
+    return found
 
 
 def holds_adapter(folder: Path) -> bool:
     """Whether `adapter_folder` finds one."""
-    return any((each / "adapter_config.json").is_file() for each in (folder, folder / "adapter"))
+    return _found(folder) is not None
+
+
+def _found(folder: Path) -> Path | None:
+    inside = [SHIPPED / folder] if len(folder.parts) == 1 else []
+    return next((each for each in (folder, folder / "adapter", *inside) if (each / CONFIG).is_file()), None)
 
 
 def base_of(folder: Path) -> str:

@@ -63,7 +63,7 @@ def parser() -> CommandParser:
         what = "a file that `train` wrote (default: the weights inside the package)"
         each.add_argument("--weights", type=Path, metavar="FILE", help=what)
     for each in (evaluate, predict, generate):
-        what = "what `finetune` made, the folder of a run, or an adapter of PEFT: weights and adapter are merged"
+        what = "what `finetune` made (the folder of a run), an adapter of PEFT, or the name of one in the package"
         each.add_argument("--adapter", type=Path, metavar="FOLDER", help=what)
     _training_options(train)
     evaluate.add_argument("--all", action="store_true", help="every model, one after another, saying what it skips")

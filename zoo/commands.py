@@ -9,6 +9,7 @@ from typing import Any
 from needle.commands import Answer, ticking, write
 
 from . import shelf
+from .adapted import SHIPPED, base_of, read_card, shipped_adapters
 from .base import Model
 from .card import render, shown
 from .evaluate import Evaluation, attempt, evaluate, measure
@@ -28,12 +29,18 @@ def list_command(args: argparse.Namespace) -> Answer:
     """Every model with its task and its measured numbers."""
     facts: list[dict[str, Any]] = []
     lines = []
+    adapters: dict[str, list[str]] = {}
+    for name in shipped_adapters():
+        adapters.setdefault(base_of(SHIPPED / name), []).append(name)
     for each in map(entry, names()):
         measured = {metric: vars(number) for metric, number in each.measured.items()}
         state = {"trained": bool(each.runs), "weights": [file.file for _, file in each.shipped]}
+        state["adapters"] = adapters.get(each.name, [])
         facts.append({"name": each.name, "task": each.task, **state, "measured": measured})
         numbers = ", ".join(f"{metric} {shown(metric, number['value'])}" for metric, number in measured.items())
         lines.append(f"{each.name:<14} {each.task}; {numbers or ('trained' if each.runs else 'not trained yet')}")
+        for name in adapters.get(each.name, ()):
+            lines.append(f"{'':<14} with --adapter {name}: {read_card(SHIPPED / name).get('data')}")
     return Answer(facts, "\n".join(lines))
 
 

@@ -192,10 +192,10 @@ def load(
 
     `pretrained` takes the weights inside the package, `seed` choosing among those there (default: the first);
     `weights` is a file that `needle-zoo train` or `finetune` wrote. With `adapter`, a folder that `finetune` or the
-    library PEFT wrote, the weights are W + s A B, in the base's structure. `tiny` is the smallest configuration. The
-    other arguments go to the model's builder. Works offline; with trained weights numpy's global generator stays as it
-    was. Raises ZooError for an unknown name or seed, or the weights of another model, DataError if a file is not what
-    was published.
+    library PEFT wrote or the name of one in the package, the weights are W + s A B, in the base's structure. `tiny` is
+    the smallest configuration. The other arguments go to the model's builder. Works offline; with trained weights
+    numpy's global generator stays as it was. Raises ZooError for an unknown name or seed, or the weights of another
+    model, DataError if a file is not what was published.
     """
     record = entry(name)
     if tiny:

@@ -61,7 +61,9 @@ def sources(models: Iterable[str], engine: str = "instant") -> list[Source]:
     found: dict[str, Source] = {}
     for word in models:
         given, _, file = word.rpartition("=")
-        path = Path(file) if file.endswith(tuple(READERS)) or holds_adapter(Path(file)) else None
+        path = Path(file) if file.endswith(tuple(READERS)) else None
+        if path is None and holds_adapter(Path(file)):
+            path = Path(file) if Path(file).is_dir() else adapter_folder(Path(file))
         if path is None and word not in names():
             raise NotFound(_unknown(word))
         source = latest(Source(given or path.stem if path else word, path, engine))

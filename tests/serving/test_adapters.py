@@ -11,7 +11,10 @@ from test_keys import bearer
 from test_tuning_data import zipped
 
 from needle.weights import load_safetensors, save_safetensors
+from serving.engine.load import load
+from serving.engine.sources import sources
 from tests.zoo import finetune_runs as small
+from zoo.adapted import SHIPPED
 
 ASKED = {"prompt": "my cat ", "max_tokens": 16, "seed": 4}
 
@@ -127,3 +130,11 @@ def test_an_adapter_is_its_key_s_alone(client, service, adapter):
         assert client.get(path, headers=bearer(one)).status_code == 200
         assert client.get(path, headers=bearer(two)).status_code == 404
     assert client.post("/v1/completions", json=ask, headers=bearer(two)).status_code == 404
+
+
+def test_an_adapter_of_the_package_is_served_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (source,) = sources(["airnet-fruit"])
+    assert source.name == "airnet-fruit" and source.path == SHIPPED / "airnet-fruit" and source.digest
+    model = load(source)
+    assert model.usage == "image" and "sunflower" in model.outputs[0].labels

@@ -14,6 +14,8 @@ from PIL import Image
 
 import zoo
 from needle.backend_ndarray import ndarray_backend_cpu
+from zoo.adapted import SHIPPED as SHIPPED_ADAPTERS
+from zoo.adapted import shipped_adapters
 from zoo.card import PICTURES
 from zoo.signature import Labels, Text
 
@@ -74,7 +76,10 @@ def test_weights_and_cards_are_packed() -> None:
         shown = entry.record.shown
         assert all(entry.home / "cards" / shown[kind] in files for kind, _, _ in PICTURES if kind in shown)
     kept = {file.file for name in zoo.names() for _, file in zoo.entry(name).shipped}
-    assert {path.name for path in files if path.suffix == ".safetensors"} == kept, "weights that no card names"
+    adapters = {SHIPPED_ADAPTERS / name / "adapter_model.safetensors" for name in shipped_adapters()}
+    weights = {path for path in files if path.suffix == ".safetensors"}
+    assert adapters and adapters <= weights
+    assert {path.name for path in weights - adapters} == kept, "weights that no card names"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -88,6 +93,9 @@ def test_it_answers_with_the_weights_in_the_package(name: str, installed: Path, 
             assert len(lines) == 3 and all(line.split(" %  ")[1] in labels for line in lines)
         case Text():
             assert len(answer(installed, folder, "generate", name, "--tokens", "20")) > 10
+            for adapter in shipped_adapters():
+                if adapter.startswith(f"{name}-"):
+                    assert len(answer(installed, folder, "generate", name, "--tokens", "20", "--adapter", adapter)) > 10
         case zoo.Image():
             answer(installed, folder, "sample", name, "--count", "4", "--output", "../sheet.png")
             with Image.open(tmp_path / "sheet.png") as sheet:
