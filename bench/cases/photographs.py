@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import io
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -73,8 +75,9 @@ def litserve() -> tuple[str, str]:
     model, port = folder() / "resnet9.onnx", free_port()
     onnx.save(frozen(zoo.load("resnet9", pretrained=True), "zoo:resnet9"), model)
     command = [sys.executable, "-m", "bench.litserve_app", str(model), str(port), str(WORKERS)]
-    process = subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    ended_with_us(process)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, start_new_session=True, **quiet)
+    atexit.register(os.killpg, process.pid, signal.SIGKILL)  # its first process leaves others behind
     until_listening(port)
     head = b'--cut\r\nContent-Disposition: form-data; name="request"; filename="photo.jpg"\r\n\r\n'
     body = head + photograph() + b"\r\n--cut--\r\n"
