@@ -59,20 +59,23 @@ class WeightedSemaphore:
     def __init__(self, capacity: int, parallel: int, waiting: int):
         self.capacity, self.waiting = capacity, waiting
         self.free, self.slots = capacity, parallel
-        self.queue: FairQueue[_Ticket] = FairQueue()
+        self.queue: FairQueue[_Ticket] = FairQueue()  # also of those that have left, until their turn comes
+        self.waits = 0  # without those
         self.lock = threading.Lock()
 
     def acquire(self, size: int, owner: str = "") -> None:
         """Take `size` bytes and a slot. Raises Busy when too many wait already, or after PATIENCE seconds."""
         ticket = _Ticket(size)
         with self.lock:
-            if len(self.queue) >= self.waiting:
+            if self.waits >= self.waiting:
                 raise Busy(f"[memory] {self.waiting} requests as large as this one wait for memory already")
             self.queue.push(owner, ticket)
+            self.waits += 1
             self._grant()
         if not ticket.granted.acquire(timeout=PATIENCE):
             with self.lock:
                 ticket.has_left = ticket.granted.locked()  # else it was granted at the last moment
+                self.waits -= ticket.has_left
                 self._grant()
             if ticket.has_left:
                 raise Busy(f"[memory] none was free for {PATIENCE:g} s, as other large requests were being decoded")
@@ -90,6 +93,7 @@ class WeightedSemaphore:
                 if ticket.size > self.free or self.slots == 0:
                     return
                 self.free, self.slots = self.free - ticket.size, self.slots - 1
+                self.waits -= 1
                 ticket.granted.release()
             self.queue.pop()
 

@@ -63,6 +63,23 @@ def test_who_waits_too_long_or_in_too_long_a_queue_is_told_to_come_again(monkeyp
     assert (semaphore.free, semaphore.slots, len(semaphore.queue)) == (10, 5, 0)
 
 
+def test_those_who_have_left_take_no_place_in_the_queue(monkeypatch):
+    monkeypatch.setattr(memory, "PATIENCE", 30)
+    semaphore = WeightedSemaphore(10, parallel=5, waiting=2)
+    semaphore.acquire(8)
+    first = in_thread(lambda: semaphore.acquire(9))  # who does not leave, and keeps the others waiting
+    while semaphore.waits == 0:
+        pass
+    monkeypatch.setattr(memory, "PATIENCE", 0.02)
+    for _ in range(3):
+        with pytest.raises(Busy, match="none was free"):
+            semaphore.acquire(1)
+    semaphore.release(8)
+    first.join(10)
+    semaphore.acquire(1)
+    assert (semaphore.free, semaphore.waits, len(semaphore.queue)) == (0, 0, 0)
+
+
 def test_the_order_is_that_of_asking():
     semaphore = WeightedSemaphore(10, parallel=5, waiting=9)
     semaphore.acquire(10)
