@@ -49,12 +49,22 @@ def errors(
     """(what was compared, max relative error) for several batch sizes; `model` is the eager module, if known."""
     for batch in BATCHES:
         inputs = random_inputs(graph, batch, seed)
-        found = compiled.run(**inputs)
+        found = with_state(compiled, graph, inputs)
         yield f"batch {batch}: program and interpreter", _worst(found, interpreter.run(graph, inputs))
         on_cpu = interpreter.run(graph, inputs, array=NDArray)
         yield f"batch {batch}: program and needle's kernels", _worst(found, on_cpu)
         if model is not None:
             yield f"batch {batch}: program and eager module", _worst(found, eager(model, graph, inputs))
+
+
+def with_state(compiled: Compiled, graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    """The outputs for all inputs of a graph: those that are its state are put there before, and taken after the run."""
+    kept = {name: inputs[name] for name, _ in graph.state}
+    if kept:
+        compiled.state = kept
+    found = compiled.run(**{name: array for name, array in inputs.items() if name not in kept})
+    after = compiled.state if kept else {}
+    return found | {output: after[name] for name, output in graph.state}
 
 
 def eager(model: Callable[..., Any], graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:

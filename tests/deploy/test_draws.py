@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from deploy import Compiled, Graph, GraphError, Instant, OnnxError, build, freeze, interpreter
 from deploy import onnx as exchange
+from deploy.cli import main
 from deploy.graph_module import GraphModule
 from needle import Tensor, init, nn
 from needle.types import Type
@@ -131,3 +133,10 @@ def test_what_draws_is_no_module_and_no_model_of_onnx() -> None:
         GraphModule(frozen())
     with pytest.raises(OnnxError, match="each runtime draws random numbers in its own way"):
         exchange.dumps(frozen())
+
+
+def test_commands_take_a_graph_that_keeps_a_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frozen().save(tmp_path / "noisy.nd")
+    assert main(["verify", str(tmp_path / "noisy.nd")]) == 0
+    assert main(["bench", str(tmp_path / "noisy.nd"), "--batch", "3", "--seconds", "0.05", "--by-op"]) == 0
+    assert "equal: " in (said := capsys.readouterr().out) and "random" in said
