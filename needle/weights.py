@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import prod
@@ -135,6 +134,8 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
     `durable`: even if the machine loses its power; that takes a write to the disk, which may last longer than a step.
     Raises DataError where the folder does not exist or may not be written to, and when the disk is full.
     """
+    import tempfile  # with a dozen modules behind it, which nobody needs who only reads
+
     target = Path(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from math import prod
 from typing import Any
@@ -120,6 +119,8 @@ def matching(where: str, names: Iterable[str], patterns: str | Iterable[str]) ->
 def known(name: str, names: Iterable[str]) -> str:
     """What a message says of the names that exist: the nearest, and the first of all."""
     names = [each for each in names if each]
+    from difflib import get_close_matches  # not needed where all goes well
+
     near = get_close_matches(name, names, n=1)
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return (f": is it {near[0]}?" if near else ".") + f" There are {', '.join(names[:SHOWN]) or 'none'}{rest}"

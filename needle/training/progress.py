@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -125,6 +124,8 @@ class Progress(Watcher):
 
     def _show(self, message: str) -> None:
         if self.terminal:
+            import shutil  # archives and their formats come with it
+
             width = shutil.get_terminal_size().columns - 1
             say(f"\r{message[:width]:<{width}}", sys.stdout, end="")
             self.open = True
