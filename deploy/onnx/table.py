@@ -15,6 +15,7 @@ from .rows import (
     control,
     draws,
     images,
+    learned,
     native,
     norm,
     other,
@@ -26,12 +27,17 @@ from .rows import (
     reduce,
     runtime,
     shape,
+    support,
+    trees,
 )
 from .rows.native import TRAINING
 
 __all__ = ["ROWS", "WRITE", "Refused", "Row"]
 
-FAMILIES = (pointwise, shape, places, reduce, products, pool, norm, recurrent, control, images, draws, other, runtime)
+FAMILIES = (
+    pointwise, shape, places, reduce, products, pool, norm, recurrent, control, images, draws, learned, support, trees,
+    other, runtime,
+)  # fmt: skip
 ROWS: dict[str, Row | Refused] = {}
 for family in FAMILIES:
     if twice := ROWS.keys() & family.ROWS.keys():

@@ -1,0 +1,85 @@
+"""Support vector machines of ai.onnx.ml, drawn at random, beside ONNX Runtime."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy import Instant, interpreter
+from deploy import onnx as exchange
+from deploy.errors import OnnxError
+from tests.deploy.onnx_models import FLOAT, INT64, helper, value
+
+runtime = pytest.importorskip("onnxruntime")
+
+KERNELS, FEATURES = ("LINEAR", "RBF", "POLY", "SIGMOID"), 4
+STRING = 8
+
+
+def machine(kernel: str, classes: int, probabilities: bool = False, post: str = "NONE", named: bool = False) -> bytes:
+    """A classifier of libsvm's form with a few support vectors of each class."""
+    rng = np.random.default_rng(classes + 10 * KERNELS.index(kernel))
+    sizes = rng.integers(1, 4, classes)
+    vectors, pairs = int(sizes.sum()), len(list(combinations(range(classes), 2)))
+
+    def drawn(count: int) -> list[float]:
+        return [float(v) for v in rng.standard_normal(count)]
+
+    settings: dict[str, Any] = {
+        "kernel_type": kernel, "kernel_params": [0.3, 0.5, 3.0], "post_transform": post, "rho": drawn(pairs),
+        "vectors_per_class": sizes.tolist(), "support_vectors": drawn(vectors * FEATURES),
+        "coefficients": drawn((classes - 1) * vectors),
+    }  # fmt: skip
+    settings |= {"prob_a": [-abs(v) for v in drawn(pairs)], "prob_b": drawn(pairs)} if probabilities else {}
+    names: Any = ["a", "b", "c", "d", "e"] if named else [7, 2, 9, 4, 1]
+    return classifier(**settings, **{"classlabels_strings" if named else "classlabels_ints": names[:classes]})
+
+
+def classifier(**settings: Any) -> bytes:
+    node = helper.make_node("SVMClassifier", ["x"], ["label", "scores"], domain="ai.onnx.ml", **settings)
+    label = STRING if "classlabels_strings" in settings else INT64
+    outputs = [value("label", ["n"], label), value("scores", ["n", None])]
+    graph = helper.make_graph([node], "g", [value("x", ["n", FEATURES], FLOAT)], outputs)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    data: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return data
+
+
+def agree(data: bytes, engine: str = "interpreted") -> None:
+    x = np.random.default_rng(1).standard_normal((9, FEATURES), np.float32)
+    expected = runtime.InferenceSession(data).run(None, {"x": x})
+    graph = exchange.loads(data)
+    found = list((Instant(graph).run(x=x) if engine == "instant" else interpreter.run(graph, {"x": x})).values())
+    assert np.asarray(found[0]).tolist() == expected[0].tolist()
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", (2, 3, 5))
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_vote_of_pairs_as_onnx_runtime_has_it(kernel: str, classes: int) -> None:
+    agree(machine(kernel, classes))
+    agree(machine(kernel, classes), "instant")
+    agree(machine(kernel, classes, post="LOGISTIC", named=True))
+    agree(machine(kernel, classes, probabilities=True))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_scores_of_liblinear(seed: int) -> None:
+    """Of two classes, ONNX Runtime says the second as soon as any score is high: with weights all positive, and not."""
+    rng = np.random.default_rng(seed)
+    for classes in (2, 4):
+        weights = rng.standard_normal(classes * FEATURES)
+        weights = abs(weights) if seed % 2 else weights
+        names = list(range(3, 3 + classes))
+        agree(classifier(coefficients=weights.tolist(), rho=[0.2], classlabels_ints=names, kernel_type="LINEAR",
+                         kernel_params=[0.0, 0.0, 0.0]))  # fmt: skip
+
+
+def test_what_runtimes_do_not_agree_on_is_refused() -> None:
+    with pytest.raises(OnnxError, match="softmax of one score, which runtimes do not agree on"):
+        exchange.loads(machine("RBF", 2, post="SOFTMAX"))
+    agree(machine("RBF", 3, post="SOFTMAX"))
+    agree(machine("RBF", 2, probabilities=True, post="SOFTMAX"))
