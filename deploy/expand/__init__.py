@@ -15,12 +15,12 @@ from needle import ops
 
 from ..ir import Node, apply
 from ..onnx.make import Unsupported
-from . import convolutions, images, places, quantized, recurrent, signals, steps, support, trees, windows
+from . import convolutions, images, learned, places, quantized, recurrent, signals, steps, trees, windows
 
 Expansion = Callable[[Node], Any]
 TABLE: dict[type, Expansion] = {
-    **windows.TABLE, **convolutions.TABLE, **images.TABLE, **places.TABLE, **quantized.TABLE, **recurrent.TABLE,
-    **signals.TABLE, **steps.TABLE, **support.TABLE, **trees.TABLE,
+    **windows.TABLE, **convolutions.TABLE, **images.TABLE, **learned.TABLE, **places.TABLE, **quantized.TABLE,
+    **recurrent.TABLE, **signals.TABLE, **steps.TABLE, **trees.TABLE,
 }  # fmt: skip
 
 

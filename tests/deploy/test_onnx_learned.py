@@ -1,4 +1,4 @@
-"""Support vector machines of ai.onnx.ml, drawn at random, beside ONNX Runtime."""
+"""Support vector machines and tables of ai.onnx.ml, drawn at random, beside ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -83,3 +83,26 @@ def test_what_runtimes_do_not_agree_on_is_refused() -> None:
         exchange.loads(machine("RBF", 2, post="SOFTMAX"))
     agree(machine("RBF", 3, post="SOFTMAX"))
     agree(machine("RBF", 2, probabilities=True, post="SOFTMAX"))
+
+
+@pytest.mark.parametrize("kinds", ("int64s int64s", "floats floats", "int64s floats"))
+def test_tables_of_numbers_in_programs(kinds: str) -> None:
+    """Of equal keys the last counts; what is no key is the default."""
+    keys, values = kinds.split()
+
+    def drawn(kind: str, *numbers: int) -> Any:
+        return [float(v) if kind == "floats" else v for v in numbers]
+
+    table = {f"keys_{keys}": drawn(keys, 3, 1, 2, 1), f"values_{values}": drawn(values, 30, 11, 20, 10)}
+    table |= {"default_int64": -7, "default_float": -7.5}
+    node = helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", **table)
+    number = {"int64s": INT64, "floats": FLOAT}
+    graph = helper.make_graph([node], "g", [value("x", ["n", 2], number[keys])], [value("y", ["n", 2], number[values])])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
+    data = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    x = np.array([[1, 2], [3, 4], [0, -1]], {"int64s": "int64", "floats": "float32"}[keys])
+    read = exchange.loads(data)
+    for found in (Instant(read).run(x=x), interpreter.run(read, {"x": x})):
+        expected = [[10, 20], [30, "default"], ["default"] * 2]
+        default = -7 if values == "int64s" else -7.5
+        assert found["y"].tolist() == [[default if v == "default" else v for v in row] for row in expected]
