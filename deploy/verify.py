@@ -52,7 +52,9 @@ def _verify(graph: Graph, checked: set[Node]) -> Graph:
 
 def counts(op: Any) -> tuple[str, ...]:
     """The names of the sizes that an op's result has by its data: how many elements it found."""
-    return tuple(getattr(op, name) for name in ("count", "rows", "columns") if isinstance(getattr(op, name, 0), str))
+    fields = [getattr(op, name, None) for name in ("count", "rows", "columns", "chosen")]
+    names = [name for field in fields for name in (field if isinstance(field, tuple) else (field,))]
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def _check_names(what: str, names: list[str]) -> None:

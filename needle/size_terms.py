@@ -13,6 +13,7 @@ from math import prod
 
 from .errors import ShapeError
 
+MOST_CASES = 3  # smallest or largest values in a sum whose cases are looked at
 MOST_TERMS, MOST_FACTORS = 256, 16  # of one product: they grow, and shapes may come from a file
 
 
@@ -148,8 +149,26 @@ def bounds(terms: Terms) -> Bounds:
 def _least(terms: Terms) -> Bound:
     """A number that the expression is never below.
 
-    Each factor x >= l is written as l + (x - l), so that b t - b, which is (b - 1)(t - 1) + (t - 1), is >= 0.
+    Each factor x >= l is written as l + (x - l), so that b t - b, which is (b - 1)(t - 1) + (t - 1), is >= 0. A term
+    c min(x, y) is one of c x and c y: n - min(3, n) is n - 3 or 0, the larger of the two; each such term doubles the
+    cases, so of many only their own bounds are known.
     """
+    extremes = [i for i, (monomial, _) in enumerate(terms) if len(monomial) == 1 and isinstance(monomial[0], Extreme)]
+    if not 0 < len(extremes) <= MOST_CASES:
+        return _least_product(terms)
+    place = extremes[0]
+    (extreme,), c = terms[place]
+    assert isinstance(extreme, Extreme)
+    rest = terms[:place] + terms[place + 1 :]
+    cases = [bounds(added(rest, scaled(each, c)))[0] for each in (extreme.a, extreme.b)]
+    known = [low for low in cases if low is not None]
+    if (extreme.kind == "min") == (c < 0):
+        return max(known, default=None)
+    return min(known) if len(known) == 2 else None
+
+
+def _least_product(terms: Terms) -> Bound:
+    """`_least` of products and sums alone."""
     sums: dict[Monomial, int] = {}  # over products of differences x - l
     for monomial, coefficient in terms:
         for differences, n in _shifted(monomial).items():

@@ -26,7 +26,7 @@ from needle.errors import NeedleError
 ARCHITECTURES = (
     "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "squeezenet1_1",
     "shufflenet_v2_x1_0", "densenet121", "googlenet", "regnet_y_400mf", "vit_b_16", "swin_t", "convnext_tiny",
-    "segmentation.fcn_resnet50", "segmentation.deeplabv3_mobilenet_v3_large",
+    "segmentation.fcn_resnet50", "segmentation.deeplabv3_mobilenet_v3_large", "detection.ssdlite320_mobilenet_v3_large",
 )  # fmt: skip
 ALLOWED, STEP = 1e-4, 0.03
 
@@ -41,11 +41,11 @@ def architecture(name: str) -> tuple[Any, Any]:
     options |= {"weights_backbone": None} if home else {}
     options |= {"init_weights": False} if kind == "googlenet" else {}
     torch.manual_seed(0)
-    net = getattr(torchvision.models.segmentation if home else torchvision.models, kind)(**options).eval()
+    net = getattr(getattr(torchvision.models, home) if home else torchvision.models, kind)(**options).eval()
     for parameter in net.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
-    return net, torch.randn(1, 3, 224, 224)
+    return (Detections(net) if home == "detection" else net), torch.randn(1, 3, 224, 224)
 
 
 def recurrent(kind: str, **options: Any) -> tuple[Any, Any]:
@@ -63,6 +63,22 @@ def transformer(**options: Any) -> tuple[Any, Any]:
     torch.manual_seed(0)
     layer = torch.nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, **options)
     return torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval(), torch.randn(2, 9, 16)
+
+
+def Detections(net: Any) -> Any:
+    """Boxes, scores and labels of what a detector finds in the one image of a batch."""
+    import torch
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Any) -> Any:
+            found = self.net([x[0]])[0]
+            return found["boxes"], found["scores"], found["labels"]
+
+    return Wrapped().eval()
 
 
 def First(net: Any) -> Any:

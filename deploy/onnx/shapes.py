@@ -5,6 +5,7 @@ So no program computes at run time what follows from the shapes of its inputs. E
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -70,11 +71,17 @@ def _slice(at: At, x: Any, starts: Any = None, ends: Any = None, axes: Any = Non
     return x[slice(bounds[0], bounds[1], 1 if steps is None else int(steps.reshape(-1)[0]))]
 
 
-def _product(at: At, x: Any, *_: Any) -> Any:
-    total: Any = 1
-    for n in x.reshape(-1):
-        total = total * n
-    return numpy.array(total, dtype=object).reshape((1,) * x.ndim if at.get("keepdims", 1) else ())
+def _fold(function: Callable[[int, int], int]) -> Callable[..., Any]:
+    """A reduction over all axes."""
+
+    def run(at: At, x: Any, axes: Any = None) -> Any:
+        named = at.get("axes") if axes is None else axes.reshape(-1).tolist()
+        if named is not None and len(set(named)) != x.ndim:
+            raise Open
+        found = functools.reduce(function, x.reshape(-1).tolist())
+        return numpy.array(found, dtype=object).reshape((1,) * x.ndim if at.get("keepdims", 1) else ())
+
+    return run
 
 
 def _cast(at: At, x: Any) -> Any:
@@ -137,7 +144,10 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Concat": lambda at, *arrays: numpy.concatenate(arrays, at.get("axis", 0)),
     "Gather": lambda at, x, ids: numpy.take(x, ids.astype(int), at.get("axis", 0)),
     "Slice": _slice,
-    "ReduceProd": _product,
+    "ReduceProd": _fold(lambda a, b: a * b),
+    "ReduceSum": _fold(lambda a, b: a + b),
+    "ReduceMin": _fold(smaller),
+    "ReduceMax": _fold(larger),
     "Reshape": lambda at, x, shape: x.reshape([int(n) for n in shape]),
     "Flatten": lambda at, x: x.reshape(1, -1) if at.get("axis", 1) == 0 else x.reshape(x.shape[0], -1),
     "Unsqueeze": _unsqueeze,

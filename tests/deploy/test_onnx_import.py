@@ -92,6 +92,39 @@ def test_known_conditions_choose_and_unknown_ones_compute_both() -> None:
         np.testing.assert_array_equal(run(open_one, x, np.array(c))[0], np.maximum(x, 0) if c else -x)
 
 
+def test_branches_of_different_sizes_are_chosen_as_the_graph_runs() -> None:
+    """What follows has a size that is then known, also in arithmetic on shapes."""
+    few = helper.make_graph([node("Slice", ["x", "zero", "two"], ["b"])], "few", [], [value("b", [2])])
+    all_of_them = helper.make_graph([node("Identity", ["x"], ["b"])], "all", [], [value("b", ["n"])])
+    nodes = [node("If", ["c"], ["y"], then_branch=few, else_branch=all_of_them), node("Shape", ["y"], ["s"]),
+             node("Concat", ["s", "three"], ["t"], axis=0), node("ReduceMin", ["t"], ["k"], keepdims=1),
+             node("TopK", ["y", "k"], ["best", "places"])]  # fmt: skip
+    ports = [value("x", ["n"]), value("c", [], BOOL)], [value("best", ["k"]), value("places", ["k"], INT64)]
+    numbers = {"zero": np.array([0]), "two": np.array([2]), "three": np.array([3])}
+    graph = exchange.loads(model(nodes, *ports, numbers))
+    x = np.array([3.0, 9.0, 1.0, 7.0, 5.0], "float32")
+    for c, best, places in ((True, [9, 3], [1, 0]), (False, [9, 7, 5], [1, 3, 4])):
+        found = run(graph, x, np.array(c))
+        assert found[0].tolist() == best and found[1].tolist() == places
+    with pytest.raises(OnnxError, match="branches of different types"):
+        narrow = helper.make_graph([node("ReduceSum", ["x"], ["b"], keepdims=0)], "sum", [], [value("b", [])])
+        chosen = node("If", ["c"], ["y"], then_branch=narrow, else_branch=all_of_them)
+        exchange.loads(model([chosen], ports[0], [value("y", ["n"])]))
+
+
+def test_resizing_an_image_leaves_an_open_batch_alone() -> None:
+    for mode, places in (("linear", "half_pixel"), ("nearest", "asymmetric")):
+        resize = node("Resize", ["x", "", "", "t"], ["y"], mode=mode, nearest_mode="floor",
+                      coordinate_transformation_mode=places)  # fmt: skip
+        nodes = [node("Shape", ["x"], ["s"], end=2), node("Concat", ["s", "hw"], ["t"], axis=0), resize]
+        ports = [value("x", ["batch", 3, 4, 5])], [value("y", ["batch", 3, 8, 10])]
+        graph = exchange.loads(model(nodes, *ports, {"hw": np.array([8, 10])}))
+        x = np.random.default_rng(0).random((2, 3, 4, 5), "float32")
+        assert kinds(graph) >= {"Upsample"} and run(graph, x)[0].shape == (2, 3, 8, 10)
+        if mode == "nearest":
+            np.testing.assert_array_equal(run(graph, x)[0], x.repeat(2, 2).repeat(2, 3))
+
+
 def test_loops_of_known_length_are_unrolled_and_others_refused() -> None:
     body = helper.make_graph(
         [node("Add", ["v", "v"], ["w"]), node("Identity", ["c"], ["d"]), node("Identity", ["w"], ["row"])], "body",

@@ -153,6 +153,8 @@ def test_bounds_see_what_products_share() -> None:
     for size, known in (
         (b * t - 2 * b, (0, None)), (3 * b * t - 3 * b - t, (1, None)),
         (b * b - b, (0, None)), (t - b, (None, 255)), (t // 2 - 1, (0, 127)), (larger(b, t) - 2, (0, None)),
+        (b - smaller(b, 3), (0, None)), (larger(b, 3) - b, (0, 2)), (smaller(b, t) - b, (None, 0)),
+        (smaller(b, 9) + larger(t, 4) - t, (1, 11)), (smaller(b, 9) + larger(t, 4) - 4, (1, 261)),
     ):  # fmt: skip
         assert bounds(terms_of(size)) == known
 

@@ -270,13 +270,14 @@ class NonMaxSuppression(NumpyOp):
         found = []
         for n, c in product(range(scores.shape[0]), range(scores.shape[1])):
             corners, rank = self._corners(boxes[n].astype("float64")), scores[n, c]
-            taken: list[int] = []
-            for b in numpy.argsort(-rank, kind="stable"):
-                if len(taken) >= self.most or (self.least is not None and rank[b] <= self.least):
-                    break
-                if all(self._shared(corners[b], corners[t]) <= self.overlap for t in taken):
-                    taken.append(int(b))
-            found += [(n, c, b) for b in taken]
+            left = numpy.argsort(-rank, kind="stable")
+            left = left if self.least is None else left[rank[left] > self.least]
+            taken = 0
+            while len(left) and taken < self.most:
+                best, left = left[0], left[1:]
+                found.append((n, c, best))
+                left = left[self._shared(corners[best], corners[left]) <= self.overlap]
+                taken += 1
         return numpy.array(found, dtype="int64").reshape(-1, 3)
 
     def _corners(self, boxes: Any) -> Any:
@@ -287,12 +288,12 @@ class NonMaxSuppression(NumpyOp):
                                   numpy.maximum(boxes[:, :2], boxes[:, 2:])], 1)  # fmt: skip
 
     @staticmethod
-    def _shared(a: Any, b: Any) -> float:
-        """Intersection over union."""
-        sides = numpy.maximum(numpy.minimum(a[2:], b[2:]) - numpy.maximum(a[:2], b[:2]), 0)
-        both = float(sides[0] * sides[1])
-        union = float(numpy.prod(a[2:] - a[:2]) + numpy.prod(b[2:] - b[:2])) - both
-        return both / union if union > 0 else 0.0
+    def _shared(a: Any, others: Any) -> Any:
+        """Intersection over union of one box with others."""
+        sides = numpy.maximum(numpy.minimum(a[2:], others[:, 2:]) - numpy.maximum(a[:2], others[:, :2]), 0)
+        both = sides.prod(1)
+        union = (a[2:] - a[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - both
+        return numpy.where(union > 0, both / numpy.where(union > 0, union, 1), 0)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from needle.errors import ShapeError
+from needle.sizes import terms_of
 from needle.types import Type
 
 from ..dtypes import numpy_dtype
@@ -135,6 +136,22 @@ class OneHot(NumpyOp):
         ids = numpy.where(ids < 0, ids + self.depth, ids)
         places = numpy.arange(self.depth).reshape((-1,) + (1,) * (indices.ndim - axis))
         return numpy.where(numpy.expand_dims(ids, axis) == places, values[1], values[0]).astype(values.dtype)
+
+
+@dataclass(frozen=True)
+class Choice(NumpyOp):
+    """y = a where the condition, one truth value, holds, else b; where they differ a size is known once it has run"""
+
+    chosen: tuple[str, ...]  # the names of those sizes, one for each axis
+
+    def infer(self, condition: Type, a: Type, b: Type) -> Type:
+        if a.dtype != b.dtype or not len(a.shape) == len(b.shape) == len(self.chosen):
+            raise ShapeError(f"[choice] needs two arrays of one dtype and as many axes, got {a} and {b}")
+        pairs = zip(a.shape, b.shape, self.chosen, strict=True)
+        return Type(tuple(m if terms_of(m) == terms_of(n) else counted(name) for m, n, name in pairs), a.dtype)
+
+    def value(self, condition: Any, a: Any, b: Any) -> Any:
+        return a if bool(condition.reshape(-1)[0]) else b
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ...ir import Node, same_type
 from .. import make
 from ..at import At, Value, ValueNeeded
 from ..make import Unsupported, apply, axis_of, const, index, known
+from ..ops import Choice
 from ..row import Row
 from .shape import cut
 
@@ -28,13 +29,19 @@ def _if(at: At, condition: Node) -> tuple[Value, ...]:
         first, second = at.run(then, []), at.run(other, [])
     except Unsupported as error:
         raise ValueNeeded("data decide between branches, one of which cannot be read", condition) from error
-    found = []
-    for a, b in zip(first, second, strict=True):
-        if not isinstance(a, Node) or not isinstance(b, Node) or not same_type(a.type, b.type):
-            raise ValueNeeded("data decide between branches of different types: fix the condition", condition)
-        mask = make.reshape(condition, (1,) * len(a.shape)) if condition.shape != () else condition
-        found.append(apply(ops.Where(), mask, a, b))
-    return tuple(found)
+    return tuple(_chosen(at, condition, a, b) for a, b in zip(first, second, strict=True))
+
+
+def _chosen(at: At, condition: Node, a: Value, b: Value) -> Node:
+    """One of two results, which may differ in their sizes."""
+    if not isinstance(a, Node) or not isinstance(b, Node):
+        raise ValueNeeded("data decide between branches of which one gives nothing: fix the condition", condition)
+    if a.type.dtype != b.type.dtype or len(a.shape) != len(b.shape):
+        raise ValueNeeded("data decide between branches of different types: fix the condition", condition)
+    if not same_type(a.type, b.type):
+        return apply(Choice(tuple(at.fresh("chosen") for _ in a.shape)), condition, a, b)
+    mask = make.reshape(condition, (1,) * len(a.shape)) if condition.shape != () else condition
+    return apply(ops.Where(), mask, a, b)
 
 
 def _loop(at: At, limit: Node | None, condition: Node | None, *carried: Value) -> tuple[Value, ...]:

@@ -81,7 +81,7 @@ def resized(
     linear = mode in ("linear", "bilinear") and coordinates in ("half_pixel", "pytorch_half_pixel") and all(
         out[i] > 1 or coordinates == "half_pixel" for i in changed)  # fmt: skip
     if image and (floor or linear) and not at.get("antialias", 0) and not at.get("exclude_outside", 0):
-        size = {a: (out[i], given[i] if given else out[i] / x.shape[a]) for i, a in enumerate(axes)}
+        size = {axes[i]: (out[i], number) for i, number in zip(changed, numbers, strict=True)}
         rows, columns = (size.get(a, (x.shape[a], 1.0)) for a in (2, 3))
         op = ops.Upsample((rows[0], columns[0]), "nearest" if floor else "bilinear", (rows[1], columns[1]))
         return first_channels(apply(op, last_channels(x)))
@@ -144,7 +144,8 @@ def _roi_align(at: At, x: Node, boxes: Node, batch: Node) -> Node:
 def _suppression(at: At, boxes: Node, scores: Node, most: Node | None = None, overlap: Node | None = None,
                  least: Node | None = None) -> Node:  # fmt: skip
     op = NonMaxSuppression(
-        int(at.number(most, "max_output_boxes_per_class", 0)), float(at.number(overlap, "iou_threshold", 0.0)),
+        min(int(at.number(most, "max_output_boxes_per_class", 0)), 2**31),  # exporters write 2^63 - 1
+        float(at.number(overlap, "iou_threshold", 0.0)),
         None if least is None else float(at.number(least, "score_threshold")), bool(at.get("center_point_box", 0)),
         at.fresh("boxes"),
     )  # fmt: skip
