@@ -11,6 +11,8 @@ from pathlib import Path
 from .errors import BuildError
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
+# What only the extension of a device has: no `#if` is inside and no `#else`.
+OF_EXTENSION = re.compile(r"^#if defined\(ND_DEVICE\)\n.*?^#endif\n", re.MULTILINE | re.DOTALL)
 
 
 @cache
@@ -27,7 +29,7 @@ def folder() -> Path:
 def inline(names: Sequence[str], seen: set[str], beside: str = "nd") -> str:
     """The text of the kernel headers `names` and of those they include, each once; `seen` holds those pasted before.
 
-    They are in the folder `nd`, or `beside` it in another.
+    They are in the folder `nd`, or `beside` it in another. What only the extension of a device has is left out.
     """
     text: list[str] = []
     for name in names:
@@ -35,7 +37,7 @@ def inline(names: Sequence[str], seen: set[str], beside: str = "nd") -> str:
         if place in seen:
             continue
         seen.add(place)
-        for line in (folder().parent / place).read_text(encoding="utf-8").splitlines():
+        for line in OF_EXTENSION.sub("", (folder().parent / place).read_text(encoding="utf-8")).splitlines():
             found = INCLUDE.match(line)
             if found and found[1]:
                 text.append(inline([found[1]], seen, place.partition("/")[0]))

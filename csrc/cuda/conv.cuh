@@ -167,15 +167,15 @@ inline bool channels_are_next(const Map& x) { return magnitude(x.strides.c) <= m
 // y (N, rows, columns, Co) compact; `write` takes (group, pixel, channel of the group, value).
 template <class Write>
 void conv_forward(const Executor& on, const char* name, const ConvPlan& p, const Map& x, const float* w, const Write& write) {
-    product(on, name, {p.groups, p.outputs(), p.out, {p.taps(), p.in}}, 1, WindowReader{x, p, channels_are_next(x)},
-            WeightReader{w, p, false, false}, write, nullptr);
+    product(on, name, {p.groups, p.outputs(), p.out, {p.taps(), p.in}}, WindowReader{x, p, channels_are_next(x)},
+            WeightReader{w, p, false, false}, write);
 }
 inline void conv_forward(const Executor& on, const ConvPlan& p, const Map& x, const float* w, float* y) {
     conv_forward(on, "conv", p, x, w, StoreGroup{y, p.out, p.groups});
 }
 inline void conv_input_gradient(const Executor& on, const ConvPlan& p, const Map& g, const float* w, float* dx) {
-    product(on, "conv_input_gradient", {p.groups, p.inputs(), p.in, {p.taps(), p.out}}, 1, ReachedReader{g, p, channels_are_next(g)},
-            WeightReader{w, p, true, true}, StoreGroup{dx, p.in, p.groups}, nullptr);
+    product(on, "conv_input_gradient", {p.groups, p.inputs(), p.in, {p.taps(), p.out}}, ReachedReader{g, p, channels_are_next(g)},
+            WeightReader{w, p, true, true}, StoreGroup{dx, p.in, p.groups});
 }
 
 inline ProductSize weight_gradient_size(const ConvPlan& p) {
@@ -187,8 +187,8 @@ inline int64_t weight_gradient_scratch(const ConvPlan& p) {
 }
 inline void conv_weight_gradient(const Executor& on, const ConvPlan& p, const Map& x, const Map& g, float* dw, float* scratch) {
     const ProductSize size = weight_gradient_size(p);
-    product(on, "conv_weight_gradient", size, product_parts(size), TapReader{x, p, !channels_are_next(x)},
-            GradientReader{g, p, !channels_are_next(g)}, StoreGroup{dw, p.out, p.groups}, scratch);
+    product_in_parts(on, "conv_weight_gradient", size, product_parts(size), TapReader{x, p, !channels_are_next(x)},
+                     GradientReader{g, p, !channels_are_next(g)}, StoreGroup{dw, p.out, p.groups}, scratch);
 }
 
 }}  // namespace nd::ND_ISA

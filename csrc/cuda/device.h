@@ -4,7 +4,7 @@
 
 namespace nd {
 
-void bind_device(py::module_& m);           // device_count, device_name, synchronize
+void bind_device(py::module_& m);           // device_count, device_name, choose_product_precision, synchronize
 void bind_device_elements(py::module_& m);  // arrays that are not float32
 void bind_dlpack(py::module_& m);           // memory of and for other libraries
 

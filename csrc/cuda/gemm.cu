@@ -39,15 +39,15 @@ void run(const Executor& on, const Products& p, float* c, float*) {
         const ProductSize size{batch, p.m, p.n, {1, p.k}};
         const int64_t parts = product_parts(size);
         Scratch partial(product_scratch(size, parts));
-        product(on, "matmul", size, parts, rows_of(p.a, p.m, a.step, a.list), columns_of(p.b, p.n, b.step, b.list),
-                Store{c + first * p.m * p.n, p.m, p.n}, partial.floats());
+        product_in_parts(on, "matmul", size, parts, rows_of(p.a, p.m, a.step, a.list), columns_of(p.b, p.n, b.step, b.list),
+                         Store{c + first * p.m * p.n, p.m, p.n}, partial.floats());
     }
 }
 
 void matmul(const Executor& on, int64_t batch, int64_t m, int64_t n, int64_t k, const Matrices& a, const Matrices& b, float* c,
             float*) {
     if (k == 0) return fill(on, batch * m * n, 0.0f, c);
-    product(on, "matmul", {batch, m, n, {1, k}}, 1, rows_of(a.first, m, a.step), columns_of(b.first, n, b.step), Store{c, m, n}, nullptr);
+    product(on, "matmul", {batch, m, n, {1, k}}, rows_of(a.first, m, a.step), columns_of(b.first, n, b.step), Store{c, m, n});
 }
 
 }  // namespace

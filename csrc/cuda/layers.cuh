@@ -28,8 +28,8 @@ void conv(const Executor& on, const Shape& shape, int64_t images, const float* x
           const Epilogue& epilogue) {
     ConvPlan p(shape.sizes(images), 1);
     p.keep_used_taps();
-    product(on, "conv", {1, p.outputs(), p.out, {p.v.taps * p.h.taps, p.in}}, 1, WindowReader{{x, strides}, p, channels_are_next({x, strides})},
-            PackedReader{packed, p.out, p.in, p.v.taps * p.h.taps * p.in, false}, StoreFinished{y, p.out, 1, steps_of(epilogue)}, nullptr);
+    product(on, "conv", {1, p.outputs(), p.out, {p.v.taps * p.h.taps, p.in}}, WindowReader{{x, strides}, p, channels_are_next({x, strides})},
+            PackedReader{packed, p.out, p.in, p.v.taps * p.h.taps * p.in, false}, StoreFinished{y, p.out, 1, steps_of(epilogue)});
 }
 template <class Epilogue>
 void direct_conv(const Executor& on, int64_t images, int64_t height, int64_t width, int64_t in, int64_t out, int64_t kernel, int64_t stride,
@@ -59,8 +59,8 @@ struct TransposedReader {
 template <class Weights, class Epilogue>
 void backwards_conv(const Executor& on, const char* name, const ConvPlan& p, const float* g, const Strides4& strides, const Weights& w, float* dx,
                     const Epilogue& epilogue) {
-    product(on, name, {1, p.inputs(), p.in, {p.taps(), p.out}}, 1, ReachedReader{{g, strides}, p, channels_are_next({g, strides})}, w,
-            StoreFinished{dx, p.in, 1, steps_of(epilogue)}, nullptr);
+    product(on, name, {1, p.inputs(), p.in, {p.taps(), p.out}}, ReachedReader{{g, strides}, p, channels_are_next({g, strides})}, w,
+            StoreFinished{dx, p.in, 1, steps_of(epilogue)});
 }
 template <class Epilogue>
 void transposed_conv(const Executor& on, const ConvShape<>& shape, int64_t images, const float* g, const Strides4& strides, const float* w,

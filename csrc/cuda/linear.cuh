@@ -27,14 +27,14 @@ struct PackedReader {
 template <class Epilogue>
 void linear(const Executor& on, int64_t rows, int64_t depth, int64_t columns, const float* x, const float* packed, float* y,
             const Epilogue& epilogue) {
-    product(on, "linear", {1, rows, columns, {1, depth}}, 1, rows_of({x, depth, 1}, rows, 0), PackedReader{packed, columns, depth, depth, false},
-            StoreFinished{y, columns, 1, steps_of(epilogue)}, nullptr);
+    product(on, "linear", {1, rows, columns, {1, depth}}, rows_of({x, depth, 1}, rows, 0), PackedReader{packed, columns, depth, depth, false},
+            StoreFinished{y, columns, 1, steps_of(epilogue)});
 }
 
 // A batch of products of matrices with any strides.
 inline void batched_matmul(const Executor& on, int64_t batch, int64_t m, int64_t n, int64_t k, const Matrices& a, const Matrices& b, float* c,
                            float*) {
-    product(on, "matmul", {batch, m, n, {1, k}}, 1, rows_of(a.first, m, a.step), columns_of(b.first, n, b.step), Store{c, m, n}, nullptr);
+    product(on, "matmul", {batch, m, n, {1, k}}, rows_of(a.first, m, a.step), columns_of(b.first, n, b.step), Store{c, m, n});
 }
 
 }}  // namespace nd::ND_ISA

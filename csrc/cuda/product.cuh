@@ -1,90 +1,83 @@
-// The matrix product that everything with a product is made of: C = A B, where readers say what A and B are (a matrix of any
-// strides, the windows of a convolution) and a writer what becomes of C.
+// The matrix product that everything with a product is made of: C = A B, where readers say what A and B are (slices.cuh) and a
+// writer, `void operator()(batch, row, column, value)`, what becomes of C.
 //
-// A block computes a tile of C, a thread a part of it in registers. Slices of A and B go through shared memory: while one
+// A block computes a tile of C, a thread its part of it in registers. Slices of A and B go through shared memory: while one
 // slice is multiplied, the next is on its way from global memory into registers, and is then stored into the other buffer.
-// The depth is `segments` times `length`; slices lie inside a segment, so that a reader finds out once for a slice what is
-// the same for all of it. An element of C is one chain of fused multiply-adds along the depth, as on the processor: the
-// same bits; only where a product has few tiles and is deep is the depth cut into parts that are added up in order.
-//
-// A reader has
-//   deep                                   whether elements along the depth are neighbours in memory
-//   Line line(batch, index)                a row of A or a column of B; of an index outside, one that reads zeros
-//   Segment segment(number)
-//   float at(line, segment, k)             k < length
-// and a writer `void operator()(batch, row, column, value)`.
+// A tile says how a slice is multiplied: in float32, here, or by tensor cores, which round the operands (mma.cuh). Sums have one
+// order, so every run gives the same bits. In float32 an element of C is one chain of fused multiply-adds along the depth, as on
+// the processor: the same bits; only where a product has few tiles and is deep is the depth cut into parts that are added up
+// in order.
 #pragma once
 #include "../nd/arguments.h"
 #include "../nd/scalar.h"
-#include "launch.h"
+#include "slices.cuh"
+#if defined(ND_DEVICE)
+#include "mma.cuh"
+#endif
 
 namespace nd { namespace ND_ISA {
 
-struct Depth {
-    int64_t segments, length;
+struct Float32 {  // what a slice holds
+    using Word = float;
+    static constexpr int elements = 1;  // of a word
+    static __device__ float word(const float (&x)[1]) { return x[0]; }
 };
 
-struct ProductSize {
-    int64_t batch, m, n;
-    Depth depth;
-};
-
+// A tile of M x N whose slices are K deep; a thread has Rows x Columns of it, in fours that lie apart: no bank is met twice.
 template <int M, int N, int K, int Rows, int Columns>
 struct Tile {
-    static constexpr int m = M, n = N, k = K, rows = Rows, columns = Columns;
-    static constexpr int threads = (M / Rows) * (N / Columns);
-    static_assert(threads == kThreads && M * K % threads == 0 && N * K % threads == 0 && Rows % 4 == 0 && Columns % 4 == 0);
+    using Operand = Float32;
+    static constexpr int m = M, n = N, k = K, pad = 4;
+    static_assert((M / Rows) * (N / Columns) == kThreads && Rows % 4 == 0 && Columns % 4 == 0);
+
+    template <int Width>
+    static __device__ __forceinline__ int place(int k, int line) {
+        return k * (Width + pad) + line;
+    }
+
+    class Sums {
+    public:
+        // Adds the product of two slices, which begin at those places.
+        template <class Left, class Right>
+        __device__ __forceinline__ void add(Left& left, int left_at, Right& right, int right_at) {
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                float x[Rows], y[Columns];
+#pragma unroll
+                for (int i = 0; i < Rows; i += 4) {
+                    const float4 four = left.four(left_at + place<M>(k, row(i)));
+                    x[i] = four.x, x[i + 1] = four.y, x[i + 2] = four.z, x[i + 3] = four.w;
+                }
+#pragma unroll
+                for (int j = 0; j < Columns; j += 4) {
+                    const float4 four = right.four(right_at + place<N>(k, column(j)));
+                    y[j] = four.x, y[j + 1] = four.y, y[j + 2] = four.z, y[j + 3] = four.w;
+                }
+#pragma unroll
+                for (int i = 0; i < Rows; ++i)
+#pragma unroll
+                    for (int j = 0; j < Columns; ++j) sum_[i][j] = fma(x[i], y[j], sum_[i][j]);
+            }
+        }
+        // f(row, column, value) for what this thread has of the tile.
+        template <class F>
+        __device__ __forceinline__ void each(const F& f) const {
+#pragma unroll
+            for (int i = 0; i < Rows; ++i)
+#pragma unroll
+                for (int j = 0; j < Columns; ++j) f(row(i), column(j), sum_[i][j]);
+        }
+
+    private:
+        static __device__ int row(int i) { return i / 4 * (4 * M / Rows) + static_cast<int>(threadIdx.x) / (N / Columns) * 4 + i % 4; }
+        static __device__ int column(int j) {
+            return j / 4 * (4 * N / Columns) + static_cast<int>(threadIdx.x) % (N / Columns) * 4 + j % 4;
+        }
+        float sum_[Rows][Columns] = {};
+    };
 };
 using WideTile = Tile<128, 128, 8, 8, 8>;
 using SmallTile = Tile<64, 64, 16, 4, 4>;
-
-// How a block brings slices of one operand, `Width` lines of `K` elements, into shared memory as [K][Width + 4].
-template <class Reader, int Width, int K>
-class Slices {
-public:
-    static constexpr int pitch = Width + 4, each = Width * K / kThreads;
-
-    __device__ Slices(const Reader& reader, int64_t batch, int64_t first) : reader_(reader) {
-#pragma unroll
-        for (int i = 0; i < each; ++i) line_[i] = reader.line(batch, first + line_of(i));
-    }
-    __device__ void load(const typename Reader::Segment& segment, int64_t k, int64_t length) {
-#pragma unroll
-        for (int i = 0; i < each; ++i) {
-            const int64_t at = k + depth_of(i);
-            held_[i] = at < length ? reader_.at(line_[i], segment, at) : 0.0f;
-        }
-    }
-    template <class Memory>
-    __device__ void store(Memory& memory, int base) const {
-#pragma unroll
-        for (int i = 0; i < each; ++i) memory[base + depth_of(i) * pitch + line_of(i)] = held_[i];
-    }
-
-private:
-    // Neighbouring threads read neighbours in memory.
-    __device__ int place(int i) const { return static_cast<int>(threadIdx.x) + i * kThreads; }
-    __device__ int line_of(int i) const { return reader_.deep ? place(i) / K : place(i) % Width; }
-    __device__ int depth_of(int i) const { return reader_.deep ? place(i) % K : place(i) / Width; }
-
-    const Reader& reader_;
-    typename Reader::Line line_[each];
-    float held_[each];
-};
-
-// The slices of a part of the depth, one after the other.
-struct SliceAt {
-    int64_t number, each, segment, k;  // `each` slices of a segment
-
-    __device__ SliceAt(int64_t number, int64_t each) : number(number), each(each), segment(number / each), k(number % each) {}
-    __device__ bool next() {  // whether another segment begins
-        ++number;
-        if (++k < each) return false;
-        k = 0;
-        ++segment;
-        return true;
-    }
-};
 
 // Blocks for all tiles of C, in x, where a grid has room for any number; in z the batch and its parts.
 template <class T>
@@ -94,25 +87,25 @@ dim3 tiles_of(const ProductSize& s, int64_t parts) {
 
 template <class T, class A, class B, class Write>
 __global__ void __launch_bounds__(kThreads) product_kernel(ProductSize size, int64_t parts, A a, B b, Write write) {
-    using Left = Slices<A, T::m, T::k>;
-    using Right = Slices<B, T::n, T::k>;
-    constexpr int kLeft = T::k * Left::pitch, kRight = T::k * Right::pitch, kAcross = T::n / T::columns;
-    __shared__ Shared<float, 2 * kLeft> left_memory;
-    __shared__ Shared<float, 2 * kRight> right_memory;
+    using Left = Slices<T, A, T::m>;
+    using Right = Slices<T, B, T::n>;
+    using Word = typename T::Operand::Word;
+    __shared__ Shared<Word, 2 * Left::words> left_memory;
+    __shared__ Shared<Word, 2 * Right::words> right_memory;
     const int64_t batch = blockIdx.z / parts, part = blockIdx.z % parts;
     const int64_t high = ceil_div(size.m, int64_t(T::m)), row = blockIdx.x % high * T::m, column = blockIdx.x / high * T::n;
-    const int across = static_cast<int>(threadIdx.x) % kAcross, down = static_cast<int>(threadIdx.x) / kAcross;
     Left left(a, batch, row);
     Right right(b, batch, column);
-    float sum[T::rows][T::columns] = {};
-    const int64_t each = ceil_div(size.depth.length, int64_t(T::k)), slices = size.depth.segments * each;
+    typename T::Sums sums;
+    constexpr int64_t deep = T::k * T::Operand::elements;  // a slice
+    const int64_t each = ceil_div(size.depth.length, deep), slices = size.depth.segments * each;
     const int64_t begin = slices * part / parts, end = slices * (part + 1) / parts;
     SliceAt at(begin, max(each, int64_t(1)));
     typename A::Segment a_segment = a.segment(at.segment);
     typename B::Segment b_segment = b.segment(at.segment);
     if (begin < end) {
-        left.load(a_segment, at.k * T::k, size.depth.length);
-        right.load(b_segment, at.k * T::k, size.depth.length);
+        left.load(a_segment, at.k * deep, size.depth.length);
+        right.load(b_segment, at.k * deep, size.depth.length);
         left.store(left_memory, 0);
         right.store(right_memory, 0);
     }
@@ -125,41 +118,19 @@ __global__ void __launch_bounds__(kThreads) product_kernel(ProductSize size, int
                 a_segment = a.segment(at.segment);
                 b_segment = b.segment(at.segment);
             }
-            left.load(a_segment, at.k * T::k, size.depth.length);
-            right.load(b_segment, at.k * T::k, size.depth.length);
+            left.load(a_segment, at.k * deep, size.depth.length);
+            right.load(b_segment, at.k * deep, size.depth.length);
         }
-#pragma unroll
-        for (int k = 0; k < T::k; ++k) {
-            float x[T::rows], y[T::columns];
-#pragma unroll
-            for (int i = 0; i < T::rows; i += 4) {  // fours that lie T::m / (T::rows / 4) apart: no bank is met twice
-                const float4 four = left_memory.four(now * kLeft + k * Left::pitch + i / 4 * (T::m / (T::rows / 4)) + down * 4);
-                x[i] = four.x, x[i + 1] = four.y, x[i + 2] = four.z, x[i + 3] = four.w;
-            }
-#pragma unroll
-            for (int j = 0; j < T::columns; j += 4) {
-                const float4 four = right_memory.four(now * kRight + k * Right::pitch + j / 4 * (T::n / (T::columns / 4)) + across * 4);
-                y[j] = four.x, y[j + 1] = four.y, y[j + 2] = four.z, y[j + 3] = four.w;
-            }
-#pragma unroll
-            for (int i = 0; i < T::rows; ++i)
-#pragma unroll
-                for (int j = 0; j < T::columns; ++j) sum[i][j] = fma(x[i], y[j], sum[i][j]);
-        }
+        sums.add(left_memory, now * Left::words, right_memory, now * Right::words);
         if (more) {
-            left.store(left_memory, (1 - now) * kLeft);
-            right.store(right_memory, (1 - now) * kRight);
+            left.store(left_memory, (1 - now) * Left::words);
+            right.store(right_memory, (1 - now) * Right::words);
         }
         __syncthreads();
     }
-#pragma unroll
-    for (int i = 0; i < T::rows; ++i)
-#pragma unroll
-        for (int j = 0; j < T::columns; ++j) {
-            const int64_t r = row + i / 4 * (T::m / (T::rows / 4)) + down * 4 + i % 4;
-            const int64_t c = column + j / 4 * (T::n / (T::columns / 4)) + across * 4 + j % 4;
-            if (r < size.m && c < size.n) write(blockIdx.z, r, c, sum[i][j]);
-        }
+    sums.each([&](int i, int j, float value) {
+        if (row + i < size.m && column + j < size.n) write(blockIdx.z, row + i, column + j, value);
+    });
 }
 
 // ---- readers and writers of matrices ----------------------------------------------------------------------------------------
@@ -215,23 +186,39 @@ inline int64_t product_parts(const ProductSize& s) {
 }
 inline int64_t product_scratch(const ProductSize& s, int64_t parts) { return parts > 1 ? parts * s.batch * s.m * s.n : 0; }
 
-// C = A B. `scratch` holds product_scratch(size, parts) floats.
+// f(wide tile, small tile), those of the precision that was chosen; generated programs are exact.
+template <class F>
+void with_tiles(const F& f) {
+#if defined(ND_DEVICE)
+    const Precision precision = product_precision();
+    if (precision == Precision::high) return f(WideMma<Tf32>{}, SmallMma<Tf32>{});
+    if (precision == Precision::medium) return f(WideMma<Bfloat16>{}, SmallMma<Bfloat16>{});
+#endif
+    f(WideTile{}, SmallTile{});
+}
+
+template <class T, class A, class B, class Write>
+void launch_tiles(T, const Executor& on, const char* name, const ProductSize& s, int64_t parts, const A& a, const B& b, const Write& write) {
+    launch(on, name, product_kernel<T, A, B, Write>, tiles_of<T>(s, parts), kThreads, s, parts, a, b, write);
+}
+
+// C = A B.
 template <class A, class B, class Write>
-void product(const Executor& on, const char* name, const ProductSize& s, int64_t parts, const A& a, const B& b, const Write& write,
-             float* scratch) {
-    const auto run = [&](auto tile, const auto& to) {
-        using T = decltype(tile);
-        launch(on, name, product_kernel<T, A, B, std::decay_t<decltype(to)>>, tiles_of<T>(s, parts), T::threads, s, parts, a, b, to);
-    };
-    const bool wide = ceil_div(s.m, int64_t(128)) * ceil_div(s.n, int64_t(128)) * s.batch >= 128;
-    if (parts > 1) {
-        run(SmallTile{}, Store{scratch, s.m, s.n});
-        launch(on, name, add_parts_kernel<Write>, grid_of(s.batch * s.m * s.n), kThreads, s.batch, s.m, s.n, parts, scratch, write);
-    } else if (wide) {
-        run(WideTile{}, write);
-    } else {
-        run(SmallTile{}, write);
-    }
+void product(const Executor& on, const char* name, const ProductSize& s, const A& a, const B& b, const Write& write) {
+    const bool many = ceil_div(s.m, int64_t(WideTile::m)) * ceil_div(s.n, int64_t(WideTile::n)) * s.batch >= 128;
+    with_tiles([&](auto wide, auto small) {
+        if (many) launch_tiles(wide, on, name, s, 1, a, b, write);
+        else launch_tiles(small, on, name, s, 1, a, b, write);
+    });
+}
+
+// The same with the depth in product_parts(size) parts; `scratch` holds product_scratch(size, parts) floats.
+template <class A, class B, class Write>
+void product_in_parts(const Executor& on, const char* name, const ProductSize& s, int64_t parts, const A& a, const B& b,
+                      const Write& write, float* scratch) {
+    if (parts == 1) return product(on, name, s, a, b, write);
+    with_tiles([&](auto, auto small) { launch_tiles(small, on, name, s, parts, a, b, Store{scratch, s.m, s.n}); });
+    launch(on, name, add_parts_kernel<Write>, grid_of(s.batch * s.m * s.n), kThreads, s.batch, s.m, s.n, parts, scratch, write);
 }
 
 }}  // namespace nd::ND_ISA

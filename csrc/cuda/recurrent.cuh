@@ -21,7 +21,7 @@ struct AddStore {
 // c (rows, n) = before + h (rows, k) w, or its transpose's.
 inline void step_product(const Executor& on, const char* name, int64_t rows, int64_t n, int64_t k, const Matrix& h, const Matrix& w,
                          const AddStore& to) {
-    product(on, name, {1, rows, n, {1, k}}, 1, rows_of(h, rows, 0), columns_of(w, n, 0), to, nullptr);
+    product(on, name, {1, rows, n, {1, k}}, rows_of(h, rows, 0), columns_of(w, n, 0), to);
 }
 inline const float* state_before(int64_t t, int64_t batch, int64_t hidden, const float* out, const float* h0) {
     return t > 0 ? out + (t - 1) * batch * hidden : h0;
@@ -42,8 +42,8 @@ inline void weight_product(const Executor& on, const char* name, int64_t rows, i
                            const float* d, float* dw, float* scratch) {
     const ProductSize size = weight_size(rows, hidden, wide);
     if (rows == 0) return fill(on, hidden * wide, 0.0f, dw);
-    product(on, name, size, product_parts(size), rows_of({h_before, 1, hidden}, hidden, 0), columns_of({d, wide, 1}, wide, 0),
-            Store{dw, hidden, wide}, scratch);
+    product_in_parts(on, name, size, product_parts(size), rows_of({h_before, 1, hidden}, hidden, 0), columns_of({d, wide, 1}, wide, 0),
+                     Store{dw, hidden, wide}, scratch);
 }
 
 // ---- LSTM: gates in the order i, f, g, o ----------------------------------------------------------------------------------------
@@ -103,8 +103,8 @@ inline void lstm_gradient(const Executor& on, int64_t steps, int64_t batch, int6
         each(on, name, floats,
              LstmCellGradient{in.act + t * batch * wide, state_before(t, batch, hidden, in.cells, in.c0), in.cells + t * floats,
                               in.d_out + t * floats, dh0, dc0, d, hidden});
-        product(on, name, {1, batch, hidden, {1, wide}}, 1, rows_of({d, wide, 1}, batch, 0), columns_of({in.w_hh, 1, wide}, hidden, 0),
-                Store{dh0, batch, hidden}, nullptr);
+        product(on, name, {1, batch, hidden, {1, wide}}, rows_of({d, wide, 1}, batch, 0), columns_of({in.w_hh, 1, wide}, hidden, 0),
+                Store{dh0, batch, hidden});
     }
     copy_states(on, name, steps, floats, in.out, in.h0, scratch);
     weight_product(on, name, steps * batch, hidden, wide, scratch, d_gates, dw_hh, scratch + steps * floats);
@@ -217,8 +217,8 @@ inline void rnn(const Executor& on, int64_t steps, int64_t batch, int64_t hidden
                 const float* w_hh, float* out, float*) {
     const int64_t floats = batch * hidden;
     for (int64_t t = 0; t < steps; ++t)
-        product(on, "rnn", {1, batch, hidden, {1, hidden}}, 1, rows_of({state_before(t, batch, hidden, out, h0), hidden, 1}, batch, 0),
-                columns_of({w_hh, hidden, 1}, hidden, 0), RnnStore{out + t * floats, gates + t * floats, hidden, relu}, nullptr);
+        product(on, "rnn", {1, batch, hidden, {1, hidden}}, rows_of({state_before(t, batch, hidden, out, h0), hidden, 1}, batch, 0),
+                columns_of({w_hh, hidden, 1}, hidden, 0), RnnStore{out + t * floats, gates + t * floats, hidden, relu});
 }
 inline int64_t rnn_gradient_scratch(int64_t steps, int64_t batch, int64_t hidden, int) {
     return steps * batch * hidden + weight_scratch(steps * batch, hidden, hidden);
@@ -231,8 +231,8 @@ inline void rnn_gradient(const Executor& on, int64_t steps, int64_t batch, int64
     for (int64_t t = steps - 1; t >= 0; --t) {
         float* d = d_gates + t * floats;
         each(on, name, floats, RnnCellGradient{out + t * floats, d_out + t * floats, dh0, d, relu});
-        product(on, name, {1, batch, hidden, {1, hidden}}, 1, rows_of({d, hidden, 1}, batch, 0), columns_of({w_hh, 1, hidden}, hidden, 0),
-                Store{dh0, batch, hidden}, nullptr);
+        product(on, name, {1, batch, hidden, {1, hidden}}, rows_of({d, hidden, 1}, batch, 0), columns_of({w_hh, 1, hidden}, hidden, 0),
+                Store{dh0, batch, hidden});
     }
     copy_states(on, name, steps, floats, out, h0, scratch);
     weight_product(on, name, steps * batch, hidden, hidden, scratch, d_gates, dw_hh, scratch + steps * floats);

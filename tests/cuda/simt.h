@@ -11,7 +11,7 @@
 // The device's memory cannot be touched but by kernels and by copies: a function of the host that reads it ends the process,
 // and so does a kernel that is handed an address of the host. With AddressSanitizer it is ordinary memory, so that every
 // access outside of a block is found instead.
-// __syncthreads() must be reached by every thread of a block, a shuffle by every thread of a warp: else the same.
+// __syncthreads() must be reached by every thread of a block, a shuffle or an mma by every thread of a warp: else the same.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -246,4 +246,5 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 struct alignas(16) float4 { float x, y, z, w; };
 
+#include "simt_mma.h"
 #include "simt_shared.h"

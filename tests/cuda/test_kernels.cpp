@@ -1,57 +1,15 @@
 // Kernels of csrc/cuda in the emulator (simt.h), against plain loops in double, at sizes that take every way through them: several
-// tiles and slices, products cut into parts, rows for a warp and rows for a block. run_kernels.sh compiles and runs it.
-#define ND_ISA cuda
+// tiles and slices, products cut into parts, rows for a warp and rows for a block. check.sh compiles and runs it.
+#include "kernel_check.h"
+#include "product_cases.h"
 #include "../../csrc/cuda/attention.cuh"
-#include "../../csrc/cuda/conv.cuh"
 #include "../../csrc/cuda/gather.cuh"
 #include "../../csrc/cuda/norm.cuh"
 #include "../../csrc/cuda/pointwise.cuh"
-#include "../../csrc/cuda/product.cuh"
 #include "../../csrc/cuda/reduce.cuh"
 #include "../../csrc/cuda/softmax.cuh"
-#include "../csrc/check.h"
-
-namespace nd {
-void launched(const Executor&, const char*, int) {}
-}  // namespace nd
 
 namespace {
-
-using namespace nd;
-const Executor on{};
-
-// Floats of the device: the host sees them by get() alone.
-class Floats {
-public:
-    explicit Floats(int64_t count) : count_(count), p(static_cast<float*>(simt::allocate(bytes()))) {}
-    explicit Floats(const std::vector<float>& host) : Floats(static_cast<int64_t>(host.size())) { simt::copy(p, host.data(), bytes()); }
-    ~Floats() { simt::release(p, bytes()); }
-    Floats(const Floats&) = delete;
-    Floats& operator=(const Floats&) = delete;
-    std::vector<float> get() const {
-        std::vector<float> host(static_cast<std::size_t>(count_));
-        simt::copy(host.data(), p, bytes());
-        return host;
-    }
-
-private:
-    std::size_t bytes() const { return sizeof(float) * static_cast<std::size_t>(count_ > 0 ? count_ : 1); }
-    int64_t count_;
-
-public:
-    float* p;
-};
-
-template <class Exact>
-void compare(const char* name, const Floats& got, double tolerance, Exact exact) {
-    const std::vector<float> values = got.get();
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const double wanted = exact(static_cast<int64_t>(i));
-        const bool close = std::fabs(values[i] - wanted) <= tolerance * (1 + std::fabs(wanted));
-        CHECK(close, "%s: element %zu is %.9g, wanted %.9g", name, i, values[i], wanted);
-        if (!close) return;
-    }
-}
 
 template <class F, class... X>
 void pointwise_case(const char* name, F f, const X&... x) {
@@ -90,73 +48,6 @@ void reductions() {
         compare("sum", out, 2e-5, [&](int64_t i) { return fold(i, 0, [](double a, double b) { return a + b; }); });
         reduce<MaxFold>(on, "max", c.outer, c.k, c.inner, in.p, out.p, scratch.p);
         compare("max", out, 0, [&](int64_t i) { return fold(i, -9, [](double a, double b) { return a > b ? a : b; }); });
-    }
-}
-
-template <class T>
-void product_case(const char* name, const ProductSize& s, int64_t parts, bool transposed) {
-    const int64_t k = s.depth.length;
-    const std::vector<float> a = random_floats(s.batch * s.m * k), b = random_floats(s.batch * k * s.n);
-    const Floats left(a), right(b), c(s.batch * s.m * s.n), scratch(product_scratch(s, parts));
-    const Matrix left_matrix = transposed ? Matrix{left.p, 1, s.m} : Matrix{left.p, k, 1};
-    const Matrix right_matrix = transposed ? Matrix{right.p, 1, k} : Matrix{right.p, s.n, 1};
-    const auto rows = rows_of(left_matrix, s.m, s.m * k);
-    const auto columns = columns_of(right_matrix, s.n, k * s.n);
-    const Store store{c.p, s.m, s.n};
-    if constexpr (std::is_same_v<T, SmallTile>) {
-        product(on, name, s, parts, rows, columns, store, scratch.p);
-    } else {
-        launch(on, name, product_kernel<T, MatrixReader, MatrixReader, Store>, tiles_of<T>(s, 1), T::threads, s, int64_t(1), rows, columns, store);
-    }
-    compare(name, c, 1e-5, [&](int64_t at) {
-        const int64_t batch = at / (s.m * s.n), i = at / s.n % s.m, j = at % s.n;
-        double sum = 0;
-        for (int64_t d = 0; d < k; ++d)
-            sum += double(a[std::size_t(batch * s.m * k + (transposed ? d * s.m + i : i * k + d))]) *
-                   b[std::size_t(batch * k * s.n + (transposed ? j * k + d : d * s.n + j))];
-        return sum;
-    });
-}
-
-void products() {
-    for (const bool transposed : {false, true}) {
-        product_case<SmallTile>("product", {2, 70, 65, {1, 35}}, 1, transposed);
-        product_case<SmallTile>("product in parts", {1, 20, 10, {1, 333}}, 3, transposed);
-        product_case<WideTile>("wide product", {1, 130, 140, {1, 21}}, 1, transposed);
-    }
-}
-
-void convolutions() {
-    struct { ConvSizes s; int64_t groups; } cases[] = {{{2, 7, 6, 3, 5, 3, 1, 1}, 1}, {{1, 8, 8, 4, 6, 3, 2, 0}, 2}, {{1, 5, 5, 2, 2, 5, 3, 2}, 1}};
-    for (const auto& c : cases) {
-        const ConvPlan p(c.s, c.groups);
-        const ConvSizes& s = c.s;
-        const std::vector<float> x = random_floats(s.images * s.height * s.width * s.in), w = random_floats(p.taps() * p.in * s.out);
-        const std::vector<float> g = random_floats(p.outputs() * s.out);
-        std::vector<double> y(g.size()), dx(x.size()), dw(w.size());
-        for (int64_t at = 0; at < p.outputs() * s.out; ++at) {
-            const int64_t o = at % s.out, j = at / s.out % p.columns, i = at / s.out / p.columns % p.rows, n = at / s.out / p.columns / p.rows;
-            for (int64_t tap = 0; tap < p.taps(); ++tap)
-                for (int64_t ci = 0; ci < p.in; ++ci) {
-                    const int64_t h = i * s.stride + tap / s.kernel - s.padding, v = j * s.stride + tap % s.kernel - s.padding;
-                    if (h < 0 || h >= s.height || v < 0 || v >= s.width) continue;
-                    const auto from = std::size_t(((n * s.height + h) * s.width + v) * s.in + o / p.out * p.in + ci);
-                    const auto weight = std::size_t((tap * p.in + ci) * s.out + o), to = std::size_t(at);
-                    y[to] += double(x[from]) * w[weight];
-                    dx[from] += double(g[to]) * w[weight];
-                    dw[weight] += double(g[to]) * x[from];
-                }
-        }
-        const Floats dx_(int64_t(x.size())), dw_(int64_t(w.size())), y_(int64_t(y.size())), from(x), weight(w), gradient(g);
-        const Floats scratch(weight_gradient_scratch(p));
-        const Map map_x{from.p, {s.height * s.width * s.in, s.width * s.in, s.in, 1}};
-        const Map map_g{gradient.p, {p.rows * p.columns * s.out, p.columns * s.out, s.out, 1}};
-        conv_forward(on, p, map_x, weight.p, y_.p);
-        compare("conv", y_, 1e-5, [&](int64_t i) { return y[std::size_t(i)]; });
-        conv_input_gradient(on, p, map_g, weight.p, dx_.p);
-        compare("conv_input_gradient", dx_, 1e-5, [&](int64_t i) { return dx[std::size_t(i)]; });
-        conv_weight_gradient(on, p, map_x, map_g, dw_.p, scratch.p);
-        compare("conv_weight_gradient", dw_, 1e-5, [&](int64_t i) { return dw[std::size_t(i)]; });
     }
 }
 
@@ -232,8 +123,12 @@ void gathers() {
 int main() {
     pointwise_maps();
     reductions();
-    products();
-    convolutions();
+    for (const Precision each : {Precision::highest, Precision::high, Precision::medium}) {
+        precision = each;
+        products();
+        convolutions();
+    }
+    precision = Precision::highest;
     rows();
     attentions();
     gathers();

@@ -83,6 +83,12 @@ def test_decoding_with_a_cache_keeps_its_state_between_calls(tmp_path: Path) -> 
         assert relative_error(state, expected.state[name]) < 1e-5
 
 
+def test_programs_are_exact_and_carry_no_other_products() -> None:
+    program = program_for_cuda(freeze(nn.Sequential(nn.Linear(3, 2)), ndl.Tensor(np.ones((1, 3)))))
+    text = generate_cuda(program, "model").files["model.cu"].decode()
+    assert "WideTile" in text and not any(word in text for word in ("WideMma", "product_precision", "ND_DEVICE"))
+
+
 def test_kernels_that_devices_lack_are_refused_by_name() -> None:
     class Half(nn.Module):
         def forward(self, x: Any) -> Any:

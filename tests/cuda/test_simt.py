@@ -1,4 +1,4 @@
-"""The emulator finds what it says it finds: races, missed barriers, memory of the wrong side."""
+"""The emulator finds what it says it finds: races, missed barriers, memory of the wrong side; and what mma is there."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ FAULTS = {
 }
 
 
+def compiled(name: str, folder: Path) -> Path:
+    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-DSIMT_CHECK", "-x", "c++"]
+    files = ["-include", HERE / "simt.h", HERE / f"{name}.cpp", "-o", folder / name]
+    subprocess.run([*compiler(), *flags, *files], check=True)
+    return folder / name
+
+
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("simt") / "faults"
-    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-DSIMT_CHECK", "-x", "c++"]
-    subprocess.run([*compiler(), *flags, "-include", HERE / "simt.h", HERE / "faults.cpp", "-o", made], check=True)
-    return made
+    return compiled("faults", tmp_path_factory.mktemp("simt"))
+
+
+@pytest.fixture(scope="module")
+def fragments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled("fragments", tmp_path_factory.mktemp("simt"))
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS.items(), ids=FAULTS)
@@ -42,3 +51,14 @@ def test_the_host_cannot_read_the_device_s_memory(faults: Path) -> None:
 
 def test_what_is_right_runs(faults: Path) -> None:
     assert subprocess.run([faults, "none"], check=False).returncode == 0
+
+
+def test_mma_multiplies_fragments_that_lie_as_ptx_has_them(fragments: Path) -> None:
+    done = subprocess.run([fragments, "right"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("swapped", ["a", "b", "c", "halves"])
+def test_mma_of_fragments_that_lie_otherwise_is_another_product(fragments: Path, swapped: str) -> None:
+    done = subprocess.run([fragments, swapped], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "mma: element" in done.stdout
