@@ -20,12 +20,13 @@ from .interop import from_dlpack, from_numpy
 from .nn.nn_recompute import recompute
 from .ops import *  # (its __all__ lists them)
 from .optim import GradientAccumulator, clip_grad_norm, clip_grad_value
+from .precision import get_float32_matmul_precision, set_float32_matmul_precision
 from .training import TrainStep, check_gradients, fit, summary
 
 if not TYPE_CHECKING:  # a star import leaves Python's own max, min and the like alone
     __all__ = [name for name in globals() if not name.startswith("_") and not hasattr(builtins, name)]
 
-_INNER = {"grad_mode", "interop", "numpy_device", "operators", "tensor", "types"}
+_INNER = {"grad_mode", "interop", "numpy_device", "operators", "precision", "tensor", "types"}
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from needle.errors import DeviceError, IndexRangeError, ShapeError
+from needle.precision import choice
 from needle.types import dtype_of
 
 from . import ndarray_backend_cpu, ndarray_backend_numpy
@@ -138,6 +139,7 @@ def _cuda() -> BackendDevice:
         return BackendDevice("cuda", None, shares_memory=False)
     extension.register_ndarray(NDArray, ShapeError, IndexRangeError, DeviceError)
     EXTENSIONS[extension.Array] = extension
+    choice.heed(extension.choose_product_precision)
     return BackendDevice("cuda", extension, shares_memory=False)
 
 

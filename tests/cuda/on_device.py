@@ -1,6 +1,7 @@
 """Needle on a CUDA device beside PyTorch on the same: one row a measurement, in one JSON and one Markdown file.
 
-Times are medians of several runs after a first one, each waited for. Where float32 is compared, PyTorch's TF32 is off.
+Times are medians of several runs after a first one, each waited for. Products and convolutions are compared at each
+precision, the same for both; everything else in float32, with PyTorch's TF32 off.
 `on_device.sh` calls it; nothing else imports it.
 """
 
@@ -61,6 +62,16 @@ def pair(*shape: int) -> tuple[Any, Any]:
     """The same numbers as a tensor of each library, on the device."""
     values = DRAW.standard_normal(shape).astype("float32")
     return ndl.Tensor(values, device=ndl.cuda(), requires_grad=False), torch.tensor(values, device="cuda")
+
+
+PRECISIONS = {"highest": "float32", "high": "TF32", "medium": "bfloat16"}
+
+
+def choose_precision(word: str) -> None:
+    """Of both libraries. PyTorch may still take TF32 where bfloat16 is allowed; cuDNN's switch knows TF32 alone."""
+    ndl.set_float32_matmul_precision(word)
+    torch.set_float32_matmul_precision(word)
+    torch.backends.cudnn.allow_tf32 = word != "highest"
 
 
 def products() -> Iterator[Row]:
@@ -150,30 +161,35 @@ def programs(folder: Path, arch: str) -> Iterator[Row]:
 
 
 def main(folder: Path, arch: str) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     card, rows = ndl.cuda().device_name(), list[Row]()
 
-    def measure(part: Iterator[Row]) -> None:
+    def measure(part: Iterator[Row], addition: str = "") -> None:
         try:
             for row in part:
+                row = row._replace(name=row.name + addition)
                 rows.append(row)
                 print(f"{row.name}: {row.ratio:.2f}x", flush=True)
         except Exception as error:  # what fails is told in the table, and the rest is measured
-            rows.append(Row(f"{part.__name__}: {type(error).__name__}: {error}", float("nan"), float("nan")))
+            rows.append(Row(f"{part.__name__}{addition}: {type(error).__name__}: {error}", float("nan"), float("nan")))
         write()
 
     def write() -> None:
         told = [{**row._asdict(), "ratio": row.ratio} for row in rows]
         facts = {"card": card, "torch": torch.__version__, "rows": told}
         (folder / "device.json").write_text(json.dumps(facts, indent=1))
-        lines = [f"{card}, PyTorch {torch.__version__}, float32", ""]
+        lines = [f"{card}, PyTorch {torch.__version__}, float32 where nothing else is said", ""]
         lines += ["| | needle | PyTorch | compiled | ratio |", "|---|---|---|---|---|"]
         for row in rows:
             times = [f"{1e3 * x:.3f} ms" if x is not None else "" for x in (row.needle, row.torch, row.compiled)]
             lines.append(f"| {row.name} | {' | '.join(times)} | {row.ratio:.2f} |")
         (folder / "device.md").write_text("\n".join(lines) + "\n")
 
-    for part in (products(), convolutions(), fused(), programs(folder, arch), training()):
+    for word, name in PRECISIONS.items():
+        choose_precision(word)
+        for part in (products(), convolutions()):
+            measure(part, f", {name}")
+    choose_precision("highest")
+    for part in (fused(), programs(folder, arch), training()):
         measure(part)
 
 

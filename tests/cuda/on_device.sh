@@ -46,5 +46,5 @@ isa=$(build/device/isa)
 g++ -shared -pthread build/device/cpu_*.o -o "$into/ndarray_backend_cpu$suffix"
 nvcc -shared -arch="sm_$arch" build/device/cuda_*.o -o "$into/ndarray_backend_cuda$suffix"
 
-"$python" -m pytest -q tests/cuda/test_device.py tests/cuda/test_programs.py 2>&1 | tee "$results/tests.txt"
+"$python" -m pytest -q tests/cuda/test_device.py tests/cuda/test_precision.py tests/cuda/test_programs.py 2>&1 | tee "$results/tests.txt"
 "$python" -m tests.cuda.on_device "$results" "sm_$arch"
