@@ -29,12 +29,14 @@ __device__ __forceinline__ uint32_t to_bf16_pair(float first, float second) {
 }
 // c += a b
 __device__ __forceinline__ void mma_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 __device__ __forceinline__ void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -67,7 +69,7 @@ struct MmaTile {
     static_assert(kThreads == 2 * 4 * 32 && high % 16 == 0 && wide % 8 == 0 && M % 32 == 0 && N % 32 == 0);
 
     // The words of one depth begin 8 banks behind those of the depth before, and every other four depths exchange their lines in
-    // fours: what a warp reads for its fragments lies in 32 banks, and so does what it stores, 32 lines of one depth or 4 lines of 8.
+    // fours: what a warp reads for its fragments lies in 32 banks, and so does what it stores, 32 lines at one depth or 4 at 8.
     template <int Width>
     static __device__ __forceinline__ int place(int k, int line) {
         return k * (Width + pad) + (line ^ (k & 4));
@@ -85,7 +87,8 @@ struct MmaTile {
 #pragma unroll
                 for (int i = 0; i < down; ++i)
 #pragma unroll
-                    for (int r = 0; r < 4; ++r) a[i][r] = left[left_at + top() + i * 16 + r % 2 * 8 + place<M>(first + r / 2 * 4 + t, g)];
+                    for (int r = 0; r < 4; ++r)
+                        a[i][r] = left[left_at + top() + i * 16 + r % 2 * 8 + place<M>(first + r / 2 * 4 + t, g)];
 #pragma unroll
                 for (int j = 0; j < across; ++j)
 #pragma unroll

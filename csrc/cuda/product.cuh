@@ -69,7 +69,9 @@ struct Tile {
         }
 
     private:
-        static __device__ int row(int i) { return i / 4 * (4 * M / Rows) + static_cast<int>(threadIdx.x) / (N / Columns) * 4 + i % 4; }
+        static __device__ int row(int i) {
+            return i / 4 * (4 * M / Rows) + static_cast<int>(threadIdx.x) / (N / Columns) * 4 + i % 4;
+        }
         static __device__ int column(int j) {
             return j / 4 * (4 * N / Columns) + static_cast<int>(threadIdx.x) % (N / Columns) * 4 + j % 4;
         }
@@ -198,7 +200,8 @@ void with_tiles(const F& f) {
 }
 
 template <class T, class A, class B, class Write>
-void launch_tiles(T, const Executor& on, const char* name, const ProductSize& s, int64_t parts, const A& a, const B& b, const Write& write) {
+void launch_tiles(T, const Executor& on, const char* name, const ProductSize& s, int64_t parts, const A& a, const B& b,
+                  const Write& write) {
     launch(on, name, product_kernel<T, A, B, Write>, tiles_of<T>(s, parts), kThreads, s, parts, a, b, write);
 }
 

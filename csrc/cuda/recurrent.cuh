@@ -42,8 +42,8 @@ inline void weight_product(const Executor& on, const char* name, int64_t rows, i
                            const float* d, float* dw, float* scratch) {
     const ProductSize size = weight_size(rows, hidden, wide);
     if (rows == 0) return fill(on, hidden * wide, 0.0f, dw);
-    product_in_parts(on, name, size, product_parts(size), rows_of({h_before, 1, hidden}, hidden, 0), columns_of({d, wide, 1}, wide, 0),
-                     Store{dw, hidden, wide}, scratch);
+    product_in_parts(on, name, size, product_parts(size), rows_of({h_before, 1, hidden}, hidden, 0),
+                     columns_of({d, wide, 1}, wide, 0), Store{dw, hidden, wide}, scratch);
 }
 
 // ---- LSTM: gates in the order i, f, g, o ----------------------------------------------------------------------------------------

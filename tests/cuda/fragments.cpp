@@ -1,6 +1,6 @@
-// mma.sync by a warp of the emulated device (simt_mma.h): its fragments are filled as the PTX ISA says, element by element, and what
-// comes out is compared with plain loops; so are the roundings. Ends with 1 where something differs: an argument swaps registers
-// of the fragments, which must.
+// mma.sync by a warp of the emulated device (simt_mma.h): its fragments are filled as the PTX ISA says, element by element, and
+// what comes out is compared with plain loops; so are the roundings. Ends with 1 where something differs, as it must where the
+// argument swaps registers of the fragments.
 #include "kernel_check.h"
 #include "../../csrc/cuda/mma.cuh"
 #include <string>
@@ -44,7 +44,8 @@ struct Bf16Fragments {
 // to (16, 8) += left (16, depth) right (depth, 8), by every warp of the block for a matrix of its own.
 template <class Fragments>
 __global__ void mma_kernel(Swapped swapped, const float* left, const float* right, float* to) {
-    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, group = lane >> 2, thread = lane % 4;
+    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+    const int group = lane >> 2, thread = lane % 4;
     uint32_t words[4], others[2];
     float sum[4];
     Fragments::fill(left + warp * 16 * Fragments::depth, right + warp * 8 * Fragments::depth, group, thread, words, others);
@@ -60,9 +61,10 @@ __global__ void mma_kernel(Swapped swapped, const float* left, const float* righ
 template <class Fragments>
 void fragments(Swapped swapped) {
     constexpr int depth = Fragments::depth, warps = 2;
-    const std::vector<float> x = random_floats(warps * 16 * depth), y = random_floats(warps * depth * 8), z = random_floats(warps * 128);
-    const Floats to(z);
-    launch(on, "mma", mma_kernel<Fragments>, dim3(1), 32 * warps, swapped, static_cast<const float*>(Floats(x).p), static_cast<const float*>(Floats(y).p), to.p);
+    const std::vector<float> x = random_floats(warps * 16 * depth), y = random_floats(warps * depth * 8);
+    const std::vector<float> z = random_floats(warps * 128);
+    const Floats left(x), right(y), to(z);
+    launch(on, "mma", mma_kernel<Fragments>, dim3(1), 32 * warps, swapped, left.p, right.p, to.p);
     compare("mma", to, 1e-6, [&](int64_t at) {
         const int64_t warp = at / 128, row = at / 8 % 16, column = at % 8;
         double sum = z[std::size_t(at)];
@@ -75,7 +77,8 @@ void fragments(Swapped swapped) {
 
 void roundings() {
     std::vector<float> values = random_floats(1000);
-    const uint32_t ties[] = {0x3f801000, 0x3f803000, 0xbf801000, 0x3f800fff, 0x3f808000, 0x3f818000, 0xbf818000, 0x3f817fff, 0x3f818001};
+    const uint32_t ties[] = {0x3f801000, 0x3f803000, 0xbf801000, 0x3f800fff, 0x3f808000,
+                             0x3f818000, 0xbf818000, 0x3f817fff, 0x3f818001};  // and their neighbours
     for (const uint32_t bits : ties) values.push_back(float_of(bits));
     for (const float special : {0.0f, -0.0f, 1e-30f, 3.0e38f, INFINITY, -INFINITY}) values.push_back(special);
     for (const float x : values) {

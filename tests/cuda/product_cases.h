@@ -36,7 +36,7 @@ void product_case(const ProductCase& given) {
         const Store store{c.p, s.m, s.n};
         const auto wide = [&](auto tile) {
             using T = decltype(tile);
-            launch(on, given.name, product_kernel<T, MatrixReader, MatrixReader, Store>, tiles_of<T>(s, 1), kThreads, s, int64_t(1), rows, columns, store);
+            launch_tiles(T{}, on, given.name, s, 1, rows, columns, store);
         };
         if (!given.wide) product_in_parts(on, given.name, s, given.parts, rows, columns, store, scratch.p);
         else if (precision == Precision::high) wide(WideMma<Tf32>{});
@@ -54,7 +54,8 @@ void product_case(const ProductCase& given) {
         return sum;
     });
     const std::vector<float> first = c.get(), second = again.get();
-    for (std::size_t i = 0; i < first.size(); ++i) CHECK(same_bits(first[i], second[i]), "%s: element %zu of another run", given.name, i);
+    for (std::size_t i = 0; i < first.size(); ++i)
+        CHECK(same_bits(first[i], second[i]), "%s: element %zu of another run", given.name, i);
 }
 
 void products() {
@@ -67,16 +68,18 @@ void products() {
 
 void convolutions() {
     struct { ConvSizes s; int64_t groups; } cases[] = {
-        {{2, 7, 6, 3, 5, 3, 1, 1}, 1}, {{1, 8, 8, 4, 6, 3, 2, 0}, 2}, {{1, 5, 5, 2, 2, 5, 3, 2}, 1}, {{1, 9, 8, 35, 70, 3, 1, 1}, 1}};
+        {{2, 7, 6, 3, 5, 3, 1, 1}, 1}, {{1, 8, 8, 4, 6, 3, 2, 0}, 2}, {{1, 5, 5, 2, 2, 5, 3, 2}, 1},
+        {{1, 9, 8, 35, 70, 3, 1, 1}, 1}};
     for (const auto& c : cases) {
         const ConvPlan p(c.s, c.groups);
         const ConvSizes& s = c.s;
-        const std::vector<float> x = random_floats(s.images * s.height * s.width * s.in), w = random_floats(p.taps() * p.in * s.out);
-        const std::vector<float> g = random_floats(p.outputs() * s.out);
+        const std::vector<float> x = random_floats(s.images * s.height * s.width * s.in);
+        const std::vector<float> w = random_floats(p.taps() * p.in * s.out), g = random_floats(p.outputs() * s.out);
         const std::vector<double> x_ = operands(x), w_ = operands(w), g_ = operands(g);
         std::vector<double> y(g.size()), dx(x.size()), dw(w.size());
         for (int64_t at = 0; at < p.outputs() * s.out; ++at) {
-            const int64_t o = at % s.out, j = at / s.out % p.columns, i = at / s.out / p.columns % p.rows, n = at / s.out / p.columns / p.rows;
+            const int64_t o = at % s.out, pixel = at / s.out;
+            const int64_t j = pixel % p.columns, i = pixel / p.columns % p.rows, n = pixel / p.columns / p.rows;
             for (int64_t tap = 0; tap < p.taps(); ++tap)
                 for (int64_t ci = 0; ci < p.in; ++ci) {
                     const int64_t h = i * s.stride + tap / s.kernel - s.padding, v = j * s.stride + tap % s.kernel - s.padding;

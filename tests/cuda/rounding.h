@@ -7,6 +7,6 @@ inline double rounded(nd::Precision precision, double x) {
     if (precision == nd::Precision::highest || x == 0 || !std::isfinite(x)) return x;
     int exponent = 0;
     const double fraction = std::frexp(x, &exponent);  // 1/2 .. 1
-    if (precision == nd::Precision::high) return std::ldexp(std::round(std::ldexp(fraction, 11)), exponent - 11);  // ties away from 0
-    return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);                                      // ties to even
+    if (precision == nd::Precision::medium) return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);  // ties to even
+    return std::ldexp(std::round(std::ldexp(fraction, 11)), exponent - 11);  // ties away from 0
 }
