@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from needle import ops
+from needle.sizes import Size
 
 from ..fused_ops import Unfold
 from ..ir import Node, apply
@@ -15,13 +16,14 @@ from .arithmetic import known_sizes, mul, total
 
 def as_product(node: Node) -> Node:
     """Windows of all channels times weights, for each group."""
-    op, (x, w) = node.op, node.inputs
+    op, x = node.op, node.inputs[0]
+    w, pads = _that_reach(node)
     *kernel, depth, channels = w.shape
     rank, taps, groups = len(kernel), prod(kernel), op.groups
     out = node.shape[1:-1]
     rows = x.shape[0] * prod(out)
-    plain = taps == 1 and set(op.stride) == {1} and not any(map(any, op.padding))
-    seen = x if plain else apply(Unfold(1, tuple(kernel), op.stride, op.padding, op.dilation, tuple(out)), x)
+    plain = taps == 1 and set(op.stride) == {1} and not any(map(any, pads))
+    seen = x if plain else apply(Unfold(1, tuple(kernel), op.stride, pads, op.dilation, tuple(out)), x)
     order = (rank, *range(rank), rank + 1)  # channels first, as windows have them
     if groups == 1:
         matrix = apply(ops.Reshape((depth * taps, channels)), apply(ops.Permute(order), w))
@@ -35,6 +37,27 @@ def as_product(node: Node) -> Node:
         y = apply(ops.MatMul(), parts, apply(ops.Permute((1, 0, 2)), matrix))
         y = apply(ops.Permute((1, 0, 2)), y)
     return apply(ops.Reshape(node.shape), y)
+
+
+def _that_reach(node: Node) -> tuple[Node, tuple[tuple[int, int], ...]]:
+    """The weights without the first and last taps along an axis that only ever meet padding, and the padding left."""
+    op, (x, w) = node.op, node.inputs
+    kept, pads = [], []
+    befores = [before for before, _ in op.padding]
+    for n, count, kernel, s, d, a in zip(
+        x.shape[1:-1], node.shape[1:-1], w.shape, op.stride, op.dilation, befores, strict=False
+    ):
+        if isinstance(n, Size) or isinstance(count, Size):
+            return w, op.padding
+        taps = [u for u in range(kernel) if any(0 <= i * s + u * d - a < n for i in range(count))] or [0]
+        if taps[0] * d > a:  # the first window begins inside
+            taps[0] = a // d
+        kept.append((taps[0], taps[-1] + 1, 1))
+        a -= taps[0] * d
+        pads.append((a, max(0, (count - 1) * s + (taps[-1] - taps[0]) * d - a - n + 1)))
+    if all(k == (0, n, 1) for k, n in zip(kept, w.shape, strict=False)):
+        return w, op.padding
+    return apply(ops.GetItem((*kept, (None, None, 1), (None, None, 1))), w), tuple(pads)
 
 
 def transposed(node: Node) -> Node:
@@ -75,5 +98,15 @@ def of_image(node: Node) -> Node:
     return apply(ops.ConvNDInputGradient((op.stride,) * 2, padding, (op.dilation,) * 2, op.groups, size), g, w)
 
 
+def dilated(node: Node) -> Node:
+    """A convolution of images whose taps are apart, as products: the wide kernel would be zeros for the most part."""
+    op, (x, w) = node.op, node.inputs
+    if op.dilation == 1 or op.groups > 1:
+        raise Unsupported("it has a kernel")
+    padding = (op.padding,) * 2 if isinstance(op.padding, int) else op.padding
+    pairs = tuple((p, p) for p in padding)
+    return as_product(apply(ops.ConvND((op.stride,) * 2, pairs, (op.dilation,) * 2, op.groups), x, w))
+
+
 TABLE: dict[type, Any] = {ops.ConvNDInputGradient: transposed, ops.ConvInputGradient: of_image}
-AS_PRODUCTS: dict[type, Any] = {ops.ConvND: as_product}
+AS_PRODUCTS: dict[type, Any] = {ops.ConvND: as_product, ops.Conv: dilated}

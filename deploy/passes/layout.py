@@ -6,6 +6,7 @@ Convolutions compute in NHWC and layers speak NCHW, so after these rules the bod
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from typing import Any
 
 from needle import ops
@@ -97,8 +98,8 @@ def permute_rows(node: Node, uses: Counter[Node]) -> Node | Kept | None:
                 return Kept("its right operand is no matrix of weights")
             if axes[0] != 0 or len(flat.shape) != 2 or any(isinstance(size, Size) for size in x.shape[1:]):
                 return Kept("the permutation moves the rows, or the size of one is open")
-            if flat.shape[1] != w.shape[0]:
-                return None
+            if prod(x.shape[1:]) != flat.shape[1] or flat.shape[1] != w.shape[0]:
+                return None  # of a row more than one is made
             rows = apply(ops.Reshape((*moved.shape[1:], w.shape[1])), w)
             back = [axes.index(axis) - 1 for axis in range(1, len(axes))]
             ordered = apply(ops.Reshape(w.shape), apply(ops.Permute((*back, len(axes) - 1)), rows))

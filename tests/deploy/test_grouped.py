@@ -71,6 +71,19 @@ def test_a_row_has_the_bits_it_has_alone(graph: Graph) -> None:
     assert np.array_equal(Instant(graph, threads=2)(x), whole)
 
 
+@pytest.mark.parametrize(("size", "dilation", "padding"), [(9, 2, 2), (9, 3, 1), (6, 12, 12), (5, 4, 6), (7, 36, 36)])
+def test_dilated_kernels_are_products_of_the_taps_that_reach(size: int, dilation: int, padding: int) -> None:
+    """Not of a wide kernel that is zeros for the most part: dilated by 36, one of 3 x 3 would be 73 x 73."""
+    np.random.seed(5)
+    net = nn.Sequential(nn.Conv2d(4, 6, 3, padding=padding, dilation=dilation), nn.ReLU(), nn.Conv2d(6, 5, 1))
+    x = np.random.default_rng(3).standard_normal((3, 4, size, size)).astype("float32")
+    instant = Instant(freeze(net, x[:1]))
+    expected = net.eval()(Tensor(x)).numpy()
+    np.testing.assert_allclose(instant(x), expected, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(instant(x[1:2])[0], instant(x)[1])
+    assert instant.program.block_floats < 4 * sum(p.size for p in net.parameters()) + 1000
+
+
 @pytest.mark.thorough
 def test_the_compiled_program_has_the_same_bits(graph: Graph, cache: Any) -> None:
     built = build(graph, name="separable")

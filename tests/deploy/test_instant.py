@@ -112,9 +112,9 @@ def test_threads_may_share_one_and_closing_ends_it(graph: Graph) -> None:
 
 
 def test_what_no_program_holds_is_refused_with_the_reason() -> None:
-    x, w = Node(Input("x"), (), Type((1, 4, 4, 2))), Node(Input("w"), (), Type((2, 2, 2, 2)))
+    x, w = Node(Input("x"), (), Type((1, 4, 4, 4))), Node(Input("w"), (), Type((2, 2, 2, 4)))
     with pytest.raises(EmitError, match="a dilated convolution in groups must have constant weights"):
-        Instant(Graph((x, w), (("y", apply(ops.Conv(1, 0, 1, 2), x, w)),)))
+        Instant(Graph((x, w), (("y", apply(ops.Conv(1, 0, 2, 2), x, w)),)))
 
 
 def test_the_table_of_kernels_is_that_of_the_extension() -> None:
