@@ -9,16 +9,10 @@ namespace {
 using Read = std::vector<Dense>;
 using Written = std::vector<View>;
 
-// One tensor's part of a step: the arrays at one place of the lists, all of one shape.
-struct Part {
-    int64_t count;
-    const float *param, *grad;
-    float *out, *first, *second;
-};
-
-// A step over all parameters, and the arrays for their new values; `firsts` and `seconds` are written, and may be empty.
-struct Update {
-    Update(const char* where, const Read& params, const Read& grads, const Written& firsts, const Written& seconds = {}) {
+// What a step does to all parameters, and the arrays for their new values; `firsts` and `seconds` are written, and may be
+// empty.
+struct Updates {
+    Updates(const char* where, const Read& params, const Read& grads, const Written& firsts, const Written& seconds = {}) {
         for (const Written* list : {&firsts, &seconds})
             if (list->size() != params.size() && !list->empty()) refuse(where, "needs as many arrays of each kind as parameters");
         if (grads.size() != params.size()) refuse(where, "needs as many gradients as parameters");
@@ -26,18 +20,14 @@ struct Update {
             const View *p = &params[i], *g = &grads[i], *first = firsts.empty() ? nullptr : &firsts[i];
             const View* second = seconds.empty() ? nullptr : &seconds[i];
             check(where, *p, *g, false);
-            for (const View* written : {first, second}) {
-                if (written == nullptr) continue;
-                check(where, *p, *written, true);
-                for (const View* other : {p, g, first, second})
-                    if (other != nullptr && other != written && other->memory == written->memory)
-                        refuse(where, "an array that is written must not be given twice");
-            }
+            for (const View* written : {first, second})
+                if (written != nullptr) check(where, *p, *written, true);
             Result out(*p, p->sizes());
-            parts.push_back({p->size, p->p, g->p, out.p, first ? first->p : nullptr, second ? second->p : nullptr});
+            each.push_back({p->size, p->p, g->p, out.p, first ? first->p : nullptr, second ? second->p : nullptr});
             outs.append(out.array());
             size += p->size;
         }
+        check_written_once(where, {&params, &grads}, {&firsts, &seconds});
     }
 
     static void check(const char* where, const View& param, const View& x, bool written) {
@@ -46,34 +36,40 @@ struct Update {
                                 "written, got " + text(x.sizes()) + ", strides " + text(Sizes(x.stride, x.stride + x.dims)));
     }
 
-    template <class Work>
-    py::list run(const Work& work) const {
-        unlocked(size, [&] { std::for_each(parts.begin(), parts.end(), work); });
+    // All parameters are worked on at once, so what is written is read and written for one of them alone.
+    static void check_written_once(const char* where, std::initializer_list<const Read*> read, std::initializer_list<const Written*> lists) {
+        std::vector<const Array*> written;
+        for (const Written* list : lists)
+            for (const View& x : *list) written.push_back(x.memory);
+        std::sort(written.begin(), written.end());
+        bool twice = std::adjacent_find(written.begin(), written.end()) != written.end();
+        for (const Read* list : read)
+            for (const View& x : *list) twice = twice || std::binary_search(written.begin(), written.end(), x.memory);
+        if (twice) refuse(where, "an array that is written must not be given twice");
+    }
+
+    template <class Step>
+    py::list take(void (*step_all)(const Executor&, int64_t, const Update*, const Step&), const Step& step) const {
+        unlocked(size, [&] { step_all(threads(), static_cast<int64_t>(each.size()), each.data(), step); });
         return outs;
     }
 
-    std::vector<Part> parts;
+    std::vector<Update> each;
     py::list outs;
     int64_t size = 0;
 };
 
 py::list sgd_step(const Read& params, const Read& grads, const Written& velocities, double lr, double momentum,
                   double weight_decay) {
-    const Update step("sgd_step", params, grads, velocities);
-    return step.run([&](const Part& p) {
-        optim_kernels().sgd_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
-                                 float(1 - momentum), float(weight_decay));
-    });
+    const Updates updates("sgd_step", params, grads, velocities);
+    return updates.take(optim_kernels().sgd_step, {float(lr), float(momentum), float(1 - momentum), float(weight_decay)});
 }
 
 py::list momentum_step(const Read& params, const Read& grads, const Written& velocities, double lr, double momentum,
                        double weight_decay, bool nesterov) {
     if (velocities.size() != params.size()) refuse("momentum_step", "needs the velocity of every parameter");
-    const Update step("momentum_step", params, grads, velocities);
-    return step.run([&](const Part& p) {
-        optim_kernels().momentum_step(threads(), p.count, p.param, p.out, p.grad, p.first, float(lr), float(momentum),
-                                      float(weight_decay), nesterov);
-    });
+    const Updates updates("momentum_step", params, grads, velocities);
+    return updates.take(optim_kernels().momentum_step, {float(lr), float(momentum), float(weight_decay), nesterov});
 }
 
 py::list adam_step(const Read& params, const Read& grads, const Written& m, const Written& v, int64_t t, double lr, double beta1,
@@ -81,26 +77,23 @@ py::list adam_step(const Read& params, const Read& grads, const Written& m, cons
     const char* where = "adam_step";
     if (t < 1) refuse(where, "steps count from 1, got " + std::to_string(t));
     if (m.size() != params.size() || v.size() != params.size()) refuse(where, "needs both moments of every parameter");
-    const Update step(where, params, grads, m, v);
-    const AdamStep settings{float(beta1), float(beta2), eps, float(1 - beta1), float(1 - beta2),
+    const Updates updates(where, params, grads, m, v);
+    const AdamStep step{float(beta1), float(beta2), eps, float(1 - beta1), float(1 - beta2),
                             decoupled ? 0.0f : float(weight_decay),
                             decoupled ? float(1 - lr * weight_decay) : 1.0f,
                             float(lr / (1 - std::pow(beta1, double(t)))),
                             float(1 / (1 - std::pow(beta2, double(t))))};
-    return step.run([&](const Part& p) {
-        optim_kernels().adam_step(threads(), p.count, p.param, p.out, p.grad, p.first, p.second, settings);
-    });
+    return updates.take(optim_kernels().adam_step, step);
 }
 
 // The sum of the squares of all elements of all arrays.
 double squared_norm(const Read& arrays) {
-    int64_t longest = 0;
-    for (const Dense& x : arrays) longest = std::max(longest, optim_kernels().squared_norm_scratch(x.size));
-    double sum = 0;
+    std::vector<Flat> flat;
+    for (const Dense& x : arrays) flat.push_back({x.p, x.size});
+    const auto count = static_cast<int64_t>(flat.size());
     py::gil_scoped_release unlocked;
-    Scratch scratch(longest);
-    for (const Dense& x : arrays) sum += optim_kernels().squared_norm(threads(), x.size, x.p, scratch.floats());
-    return sum;
+    Scratch scratch(optim_kernels().squared_norm_scratch(count, flat.data()));
+    return optim_kernels().squared_norm(threads(), count, flat.data(), scratch.floats());
 }
 
 }  // namespace

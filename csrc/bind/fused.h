@@ -114,15 +114,12 @@ struct GatherTable {
     Kernel take, take_gradient, gather, gather_gradient;
 };
 
-struct OptimTable {
-    void (*sgd_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* velocity,
-                     float lr, float keep, float take, float decay);
-    void (*momentum_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* velocity,
-                          float lr, float momentum, float decay, bool nesterov);
-    void (*adam_step)(const Executor&, int64_t count, const float* param, float* out, const float* grad, float* m, float* v,
-                      const AdamStep&);
-    int64_t (*squared_norm_scratch)(int64_t count);
-    double (*squared_norm)(const Executor&, int64_t count, const float* x, float* scratch);
+struct OptimTable {  // each takes a list, and its length
+    void (*sgd_step)(const Executor&, int64_t count, const Update*, const SgdStep&);
+    void (*momentum_step)(const Executor&, int64_t count, const Update*, const MomentumStep&);
+    void (*adam_step)(const Executor&, int64_t count, const Update*, const AdamStep&);
+    int64_t (*squared_norm_scratch)(int64_t count, const Flat*);
+    double (*squared_norm)(const Executor&, int64_t count, const Flat*, float* scratch);
 };
 
 }  // namespace nd

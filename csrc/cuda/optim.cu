@@ -6,30 +6,35 @@
 namespace nd { namespace ND_ISA {
 namespace {
 
-void sgd_step(const Executor& on, int64_t count, const float* param, float* out, const float* grad, float* velocity, float lr,
-              float keep, float take, float decay) {
-    each(on, "sgd_step", count, SgdStep{param, grad, out, velocity, lr, keep, take, decay});
+void sgd_step(const Executor& on, int64_t count, const Update* updates, const SgdStep& step) {
+    step_all(on, "sgd_step", count, updates, step);
 }
-void momentum_step(const Executor& on, int64_t count, const float* param, float* out, const float* grad, float* velocity, float lr,
-                   float momentum, float decay, bool nesterov) {
-    each(on, "momentum_step", count, MomentumStep{param, grad, out, velocity, lr, momentum, decay, nesterov});
+void momentum_step(const Executor& on, int64_t count, const Update* updates, const MomentumStep& step) {
+    step_all(on, "momentum_step", count, updates, step);
 }
-void adam_step(const Executor& on, int64_t count, const float* param, float* out, const float* grad, float* m, float* v,
-               const AdamStep& step) {
-    each(on, "adam_step", count, AdamUpdate{param, grad, out, m, v, step});
+void adam_step(const Executor& on, int64_t count, const Update* updates, const AdamStep& step) {
+    step_all(on, "adam_step", count, updates, step);
 }
 
-int64_t squared_norm_scratch(int64_t count) { return ceil_div(count, kSquares); }
+int64_t squared_norm_scratch(int64_t count, const Flat* arrays) {
+    int64_t pieces = 0;
+    for (int64_t i = 0; i < count; ++i) pieces += squares_of(arrays[i]);
+    return pieces;
+}
 
-// Sums of one length in floats, and their sum, on the host, in doubles and in order.
-double squared_norm(const Executor& on, int64_t count, const float* x, float* scratch) {
-    const int64_t blocks = squared_norm_scratch(count);
-    each_row(on, "squared_norm", blocks, kSquares, SquaresRow{x, scratch, count});
-    std::vector<float> sums(static_cast<std::size_t>(blocks));
+// Sums of one length in floats, and their sum, on the host, in doubles and in order: array by array.
+double squared_norm(const Executor& on, int64_t count, const Flat* arrays, float* scratch) {
+    squares(on, count, arrays, scratch);
+    std::vector<float> sums(static_cast<std::size_t>(squared_norm_scratch(count, arrays)));
     copy_out(sums.data(), scratch, sizeof(float) * sums.size());
-    double sum = 0;
-    for (const float each : sums) sum += each;
-    return sum;
+    double total = 0;
+    const float* next = sums.data();
+    for (int64_t i = 0; i < count; ++i) {
+        double sum = 0;
+        for (int64_t pieces = squares_of(arrays[i]); pieces > 0; --pieces) sum += *next++;
+        total += sum;
+    }
+    return total;
 }
 
 }  // namespace

@@ -60,6 +60,27 @@ struct GroupShape {
     ND_FN int64_t width() const { return channels / groups; }
 };
 
+// An array of floats.
+struct Flat {
+    const float* data;
+    int64_t count;
+};
+
+// One parameter's part of an optimizer's step: flat arrays of one length. `first` and `second` are what the optimizer keeps of
+// it, a velocity or the two moments; null where it keeps nothing.
+struct Update {
+    int64_t count;
+    const float *param, *grad;
+    float *out, *first, *second;
+};
+
+struct SgdStep {
+    float lr, keep, take, decay;
+};
+struct MomentumStep {
+    float lr, momentum, decay;
+    bool nesterov;
+};
 struct AdamStep {
     float beta1, beta2, eps;
     float take1, take2;  // 1 - beta1 and 1 - beta2, rounded once

@@ -16,46 +16,47 @@ ND_INLINE void parallel_vectors(const Executor& executor, int64_t count, F&& f) 
 }
 
 // u = keep u + take (g + decay p); out = p - lr u. Without a velocity u is g + decay p.
-inline void sgd_step(const Executor& executor, int64_t count, const float* param, float* out, const float* grad,
-                     float* velocity, float lr, float keep, float take, float decay) {
-    parallel_vectors(executor, count, [&](int64_t j, auto n) {
-        const Vec p = load_some(param + j, n);
-        Vec u = fma(splat(decay), p, load_some(grad + j, n));
+inline void sgd_step(const Executor& executor, const Update& of, const SgdStep& step) {
+    const Vec rate = splat(-step.lr), keep = splat(step.keep), take = splat(step.take), decay = splat(step.decay);
+    float* velocity = of.first;
+    parallel_vectors(executor, of.count, [&](int64_t j, auto n) {
+        const Vec p = load_some(of.param + j, n);
+        Vec u = fma(decay, p, load_some(of.grad + j, n));
         if (velocity != nullptr) {
-            u = fma(splat(keep), load_some(velocity + j, n), splat(take) * u);
+            u = fma(keep, load_some(velocity + j, n), take * u);
             store_some(velocity + j, u, n);
         }
-        store_some(out + j, fma(splat(-lr), u, p), n);
+        store_some(of.out + j, fma(rate, u, p), n);
     });
 }
 
 // d = g + decay p; u = momentum u + d; out = p - lr u, or p - lr (d + momentum u) for Nesterov's.
-inline void momentum_step(const Executor& executor, int64_t count, const float* param, float* out, const float* grad,
-                          float* velocity, float lr, float momentum, float decay, bool nesterov) {
-    const Vec m = splat(momentum);
-    parallel_vectors(executor, count, [&](int64_t j, auto n) {
-        const Vec p = load_some(param + j, n);
-        const Vec d = fma(splat(decay), p, load_some(grad + j, n));
+inline void momentum_step(const Executor& executor, const Update& of, const MomentumStep& step) {
+    const Vec rate = splat(-step.lr), m = splat(step.momentum), decay = splat(step.decay);
+    float* velocity = of.first;
+    parallel_vectors(executor, of.count, [&](int64_t j, auto n) {
+        const Vec p = load_some(of.param + j, n);
+        const Vec d = fma(decay, p, load_some(of.grad + j, n));
         const Vec u = fma(m, load_some(velocity + j, n), d);
         store_some(velocity + j, u, n);
-        store_some(out + j, fma(splat(-lr), nesterov ? fma(m, u, d) : u, p), n);
+        store_some(of.out + j, fma(rate, step.nesterov ? fma(m, u, d) : u, p), n);
     });
 }
 
 // m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; out = p - rate m / (sqrt(v correction) + eps).
-inline void adam_step(const Executor& executor, int64_t count, const float* param, float* out, const float* grad, float* m,
-                      float* v, const AdamStep& step) {
+inline void adam_step(const Executor& executor, const Update& of, const AdamStep& step) {
     const Vec b1 = splat(step.beta1), c1 = splat(step.take1), b2 = splat(step.beta2), c2 = splat(step.take2);
     const Vec eps = splat(step.eps), wd = splat(step.decay), shrink = splat(step.shrink);
     const Vec rate = splat(step.rate), correction = splat(step.correction);
-    parallel_vectors(executor, count, [&](int64_t j, auto n) {
-        const Vec p = load_some(param + j, n) * shrink;
-        const Vec g = fma(wd, p, load_some(grad + j, n));
+    float *m = of.first, *v = of.second;
+    parallel_vectors(executor, of.count, [&](int64_t j, auto n) {
+        const Vec p = load_some(of.param + j, n) * shrink;
+        const Vec g = fma(wd, p, load_some(of.grad + j, n));
         const Vec first = fma(b1, load_some(m + j, n), c1 * g);
         const Vec second = fma(b2, load_some(v + j, n), c2 * (g * g));
         store_some(m + j, first, n);
         store_some(v + j, second, n);
-        store_some(out + j, p - rate * first / (square_root(second * correction) + eps), n);
+        store_some(of.out + j, p - rate * first / (square_root(second * correction) + eps), n);
     });
 }
 

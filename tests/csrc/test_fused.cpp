@@ -325,9 +325,9 @@ void optimizers(int64_t count) {
         er[i] = r[i] - 0.3 * (d + 0.9 * ew[i]);
         squares += double(g[i]) * g[i];
     }
-    nd::adam_step(three_threads(), count, p.data(), p.data(), g.data(), m.data(), v.data(), {0.9f, 0.99f, 1e-3f, 0.1f, 0.01f, 0, 0.95f, 0.3f, 2});
-    nd::sgd_step(three_threads(), count, q.data(), q.data(), g.data(), u.data(), 0.3f, 0.9f, 0.1f, 0.2f);
-    nd::momentum_step(three_threads(), count, r.data(), r.data(), g.data(), w.data(), 0.3f, 0.9f, 0.2f, true);
+    nd::adam_step(three_threads(), {count, p.data(), g.data(), p.data(), m.data(), v.data()}, {0.9f, 0.99f, 1e-3f, 0.1f, 0.01f, 0, 0.95f, 0.3f, 2});
+    nd::sgd_step(three_threads(), {count, q.data(), g.data(), q.data(), u.data(), nullptr}, {0.3f, 0.9f, 0.1f, 0.2f});
+    nd::momentum_step(three_threads(), {count, r.data(), g.data(), r.data(), w.data(), nullptr}, {0.3f, 0.9f, 0.2f, true});
     Floats scratch(nd::squared_norm_scratch(count));
     const double norm = nd::squared_norm(three_threads(), count, g.data(), scratch.data());
     CHECK(std::fabs(norm - squares) <= 1e-6 * squares, "squared norm %g, not %g", norm, squares);

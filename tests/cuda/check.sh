@@ -12,9 +12,11 @@ simt="-std=c++17 -O1 -Wall -Wextra -Werror -Wno-unknown-pragmas -march=native -f
 sanitize="-g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 
 kernels() {  # name, flags
-    # shellcheck disable=SC2086  (flags are words)
-    "${CXX:-c++}" $simt $2 "$here/test_kernels.cpp" -o "$out/kernels" && "$out/kernels" > "$out/log" 2>&1 || { cat "$out/log"; echo "kernels, $1: FAILED"; exit 1; }
-    echo "kernels, $1: $(tail -n 1 "$out/log")"
+    for source in "$here"/test_*.cpp; do
+        # shellcheck disable=SC2086  (flags are words)
+        "${CXX:-c++}" $simt $2 "$source" -o "$out/kernels" && "$out/kernels" > "$out/log" 2>&1 || { cat "$out/log"; echo "kernels, $1: FAILED"; exit 1; }
+        echo "kernels, $1: $(tail -n 1 "$out/log")"
+    done
 }
 kernels "checked for races" "-DSIMT_CHECK"
 [ "${1:-}" != kernels ] || exit 0

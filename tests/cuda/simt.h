@@ -69,6 +69,7 @@ struct Device {
     unsigned threads = 0, started = 0, current = 0, fiber = 0;
     bool finished = false;     // whether the fiber that ran last has no thread left to run
     uint32_t epoch = 0;        // barriers so far
+    uint64_t launches = 0;     // kernels so far
     State state[kMostThreads];
     unsigned home[kMostThreads];  // the fiber of a thread that waits
     uint64_t slot[kMostThreads];  // what it shows to its warp
@@ -176,6 +177,7 @@ void run(dim3 grid, unsigned threads, Call call) {
     Device& d = device();
     std::lock_guard<std::mutex> lock(d.mutex);
     [[maybe_unused]] const Open open{};
+    ++d.launches;
     if (threads == 0 || threads > kMostThreads || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535)
         fail("a grid that no device takes,");
     d.body = [](void* arguments) { (*static_cast<Call*>(arguments))(); };

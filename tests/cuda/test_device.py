@@ -10,6 +10,7 @@ import pytest
 import needle as ndl
 from needle import backend_ndarray as nd
 from needle import nn, optim
+from needle.backend_ndarray.kernels import kernels
 from needle.errors import DeviceError, DTypeError, IndexRangeError, NeedleError, ShapeError
 from tests.case import Case
 from tests.cases import CASES, meaning
@@ -252,6 +253,26 @@ TOKENS, NEXT = DRAW.integers(0, 20, (7, 3)), DRAW.integers(0, 20, 21)
 def test_an_image_model_trains_as_on_the_processor(optimizer: Any) -> None:
     found, expected = (train(d, small_net, IMAGES, CLASSES_OF_IMAGES, optimizer) for d in (ndl.cuda(), ndl.cpu()))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("step", [
+    lambda k, p, g, m, v: k.sgd_step(p, g, [], 0.1, 0.0, 0.2),
+    lambda k, p, g, m, v: k.momentum_step(p, g, m, 0.1, 0.9, 0.2),
+    lambda k, p, g, m, v: k.adam_step(p, g, m, v, 3, 0.1, 0.8, 0.99, 1e-6, 0.3, True),
+], ids=["SGD", "momentum", "Adam"])  # fmt: skip
+def test_steps_of_many_parameters_have_the_bits_of_the_processor(step: Any) -> None:
+    draw, sizes = np.random.default_rng(0), [1, 0, 1023, 1024, 1025, 7, 5000] * 30  # beyond what one launch takes
+    lists = [[draw.standard_normal(size) ** 2 for size in sizes] for _ in range(4)]
+
+    def results(device: Any) -> list[Any]:
+        p, g, m, v = ([nd.NDArray(x, device=device) for x in each] for each in lists)
+        norm = kernels(p[0]).squared_norm(g)
+        assert norm == pytest.approx(sum((x**2).sum() for x in lists[1]), rel=1e-6)
+        assert norm == kernels(p[0]).squared_norm(g)
+        return [x.numpy() for x in (*step(kernels(p[0]), p, g, m, v), *m, *v)]
+
+    for got, expected in zip(results(nd.cuda()), results(nd.cpu()), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "transformer"])

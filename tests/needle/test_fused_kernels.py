@@ -253,6 +253,10 @@ def test_optimizer_steps_refuse_overlap_and_other_shapes():
         compiled.sgd_step([p], [g], [p], 0.1)
     with pytest.raises(ValueError, match="given twice"):
         compiled.adam_step([p], [g], [m], [m], 1, 0.1)
+    with pytest.raises(ValueError, match="given twice"):
+        compiled.sgd_step([p, g], [g, p], [m, m], 0.1, 0.9)
+    with pytest.raises(ValueError, match="given twice"):
+        compiled.sgd_step([p, m], [g, g], [m, nd(np.ones((2, 3)))], 0.1, 0.9)
     with pytest.raises(ShapeError, match="parameter's shape"):
         compiled.sgd_step([p], [nd(np.ones(5))], [], 0.1)
     with pytest.raises(ShapeError, match="compact where they are written"):
