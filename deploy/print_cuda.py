@@ -75,7 +75,7 @@ def generate_cuda(program: Program, name: str, arches: Sequence[str] = ARCHES) -
     seen: set[str] = set()
     headers = sorted({HEADERS[call.kernel] for call in program.calls})
     words |= {
-        "pool": inline(["pool.h"], seen), "kernels": inline([*headers, "runtime.h"], seen, "cuda"),
+        "pool": inline(["pool.h"], seen), "kernels": inline([*headers, "graph.h"], seen, "cuda"),
         "pool_impl": inline(["pool_impl.h"], seen),
     }  # fmt: skip
     words["engine"] = fill("engine_device.cpp", words)

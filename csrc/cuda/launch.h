@@ -45,7 +45,7 @@ void launch(const Executor& on, const char* name, void (*kernel)(Parameters...),
     launched(on, name, static_cast<int>(cudaGetLastError()));
 #else
     (simt::check_argument(given), ...);
-    simt::run(grid, static_cast<unsigned>(threads), [&] { kernel(given...); });
+    simt::start(grid, static_cast<unsigned>(threads), [=] { kernel(given...); });
     (void)on, (void)name;
 #endif
 }

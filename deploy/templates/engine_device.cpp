@@ -11,9 +11,27 @@ namespace {
 enum Operand { is_input, is_state, is_output };
 constexpr Operand kKinds[] = {$operand_kinds};
 
+// The kernels of a call with these sizes and pointers.
+struct CapturedCall {
+    void* graph = nullptr;
+    int64_t sizes[kSizes + 1] = {};
+    void* operands[kOperands] = {};
+    uint64_t used = 0;  // how many calls had been made when it was used last
+
+    bool is_of(const int64_t* its_sizes, void* const* its_operands) const {
+        bool same = graph != nullptr;
+        for (int i = 0; i < kSizes; ++i) same = same && sizes[i] == its_sizes[i];
+        for (int i = 0; i < kOperands; ++i) same = same && operands[i] == its_operands[i];
+        return same;
+    }
+};
+constexpr int kCaptured = 8;
+
 // Where a model runs: a stream of a device, whose memory holds weights, scratch memory and what operands of the host become.
 struct Engine {
     Stream stream;
+    CapturedCall calls[kCaptured];
+    uint64_t count = 0;  // of calls
     void *weights = nullptr, *arena = nullptr, *staged[kOperands] = {};
     std::size_t arena_size = 0, staged_size[kOperands] = {};
     bool opened = false;
@@ -39,7 +57,8 @@ struct Engine {
             taken = taken && staged[i] != nullptr;
         }
         if (!taken) return say(error, size, "[$name] the device has no memory for %lld bytes of weights and %lld of scratch", (long long)kWeightBytes, (long long)arena_size), false;
-        return !fails("the copy of its weights", copy_to_device(stream.handle, weights, block, kWeightBytes), error, size) && ends(error, size);
+        return !fails("the copy of its weights", copy_to_device(stream.handle, weights, block, kWeightBytes), error, size) && ends(error, size) &&
+               capture(calls[0], most, staged, error, size);
     }
 
     // Whether something failed; then says what.
@@ -56,8 +75,30 @@ struct Engine {
         return !failed;
     }
 
-    void start(const int64_t* sizes, void* const* operands) {
+    // Makes `call` that of these sizes and pointers. What other call it was is forgotten.
+    bool capture(CapturedCall& call, const int64_t* sizes, void* const* operands, char* error, std::size_t size) {
+        if (fails("the capture of the call", begin_capture(stream.handle), error, size)) return false;
         ND_ISA::forward({nullptr, &stream, 1}, sizes, static_cast<const float*>(weights), operands, static_cast<float*>(arena));
+        const int ended = end_capture(stream.handle, &call.graph);
+        const bool failed = stream.error != 0 ? !ends(error, size) : fails("the capture of the call", ended, error, size);
+        for (int i = 0; i < kSizes; ++i) call.sizes[i] = sizes[i];
+        for (int i = 0; i < kOperands; ++i) call.operands[i] = operands[i];
+        call.used = ++count;
+        if (failed) give_graph(call.graph), call.graph = nullptr;
+        return !failed;
+    }
+
+    // Starts the kernels of a call: those that were captured of one with the same sizes and pointers. Where there are none, they
+    // are captured now, in place of the call that has not been used for longest.
+    bool start(const int64_t* sizes, void* const* operands, char* error, std::size_t size) {
+        CapturedCall* call = calls;
+        for (CapturedCall& each : calls) {
+            if (each.used < call->used) call = &each;
+            if (each.is_of(sizes, operands)) { call = &each; break; }
+        }
+        if (call->is_of(sizes, operands)) call->used = ++count;
+        else if (!capture(*call, sizes, operands, error, size)) return false;
+        return !fails("the start of the call", start_graph(stream.handle, call->graph), error, size);
     }
 
     bool forward(const int64_t* sizes, void* const* operands, char* error, std::size_t size) {
@@ -65,7 +106,7 @@ struct Engine {
             if (kKinds[i] != is_output &&
                 fails("the copy of an input", copy_to_device(stream.handle, staged[i], operands[i], std::size_t(operand_bytes(sizes, i))), error, size))
                 return false;
-        start(sizes, staged);
+        if (!start(sizes, staged, error, size)) return false;
         for (int i = 0; i < kOperands; ++i)
             if (kKinds[i] != is_input &&
                 fails("the copy of an output", copy_from_device(stream.handle, operands[i], staged[i], std::size_t(operand_bytes(sizes, i))), error, size))
@@ -75,12 +116,12 @@ struct Engine {
 
     // The same for memory of the device.
     bool forward_device(const int64_t* sizes, void* const* operands, char* error, std::size_t size) {
-        start(sizes, operands);
-        return ends(error, size);
+        return start(sizes, operands, error, size) && ends(error, size);
     }
 
     void close() {
         if (opened) wait_for(stream.handle), close_stream(stream.handle);
+        for (CapturedCall& each : calls) give_graph(each.graph);
         if (weights != nullptr) give_memory(weights, kWeightBytes ? kWeightBytes : 1);
         if (arena != nullptr) give_memory(arena, arena_size);
         for (int i = 0; i < kOperands; ++i)

@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -70,6 +71,7 @@ struct Device {
     bool finished = false;     // whether the fiber that ran last has no thread left to run
     uint32_t epoch = 0;        // barriers so far
     uint64_t launches = 0;     // kernels so far
+    uint64_t captures = 0;     // lists of launches that were written down so far
     State state[kMostThreads];
     unsigned home[kMostThreads];  // the fiber of a thread that waits
     uint64_t slot[kMostThreads];  // what it shows to its warp
@@ -195,8 +197,26 @@ void run(dim3 grid, unsigned threads, Call call) {
     }
 }
 
+// ---- launches that are written down with their arguments, to be run later, as often as wanted --------------------------------
+using Launches = std::vector<std::function<void()>>;
+inline thread_local Launches* written = nullptr;  // where those of this thread go, instead of being run
+
+inline void capture(Launches* into) { written = into; }
+inline Launches* captured() {
+    ++device().captures;
+    return std::exchange(written, nullptr);
+}
+
+// Runs a kernel, given as a call of it that keeps its arguments, or writes it down.
+template <class Call>
+void start(dim3 grid, unsigned threads, Call call) {
+    if (written == nullptr) return run(grid, threads, call);
+    written->push_back([=] { run(grid, threads, call); });
+}
+
 // Between the host's memory and the device's.
 inline void copy(void* to, const void* from, std::size_t bytes) {
+    if (written != nullptr) fail("a copy among launches that are written down,");
     std::lock_guard<std::mutex> lock(device().mutex);
     [[maybe_unused]] const Open open{};
     if (bytes > 0) std::memcpy(to, from, bytes);

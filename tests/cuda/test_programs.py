@@ -29,13 +29,13 @@ EMULATE = [
 everything = pytest.mark.skipif(not ndl.cuda().enabled(), reason="make cuda-check runs it")
 
 
-def emulated(graph: Graph, folder: Path, **options: Any) -> Compiled:
-    """The graph's CUDA program, whose kernels run on the processor."""
+def emulated(graph: Graph, folder: Path, *more: Path, **options: Any) -> Compiled:
+    """The graph's CUDA program, whose kernels run on the processor, and more sources in its library."""
     program = program_for_cuda(graph)
     for name, data in generate_cuda(program, "model").files.items():
         (folder / name).write_bytes(data)
     (folder / "model.weights").write_bytes(weights_file(program))
-    subprocess.run([*compiler(), *EMULATE, "model.cu", "-o", "libmodel.so"], cwd=folder, check=True)
+    subprocess.run([*compiler(), *EMULATE, "model.cu", *more, "-o", "libmodel.so"], cwd=folder, check=True)
     return Compiled(folder / "libmodel.so", folder / "model.weights", **options)
 
 
