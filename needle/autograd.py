@@ -18,7 +18,7 @@ import numpy
 import needle  # for needle.ops, which are written in Tensors
 
 from .backend_selection import BACKEND, NDArray  # noqa: F401  (NDArray is one of this module's public names)
-from .errors import NeedleError, ShapeError
+from .errors import DeviceError, NeedleError, ShapeError
 from .explain import explained
 from .grad_mode import switch
 from .reprs import tuple_text
@@ -188,7 +188,7 @@ class Value:
                 value._init(op, list(inputs), type=type, requires_grad=None if recorded else False)
                 return value
             data = op.compute(*[x.realize_cached_data() if x.cached_data is None else x.cached_data for x in inputs])
-        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, DeviceError) as error:
             reason = explained(op, inputs, error)
             if reason is error:
                 raise

@@ -26,12 +26,13 @@ def explained(op: Any, inputs: Any, error: Exception) -> Exception:
     others = [x.__class__.__name__ for x in inputs if not isinstance(x, Value)]
     if others:
         return DTypeError(f"[{name}] needs Tensors, got {', '.join(others)}")
-    if isinstance(error, NeedleError) or str(error).startswith("["):
+    told = isinstance(error, NeedleError) or str(error).startswith("[")
+    if told and not isinstance(error, DeviceError):
         return error
     devices = sorted({repr(x.device) for x in inputs if isinstance(x, Tensor)})
     if len(devices) > 1:  # kernels are handed memory that is not theirs
         return DeviceError(f"[{name}] operands must be on one device, got {' and '.join(devices)}")
-    if not op.__class__.__module__.startswith("needle."):
+    if told or not op.__class__.__module__.startswith("needle."):
         return error
     reason = wrong_inputs(op.infer, inputs) or wrong_settings(op)
     if reason:

@@ -109,12 +109,12 @@ def from_numpy(array: numpy.ndarray, requires_grad: bool = False) -> Any:
     return Tensor.make_const(data, requires_grad=requires_grad and array.dtype.kind == "f")
 
 
-def _from_cuda(x: Any) -> Any:
-    """A Tensor of the memory of another library's array on cuda()."""
+def _from_cuda(x: Any, index: int) -> Any:
+    """A Tensor of the memory of another library's array on cuda(index)."""
     from .backend_ndarray import cuda
     from .tensor import Tensor
 
-    device = cuda()
+    device = cuda(index)
     try:
         memory, shape, strides, offset = device.mod.from_dlpack(x.__dlpack__(stream=device.mod.stream()))
     except (BufferError, RuntimeError, ValueError) as refusal:
@@ -123,16 +123,16 @@ def _from_cuda(x: Any) -> Any:
 
 
 def from_dlpack(x: Any) -> Any:
-    """A Tensor of the memory of another library's array on the CPU or cuda(), of any shape, by the DLPack protocol.
+    """A Tensor of the memory of another library's array on the CPU or a cuda(), of any shape, by the DLPack protocol.
 
     Writing to one changes the other, unless the array is read-only or not in row-major order: then it is copied.
     DTypeError for what does not speak the protocol or holds other elements, DeviceError for memory of another device.
     """
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DTypeError(f"[from_dlpack] needs an array that has __dlpack__, got {type(x).__name__}")
-    device = int(x.__dlpack_device__()[0])
+    device, index = map(int, x.__dlpack_device__())
     if device == CUDA and any(repr(each) == "cuda()" and each.enabled() for each in all_devices()):
-        return _from_cuda(x)
+        return _from_cuda(x, index)
     if device != 1:
         raise DeviceError(f"[from_dlpack] needs memory of the CPU, got that of DLPack device {x.__dlpack_device__()}")
     try:

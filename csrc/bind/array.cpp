@@ -31,9 +31,17 @@ struct Cache {
 };
 
 // Never destroyed: arrays may outlive static destruction when Python shuts down.
-Cache& cache() {
-    static Cache* instance = new Cache;
-    return *instance;
+Cache& cache_of(int device) {
+    static Cache* each = new Cache[kMostDevices];
+    return each[device];
+}
+
+void empty(Cache& kept) noexcept {
+    std::lock_guard<std::mutex> lock(kept.mutex);
+    for (auto& blocks : kept.free)
+        for (void* block : blocks.second) give_back(block, blocks.first);
+    kept.free.clear();
+    kept.held = 0;
 }
 
 }  // namespace
@@ -41,8 +49,8 @@ Cache& cache() {
 void* allocate(std::size_t bytes) {
     const std::size_t size = size_class(bytes);
     if (size < bytes) throw std::bad_alloc();
+    Cache& kept = cache_of(current_device());
     {
-        Cache& kept = cache();
         std::lock_guard<std::mutex> lock(kept.mutex);
         auto found = kept.free.find(size);
         if (found != kept.free.end() && !found->second.empty()) {
@@ -54,18 +62,18 @@ void* allocate(std::size_t bytes) {
     }
     void* block = fresh(size);
     if (block == nullptr) {
-        empty_cache();
+        empty(kept);
         block = fresh(size);
     }
     if (block == nullptr) throw std::bad_alloc();
     return block;
 }
 
-void release(void* block, std::size_t bytes) noexcept {
+void release(void* block, std::size_t bytes, int device) noexcept {
     if (block == nullptr) return;
     const std::size_t size = size_class(bytes);
     try {
-        Cache& kept = cache();
+        Cache& kept = cache_of(device);
         std::lock_guard<std::mutex> lock(kept.mutex);
         if (kept.held + size <= kept.limit) {
             kept.free[size].push_back(block);
@@ -78,15 +86,10 @@ void release(void* block, std::size_t bytes) noexcept {
 }
 
 void empty_cache() noexcept {
-    Cache& kept = cache();
-    std::lock_guard<std::mutex> lock(kept.mutex);
-    for (auto& blocks : kept.free)
-        for (void* block : blocks.second) give_back(block, blocks.first);
-    kept.free.clear();
-    kept.held = 0;
+    for (int device = 0; device < kMostDevices; ++device) empty(cache_of(device));
 }
 
-Array::Array(int64_t count) : ptr(nullptr), size(count), owned(true) {
+Array::Array(int64_t count) : ptr(nullptr), size(count), owned(true), device(current_device()) {
     if (count < 0) refuse("Array", "size must not be negative, got " + std::to_string(count));
     if (count > (int64_t(1) << 46)) throw std::bad_alloc();
     ptr = static_cast<float*>(allocate(sizeof(float) * static_cast<std::size_t>(count)));
@@ -102,7 +105,7 @@ void* Zeroed::operator new(std::size_t bytes) {
 __attribute__((noinline)) void Zeroed::operator delete(void* block) noexcept { std::free(block); }
 
 Array::~Array() {
-    if (owned) release(ptr, sizeof(float) * static_cast<std::size_t>(size));
+    if (owned) release(ptr, sizeof(float) * static_cast<std::size_t>(size), device);
 }
 
 void refuse(const char* where, const std::string& what) {

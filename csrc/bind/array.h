@@ -6,15 +6,16 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+#include "on_device.h"
 
 namespace nd {
 
 // Blocks that were freed are kept and handed out again by size class: page faults on fresh memory otherwise dominate
 // small training steps. Thread-safe. `NEEDLE_CACHE_MB` bounds what is kept (default 2048 of the
-// processor's memory, of a device's all).
+// processor's memory, of a device's all). Each device has its own; what is allocated is the current device's.
 void* allocate(std::size_t bytes);
-void release(void* block, std::size_t bytes) noexcept;
-void empty_cache() noexcept;
+void release(void* block, std::size_t bytes, int device) noexcept;
+void empty_cache() noexcept;  // of all devices
 
 // Memory of zeros, because Python can make an object whose __init__ never runs: an empty array, a program without calls.
 struct Zeroed {
@@ -31,7 +32,7 @@ inline namespace on_host {
 
 struct Array : Zeroed {
     explicit Array(int64_t count);
-    Array(float* memory, int64_t count) : ptr(memory), size(count), owned(false) {}  // whose owner outlives it
+    Array(float* memory, int64_t count) : ptr(memory), size(count), owned(false), device(current_device()) {}  // whose owner outlives it
     ~Array();
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;
@@ -39,6 +40,7 @@ struct Array : Zeroed {
     float* ptr;
     int64_t size;
     bool owned;
+    int device;
 };
 
 }  // namespace
@@ -46,12 +48,13 @@ struct Array : Zeroed {
 // `floats` of scratch memory for the length of one call.
 struct Scratch {
     explicit Scratch(int64_t floats) : bytes(sizeof(float) * static_cast<std::size_t>(floats)), data(allocate(bytes)) {}
-    ~Scratch() { release(data, bytes); }
+    ~Scratch() { release(data, bytes, device); }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
     float* floats() { return static_cast<float*>(data); }
     std::size_t bytes;
     void* data;
+    int device = current_device();
 };
 
 using Sizes = std::vector<int64_t>;

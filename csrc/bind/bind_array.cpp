@@ -52,10 +52,9 @@ py::array_t<float> to_numpy(Array& a, const Sizes& shape, const Sizes& strides, 
 }
 
 #if defined(ND_DEVICE)
-std::unique_ptr<Array> wrap(const AnyFloats& a) {
-    auto array = std::make_unique<Array>(a.size());
-    from_numpy(a, *array);
-    return array;
+std::unique_ptr<Array> make(int64_t size, int device) {
+    const OnDevice place(device);
+    return std::make_unique<Array>(size);
 }
 #else
 // The strides of numpy count bytes.
@@ -120,14 +119,14 @@ void scalar_setitem(int64_t size, float value, Array& out, const Sizes& shape, c
 
 void bind_array(py::module_& m) {
     py::class_<Array> array(m, "Array", "A flat block of floats, uninitialised.");
-    array.def(py::init<int64_t>(), py::arg("size"))
-        .def("ptr", [](const Array& a) { return reinterpret_cast<std::uintptr_t>(a.ptr); }, "The address of the first element.")
+    array.def("ptr", [](const Array& a) { return reinterpret_cast<std::uintptr_t>(a.ptr); }, "The address of the first element.")
         .def_readonly("size", &Array::size);
     array.attr("dtype") = "float32";
     array.attr("module") = m;  // the functions that work on it
 #if defined(ND_DEVICE)
-    m.def("wrap", wrap, "An Array of the numbers of a.");
+    array.def(py::init(&make), py::arg("size"), py::arg("device") = 0).def_readonly("device", &Array::device);
 #else
+    array.def(py::init<int64_t>(), py::arg("size"));
     m.def("wrap", wrap, "An Array of the memory of a, which it keeps alive.");
     m.def("shared", shared, "The view as a numpy array of the same memory, which it keeps alive.");
 #endif

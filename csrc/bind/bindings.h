@@ -38,4 +38,22 @@ void bind_program(py::module_& m);    // a whole program of kernel calls
 void bind_route(py::module_& m);      // the call of a compiled library
 void bind_images(py::module_& m);     // training batches out of a data set of images
 
+#if defined(ND_DEVICE)
+// Memory as an argument, with which the call is on its device; Views say so themselves.
+template <class Memory>
+struct MemoryCaster : py::detail::type_caster_base<Memory> {
+    bool load(py::handle source, bool convert) {
+        if (!py::detail::type_caster_base<Memory>::load(source, convert)) return false;
+        if (this->value != nullptr) place = OnDevice(static_cast<const Memory*>(this->value)->device);
+        return true;
+    }
+    OnDevice place;
+};
+#endif
+
 }  // namespace nd
+
+#if defined(ND_DEVICE)
+template <>
+struct pybind11::detail::type_caster<nd::Array> : nd::MemoryCaster<nd::Array> {};
+#endif

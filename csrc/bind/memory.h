@@ -10,11 +10,13 @@ constexpr std::size_t kAlign = 64;
 // goes back to the driver.
 #if defined(ND_DEVICE)
 constexpr unsigned long long kKept = 1ull << 20;
+constexpr int kMostDevices = 64;
 #else
 constexpr unsigned long long kKept = 2048;
+constexpr int kMostDevices = 1;
 #endif
 
-// Fresh memory for a block of some size class, null where there is none, and back again.
+// Fresh memory of the current device for a block of some size class, null where there is none, and back again, of any.
 void* fresh(std::size_t size) noexcept;
 void give_back(void* block, std::size_t size) noexcept;
 

@@ -120,6 +120,7 @@ bool read(py::handle source, View& view) {
     if (ndarray_type == nullptr || !PyObject_TypeCheck(source.ptr(), ndarray_type)) return false;
     view.memory = block_of(slot(source, handle_slot));
     if (view.memory == nullptr) return false;
+    view.place = OnDevice(view.memory->device);
     view.source = source;
     view.owner = borrowed(slot(source, handle_slot));
     view.dims = read_sizes(slot(source, shape_slot), view.shape);

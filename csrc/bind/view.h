@@ -11,6 +11,7 @@ struct View {
     py::handle source;
     py::object owner;  // of the memory
     const Array* memory;
+    OnDevice place;
     float* p;
     int dims;
     int64_t size;  // how many elements

@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 #include "../bind/array.h"
+#include "stream.h"
 
 namespace nd {
 
@@ -9,7 +10,8 @@ template <class Name>
 struct Absent {
     template <class Result, class... Arguments>
     static Result refuse(Arguments...) {
-        throw DeviceError("[" + std::string(Name::text) + "] has no kernel on cuda() yet; x.to(ndl.cpu()) brings arrays to a device that has");
+        throw DeviceError("[" + std::string(Name::text) + "] has no kernel on " + device_text(current_device()) +
+                          " yet; x.to(ndl.cpu()) brings arrays to a device that has");
     }
     template <class Result, class... Arguments>
     using Entry = Result (*)(Arguments...);

@@ -1,6 +1,5 @@
 // Memory of the device for other libraries and from them, by the DLPack protocol (github.com/dmlc/dlpack, its stable layout).
 #include "device.h"
-#include "elements.h"
 #include "stream.h"
 
 namespace nd {
@@ -54,6 +53,8 @@ py::object to_dlpack(const py::object& memory, const Sizes& shape, const Sizes& 
     const std::string dtype = memory.attr("dtype").cast<std::string>();
     void* start = floats ? static_cast<void*>(memory.cast<const Array&>().ptr) : memory.cast<const Elements&>().ptr;
     const int64_t size = floats ? memory.cast<const Array&>().size : memory.cast<const Elements&>().size;
+    const int device = floats ? memory.cast<const Array&>().device : memory.cast<const Elements&>().device;
+    const OnDevice place(device);
     checked("dlpack", Array(nullptr, size), shape, strides, offset);
     {
         py::gil_scoped_release unlocked;
@@ -62,7 +63,7 @@ py::object to_dlpack(const py::object& memory, const Sizes& shape, const Sizes& 
     auto handed = std::make_unique<Handed>();
     handed->shape = shape, handed->strides = strides, handed->memory = memory;
     char* first = static_cast<char*>(start) + offset * bytes_of_type(type_named(dtype));
-    handed->managed = {{first, {kCuda, 0}, static_cast<int32_t>(shape.size()), dlpack_type(dtype), handed->shape.data(),
+    handed->managed = {{first, {kCuda, device}, static_cast<int32_t>(shape.size()), dlpack_type(dtype), handed->shape.data(),
                         handed->strides.data(), 0}, handed.get(), release};
     PyObject* capsule = PyCapsule_New(&handed->managed, "dltensor", release_capsule);
     if (capsule == nullptr) throw py::error_already_set();
@@ -76,12 +77,13 @@ struct Taken {
     ~Taken() { if (tensor->deleter != nullptr) tensor->deleter(tensor); }
 };
 
-// (memory, shape, strides, offset) of a capsule of float32, which others may change meanwhile: the memory is theirs.
+// (memory, shape, strides, offset) of a capsule of float32 on any device, which others may change meanwhile: the memory is theirs.
 py::tuple from_dlpack(const py::capsule& capsule) {
     if (PyCapsule_IsValid(capsule.ptr(), "dltensor") == 0) refuse("from_dlpack", "needs a capsule that nobody has taken yet");
     auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
     const DLTensor& t = managed->tensor;
-    if (t.device.type != kCuda || t.device.id != 0) throw DeviceError("[from_dlpack] needs memory of cuda(), got that of another device");
+    if (t.device.type != kCuda) throw DeviceError("[from_dlpack] needs memory of cuda(), got that of DLPack device " + std::to_string(t.device.type));
+    const OnDevice place(t.device.id);
     if (t.dtype.code != is_float || t.dtype.bits != 32 || t.dtype.lanes != 1) refuse("from_dlpack", "needs elements of float32");
     Sizes shape(t.shape, t.shape + t.ndim), strides(static_cast<std::size_t>(t.ndim), 1);
     if (t.strides != nullptr) strides.assign(t.strides, t.strides + t.ndim);
@@ -102,8 +104,7 @@ py::tuple from_dlpack(const py::capsule& capsule) {
 
 void bind_dlpack(py::module_& m) {
     m.def("to_dlpack", &to_dlpack, "The view as a capsule of the DLPack protocol, which keeps the memory.");
-    m.def("from_dlpack", &from_dlpack, "(memory, shape, strides, offset) of a capsule of float32 on this device.");
-    m.def("stream", [] { return reinterpret_cast<std::uintptr_t>(stream_handle()); }, "The stream on which all work is done.");
+    m.def("from_dlpack", &from_dlpack, "(memory, shape, strides, offset) of a capsule of float32.");
 }
 
 }  // namespace nd

@@ -2,10 +2,15 @@
 // numbers and bool. A view comes as (memory, strides, offset); its shape is that of the call.
 #include "../bind/memory.h"
 #include "device.h"
-#include "elements.h"
+#include "stream.h"
 
 namespace nd {
 namespace {
+
+[[noreturn]] void refuse_absent(const std::string& functor, const char* what, int type) {
+    throw DeviceError("[" + functor + "] has no " + what + " on " + device_text(current_device()) + " for " + name_of_type(type) +
+                      " yet; x.to(ndl.cpu()) brings arrays to a device that has");
+}
 
 // An array of either kind, float32 or not.
 struct Operand {
@@ -16,16 +21,19 @@ struct Operand {
             const auto& floats = view[0].cast<const Array&>();
             at = {floats.ptr, type_named("float32"), offset};
             size = floats.size;
+            place = OnDevice(floats.device);
         } else {
             const auto& elements = view[0].cast<const Elements&>();
             at = {elements.ptr, elements.type, offset};
             size = elements.size;
+            place = OnDevice(elements.device);
         }
         const Array bounds(nullptr, size);  // of which only the size counts
         checked(where, bounds, shape, strides, offset);
     }
     TypedView at;
     Sizes strides;
+    OnDevice place;
 };
 
 // views[0] = functor(views[1], ...), all of one shape.
@@ -46,13 +54,13 @@ void map_views(const std::string& functor, const Sizes& shape, const std::vector
         py::gil_scoped_release unlocked;
         known = map_elements(functor, loops, operands[0].at, x, inputs);
     }
-    if (!known) throw DeviceError("[" + functor + "] has no kernel on cuda() for " + name_of_type(x[inputs - 1].type) + " yet; x.to(ndl.cpu()) brings arrays to a device that has");
+    if (!known) refuse_absent(functor, "kernel", x[inputs - 1].type);
 }
 
 void fold_rows(const std::string& functor, const Elements& x, Elements& y, int64_t count) {
     if (x.size != count_of("fold_elements", {y.size, count})) refuse("fold_elements", "needs a row for each result");
     if (!fold_elements(functor, y.size, count, {x.ptr, x.type, 0}, {y.ptr, y.type, 0}))
-        throw DeviceError("[" + functor + "] has no fold on cuda() of " + name_of_type(x.type) + " yet; x.to(ndl.cpu()) brings arrays to a device that has");
+        refuse_absent(functor, "fold", x.type);
 }
 
 Sizes row_major_of(const Sizes& shape) {
@@ -63,9 +71,10 @@ Sizes row_major_of(const Sizes& shape) {
 
 std::size_t bytes_held(const Elements& x) { return static_cast<std::size_t>(x.size * bytes_of_type(x.type)); }
 
-std::unique_ptr<Elements> make(int64_t size, const std::string& dtype) {
+std::unique_ptr<Elements> make(int64_t size, const std::string& dtype, int device) {
     const int type = type_named(dtype);
     if (type < 0) refuse("Elements", "has no elements of " + dtype);
+    const OnDevice place(device);
     return std::make_unique<Elements>(size, type);
 }
 
@@ -107,9 +116,10 @@ void setitem(int64_t size, const py::object& value, Elements& out, const Sizes& 
 
 void bind_device_elements(py::module_& m) {
     py::class_<Elements> elements(m, "Elements", "A flat block of elements that are not float32, uninitialised.");
-    elements.def(py::init(&make), py::arg("size"), py::arg("dtype"))
+    elements.def(py::init(&make), py::arg("size"), py::arg("dtype"), py::arg("device") = 0)
         .def("ptr", [](const Elements& x) { return reinterpret_cast<std::uintptr_t>(x.ptr); }, "The address of the first element.")
         .def_readonly("size", &Elements::size)
+        .def_readonly("device", &Elements::device)
         .def_property_readonly("dtype", [](const Elements& x) { return name_of_type(x.type); });
     elements.attr("module") = m;
     m.def("map_elements", &map_views, "The first view = the functor of the others, all of one shape; Copy casts.");

@@ -42,12 +42,12 @@ int type_named(const std::string& name) {
 const char* name_of_type(int type) { return kNames[type]; }
 int64_t bytes_of_type(int type) { return kBytes[type]; }
 
-Elements::Elements(int64_t count, int type) : ptr(nullptr), size(count), type(type) {
+Elements::Elements(int64_t count, int type) : ptr(nullptr), size(count), type(type), device(current_device()) {
     if (count < 0) refuse("Elements", "size must not be negative, got " + std::to_string(count));
     if (count > (int64_t(1) << 46)) throw std::bad_alloc();
     ptr = allocate(static_cast<std::size_t>(count * kBytes[type]));
 }
-Elements::~Elements() { release(ptr, static_cast<std::size_t>(size * kBytes[type])); }
+Elements::~Elements() { release(ptr, static_cast<std::size_t>(size * kBytes[type]), device); }
 
 bool map_elements(const std::string& functor, const Loops& loops, const TypedView& y, const TypedView* x, int inputs) {
     for (const Functor& each : kFunctors) {

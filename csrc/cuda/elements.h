@@ -15,7 +15,7 @@ struct Elements : Zeroed {
 
     void* ptr;
     int64_t size;
-    int type;
+    int type, device;
 };
 
 int type_named(const std::string& name);  // -1 for a name of none

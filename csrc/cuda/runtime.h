@@ -13,6 +13,9 @@ inline int device_count() noexcept {
     int count = 0;
     return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
+// The device of this thread, for what has no stream to say so.
+inline int device_in_use(int* device) { return static_cast<int>(cudaGetDevice(device)); }
+inline int use_device(int device) { return static_cast<int>(cudaSetDevice(device)); }
 inline const char* error_text(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 
 inline int open_stream(void** stream) {
@@ -61,7 +64,9 @@ inline int copy_from_device(void* stream, void* to, const void* from, std::size_
 
 #else
 
-inline int device_count() noexcept { return 1; }
+inline int device_count() noexcept { return simt::kDevices; }
+inline int device_in_use(int* device) { return *device = simt::in_use, 0; }
+inline int use_device(int device) { return simt::in_use = device, 0; }
 inline const char* error_text(int) { return ""; }
 inline int open_stream(void** stream) { return *stream = nullptr, 0; }
 inline void close_stream(void*) {}

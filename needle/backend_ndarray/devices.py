@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -28,19 +28,24 @@ class BackendDevice:
     float64 and then cast, so that they are the same on every device. Methods raise DTypeError for unknown dtypes.
     """
 
-    def __init__(self, name: str, mod: ModuleType | None, shares_memory: bool = True) -> None:
+    def __init__(
+        self, name: str, mod: ModuleType | SimpleNamespace | None, shares_memory: bool = True, index: int = 0
+    ) -> None:
         self.name = name
+        self.index = index  # of those of one name
         self.mod: Any = mod
         self.shares_memory = shares_memory  # with the processor, so that numpy sees it
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, BackendDevice) and self.name == other.name)
+        if self is other:
+            return True
+        return isinstance(other, BackendDevice) and (self.name, self.index) == (other.name, other.index)
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        return hash((self.name, self.index))
 
     def __repr__(self) -> str:
-        return self.name + "()"
+        return f"{self.name}({self.index or ''})"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.mod, name)
@@ -49,7 +54,7 @@ class BackendDevice:
         return self  # a place, not memory
 
     def __reduce__(self) -> Any:
-        return named, (self.name,)
+        return named, (self.name, self.index)
 
     def enabled(self) -> bool:
         """Whether arrays can be made on this device."""
@@ -117,30 +122,46 @@ def cpu_numpy() -> BackendDevice:
 
 
 def cuda(index: int = 0) -> BackendDevice:
-    """The CUDA device of this process; `enabled()` says whether there is one.
+    """A CUDA device by its number; `enabled()` says of the first, `cuda()`, whether there is any.
 
-    CUDA_VISIBLE_DEVICES says which of several it is: DeviceError for another index than 0.
+    CUDA_VISIBLE_DEVICES says which devices a process sees, and in what order. DeviceError for a number of none.
     """
-    if index != 0:
-        raise DeviceError(f"[cuda] a process has one device, which CUDA_VISIBLE_DEVICES chooses, got index {index}")
-    return _cuda()
+    devices = _cuda()
+    if index.__class__ is not int or not 0 <= index < len(devices):
+        sees = f"{len(devices)} CUDA devices, {devices}" if devices[0].enabled() else "no CUDA device"
+        raise DeviceError(f"[cuda] the index must be that of a device, and this process sees {sees}; got {index!r}")
+    return devices[index]
+
+
+# What no operand places: in the module of a device it is on that one.
+PLACED = ("Array", "Elements", "device_name", "stream", "synchronize")
 
 
 @cache
-def _cuda() -> BackendDevice:
-    """Its extension is looked for when it is first asked for: where nvcc did not build it, there is none."""
+def _cuda() -> list[BackendDevice]:
+    """Every device of the extension, which is looked for when it is first asked for: nvcc may not have built it.
+
+    Where there is none, one device that is not enabled.
+    """
     from .ndarray import NDArray
 
     try:
         extension: Any = import_module(".ndarray_backend_cuda", __package__)
     except ImportError:
-        return BackendDevice("cuda", None, shares_memory=False)
+        return [BackendDevice("cuda", None, shares_memory=False)]
     if extension.device_count() == 0:
-        return BackendDevice("cuda", None, shares_memory=False)
+        return [BackendDevice("cuda", None, shares_memory=False)]
     extension.register_ndarray(NDArray, ShapeError, IndexRangeError, DeviceError)
     EXTENSIONS[extension.Array] = extension
     choice.heed(extension.choose_product_precision)
-    return BackendDevice("cuda", extension, shares_memory=False)
+
+    def module(index: int) -> Any:
+        placed = {name: partial(getattr(extension, name), device=index) for name in PLACED}
+        return SimpleNamespace(**{**vars(extension), **placed})
+
+    devices = [BackendDevice("cuda", extension, shares_memory=False)]
+    later = range(1, extension.device_count())
+    return devices + [BackendDevice("cuda", module(index), False, index) for index in later]
 
 
 def default_device() -> BackendDevice:
@@ -148,14 +169,15 @@ def default_device() -> BackendDevice:
     return _CPU
 
 
-def named(name: str) -> BackendDevice:
-    """The device of this name. Raises DeviceError where there is none."""
+def named(name: str, index: int = 0) -> BackendDevice:
+    """The device of this name, and of those the one of this number. Raises DeviceError where there is none."""
     for device in all_devices():
-        if device.name == name:
+        if (device.name, device.index) == (name, index):
             return device
-    raise DeviceError(f"[named] no device {name!r}; there are {all_devices()}")
+    number = f" of number {index}" if index else ""
+    raise DeviceError(f"[named] no device {name!r}{number}; there are {all_devices()}")
 
 
 def all_devices() -> list[BackendDevice]:
     """Every device, enabled or not."""
-    return [cpu(), cuda(), cpu_numpy()]
+    return [cpu(), *_cuda(), cpu_numpy()]

@@ -72,7 +72,7 @@ class NDArray(Arithmetic):
         return self.shared().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0) if self._device.shares_memory else (2, 0)  # kDLCPU, kDLCUDA
+        return (1, 0) if self._device.shares_memory else (2, self._device.index)  # kDLCPU, kDLCUDA
 
     def __copy__(self) -> NDArray:
         return self._copy()

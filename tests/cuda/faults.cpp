@@ -66,6 +66,7 @@ int main(int, char** arguments) {
     if (fault == "misses a shuffle") run(misses_a_shuffle, y);
     if (fault == "reaches outside") run(reaches_outside, y);
     if (fault == "an address of the host") run(is_right, host);
+    if (fault == "an address of another device") simt::in_use = 1;
     if (fault == "the host reads") return *static_cast<volatile float*>(y) == 0 ? 2 : 3;
     run(is_right, y);
     simt::copy(host, y, sizeof host);

@@ -8,9 +8,9 @@
 // With SIMT_CHECK every access of shared memory (Shared) is written down with its thread and the number of barriers
 // before it: two threads that meet at an element without a barrier between them, one of which writes, are a race; that and
 // what lies outside ends the process with a message. Shared memory is NaN when a block begins.
-// The device's memory cannot be touched but by kernels and by copies: a function of the host that reads it ends the process,
-// and so does a kernel that is handed an address of the host. With AddressSanitizer it is ordinary memory, so that every
-// access outside of a block is found instead.
+// There are two devices, whose memory cannot be touched but by their own kernels and by copies: a function of the host that reads
+// it ends the process, and so does a kernel that is handed an address of the host or of the other device. With
+// AddressSanitizer it is ordinary memory, so that every access outside of a block is found instead.
 // __syncthreads() must be reached by every thread of a block, a shuffle or an mma by every thread of a warp: else the same.
 #pragma once
 #include <cstddef>

@@ -1,4 +1,5 @@
-// The memory of the emulated device (simt.h): a range of addresses that is closed while no kernel runs.
+// The memory of the emulated devices (simt.h), of which there are two: of each a range of addresses that is closed while no
+// kernel runs on it.
 #pragma once
 #include <sys/mman.h>
 #include <cstddef>
@@ -12,6 +13,9 @@
 namespace simt {
 
 [[noreturn]] inline void fail(const char* what);
+
+constexpr int kDevices = 2;
+inline thread_local int in_use = 0;  // the device of this thread
 
 #if defined(__SANITIZE_ADDRESS__)
 inline void* allocate(std::size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); }
@@ -45,20 +49,22 @@ struct Memory {
     }
     void close(int protection) { mprotect(base, (used + kPage - 1) / kPage * kPage, protection); }
 };
-inline Memory& memory() {
-    static Memory* one = new Memory;
-    return *one;
+inline Memory& memory(int device = in_use) {
+    static Memory* each = new Memory[kDevices];
+    return each[device];
 }
 inline void* allocate(std::size_t bytes) { return memory().take(bytes); }
 inline void release(void* block, std::size_t bytes) {
-    std::lock_guard<std::mutex> lock(memory().mutex);
-    memory().free.emplace_back(bytes, block);
+    int device = 0;
+    while (device + 1 < kDevices && !memory(device).holds(reinterpret_cast<std::uintptr_t>(block))) ++device;
+    std::lock_guard<std::mutex> lock(memory(device).mutex);
+    memory(device).free.emplace_back(bytes, block);
 }
-struct Open {  // for as long as it lives; one at a time
+struct Open {  // the memory of this thread's device, for as long as it lives; one at a time
     Open() { memory().close(PROT_READ | PROT_WRITE); }
     ~Open() { memory().close(PROT_NONE); }
 };
-// No word of a kernel's argument may look like an address of the host.
+// No word of a kernel's argument may be an address of another device, or look like one of the host.
 template <class T>
 void check_argument(T argument) {
 #if __has_builtin(__builtin_clear_padding)
@@ -67,6 +73,8 @@ void check_argument(T argument) {
         for (std::size_t at = 0; at + sizeof(void*) <= sizeof(T); at += sizeof(void*)) {
             std::uintptr_t word;
             std::memcpy(&word, reinterpret_cast<const char*>(&argument) + at, sizeof word);
+            for (int device = 0; device < kDevices; ++device)
+                if (device != in_use && memory(device).holds(word)) fail("an address of another device among the arguments of the kernel,");
             if (word >> 40 >= 0x55 && word >> 47 == 0 && !memory().holds(word)) fail("an address of the host among the arguments of the kernel,");
         }
 #endif

@@ -217,8 +217,6 @@ def test_numbers_are_read_where_python_asks() -> None:
     x = ndl.Tensor([2.5], device=ndl.cuda())
     assert float(x) == 2.5 and bool(x > 2) and f"{x:.1f}" == "2.5"
     np.testing.assert_array_equal(np.asarray(ndl.Tensor([1, 2], device=ndl.cuda())), [1, 2])
-    with pytest.raises(DeviceError, match="a process has one device"):
-        nd.cuda(1)
 
 
 def train(device: Any, make: Any, x: np.ndarray, labels: np.ndarray, optimizer: Any) -> list[float]:

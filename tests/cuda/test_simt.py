@@ -19,6 +19,7 @@ FAULTS = {
     "misses a shuffle": "a shuffle that some threads do not reach",
     "reaches outside": "an access outside of shared memory",
     "an address of the host": "an address of the host among the arguments of the kernel",
+    "an address of another device": "an address of another device among the arguments of the kernel",
 }
 
 

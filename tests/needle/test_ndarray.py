@@ -59,6 +59,9 @@ def test_a_device_that_is_not_there(device):
         nd.array([1, 2], device=cuda)
     with pytest.raises(NeedleError):
         nd.array([1, 2], device=device).to(cuda)
+    for index in (1, -1, "0", True):
+        with pytest.raises(DeviceError, match=r"\[cuda\] .* sees no CUDA device; got"):
+            nd.cuda(index)
 
 
 def test_to_another_device(device):
