@@ -32,7 +32,8 @@ inline namespace on_host {
 
 struct Array : Zeroed {
     explicit Array(int64_t count);
-    Array(float* memory, int64_t count) : ptr(memory), size(count), owned(false), device(current_device()) {}  // whose owner outlives it
+    // Of memory whose owner outlives it.
+    Array(float* memory, int64_t count) : ptr(memory), size(count), owned(false), device(current_device()) {}
     ~Array();
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;

@@ -37,7 +37,8 @@ struct Updates {
     }
 
     // All parameters are worked on at once, so what is written is read and written for one of them alone.
-    static void check_written_once(const char* where, std::initializer_list<const Read*> read, std::initializer_list<const Written*> lists) {
+    static void check_written_once(const char* where, std::initializer_list<const Read*> read,
+                                   std::initializer_list<const Written*> lists) {
         std::vector<const Array*> written;
         for (const Written* list : lists)
             for (const View& x : *list) written.push_back(x.memory);

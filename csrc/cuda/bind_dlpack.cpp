@@ -82,7 +82,8 @@ py::tuple from_dlpack(const py::capsule& capsule) {
     if (PyCapsule_IsValid(capsule.ptr(), "dltensor") == 0) refuse("from_dlpack", "needs a capsule that nobody has taken yet");
     auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
     const DLTensor& t = managed->tensor;
-    if (t.device.type != kCuda) throw DeviceError("[from_dlpack] needs memory of cuda(), got that of DLPack device " + std::to_string(t.device.type));
+    if (t.device.type != kCuda)
+        throw DeviceError("[from_dlpack] needs memory of cuda(), got that of DLPack device " + std::to_string(t.device.type));
     const OnDevice place(t.device.id);
     if (t.dtype.code != is_float || t.dtype.bits != 32 || t.dtype.lanes != 1) refuse("from_dlpack", "needs elements of float32");
     Sizes shape(t.shape, t.shape + t.ndim), strides(static_cast<std::size_t>(t.ndim), 1);

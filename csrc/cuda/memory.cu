@@ -23,7 +23,8 @@ thread_local Call call;
 
 void enter(int device) {
     if (device < 0 || device >= visible_devices())
-        throw DeviceError("[device] this process sees " + std::to_string(visible_devices()) + " CUDA devices, got index " + std::to_string(device));
+        throw DeviceError("[device] this process sees " + std::to_string(visible_devices()) + " CUDA devices, got index " +
+                          std::to_string(device));
     check("device", device_in_use(&call.before));
     if (device != call.before) check("device", use_device(device));
     call.device = device;

@@ -81,4 +81,23 @@ inline int copy_from_device(void*, void* to, const void* from, std::size_t bytes
 
 #endif
 
+// While it lives, this thread's device; then that is what it was before. `error` says whether it could be.
+class UseDevice {
+public:
+    explicit UseDevice(int device) : error(device_in_use(&before_)) {
+        if (error == 0 && device != before_) error = use_device(device);
+    }
+    ~UseDevice() {
+        if (error == 0) static_cast<void>(use_device(before_));
+    }
+    UseDevice(const UseDevice&) = delete;
+    UseDevice& operator=(const UseDevice&) = delete;
+
+private:
+    int before_ = 0;
+
+public:
+    int error;
+};
+
 }  // namespace nd

@@ -27,8 +27,10 @@ struct CapturedCall {
 };
 constexpr int kCaptured = 8;
 
-// Where a model runs: a stream of a device, whose memory holds weights, scratch memory and what operands of the host become.
+// Where a model runs: a stream of the device that was the thread's when it was opened, whose memory holds weights, scratch memory
+// and what operands of the host become.
 struct Engine {
+    int device = 0;
     Stream stream;
     CapturedCall calls[kCaptured];
     uint64_t count = 0;  // of calls
@@ -45,6 +47,7 @@ struct Engine {
     }
 
     bool open(const unsigned char* block, std::size_t arena_bytes, const int64_t* most, int, char* error, std::size_t size) {
+        if (fails("its device", device_in_use(&device), error, size)) return false;
         if (fails("its stream", open_stream(&stream.handle), error, size)) return false;
         opened = true;
         arena_size = arena_bytes ? arena_bytes : 1;
@@ -57,8 +60,8 @@ struct Engine {
             taken = taken && staged[i] != nullptr;
         }
         if (!taken) return say(error, size, "[$name] the device has no memory for %lld bytes of weights and %lld of scratch", (long long)kWeightBytes, (long long)arena_size), false;
-        return !fails("the copy of its weights", copy_to_device(stream.handle, weights, block, kWeightBytes), error, size) && ends(error, size) &&
-               capture(calls[0], most, staged, error, size);
+        if (fails("the copy of its weights", copy_to_device(stream.handle, weights, block, kWeightBytes), error, size)) return false;
+        return ends(error, size) && capture(calls[0], most, staged, error, size);
     }
 
     // Whether something failed; then says what.
@@ -102,6 +105,8 @@ struct Engine {
     }
 
     bool forward(const int64_t* sizes, void* const* operands, char* error, std::size_t size) {
+        const UseDevice use(device);
+        if (fails("its device", use.error, error, size)) return false;
         for (int i = 0; i < kOperands; ++i)
             if (kKinds[i] != is_output &&
                 fails("the copy of an input", copy_to_device(stream.handle, staged[i], operands[i], std::size_t(operand_bytes(sizes, i))), error, size))
@@ -116,10 +121,12 @@ struct Engine {
 
     // The same for memory of the device.
     bool forward_device(const int64_t* sizes, void* const* operands, char* error, std::size_t size) {
-        return start(sizes, operands, error, size) && ends(error, size);
+        const UseDevice use(device);
+        return !fails("its device", use.error, error, size) && start(sizes, operands, error, size) && ends(error, size);
     }
 
     void close() {
+        const UseDevice use(device);
         if (opened) wait_for(stream.handle), close_stream(stream.handle);
         for (CapturedCall& each : calls) give_graph(each.graph);
         if (weights != nullptr) give_memory(weights, kWeightBytes ? kWeightBytes : 1);

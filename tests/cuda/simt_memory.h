@@ -74,7 +74,8 @@ void check_argument(T argument) {
             std::uintptr_t word;
             std::memcpy(&word, reinterpret_cast<const char*>(&argument) + at, sizeof word);
             for (int device = 0; device < kDevices; ++device)
-                if (device != in_use && memory(device).holds(word)) fail("an address of another device among the arguments of the kernel,");
+                if (device != in_use && memory(device).holds(word))
+                    fail("an address of another device among the arguments of the kernel,");
             if (word >> 40 >= 0x55 && word >> 47 == 0 && !memory().holds(word)) fail("an address of the host among the arguments of the kernel,");
         }
 #endif

@@ -112,3 +112,15 @@ def test_pointers_of_the_device_are_those_of_the_call(folder: Path) -> None:
     watched.copy(first, other.ctypes.data, other.nbytes)
     np.testing.assert_allclose(watched.run_device(first, y, 2), of_other, rtol=1e-5, atol=1e-6)
     assert watched.captures == 5
+
+
+def test_a_program_stays_on_the_device_that_it_was_made_on(folder: Path) -> None:
+    library: Any = ctypes.CDLL(str(folder / "libmodel.so"))
+    library.emulator_use(1)
+    there = Watched(folder, max_batch=2)
+    library.emulator_use(0)
+    here = Watched(folder, max_batch=2)
+    for seed in range(2):
+        x, expected = draw(2, seed)
+        for watched in (here, there):
+            np.testing.assert_allclose(watched.program(x), expected, rtol=1e-5, atol=1e-6)

@@ -1,5 +1,5 @@
-// Optimizers over lists of parameters in the emulator (simt.h): one launch, and the bits of parameters one by one. check.sh compiles
-// and runs it.
+// Optimizers over lists of parameters in the emulator (simt.h): one launch, and the bits of parameters one by one. check.sh
+// compiles and runs it.
 #include "kernel_check.h"
 #include "../../csrc/cuda/optim.cuh"
 #include <memory>
