@@ -11,7 +11,7 @@ struct View {
     py::handle source;
     py::object owner;  // of the memory
     const Array* memory;
-    OnDevice place;
+    OnDevice place;  // where the memory is, and with it the call
     float* p;
     int dims;
     int64_t size;  // how many elements

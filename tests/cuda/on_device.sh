@@ -29,7 +29,7 @@ isa=$(build/device/isa)
         name=$(basename "$source" .cpp)
         echo "build/device/cpu_$name.o g++ $host -O1 -DND_X86_VARIANTS -DND_HAS_$isa -c $source"
         case $name in
-        bind_course | bind_elements | bind_images | bind_program | memory | program* | select | threads) ;;
+        bind_course | bind_elements | bind_images | bind_program | bind_route | memory | program* | select | threads) ;;
         *) echo "build/device/cuda_$name.o g++ $host -O1 -DND_DEVICE=cuda -c $source" ;;
         esac
     done
@@ -46,5 +46,6 @@ isa=$(build/device/isa)
 g++ -shared -pthread build/device/cpu_*.o -o "$into/ndarray_backend_cpu$suffix"
 nvcc -shared -arch="sm_$arch" build/device/cuda_*.o -o "$into/ndarray_backend_cuda$suffix"
 
-"$python" -m pytest -q tests/cuda/test_device.py tests/cuda/test_precision.py tests/cuda/test_programs.py 2>&1 | tee "$results/tests.txt"
+"$python" -m pytest -q tests/cuda/test_device.py tests/cuda/test_several.py tests/cuda/test_precision.py tests/cuda/test_programs.py 2>&1 |
+    tee "$results/tests.txt"
 "$python" -m tests.cuda.on_device "$results" "sm_$arch"
