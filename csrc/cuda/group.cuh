@@ -5,8 +5,8 @@
 
 namespace nd { namespace ND_ISA {
 
-constexpr unsigned kWholeWarp = 0xffffffffu;
-constexpr int kWarp = 32;
+inline constexpr unsigned kWholeWarp = 0xffffffffu;
+inline constexpr int kWarp = 32;
 
 struct SumFold {
     static ND_FN float start() { return 0; }
