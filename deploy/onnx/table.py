@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import coded_weights, fused_ops, quantized_ops
 from ..registry import OPS
 from . import ops as only_here
 from .row import Refused, Row
@@ -30,7 +31,7 @@ from .rows import (
     support,
     trees,
 )
-from .rows.native import TRAINING
+from .rows.native import COMPILED, TRAINING
 
 __all__ = ["ROWS", "WRITE", "Refused", "Row"]
 
@@ -45,6 +46,8 @@ for family in FAMILIES:
     ROWS.update(family.ROWS)
 
 ONLY_READ = Refused("it comes from ONNX models and is read alone; export the model that it came from")
+QUANTIZED = Refused("kernels of bytes and codes have a layout of their own; export the float model that was quantized")
+REASONS = {fused_ops.__name__: COMPILED, quantized_ops.__name__: QUANTIZED, coded_weights.__name__: QUANTIZED}
 
 
 def _writers() -> dict[type, Any]:
@@ -55,7 +58,7 @@ def _writers() -> dict[type, Any]:
     mine = vars(only_here).values()
     for op in OPS.values():
         if op not in found:
-            found[op] = ONLY_READ if op in mine else TRAINING
+            found[op] = ONLY_READ if op in mine else REASONS.get(op.__module__, TRAINING)
     return found
 
 

@@ -14,6 +14,7 @@ from deploy import Graph, OnnxError, freeze, interpreter
 from deploy import onnx as exchange
 from deploy.compare import relative_error
 from deploy.ir import Input, Node, apply
+from deploy.quantize import quantize
 from deploy.sources import frozen
 from needle import Tensor, nn, ops
 from needle.types import Type
@@ -142,6 +143,9 @@ def test_all_reasons_against_writing_come_at_once() -> None:
         exchange.dumps(graph)
     with pytest.raises(OnnxError, match=r"opset must be in 13..24, got 9"):
         exchange.dumps(graph, 9)
+    x = np.random.default_rng(2).random((4, 6), "float32")
+    with pytest.raises(OnnxError, match="export the float model that was quantized"):
+        exchange.dumps(quantize(freeze(nn.Linear(6, 4), x[:1]), {"input": x}))
 
 
 def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
