@@ -54,7 +54,7 @@ def counts(op: Any) -> tuple[str, ...]:
     """The names of the sizes that an op's result has by its data: how many elements it found."""
     fields = [getattr(op, name, None) for name in ("count", "rows", "columns", "chosen")]
     names = [name for field in fields for name in (field if isinstance(field, tuple) else (field,))]
-    return tuple(name for name in names if isinstance(name, str))
+    return tuple(name for name in names if isinstance(name, str) and name)
 
 
 def _check_names(what: str, names: list[str]) -> None:

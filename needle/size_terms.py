@@ -13,6 +13,7 @@ from math import prod
 
 from .errors import ShapeError
 
+MOST_NESTED = 6  # smallest and largest values inside of each other: their texts double with each
 MOST_CASES = 3  # smallest or largest values in a sum whose cases are looked at
 MOST_TERMS, MOST_FACTORS = 256, 16  # of one product: they grow, and shapes may come from a file
 
@@ -135,6 +136,19 @@ def _factor(factor: Factor, sizes: Mapping[str, int] | None) -> int:
             return (min if kind == "min" else max)(value(a, sizes), value(b, sizes))
 
 
+@lru_cache(4096)
+def nested(terms: Terms) -> int:
+    """How deep smallest and largest values are inside of each other."""
+    inner = [0]
+    for factor in (factor for monomial, _ in terms for factor in monomial):
+        match factor:
+            case Extreme(_, a, b):
+                inner.append(1 + max(nested(a), nested(b)))
+            case Quotient(a, _):
+                inner.append(nested(a))
+    return max(inner)
+
+
 Bound = int | None
 Bounds = tuple[Bound, Bound]
 
@@ -146,6 +160,7 @@ def bounds(terms: Terms) -> Bounds:
     return low, None if high is None else -high
 
 
+@lru_cache(4096)
 def _least(terms: Terms) -> Bound:
     """A number that the expression is never below.
 
@@ -160,7 +175,7 @@ def _least(terms: Terms) -> Bound:
     (extreme,), c = terms[place]
     assert isinstance(extreme, Extreme)
     rest = terms[:place] + terms[place + 1 :]
-    cases = [bounds(added(rest, scaled(each, c)))[0] for each in (extreme.a, extreme.b)]
+    cases = [_least(added(rest, scaled(each, c))) for each in (extreme.a, extreme.b)]
     known = [low for low in cases if low is not None]
     if (extreme.kind == "min") == (c < 0):
         return max(known, default=None)

@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import ShapeError
 from .size_terms import (
+    MOST_NESTED,
     Dim,
     Extreme,
     Quotient,
@@ -22,6 +23,7 @@ from .size_terms import (
     bounds,
     divided,
     multiplied,
+    nested,
     quotient,
     scaled,
     text,
@@ -212,6 +214,8 @@ def _extreme(kind: str, a: int, b: int) -> int:
     if (low is not None and low >= 0) or (high is not None and high <= 0):
         return a if ((low is not None and low >= 0) == (kind == "max")) else b
     first, second = sorted((terms_of(a), terms_of(b)), key=text)
+    if max(nested(first), nested(second)) >= MOST_NESTED:
+        raise ShapeError(f"[size] min and max of sizes are nested more than {MOST_NESTED} deep")
     return of((((Extreme(kind, first, second),), 1),))
 
 

@@ -42,10 +42,10 @@ struct Updates {
         std::vector<const Array*> written;
         for (const Written* list : lists)
             for (const View& x : *list) written.push_back(x.memory);
-        std::sort(written.begin(), written.end());
+        std::sort(written.begin(), written.end(), std::less<>());
         bool twice = std::adjacent_find(written.begin(), written.end()) != written.end();
         for (const Read* list : read)
-            for (const View& x : *list) twice = twice || std::binary_search(written.begin(), written.end(), x.memory);
+            for (const View& x : *list) twice = twice || std::binary_search(written.begin(), written.end(), x.memory, std::less<>());
         if (twice) refuse(where, "an array that is written must not be given twice");
     }
 

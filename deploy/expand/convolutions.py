@@ -22,7 +22,7 @@ def as_product(node: Node) -> Node:
     rank, taps, groups = len(kernel), prod(kernel), op.groups
     out = node.shape[1:-1]
     rows = x.shape[0] * prod(out)
-    plain = taps == 1 and set(op.stride) == {1} and not any(map(any, pads))
+    plain = taps == 1 and set(op.stride) == {1} and not any(map(any, pads)) and out == x.shape[1:-1]
     seen = x if plain else apply(Unfold(1, tuple(kernel), op.stride, pads, op.dilation, tuple(out)), x)
     order = (rank, *range(rank), rank + 1)  # channels first, as windows have them
     if groups == 1:
@@ -49,7 +49,8 @@ def _that_reach(node: Node) -> tuple[Node, tuple[tuple[int, int], ...]]:
     ):
         if isinstance(n, Size) or isinstance(count, Size):
             return w, op.padding
-        taps = [u for u in range(kernel) if any(0 <= i * s + u * d - a < n for i in range(count))] or [0]
+        first = [max(0, -((u * d - a) // s)) for u in range(kernel)]  # the first window whose tap is not before x
+        taps = [u for u, i in enumerate(first) if i < count and i * s + u * d - a < n] or [0]
         if taps[0] * d > a:  # the first window begins inside
             taps[0] = a // d
         kept.append((taps[0], taps[-1] + 1, 1))

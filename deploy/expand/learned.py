@@ -9,9 +9,12 @@ import numpy
 from needle import ops
 
 from ..ir import Node, apply
+from ..onnx.dtypes import numpy_dtype
 from ..onnx.make import Unsupported
 from ..onnx.ops import Kernels, LabelEncoder
 from .arithmetic import add, cast, const, mul, reshape, sub, total, where
+
+MOST_KEYS = 1024  # each is compared with each element
 
 
 def _kernels(node: Node) -> Node:
@@ -35,11 +38,14 @@ def _encoded(node: Node) -> Node:
     kinds = keys.dtype.kind + numpy.dtype(x.type.dtype).kind
     if kinds not in ("ii", "if", "ff") or op.dtype == "object" or not len(keys) or (keys != keys).any():
         raise Unsupported("keys or values that are no numbers")
-    same = apply(ops.Equal(), reshape(x, (*x.shape, 1)), const(keys, x.type.dtype))
+    if len(keys) > MOST_KEYS or (kinds == "ii" and (keys.astype(x.type.dtype) != keys).any()):
+        raise Unsupported("keys that are many, or larger than what is looked up")
+    table = const(keys, x.type.dtype)
+    same = apply(ops.Equal(), reshape(x, (*x.shape, 1)), table)
     place = apply(ops.ArgMax(len(x.shape), last=True), cast(same, "uint8"))
-    values = const(numpy.array([*op.values, op.default]), op.dtype)
-    known = apply(ops.Max((len(x.shape),)), cast(same, "uint8"))
-    return apply(ops.Take(0), values, where(cast(known, "bool"), place, const(len(keys), "int64")))
+    value = apply(ops.Take(0), const(numpy.array(op.values, numpy_dtype(op.dtype))), place)
+    known = apply(ops.Equal(), apply(ops.Take(0), table, place), x)
+    return where(known, value, const(op.default, op.dtype))
 
 
 TABLE: dict[type, Any] = {Kernels: _kernels, LabelEncoder: _encoded}

@@ -76,7 +76,8 @@ def _fold(function: Callable[[int, int], int]) -> Callable[..., Any]:
 
     def run(at: At, x: Any, axes: Any = None) -> Any:
         named = at.get("axes") if axes is None else axes.reshape(-1).tolist()
-        if named is not None and len(set(named)) != x.ndim:
+        whole = named is None or sorted(make.axis_of(axis, x.ndim) for axis in named) == list(range(x.ndim))
+        if not whole or not x.size:
             raise Open
         found = functools.reduce(function, x.reshape(-1).tolist())
         return numpy.array(found, dtype=object).reshape((1,) * x.ndim if at.get("keepdims", 1) else ())

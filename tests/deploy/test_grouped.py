@@ -9,7 +9,9 @@ import pytest
 
 from deploy import Compiled, Graph, Instant, build, freeze, interpreter
 from deploy.compare import relative_error
+from deploy.ir import Input, Node, apply, constant
 from needle import Tensor, nn, ops
+from needle.types import Type
 
 
 class Activated(nn.Module):
@@ -82,6 +84,19 @@ def test_dilated_kernels_are_products_of_the_taps_that_reach(size: int, dilation
     np.testing.assert_allclose(instant(x), expected, rtol=1e-4, atol=1e-5)
     assert np.array_equal(instant(x[1:2])[0], instant(x)[1])
     assert instant.program.block_floats < 4 * sum(p.size for p in net.parameters()) + 1000
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation", "pads"), [(5, 2, 1, 6, (0, 4)), (3, 3, 1, 4, (4, 3)), (9, 4, 2, 3, (2, 5))]
+)
+def test_one_tap_that_reaches_is_still_a_window(size: int, kernel: int, stride: int, dilation: int, pads: Any) -> None:
+    rng = np.random.default_rng(7)
+    x, w = (rng.standard_normal(s).astype("float32") for s in ((2, size, 3), (kernel, 3, 4)))
+    given = Node(Input("x"), (), Type(x.shape))
+    conv = apply(ops.ConvND((stride,), (pads,), (dilation,)), given, constant(w))
+    alone = Graph((given,), (("y", conv),))
+    expected = interpreter.run(alone, {"x": x})["y"]
+    np.testing.assert_allclose(Instant(alone).run(x=x)["y"], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.thorough

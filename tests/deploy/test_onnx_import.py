@@ -106,6 +106,12 @@ def test_branches_of_different_sizes_are_chosen_as_the_graph_runs() -> None:
     for c, best, places in ((True, [9, 3], [1, 0]), (False, [9, 7, 5], [1, 3, 4])):
         found = run(graph, x, np.array(c))
         assert found[0].tolist() == best and found[1].tolist() == places
+    minus = node("Neg", ["b"], ["d"]), value("d", [None])
+    both = [helper.make_graph([*part.node, minus[0]], part.name, [], [*part.output, minus[1]])
+            for part in (few, all_of_them)]  # fmt: skip
+    nodes = [node("If", ["c"], ["y", "z"], then_branch=both[0], else_branch=both[1]), node("Add", ["y", "z"], ["sum"])]
+    graph = exchange.loads(model(nodes, ports[0], [value("sum", ["k"])], numbers))
+    assert [run(graph, x, np.array(c))[0].tolist() for c in (True, False)] == [[0] * 2, [0] * 5]
     with pytest.raises(OnnxError, match="branches of different types"):
         narrow = helper.make_graph([node("ReduceSum", ["x"], ["b"], keepdims=0)], "sum", [], [value("b", [])])
         chosen = node("If", ["c"], ["y"], then_branch=narrow, else_branch=all_of_them)

@@ -10,7 +10,7 @@ import pytest
 
 from deploy import Instant, interpreter
 from deploy import onnx as exchange
-from deploy.errors import OnnxError
+from deploy.errors import EmitError, OnnxError
 from tests.deploy.onnx_models import FLOAT, INT64, helper, value
 
 runtime = pytest.importorskip("onnxruntime")
@@ -106,3 +106,45 @@ def test_tables_of_numbers_in_programs(kinds: str) -> None:
         expected = [[10, 20], [30, "default"], ["default"] * 2]
         default = -7 if values == "int64s" else -7.5
         assert found["y"].tolist() == [[default if v == "default" else v for v in row] for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rho": [0.1]}, "'rho' must hold 3 numbers, got 1"),
+        ({"coefficients": [0.5] * 5}, "'coefficients' must hold"),
+        ({"support_vectors": [0.5] * 5}, "'support_vectors' must hold"),
+        ({"vectors_per_class": [1, 2]}, "a count for each of 3 classes"),
+        ({"vectors_per_class": [-1, 3, 1]}, "a count for each of 3 classes"),
+        ({"prob_a": [0.1] * 3}, "'prob_b' must hold 3 numbers, got 0"),
+        ({"kernel_type": "COSINE"}, "LINEAR, POLY, RBF or SIGMOID, got 'COSINE'"),
+    ],
+)
+def test_lists_of_other_lengths_are_refused(changed: dict[str, Any], message: str) -> None:
+    given = {"classlabels_ints": [1, 2, 3], "vectors_per_class": [1, 1, 1], "coefficients": [0.5] * 6, "rho": [0.1] * 3,
+             "support_vectors": [0.5] * 12, "kernel_type": "RBF", "kernel_params": [0.3, 0.0, 3.0]}  # fmt: skip
+    with pytest.raises(OnnxError, match=message):
+        exchange.loads(classifier(**{**given, **changed}))
+
+
+def test_a_list_of_many_classes_is_refused_before_their_pairs_are_made() -> None:
+    with pytest.raises(OnnxError, match="too many"):
+        exchange.loads(classifier(classlabels_ints=list(range(20_000)), vectors_per_class=[1] * 20_000))
+
+
+def test_tables_that_programs_cannot_hold_stay_with_the_interpreter() -> None:
+    """A key that int32 cannot hold is no key of int32's; a key without a value is refused."""
+    def table(kind: int, keys: list[int], values: list[int]) -> bytes:
+        node = helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_int64s=keys,
+                                values_int64s=values)  # fmt: skip
+        graph = helper.make_graph([node], "g", [value("x", ["n"], kind)], [value("y", ["n"], INT64)])
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
+        data: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+        return data
+
+    read = exchange.loads(table(6, [2**32 + 1, 2], [10, 20]))
+    assert interpreter.run(read, {"x": np.array([1, 2], "int32")})["y"].tolist() == [-1, 20]
+    with pytest.raises(EmitError, match="LabelEncoder"):
+        Instant(read)
+    with pytest.raises(OnnxError, match="a value for each key, got 3 and 2"):
+        exchange.loads(table(INT64, [1, 2, 3], [10, 20]))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 
 from needle.errors import ShapeError
+from needle.sizes import Size
 from needle.types import Type
 
 from .base import NumpyOp, counted
@@ -250,6 +251,11 @@ class RoiAlign(NumpyOp):
         return numpy.where(inside, found, 0)
 
 
+def _differ(a: int, b: int) -> bool:
+    """Whether two sizes are known to: of open ones with other names it shows when they are."""
+    return not isinstance(a, Size) and not isinstance(b, Size) and a != b
+
+
 @dataclass(frozen=True)
 class NonMaxSuppression(NumpyOp):
     """y = (batch, class, box) of boxes taken greedily by score, none sharing more than `overlap` with one before
@@ -264,6 +270,10 @@ class NonMaxSuppression(NumpyOp):
     count: str
 
     def infer(self, boxes: Type, scores: Type) -> Type:
+        if len(boxes.shape) != 3 or len(scores.shape) != 3 or boxes.shape[2] != 4 or _differ(
+            boxes.shape[0], scores.shape[0]) or _differ(boxes.shape[1], scores.shape[2]):  # fmt: skip
+            got = f"got {boxes.shape} and {scores.shape}"
+            raise ShapeError(f"[non_max_suppression] needs boxes (N, B, 4) and scores (N, C, B), {got}")
         return Type((counted(self.count), 3), "int64")
 
     def value(self, boxes: Any, scores: Any) -> Any:

@@ -80,6 +80,10 @@ class Kernels(NumpyOp):
     degree: float
 
     def infer(self, x: Type, support: Type) -> Type:
+        if self.kind not in ("LINEAR", "POLY", "RBF", "SIGMOID"):
+            raise ShapeError(f"[kernels] the kernel must be LINEAR, POLY, RBF or SIGMOID, got {self.kind!r}")
+        if len(x.shape) != 2 or len(support.shape) != 2 or x.shape[1] != support.shape[1]:
+            raise ShapeError(f"[kernels] needs rows of as many features as support vectors, got {x} and {support}")
         return Type((x.shape[0], support.shape[0]), "float32")
 
     def value(self, x: Any, support: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy
@@ -142,11 +143,13 @@ class OneHot(NumpyOp):
 class Choice(NumpyOp):
     """y = a where the condition, one truth value, holds, else b; where they differ a size is known once it has run"""
 
-    chosen: tuple[str, ...]  # the names of those sizes, one for each axis
+    chosen: tuple[str, ...]  # the names of those sizes; "" for an axis along which they agree
 
     def infer(self, condition: Type, a: Type, b: Type) -> Type:
         if a.dtype != b.dtype or not len(a.shape) == len(b.shape) == len(self.chosen):
             raise ShapeError(f"[choice] needs two arrays of one dtype and as many axes, got {a} and {b}")
+        if prod(condition.shape) != 1:
+            raise ShapeError(f"[choice] the condition must be one truth value, got {condition}")
         pairs = zip(a.shape, b.shape, self.chosen, strict=True)
         return Type(tuple(m if terms_of(m) == terms_of(n) else counted(name) for m, n, name in pairs), a.dtype)
 

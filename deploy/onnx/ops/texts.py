@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from needle.errors import ShapeError
 from needle.ops.shape_rules import broadcast_shape
 from needle.types import Type
 
@@ -130,6 +131,8 @@ class LabelEncoder(NumpyOp):
     dtype: str
 
     def infer(self, x: Type) -> Type:
+        if len(self.keys) != len(self.values):
+            raise ShapeError(f"[label_encoder] needs a value for each key, got {len(self.keys)} and {len(self.values)}")
         return Type(x.shape, self.dtype)
 
     def value(self, x: Any) -> Any:

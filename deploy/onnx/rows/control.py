@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from needle import ops
-from needle.sizes import Size
+from needle.sizes import Size, terms_of
 
 from ...ir import Node, same_type
 from .. import make
@@ -29,17 +29,22 @@ def _if(at: At, condition: Node) -> tuple[Value, ...]:
         first, second = at.run(then, []), at.run(other, [])
     except Unsupported as error:
         raise ValueNeeded("data decide between branches, one of which cannot be read", condition) from error
-    return tuple(_chosen(at, condition, a, b) for a, b in zip(first, second, strict=True))
+    names: dict[Any, str] = {}
+    return tuple(_chosen(at, condition, a, b, names) for a, b in zip(first, second, strict=True))
 
 
-def _chosen(at: At, condition: Node, a: Value, b: Value) -> Node:
-    """One of two results, which may differ in their sizes."""
+def _chosen(at: At, condition: Node, a: Value, b: Value, names: dict[Any, str]) -> Node:
+    """One of two results, which may differ in their sizes; `names` are those of such pairs of sizes, in all results."""
     if not isinstance(a, Node) or not isinstance(b, Node):
-        raise ValueNeeded("data decide between branches of which one gives nothing: fix the condition", condition)
+        raise ValueNeeded("data decide between branches that do not both give a tensor: fix the condition", condition)
     if a.type.dtype != b.type.dtype or len(a.shape) != len(b.shape):
         raise ValueNeeded("data decide between branches of different types: fix the condition", condition)
     if not same_type(a.type, b.type):
-        return apply(Choice(tuple(at.fresh("chosen") for _ in a.shape)), condition, a, b)
+        pairs = [(terms_of(m), terms_of(n)) for m, n in zip(a.shape, b.shape, strict=True)]
+        for m, n in pairs:
+            if m != n and (m, n) not in names:
+                names[m, n] = at.fresh("chosen")
+        return apply(Choice(tuple(names.get(pair, "") for pair in pairs)), condition, a, b)
     mask = make.reshape(condition, (1,) * len(a.shape)) if condition.shape != () else condition
     return apply(ops.Where(), mask, a, b)
 

@@ -144,7 +144,7 @@ def _roi_align(at: At, x: Node, boxes: Node, batch: Node) -> Node:
 def _suppression(at: At, boxes: Node, scores: Node, most: Node | None = None, overlap: Node | None = None,
                  least: Node | None = None) -> Node:  # fmt: skip
     op = NonMaxSuppression(
-        min(int(at.number(most, "max_output_boxes_per_class", 0)), 2**31),  # exporters write 2^63 - 1
+        min(int(at.number(most, "max_output_boxes_per_class", 0)), 2**31),  # .nd files hold no 2^63 - 1
         float(at.number(overlap, "iou_threshold", 0.0)),
         None if least is None else float(at.number(least, "score_threshold")), bool(at.get("center_point_box", 0)),
         at.fresh("boxes"),

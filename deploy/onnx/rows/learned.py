@@ -32,7 +32,8 @@ def _labels(at: At, x: Node) -> Node:
                 value = at.get(f"{side}_{kind}")
                 flat = value.reshape(-1).tolist() if kind == "tensor" else list(value)
                 sides[side] = tuple(flat), str(value.dtype) if kind == "tensor" else dtype
-                word = kind
+    if len(sides) < 2:
+        raise Unsupported("needs keys_ and values_, of strings, int64s, floats or a tensor")
     (keys, _), (values, dtype) = sides["keys"], sides["values"]
     default: Any = at.get("default_tensor")
     if default is not None:
@@ -41,7 +42,6 @@ def _labels(at: At, x: Node) -> Node:
     else:
         fallback = {"object": ("default_string", "_Unused"), "int64": ("default_int64", -1)}
         default = at.get(*fallback.get(dtype, ("default_float", -0.0)))
-    del word
     return apply(LabelEncoder(keys, values, default, dtype), x)
 
 

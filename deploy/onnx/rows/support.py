@@ -20,8 +20,12 @@ from .learned import post
 CERTAIN = 1e-7  # no pair is surer than this, as libsvm has it
 
 
-def _floats(at: At, name: str) -> Any:
-    return numpy.array(at.get(name) or (), dtype="float32")
+def _floats(at: At, name: str, count: int | None = None) -> Any:
+    """The numbers of an attribute. Raises Unsupported unless there are `count`."""
+    found = numpy.array(at.get(name) or (), dtype="float32")
+    if count is not None and len(found) != count:
+        raise Unsupported(f"'{name}' must hold {count} numbers, got {len(found)}")
+    return found
 
 
 def _products(at: At, x: Node, count: int, weights: Any) -> Node:
@@ -29,14 +33,15 @@ def _products(at: At, x: Node, count: int, weights: Any) -> Node:
     x = cast(x, "float32")
     if count:
         gamma, offset, degree = at.get("kernel_params") or (0.0, 0.0, 0.0)
-        vectors = const(_floats(at, "support_vectors").reshape(count, -1))
+        vectors = const(_floats(at, "support_vectors", count * int(x.shape[1])).reshape(count, -1))
         x = apply(Kernels(at.get("kernel_type", "LINEAR"), gamma, offset, degree), x, vectors)
     return make.matmul(x, const(weights))
 
 
 def _regressor(at: At, x: Node) -> Node:
-    weights = _floats(at, "coefficients").reshape(-1, 1)
-    y = add(_products(at, x, at.get("n_supports", 0), weights), const(_floats(at, "rho")))
+    count = at.get("n_supports", 0)
+    weights = _floats(at, "coefficients", count or int(x.shape[1])).reshape(-1, 1)
+    y = add(_products(at, x, count, weights), const(_floats(at, "rho", 1)))
     if at.get("one_class", 0):
         return cast(make.where(apply(ops.Greater(), y, make.like(y, 0)), make.like(y, 1), make.like(y, -1)), "float32")
     return post(at.get("post_transform", "NONE"), y)
@@ -45,19 +50,30 @@ def _regressor(at: At, x: Node) -> Node:
 def _classifier(at: At, x: Node) -> tuple[Node, Node]:
     """(labels, scores): scores of the pairs of classes, or probabilities of the classes where those were fitted."""
     names = at.get("classlabels_strings") or at.get("classlabels_ints") or (0,)
-    sizes, weights, rho = at.get("vectors_per_class") or (), _floats(at, "coefficients"), _floats(at, "rho")
-    if sizes:
-        pairs = add(_products(at, x, sum(sizes), _of_pairs(weights.reshape(-1, sum(sizes)), sizes)), const(rho))
+    if sum(at.get("vectors_per_class") or ()):
+        pairs = _scores_of_pairs(at, x, len(names))
         ranked = _votes(pairs, len(names))
         scores = _probabilities(at, pairs, len(names)) if at.get("prob_a") else pairs
     else:
-        ranked = scores = add(_products(at, x, 0, weights.reshape(len(names), -1).T), const(rho[:1]))
+        weights = _floats(at, "coefficients", len(names) * int(x.shape[1])).reshape(len(names), -1)
+        ranked = scores = add(_products(at, x, 0, weights.T), const(_floats(at, "rho")[:1]))
     labels = _labels(at, names, ranked)
     if scores.shape[1] == 1 and len(names) == 2:
         if "SOFTMAX" in at.get("post_transform", "NONE"):
             raise Unsupported("the softmax of one score, which runtimes do not agree on")
         scores = make.concat([apply(ops.Negate(), scores), scores], 1)
     return labels, post(at.get("post_transform", "NONE"), scores)
+
+
+def _scores_of_pairs(at: At, x: Node, classes: int) -> Node:
+    sizes = at.get("vectors_per_class")
+    vectors, pairs = sum(sizes), classes * (classes - 1) // 2
+    if len(sizes) != classes or min(sizes) < 0 or classes < 2:
+        raise Unsupported(f"'vectors_per_class' must hold a count for each of {classes} classes, of 2 or more")
+    if pairs * max(vectors, classes) > make.MAX_FOLDED:
+        raise Unsupported(f"{pairs} pairs of {classes} classes and {vectors} support vectors are too many")
+    weights = _floats(at, "coefficients", (classes - 1) * vectors).reshape(classes - 1, vectors)
+    return add(_products(at, x, vectors, _of_pairs(weights, sizes)), const(_floats(at, "rho", pairs)))
 
 
 def _of_pairs(coefficients: Any, sizes: Any) -> Any:
@@ -74,15 +90,17 @@ def _of_pairs(coefficients: Any, sizes: Any) -> Any:
 
 def _votes(scores: Node, classes: int) -> Node:
     """How many pairs each class wins: the first of a pair those above 0, the second the others."""
-    pairs = list(combinations(range(classes), 2))
-    first, second = (numpy.eye(classes, dtype="float32")[[pair[side] for pair in pairs]] for side in (0, 1))
+    first, second = numpy.triu_indices(classes, 1)
+    sign = numpy.zeros((len(first), classes), dtype="float32")
+    sign[range(len(first)), first], sign[range(len(first)), second] = 1, -1
     won = cast(apply(ops.Greater(), scores, make.like(scores, 0)), "float32")
-    return add(make.matmul(won, const(first - second)), const(second.sum(0)))
+    return add(make.matmul(won, const(sign)), const(numpy.arange(classes, dtype="float32")))  # the second of so many
 
 
 def _probabilities(at: At, scores: Node, classes: int) -> Node:
     """Of the classes, from those of the pairs: 1 / (1 + exp(a s + b)) for the first of a pair with the score s."""
-    line = add(mul(scores, const(_floats(at, "prob_a"))), const(_floats(at, "prob_b")))
+    pairs = classes * (classes - 1) // 2
+    line = add(mul(scores, const(_floats(at, "prob_a", pairs))), const(_floats(at, "prob_b", pairs)))
     sure = apply(ops.Sigmoid(), apply(ops.Negate(), line))
     sure = apply(ops.Minimum(), apply(ops.Maximum(), sure, make.like(sure, CERTAIN)), make.like(sure, 1 - CERTAIN))
     return apply(PairwiseCoupling(classes), sure)
@@ -91,9 +109,11 @@ def _probabilities(at: At, scores: Node, classes: int) -> Node:
 def _labels(at: At, names: Any, ranked: Node) -> Node:
     """Those of the highest votes or scores; of one class, whether its score is above 0."""
     best, place = apply(ops.Max((1,)), ranked), apply(ops.ArgMax(1), ranked)
+    if len(names) == 1 and not isinstance(names[0], int):
+        raise Unsupported("one class with a name: what the others are called is not said")
     if len(names) == 1:
         return cast(apply(ops.Greater(), best, make.like(best, 0)), "int64")
-    if len(names) == 2 and not at.get("vectors_per_class"):
+    if len(names) == 2 and not sum(at.get("vectors_per_class") or ()):
         # as ONNX Runtime has it: any score that is high enough says the second class
         positive = min(at.get("coefficients")) >= 0
         test, edge = (ops.GreaterEqual(), 0.5) if positive else (ops.Greater(), 0.0)

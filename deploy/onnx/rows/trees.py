@@ -90,7 +90,7 @@ def _tree_ensemble(at: At, x: Node) -> Node:
         rest = iter(groups)
         for i in numpy.flatnonzero(modes == 6):
             values[i] = len(members)
-            members.append(tuple(next(rest)))
+            members.append(tuple(next(rest, ())))
     missing = at.get("nodes_missing_value_tracks_true") or [0] * n
     pad = numpy.zeros(total - n)
     roots = at.get("tree_roots")
