@@ -18,13 +18,15 @@ const Executor on{};
 class Floats {
 public:
     explicit Floats(int64_t count) : count_(count), p(static_cast<float*>(simt::allocate(bytes()))) {}
-    explicit Floats(const std::vector<float>& host) : Floats(static_cast<int64_t>(host.size())) { simt::copy(p, host.data(), bytes()); }
+    explicit Floats(const std::vector<float>& host) : Floats(static_cast<int64_t>(host.size())) {
+        simt::copy(p, host.data(), sizeof(float) * host.size());
+    }
     ~Floats() { simt::release(p, bytes()); }
     Floats(const Floats&) = delete;
     Floats& operator=(const Floats&) = delete;
     std::vector<float> get() const {
         std::vector<float> host(static_cast<std::size_t>(count_));
-        simt::copy(host.data(), p, bytes());
+        simt::copy(host.data(), p, sizeof(float) * host.size());
         return host;
     }
 
