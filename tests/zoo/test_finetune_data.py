@@ -313,7 +313,7 @@ MISTAKES = {
     "finetune gpt-novels-none --data x": "there is no model",
     "finetune resnet9 --data FOLDER/none": "an image model learns from a folder",
     "finetune resnet9 --data FOLDER": "needs folders named after classes with images in them",
-    "finetune dcgan --data x": "dcgan has no trained weights",
+    "finetune dcgan --data x": "dcgan is neither a language model nor an image classifier",
     "evaluate resnet9 --adapter FOLDER": "holds no adapter",
     "generate gpt-char --adapter FOLDER": "gpt-char has no trained weights",
     "predict resnet9 x.png --adapter FOLDER/x": "holds no adapter",
