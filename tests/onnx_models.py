@@ -45,7 +45,7 @@ def architecture(name: str) -> tuple[Any, Any]:
     for parameter in net.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
-    return (Detections(net) if home == "detection" else net), torch.randn(1, 3, 224, 224)
+    return (wrapped(net, detections) if home == "detection" else net), torch.randn(1, 3, 224, 224)
 
 
 def recurrent(kind: str, **options: Any) -> tuple[Any, Any]:
@@ -53,7 +53,7 @@ def recurrent(kind: str, **options: Any) -> tuple[Any, Any]:
     import torch
 
     torch.manual_seed(0)
-    return First(getattr(torch.nn, kind)(8, 12, 2, batch_first=True, **options)), torch.randn(2, 7, 8)
+    return wrapped(getattr(torch.nn, kind)(8, 12, 2, batch_first=True, **options), first), torch.randn(2, 7, 8)
 
 
 def transformer(**options: Any) -> tuple[Any, Any]:
@@ -65,8 +65,8 @@ def transformer(**options: Any) -> tuple[Any, Any]:
     return torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval(), torch.randn(2, 9, 16)
 
 
-def Detections(net: Any) -> Any:
-    """Boxes, scores and labels of what a detector finds in the one image of a batch."""
+def wrapped(net: Any, forward: Callable[[Any, Any], Any]) -> Any:
+    """A module that computes forward(net, x)."""
     import torch
 
     class Wrapped(torch.nn.Module):
@@ -75,25 +75,20 @@ def Detections(net: Any) -> Any:
             self.net = net
 
         def forward(self, x: Any) -> Any:
-            found = self.net([x[0]])[0]
-            return found["boxes"], found["scores"], found["labels"]
+            return forward(self.net, x)
 
     return Wrapped().eval()
 
 
-def First(net: Any) -> Any:
+def first(net: Any, x: Any) -> Any:
     """The first result of a network."""
-    import torch
+    return net(x)[0]
 
-    class Wrapped(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
 
-        def forward(self, x: Any) -> Any:
-            return self.net(x)[0]
-
-    return Wrapped().eval()
+def detections(net: Any, x: Any) -> Any:
+    """Boxes, scores and labels of what a detector finds in the one image of a batch."""
+    found = net([x[0]])[0]
+    return found["boxes"], found["scores"], found["labels"]
 
 
 MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
