@@ -16,6 +16,8 @@ from ..recipes.airbench import AirbenchRecipe
 from ..registry import Tiny, model
 from .cifar10 import ABOUT, LIMITS
 
+AT_ONCE = 500  # images whose windows are in memory together
+
 
 class Whitening(nn.Module):
     """y = W x + b over windows of 2 x 2, W fixed: the outputs are uncorrelated and of one variance, each with its
@@ -31,12 +33,18 @@ class Whitening(nn.Module):
     def fit(self, images: numpy.ndarray, eps: float = 5e-4) -> None:
         """W from the windows' covariance V diag(v) V^T: rows V^T / sqrt(v + eps) and their negatives.
 
-        `images` (n, C, H, W) are prepared as `forward` takes them.
+        `images` (n, C, H, W) are prepared as `forward` takes them. In float64, and each row of V^T by its largest
+        component's sign: a processor's own order of sums is lost when W is rounded, so W is the same on all of them.
         """
         rows, columns = images.shape[2] - 1, images.shape[3] - 1
-        windows = [images[:, :, i : i + rows, j : j + columns] for i in (0, 1) for j in (0, 1)]
-        patches = numpy.stack(windows, axis=-1).transpose(0, 2, 3, 4, 1).reshape(-1, 4 * images.shape[1])
-        values, vectors = numpy.linalg.eigh(patches.T @ patches / len(patches))
+        covariance = numpy.zeros((4 * images.shape[1],) * 2)
+        for start in range(0, len(images), AT_ONCE):
+            some = images[start : start + AT_ONCE].astype("float64")
+            windows = [some[:, :, i : i + rows, j : j + columns] for i in (0, 1) for j in (0, 1)]
+            patches = numpy.concatenate(windows, axis=1).transpose(1, 0, 2, 3).reshape(len(covariance), -1)
+            covariance += patches @ patches.T
+        values, vectors = numpy.linalg.eigh(covariance / (len(images) * rows * columns))
+        vectors *= numpy.sign(numpy.take_along_axis(vectors, abs(vectors).argmax(axis=0)[None], axis=0))
         order = values.argsort()[::-1]
         half = vectors[:, order] / numpy.sqrt(values[order] + eps)
         weight = numpy.concatenate([half, -half], axis=1).reshape(self.weight.shape)
