@@ -17,6 +17,7 @@ from .test_programs import emulated
 
 COUNTS = Path(__file__).with_name("counts.cpp")
 KEPT = 8  # how many captured calls a program keeps
+pytestmark = pytest.mark.thorough
 MODEL = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.LayerNorm1d(7), nn.Linear(7, 3))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
 def test_kernels_agree_with_plain_loops_and_do_not_race() -> None:
     done = subprocess.run([Path(__file__).parent / "check.sh", "kernels"], capture_output=True, text=True, check=False)

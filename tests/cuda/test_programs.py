@@ -68,6 +68,7 @@ def test_a_model_answers_as_its_program_for_the_processor(name: str, tmp_path: P
     assert relative_error(found(*given), expected(*given)) < 1e-5
 
 
+@pytest.mark.thorough
 def test_decoding_with_a_cache_keeps_its_state_between_calls(tmp_path: Path) -> None:
     model = zoo_model("gpt-char", **zoo.entry("gpt-char").tiny.model)
     step, given, options = model.decoding(slots=3)

@@ -44,6 +44,7 @@ def test_a_library_in_the_cache_holds_no_weights(graph: Graph, cache: Path) -> N
         Compiled(build(graph, name="small").library)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 programs hold several instruction sets")
 def test_the_cache_holds_this_processor_s_instruction_set_or_all(graph: Graph, cache: Path) -> None:
     def levels(built: Built) -> set[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "light", "real")
+STORED = ("simple", "pytorch-converted", "pytorch-operator", "light", "real")  # as files; nodes are computed, for 10 s
+KINDS = ("node", *STORED)
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,13 @@ class Result:
     refused: bool = False
 
 
-def official() -> list[Any]:
-    """All cases of the package, by name."""
+def official(kinds: Iterable[str] = KINDS) -> list[Any]:
+    """The cases of the package, by name."""
     from onnx.backend.test.loader import load_model_tests
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sorted((case for kind in KINDS for case in load_model_tests(kind=kind)), key=lambda case: case.name)
+        return sorted((case for kind in kinds for case in load_model_tests(kind=kind)), key=lambda case: case.name)
 
 
 def model_of(case: Any) -> Any:
