@@ -6,6 +6,7 @@ NEEDLE_BACKEND=np pytest collects those files alone; `tests/needle/test_numpy_mo
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -25,3 +26,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if os.environ.get("NEEDLE_BACKEND") == "np" and collection_path.name.startswith("test_"):
         return True if "mark.both_modes" not in collection_path.read_text() else None
     return None
+
+
+def pytest_collection() -> None:
+    """What is collected lives to the end: the garbage collector need not look through ten thousand tests each time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()

@@ -32,7 +32,9 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("key", ["eager", "maps", "kernels", "convolutions"])
+@pytest.mark.parametrize(
+    "key", ["eager", "maps", *(pytest.param(key, marks=pytest.mark.thorough) for key in ("kernels", "convolutions"))]
+)
 def test_every_case_of_a_kernel_finds_it(key: str) -> None:
     for case in GROUPS[key].cases:
         case.build().ours()

@@ -12,7 +12,7 @@ from tests import goldens
 THREE = list(goldens.golden("processes").values())
 
 
-@pytest.mark.parametrize("threads", ["1", pytest.param("2", marks=pytest.mark.thorough), "4"])
+@pytest.mark.parametrize("threads", [*(pytest.param(n, marks=pytest.mark.thorough) for n in "12"), "4"])
 def test_threads_do_not_change_the_trained_weights(threads: str) -> None:
     assert goldens.trained_in_a_process(NEEDLE_NUM_THREADS=threads) == THREE
     assert len(set(THREE)) == 3
