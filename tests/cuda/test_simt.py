@@ -10,6 +10,7 @@ import pytest
 
 from deploy.compiler import compiler
 
+pytestmark = pytest.mark.thorough
 HERE = Path(__file__).parent
 FAULTS = {
     "reads too early": "a race: shared memory written that another thread reads",

@@ -163,6 +163,7 @@ print(hashlib.sha256(Instant(graph)(x).tobytes()).hexdigest())
 """
 
 
+@pytest.mark.thorough
 def test_instruction_sets_have_the_same_bits(tmp_path: Path) -> None:
     """v4 is without the instruction for bytes that this processor may have beyond it; others where they were built."""
     make, shape = NETS["residual"]

@@ -99,6 +99,7 @@ print("fine")
     assert run(program, NEEDLE_NUM_THREADS="3") == "fine"
 
 
+@pytest.mark.thorough
 def test_a_child_of_a_process_at_work_ends():
     program = """
 import os, signal, sys, threading
