@@ -10,13 +10,14 @@ from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
 from ..types import Type
 from .attributes import Pair, PlainFields, pair
+from .bilinear import Bilinear
 from .dtype_rules import one_float
 
 __all__ = ["Conv", "ConvInputGradient", "ConvWeightGradient", "conv", "conv_transpose"]
 
 
 @dataclass(frozen=True)
-class Conv(PlainFields, TensorOp):
+class Conv(PlainFields, Bilinear):
     """y[n,i,j,o] = sum_{u,v,c} x[n, i stride + u - padding, j stride + v - padding, c] w[u,v,c,o], x being 0 outside
 
     x (N, H, W, C_in), w (K, K, C_in / groups, C_out), y (N, H', W', C_out) with H' = (H + 2 padding - K) // stride + 1.
@@ -46,10 +47,11 @@ class Conv(PlainFields, TensorOp):
             return kernels(x).conv(x, w, self.stride, self.padding)
         return kernels(x).grouped_conv(x, w, self.stride, pair(self.padding), self.groups, self.dilation)
 
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        x, w = node.inputs
-        dx = _input_gradient(self, x)(out_grad, w) if x.requires_grad else None
-        return dx, _weight_gradient(self, w)(x, out_grad) if w.requires_grad else None
+    def input_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        return _input_gradient(self, x)(g, w)
+
+    def weight_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        return _weight_gradient(self, w)(x, g)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from ..autograd import Tensor, TensorOp
+from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .array_compat import flattened_rows
+from .array_compat import of_rows
+from .bilinear import Bilinear
 from .dtype_rules import promoted
 from .ops_broadcast import sum_to
 from .ops_reshape import reshape, transpose
@@ -20,7 +21,7 @@ __all__ = ["MatMul", "matmul"]
 
 
 @dataclass(frozen=True)
-class MatMul(TensorOp):
+class MatMul(Bilinear):
     """y = a @ b: y[..., i, j] = sum_k a[..., i, k] b[..., k, j], leading axes broadcast as numpy's do"""
 
     promotes = True
@@ -34,28 +35,23 @@ class MatMul(TensorOp):
         return Type((*lead, a.shape[-2], b.shape[-1]), promoted(a.dtype, b.dtype))
 
     def compute(self, a: Any, b: Any) -> Any:
-        if len(b.shape) == 2 and len(a.shape) > 2 and (rows := flattened_rows(a)) is not None:
-            return kernels(a).matmul(rows, b).reshape((*a.shape[:-1], b.shape[-1]))  # one product, not one per batch
-        return kernels(a).matmul(a, b)
+        multiply = kernels(a).matmul
+        if len(b.shape) == 2 and len(a.shape) > 2:  # one product, not one for each matrix of the batch
+            y = of_rows(lambda rows: multiply(rows, b), a)
+            if y is not None:
+                return y
+        return multiply(a, b)
 
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        a, b = node.inputs
-        return _left(out_grad, a, b), _right(out_grad, a, b)
+    def input_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Any:
+        """da = g @ b^T"""
+        return sum_to(matmul(g, transpose(w)), x)
 
-
-def _left(g: Tensor, a: Any, b: Any) -> Tensor | None:
-    """da = g @ b^T"""
-    return sum_to(matmul(g, transpose(b)), a) if a.requires_grad else None
-
-
-def _right(g: Tensor, a: Any, b: Any) -> Tensor | None:
-    """db = a^T @ g; where every batch meets the same matrix b, one product of all rows."""
-    if not b.requires_grad:
-        return None
-    if len(b.shape) == 2 and len(a.shape) > 2:
-        rows = prod(a.shape[:-1])
-        a, g = reshape(a, (rows, a.shape[-1])), reshape(g, (rows, g.shape[-1]))
-    return sum_to(matmul(transpose(a), g), b)
+    def weight_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Any:
+        """db = a^T @ g; where every batch meets the same matrix b, one product of all rows."""
+        if len(w.shape) == 2 and len(x.shape) > 2:
+            rows = prod(x.shape[:-1])
+            x, g = reshape(x, (rows, x.shape[-1])), reshape(g, (rows, g.shape[-1]))
+        return sum_to(matmul(transpose(x), g), w)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from ..errors import DTypeError, ShapeError
 from ..types import Type
 from . import array_compat
 from .attributes import PlainFields, axis_of
+from .bilinear import Bilinear
 from .composite import gradient_of_pullback, like_outputs, saved, wanted
 from .dtype_rules import one_float
 from .ops_compare import less_equal, where
@@ -50,7 +51,7 @@ class Iota(TensorOp):
 
 
 @dataclass(frozen=True)
-class Embed(TensorOp):
+class Embed(Bilinear):
     """y = weight[ids]: the row of each id
 
     ids of any shape, whole numbers (of any dtype) in 0..n-1, weight (n, d), y ids.shape + (d,).
@@ -64,9 +65,11 @@ class Embed(TensorOp):
     def compute(self, ids: Any, weight: Any) -> Any:
         return kernels(weight).embedding(ids, weight)
 
-    def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        ids, weight = node.inputs
-        return None, EmbedGradient(weight.shape[0])(out_grad, ids) if weight.requires_grad else None
+    def input_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> None:
+        return None
+
+    def weight_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        return EmbedGradient(w.shape[0])(g, x)
 
 
 @dataclass(frozen=True)

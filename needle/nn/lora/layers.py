@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy
 
 from ... import init, ops, reprs
-from ...autograd import Tensor, TensorOp
+from ...autograd import Tensor
+from ...ops.bilinear import Bilinear
 from ..module import Module, Parameter, check_features
 from ..nn_basic import Dropout, Embedding, Linear
 from ..nn_conv import Conv, Conv2d
@@ -66,7 +67,7 @@ class Adapted(Module):
     such as the head of a language model with tied weights: an adapter changes what this layer does, and nothing else.
     """
 
-    product: TensorOp  # by which the layer multiplies with its weight
+    product: Bilinear  # by which the layer multiplies with its weight
     weight: Parameter
     bias: Parameter | None = None
 
@@ -152,7 +153,7 @@ class _AdaptedImages(Adapted):
         return ops.permute(self.apply(ops.permute(x, (0, 2, 3, 1))), (0, 3, 1, 2))
 
     @property
-    def product(self) -> TensorOp:  # type: ignore[override]
+    def product(self) -> Bilinear:  # type: ignore[override]
         return ops.Conv(self.stride, self.padding)  # type: ignore[attr-defined]
 
 

@@ -7,12 +7,14 @@ product, a convolution of channels-last images, a look-up. The same op multiplie
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 from ... import autograd
 from ...autograd import Tensor, TensorOp
 from ...grad_mode import switch
 from ...ops import array_compat
+from ...ops.bilinear import Bilinear
 from ...ops.ops_broadcast import broadcast_to, sum_to
 from ...ops.ops_matmul import MatMul, matmul
 from ...types import Type
@@ -26,21 +28,52 @@ class Factors(NamedTuple):
     scale: float
 
 
-class _Inputs(NamedTuple):
-    """What the gradient of a product asks of its node."""
+@dataclass(frozen=True)
+class _Adapted(TensorOp):
+    """A product with W and A B; the gradients of A and B need no gradient of W on the way"""
 
-    inputs: tuple[Tensor, Tensor]
+    product: Bilinear
+    scale: float
+
+    def _factor_gradients(self, g: Tensor, d: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """g B^T s, and the gradients of A and B: d A is computed again, as what has the size of y is not kept."""
+        hidden, inner = self.product(d, a) * self.scale, matmul(g, b.transpose()) * self.scale
+        return inner, self.product.weight_gradient(inner, d, a), MatMul().weight_gradient(g, hidden, b)
+
+    def _frozen(self, g: Tensor, x: Tensor, weight: Tensor, bias: list[Tensor]) -> tuple[Tensor | None, list[Any]]:
+        """The gradients of the weight and the bias, where they learn too."""
+        dweight = self.product.weight_gradient(g, x, weight) if weight.requires_grad else None
+        return dweight, [sum_to(g, each) if each.requires_grad else None for each in bias]
 
 
 @dataclass(frozen=True)
-class LowRankProduct(TensorOp):
-    """y = x W + bias + scale (d A) B, where "x W" is `product`; inputs x, d, W, A, B and, where there is one, the bias
+class ChangedProduct(_Adapted):
+    """y = x (W + scale A B) + bias, where "x W" is `product`; inputs x, W, A, B and, where there is one, the bias
 
-    One node in place of six: of what has the size of y only y itself is kept for backward, and d A is computed again.
+    The change is added to the weight: for many rows that is less than to multiply each by A and by B.
     """
 
-    product: TensorOp
-    scale: float
+    def infer(self, x: Type, weight: Type, a: Type, b: Type, *bias: Type) -> Any:
+        return self.product.infer(x, weight)
+
+    def compute(self, x: Any, weight: Any, a: Any, b: Any, *bias: Any) -> Any:
+        y = self.product.compute(x, weight + MatMul().compute(a, b) * self.scale)
+        return y + array_compat.broadcast_to(bias[0], y.shape) if bias else y
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        x, weight, a, b, *bias = node.inputs
+        dx = self.product.input_gradient(out_grad, x, changed(weight, a, b, self.scale)) if x.requires_grad else None
+        _, da, db = self._factor_gradients(out_grad, x, a, b)
+        dweight, dbias = self._frozen(out_grad, x, weight, bias)
+        return dx, dweight, da, db, *dbias
+
+
+@dataclass(frozen=True)
+class LowRankProduct(_Adapted):
+    """y = x W + bias + scale (d A) B, where "x W" is `product`; inputs x, d, W, A, B and, where there is one, the bias
+
+    One node in place of six: of what has the size of y only y itself is kept for backward.
+    """
 
     def infer(self, x: Type, d: Type, weight: Type, a: Type, b: Type, *bias: Type) -> Any:
         return self.product.infer(x, weight)
@@ -53,13 +86,16 @@ class LowRankProduct(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, d, weight, a, b, *bias = node.inputs
-        dx, dweight = self.product.gradient_as_tuple(out_grad, _Inputs((x, weight)))  # type: ignore[arg-type]
-        hidden = self.product(d, a) * self.scale
-        dd, da = self.product.gradient_as_tuple(
-            matmul(out_grad, b.transpose()) * self.scale, _Inputs((d, a))  # type: ignore[arg-type]
-        )  # fmt: skip
-        _, db = MatMul().gradient_as_tuple(out_grad, _Inputs((hidden, b)))  # type: ignore[arg-type]
-        return dx, dd, dweight, da, db, *(sum_to(out_grad, each) for each in bias)
+        dx = self.product.input_gradient(out_grad, x, weight) if x.requires_grad else None
+        inner, da, db = self._factor_gradients(out_grad, d, a, b)
+        dd = self.product.input_gradient(inner, d, a) if d.requires_grad else None
+        dweight, dbias = self._frozen(out_grad, x, weight, bias)
+        return dx, dd, dweight, da, db, *dbias
+
+
+def changed(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """W + scale A B"""
+    return weight + matmul(a, b) * scale
 
 
 def multiplied(product: TensorOp, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -68,15 +104,19 @@ def multiplied(product: TensorOp, x: Tensor, weight: Tensor, bias: Tensor | None
     return y if bias is None else y + broadcast_to(bias, y.shape)
 
 
-def adapted(product: TensorOp, x: Tensor, d: Tensor, weight: Tensor, bias: Tensor | None, low: Factors) -> Tensor:
+def adapted(product: Bilinear, x: Tensor, d: Tensor, weight: Tensor, bias: Tensor | None, low: Factors) -> Tensor:
     """x W + bias + scale (d A) B: one node where gradients are recorded, and the ops that it is made of otherwise.
 
     So a frozen graph has ops that compilers know. The bits are the same.
     """
     recorded = switch.on and not autograd.LAZY_MODE
     one_kind = len(x.shape) > 1 and (x.dtype == weight.dtype or not isinstance(product, MatMul))
+    learned = (weight, low.a, low.b, *(() if bias is None else (bias,)))
+    if d is x and not autograd.LAZY_MODE and one_kind and prod(x.shape[:-1]) >= prod(weight.shape[:-1]):
+        if recorded:
+            return ChangedProduct(product, low.scale)(x, *learned)
+        return multiplied(product, x, changed(weight, *low), bias)
     if recorded and one_kind:
-        inputs = (x, d, weight, low.a, low.b, *(() if bias is None else (bias,)))
-        return LowRankProduct(product, low.scale)(*inputs)
+        return LowRankProduct(product, low.scale)(x, d, *learned)
     y = multiplied(product, x, weight, bias)
     return y + matmul(multiplied(product, d, low.a, None) * low.scale, low.b)
