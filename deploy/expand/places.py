@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from needle import ops
+from needle.sizes import Size
 
 from ..ir import Node
 from ..onnx.make import Unsupported
@@ -97,10 +98,14 @@ def _written(node: Node) -> Node:
 
 
 def _numbers(node: Node) -> Node:
-    """Arange and Sizes of sizes that are known."""
-    op = node.op
+    """Arange and Sizes: constants of sizes that are known; of an open count the places along it."""
+    op, dtype = node.op, node.type.dtype
+    if isinstance(op, Arange) and isinstance(op.count, Size):
+        start, step = known_sizes(op.start, op.step)
+        places = apply(ops.Iota(0), broadcast(const(numpy.zeros(1), dtype), (op.count,)))
+        return add(mul(places, const(step, dtype)), const(start, dtype))
     known_sizes(*(op.values if isinstance(op, Sizes) else (op.start, op.step, op.count)))
-    return const(op.value(), node.type.dtype)
+    return const(op.value(), dtype)
 
 
 def _sum_of_products(node: Node) -> Node:

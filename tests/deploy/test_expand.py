@@ -78,6 +78,15 @@ def test_sums_of_bytes_are_exact_however_long() -> None:
     np.testing.assert_array_equal(found, a.astype("int64") @ (b.astype("int64") - 127))
 
 
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_numbers_up_to_an_open_size(dtype: str) -> None:
+    x = Node(Input("x"), (), Type((BATCH, 3)))
+    instant = Instant(Graph((x,), (("y", Node(only.Arange(-2, 3, BATCH, dtype), (), Type((BATCH,), dtype))),)))
+    for batch in (1, 6):
+        y = instant.run(x=weights(batch, 3))["y"]
+        assert y.dtype == dtype and y.tolist() == list(range(-2, 3 * batch - 2, 3))
+
+
 def test_what_needs_a_size_that_is_open_is_refused_by_name() -> None:
     x = Node(Input("x"), (), Type((2, dim("width", 9))))
     with pytest.raises(EmitError, match=r"DFT.*where they know the sizes"):
