@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from math import prod
 from typing import Any
@@ -154,17 +154,10 @@ def cast(x: Any, dtype: str) -> Any:
         return x.astype(dtype, copy=False) if isinstance(x, numpy.ndarray) else x.astype(dtype)
 
 
-def of_rows(function: Callable[[Any], Any], x: Any) -> Any:
-    """function((rows, n)) -> (rows, m) of x (..., n), as (..., m); None where that would copy x.
-
-    The rows are taken in the order in which they lie, and those of the result lie like them.
-    """
-    order = sorted(range(len(x.shape) - 1), key=lambda axis: -x.strides[axis])
-    there = permute(x, (*order, len(order)))
-    if not (there.flags.c_contiguous if isinstance(there, numpy.ndarray) else there.is_compact()):
-        return None
-    y = function(there.reshape((prod(there.shape[:-1]), there.shape[-1])))
-    return permute(y.reshape((*there.shape[:-1], y.shape[-1])), (*numpy.argsort(order).tolist(), len(order)))
+def flattened_rows(x: Any) -> Any:
+    """x (..., n) as a matrix (rows, n) without copying, or None where its strides do not allow it."""
+    dense = x.flags.c_contiguous if isinstance(x, numpy.ndarray) else x.is_compact()
+    return x.reshape((prod(x.shape[:-1]), x.shape[-1])) if dense else None
 
 
 def copied(x: Any) -> Any:

@@ -48,9 +48,11 @@ class Conv(PlainFields, Bilinear):
         return kernels(x).grouped_conv(x, w, self.stride, pair(self.padding), self.groups, self.dilation)
 
     def input_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        """dx, a `ConvInputGradient`."""
         return _input_gradient(self, x)(g, w)
 
     def weight_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        """dw, a `ConvWeightGradient`."""
         return _weight_gradient(self, w)(x, g)
 
 

@@ -10,7 +10,7 @@ from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .array_compat import of_rows
+from .array_compat import flattened_rows
 from .bilinear import Bilinear
 from .dtype_rules import promoted
 from .ops_broadcast import sum_to
@@ -35,12 +35,9 @@ class MatMul(Bilinear):
         return Type((*lead, a.shape[-2], b.shape[-1]), promoted(a.dtype, b.dtype))
 
     def compute(self, a: Any, b: Any) -> Any:
-        multiply = kernels(a).matmul
-        if len(b.shape) == 2 and len(a.shape) > 2:  # one product, not one for each matrix of the batch
-            y = of_rows(lambda rows: multiply(rows, b), a)
-            if y is not None:
-                return y
-        return multiply(a, b)
+        if len(b.shape) == 2 and len(a.shape) > 2 and (rows := flattened_rows(a)) is not None:
+            return kernels(a).matmul(rows, b).reshape((*a.shape[:-1], b.shape[-1]))  # one product, not one per batch
+        return kernels(a).matmul(a, b)
 
     def input_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Any:
         """da = g @ b^T"""

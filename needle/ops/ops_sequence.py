@@ -66,9 +66,11 @@ class Embed(Bilinear):
         return kernels(weight).embedding(ids, weight)
 
     def input_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> None:
+        """None: ids have no gradient."""
         return None
 
     def weight_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        """dweight, an `EmbedGradient`."""
         return EmbedGradient(w.shape[0])(g, x)
 
 

@@ -15,6 +15,7 @@ from bench.cases import GROUPS
 from bench.timing import Turns
 from needle.backend_ndarray import ndarray_backend_cpu
 
+pytestmark = pytest.mark.thorough
 ROOT = builds.ROOT
 CASE = Case("sum of 8x8", "eager.sum_", (8,), Turns(rounds=2, lasts=1e-4, pause=0, warm=False))
 

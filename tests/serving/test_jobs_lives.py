@@ -39,7 +39,7 @@ def test_a_job_that_waits_is_cancelled_paused_and_resumed(client, service, file)
     assert messages(client, job)[:3] == ["The job was cancelled", "The job was resumed", "The job was paused"]
 
 
-@pytest.mark.parametrize("word", ["pause", "cancel"])
+@pytest.mark.parametrize("word", ["pause", pytest.param("cancel", marks=pytest.mark.thorough)])
 def test_a_job_that_runs_stops_at_a_step_and_a_paused_one_goes_on_to_the_same_bytes(word, client, service, file):
     whole, job = (tuned.begin(client, file)["id"] for _ in range(2))
     tuned.train(service.tuning)

@@ -15,7 +15,10 @@ GOOD = json.dumps(
     {"inputs": [{"name": "image", "shape": [1, 3, 32, 32], "datatype": "FP32", "data": [0.5] * 3072}]}
 ).encode()
 CLIENTS = 8
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the worker process in /proc")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the worker process in /proc"),
+]
 
 
 class Load:

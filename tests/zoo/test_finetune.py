@@ -133,7 +133,7 @@ def test_an_image_model_learns_classes_of_one_s_own(kind: str, photos: Config, t
     assert result.shown["after"] == {"mistakes": [], "wrong": 0, "of": 3}
 
 
-@pytest.mark.parametrize("method", ["full", "head"])
+@pytest.mark.parametrize("method", [pytest.param("full", marks=pytest.mark.thorough), "head"])
 def test_other_methods_leave_a_file_of_weights(method: str, photos: Config, tmp_path: Path) -> None:
     result, _ = run(replace(photos, method=method), tmp_path / "run")
     assert result.argument == "weights" and result.path == str(tmp_path / "run" / "model.safetensors")
