@@ -125,9 +125,13 @@ ND_INLINE void with_stencil(const TapTable& h, F&& f) {
     else with_step(Const<7>{});
 }
 
-// One row of outputs: y (h.positions, C).
+// Row i of outputs (h.positions, C), from element `offset` of `whole` on, finished by `steps` while they are near.
 inline void depthwise_row(const TapTable& v, const TapTable& h, int64_t i, const float* x, int64_t row, int64_t pixel,
-                          const float* w, int64_t channels, float* y) {
+                          const float* w, int64_t channels, float* whole, int64_t offset, const Steps& steps) {
+    float* y = whole + offset;
+    const auto finish = [&](int64_t j, int64_t pixels) {
+        if (steps.count > 0) finish_pixels(steps, pixels, channels, whole, offset + j * channels);
+    };
     for (int64_t phase = 0; phase < h.period; ++phase)
         for (int64_t j = phase; j < h.positions;) {
             const auto stencil = [&](auto taps, auto step) {
@@ -135,6 +139,7 @@ inline void depthwise_row(const TapTable& v, const TapTable& h, int64_t i, const
                     constexpr int K = decltype(taps)::value, S = decltype(step)::value;
                     stencil_pixels<K, S>(v, h, i, j, x + c, row, pixel, w + c, channels, y + c, count);
                 });
+                finish(j, kStencil);
                 j += kStencil;
             };
             if (is_stencil(h, j)) {
@@ -151,6 +156,8 @@ inline void depthwise_row(const TapTable& v, const TapTable& h, int64_t i, const
             for (; c + 4 * kLanes <= channels; c += 4 * kLanes) pixels(Const<4>{}, c, Const<kLanes>{});
             for (; c + kLanes <= channels; c += kLanes) pixels(Const<1>{}, c, Const<kLanes>{});
             if (c < channels) pixels(Const<1>{}, c, int64_t(channels - c));
+            finish(j, 1);
+            if (two) finish(j + h.period, 1);
             j += two ? 2 * h.period : h.period;
         }
 }
@@ -160,9 +167,8 @@ inline void depthwise_gather(const Executor& executor, int64_t images, int64_t c
                              const Planes& x, const float* w, float* y, const Steps& steps) {
     const int64_t rows = images * v.positions, work = h.positions * channels * v.kernel * h.kernel;
     parallel_rows(worthwhile(executor, rows * work), rows, work, [&](int64_t line) {
-        depthwise_row(v, h, line % v.positions, x.p + line / v.positions * x.image, x.row, x.pixel, w, channels,
-                      y + line * h.positions * channels);
-        finish_pixels(steps, h.positions, channels, y, line * h.positions * channels);
+        depthwise_row(v, h, line % v.positions, x.p + line / v.positions * x.image, x.row, x.pixel, w, channels, y,
+                      line * h.positions * channels, steps);
     });
 }
 

@@ -38,6 +38,7 @@ ND_INLINE void store_tile(const Vec (&acc)[R][V], float* y, const Row& row, cons
     for (int64_t s = 0; e.last && s < steps.count; ++s) {
         const Step& step = steps.step[s];
         if (step.kind == Step::relu) finish(Apply<Relu>{});
+        else if (step.kind == Step::relu6) finish(Apply<Clip>{{0, 6}});
         else if (step.kind == Step::bias) finish(Bias{step.with});
         else if (step.kind == Step::add) finish(Residual{step.with});
         else {  // through memory: it is not worth being unrolled in every tile

@@ -40,35 +40,43 @@ ND_INLINE Steps then(const Parts&... parts) {
 
 ND_INLINE Vec hard_sigmoid(Vec x) { return Clip{0, 1}(x * (1.0f / 6) + 0.5f); }
 
-// An activation of n floats.
+// Calls f with the function of an activation.
 template <class F>
-ND_INLINE void activate(int64_t n, float* p, F&& f) {
-    each_vector(n, [&](int64_t i, auto count) { store_some(p + i, f(load_some(p + i, count)), count); });
-}
-inline ND_NOINLINE void activate(Step::Kind kind, int64_t n, float* p) {
-    if (kind == Step::relu) activate(n, p, Relu{});
-    else if (kind == Step::relu6) activate(n, p, Clip{0, 6});
-    else if (kind == Step::silu) activate(n, p, Silu{});
-    else if (kind == Step::hard_sigmoid) activate(n, p, [](Vec x) { return hard_sigmoid(x); });
-    else activate(n, p, [](Vec x) { return x * hard_sigmoid(x); });
+ND_INLINE void with_activation(Step::Kind kind, F&& f) {
+    if (kind == Step::relu) f(Relu{});
+    else if (kind == Step::relu6) f(Clip{0, 6});
+    else if (kind == Step::silu) f(Silu{});
+    else if (kind == Step::hard_sigmoid) f([](Vec x) { return hard_sigmoid(x); });
+    else f([](Vec x) { return x * hard_sigmoid(x); });
 }
 
-// The steps behind some pixels of compact maps that are stored already, from element `offset` of y on.
-inline void finish_pixels(const Steps& steps, int64_t pixels, int64_t channels, float* y, int64_t offset) {
-    float* p = y + offset;
-    for (int64_t s = 0; s < steps.count; ++s) {
-        const Step& step = steps.step[s];
-        if (step.kind == Step::bias)
+// An activation of n floats.
+inline ND_NOINLINE void activate(Step::Kind kind, int64_t n, float* p) {
+    with_activation(kind, [&](auto f) {
+        each_vector(n, [&](int64_t i, auto count) { store_some(p + i, f(load_some(p + i, count)), count); });
+    });
+}
+
+// The steps behind some pixels of compact maps that are stored already, from element `offset` of y on: a bias, another
+// tensor and an activation that follow each other are one pass.
+inline ND_NOINLINE void finish_pixels(const Steps& steps, int64_t pixels, int64_t channels, float* y, int64_t offset) {
+    for (int64_t s = 0; s < steps.count;) {
+        const auto operand = [&](Step::Kind kind) {
+            return s < steps.count && steps.step[s].kind == kind ? steps.step[s++].with : nullptr;
+        };
+        const float *bias = operand(Step::bias), *other = operand(Step::add);
+        const auto pass = [&](auto f) {
             for (int64_t i = 0; i < pixels; ++i)
                 each_vector(channels, [&](int64_t c, auto count) {
-                    float* to = p + i * channels + c;
-                    store_some(to, load_some(to, count) + load_some(step.with + c, count), count);
+                    const int64_t at = offset + i * channels + c;
+                    Vec v = load_some(y + at, count);
+                    if (bias) v = v + load_some(bias + c, count);
+                    if (other) v = v + load_some(other + at, count);
+                    store_some(y + at, f(v), count);
                 });
-        else if (step.kind == Step::add)
-            each_vector(pixels * channels, [&](int64_t i, auto count) {
-                store_some(p + i, load_some(p + i, count) + load_some(step.with + offset + i, count), count);
-            });
-        else activate(step.kind, pixels * channels, p);
+        };
+        if (s < steps.count && !Step::reads(steps.step[s].kind)) with_activation(steps.step[s++].kind, pass);
+        else pass([](Vec v) { return v; });
     }
 }
 

@@ -44,8 +44,6 @@ ND_INLINE float sum_of(N n, F&& f) {
     return sum_lanes(lane);
 }
 
-ND_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
-
 // The largest of n > 0 numbers. With a NaN among them it is any of them: what is made of it is NaN anyway.
 template <class N>
 ND_INLINE float max_of(N n, const float* x) {

@@ -15,6 +15,8 @@ ND_FN int64_t wrapped(uint64_t x) { return static_cast<int64_t>(x); }
 template <> ND_FN double constant<double>(float x) { return x; }
 template <> ND_FN int64_t constant<int64_t>(float x) { return static_cast<int64_t>(x); }
 template <> ND_FN uint64_t constant<uint64_t>(float x) { return static_cast<uint64_t>(x); }
+template <class T> ND_FN T larger(T a, T b) { return select(a > b, a, b); }
+template <class T> ND_FN T smaller(T a, T b) { return select(a < b, a, b); }
 template <class T> ND_FN T truth(decltype(T() == T()) mask) { return select(mask, constant<T>(1), constant<T>(0)); }
 
 // Two operands. Integers wrap around.
@@ -33,8 +35,8 @@ struct Multiply {
 struct Divide { template <class T> ND_FN T operator()(T x, T y) const { return x / y; } };
 struct Power { template <class T> ND_FN T operator()(T x, T y) const { return pow(x, y); } };
 // NaN in either operand gives NaN, as numpy's maximum.
-struct Maximum { template <class T> ND_FN T operator()(T x, T y) const { return select(x > y, x, select(x == x, y, x)); } };
-struct Minimum { template <class T> ND_FN T operator()(T x, T y) const { return select(x < y, x, select(x == x, y, x)); } };
+struct Maximum { template <class T> ND_FN T operator()(T x, T y) const { return select(x == x, larger(x, y), x); } };
+struct Minimum { template <class T> ND_FN T operator()(T x, T y) const { return select(x == x, smaller(x, y), x); } };
 struct Equal { template <class T> ND_FN T operator()(T x, T y) const { return truth<T>(x == y); } };
 struct NotEqual { template <class T> ND_FN T operator()(T x, T y) const { return select(x == y, constant<T>(0), constant<T>(1)); } };
 struct Less { template <class T> ND_FN T operator()(T x, T y) const { return truth<T>(x < y); } };

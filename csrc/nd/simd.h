@@ -77,6 +77,9 @@ ND_INLINE Vec square_root(Vec x) {
 #endif
 }
 
+ND_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }  // one instruction; b where either is NaN
+ND_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+
 // Sums along memory use 16 logical lanes whatever the register width, added up in this one order, so that every
 // instruction set gives the same bits.
 constexpr int kSumLanes = 16;
