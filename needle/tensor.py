@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-import needle  # for needle.ops and needle.init, which are written in Tensors
+import needle  # for needle.ops, which are written in Tensors
 
 from .autograd import compute_gradient_of_variables, differentiable
 from .backend_ndarray.ndarray import numbers
@@ -105,7 +105,7 @@ class Tensor(Interop, Operators):
         if not differentiable(self.type, [self]):
             raise DTypeError(f"[backward] only floats have gradients, this tensor is {self.dtype}")
         if out_grad is None:
-            out_grad = needle.init.ones(*self.shape, dtype=self.dtype, device=self.device)
+            out_grad = Tensor.make_const(self.device.full(self.shape, 1.0, dtype=self.dtype))
         elif not isinstance(out_grad, Tensor):
             raise DTypeError(f"[backward] out_grad must be a Tensor, got {type(out_grad).__name__}")
         elif tuple(out_grad.shape) != tuple(self.shape):
