@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-import needle  # for needle.ops, which are written in Tensors
+import needle  # for needle.ops, which is written in Tensors
 
 from .autograd import compute_gradient_of_variables, differentiable
 from .backend_ndarray.ndarray import numbers
