@@ -126,6 +126,7 @@ ADAPTERS = (
     case("step of an adapter of rank 8, GPT 4 layers, width 256, batch 8, time 256", "adapters.step",
          8, 2048, 256, 4, 4, 8, 256, turns=LONG),
     case("memory of such steps", "adapters.step_memory", 8, 2048, 256, 4, 4, 8, 256),
+    case("memory of such steps, layers recomputed", "adapters.recomputed_memory", 8, 2048, 256, 4, 4, 8, 256),
 )  # fmt: skip
 
 GROUPS = {

@@ -21,14 +21,18 @@ from needle.nn import lora
 Build = Callable[[], Run]
 
 
-def needle_step(rank: int, vocabulary: int, width: int, layers: int, heads: int, batch: int, time: int) -> Build:
-    """A step of Adam on an adapter of this rank or, with 0, on all parameters."""
+def needle_step(
+    rank: int, vocabulary: int, width: int, layers: int, heads: int, batch: int, time: int, recomputed: bool = False
+) -> Build:
+    """A step of Adam on an adapter of this rank or, with 0, on all parameters; layers may be `recomputed`."""
 
     def build() -> Run:
         x, y = words(vocabulary, batch, time)
         model = GPT(vocabulary, width, layers, heads, 4 * width, time)
         if rank:
             lora.add(model, rank, 2 * rank, targets=["*.q_projection", "*.v_projection"])
+        if recomputed:
+            model.transformer.layers = [nn.Recompute(layer) for layer in model.transformer.layers]
         loss, adam = nn.SoftmaxLoss(), ndl.optim.Adam(nn.trainable_parameters(model), lr=1e-3)
         step = ndl.TrainStep(model, lambda out, labels: loss(out[0], labels), adam)
         inputs, labels = (ndl.Tensor(a, device=ndl.cpu(), requires_grad=False) for a in (x, y))
@@ -61,16 +65,24 @@ def step(rank: int, *sizes: int) -> Sides:
     return Sides(needle_step(rank, *sizes)(), peers)
 
 
-def step_memory(rank: int, *sizes: int) -> Sides:
+def taken(make: str, rank: int, *sizes: int) -> Any:
     """The memory that model, optimizer and steps take."""
+    return partial(memory.peak, f"adapters.{make}", rank, *sizes)
 
-    def taken(make: str, rank: int) -> Any:
-        return partial(memory.peak, f"adapters.{make}", rank, *sizes)
+
+def step_memory(rank: int, *sizes: int) -> Sides:
+    """The memory beside training all parameters, and beside PEFT."""
 
     def peer() -> Run:
         import peft  # noqa: F401  (whoever lacks it gets that row's note)
 
-        return taken("peft_step", rank)
+        return taken("peft_step", rank, *sizes)
 
-    peers: dict[str, Build] = {"all parameters": lambda: taken("needle_step", 0), "PEFT": peer}
-    return Sides(taken("needle_step", rank), peers, unit="B")
+    peers: dict[str, Build] = {"all parameters": lambda: taken("needle_step", 0, *sizes), "PEFT": peer}
+    return Sides(taken("needle_step", rank, *sizes), peers, unit="B")
+
+
+def recomputed_memory(rank: int, *sizes: int) -> Sides:
+    """The memory where layers are computed again for their gradients, beside training all parameters without that."""
+    peers: dict[str, Build] = {"all parameters": lambda: taken("needle_step", 0, *sizes)}
+    return Sides(taken("needle_step", rank, *sizes, True), peers, unit="B")
