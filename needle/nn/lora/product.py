@@ -40,7 +40,7 @@ class _Adapted(TensorOp):
         hidden, inner = self.product(d, a) * self.scale, matmul(g, b.transpose()) * self.scale
         return inner, self.product.weight_gradient(inner, d, a), MatMul().weight_gradient(g, hidden, b)
 
-    def _frozen(self, g: Tensor, x: Tensor, weight: Tensor, bias: list[Tensor]) -> tuple[Tensor | None, list[Any]]:
+    def _base_gradients(self, g: Tensor, x: Tensor, weight: Tensor, bias: list[Tensor]) -> tuple[Tensor | None, list[Any]]:
         """The gradients of the weight and the bias, where they learn too."""
         dweight = self.product.weight_gradient(g, x, weight) if weight.requires_grad else None
         return dweight, [sum_to(g, each) if each.requires_grad else None for each in bias]
@@ -64,7 +64,7 @@ class ChangedProduct(_Adapted):
         x, weight, a, b, *bias = node.inputs
         dx = self.product.input_gradient(out_grad, x, changed(weight, a, b, self.scale)) if x.requires_grad else None
         _, da, db = self._factor_gradients(out_grad, x, a, b)
-        dweight, dbias = self._frozen(out_grad, x, weight, bias)
+        dweight, dbias = self._base_gradients(out_grad, x, weight, bias)
         return dx, dweight, da, db, *dbias
 
 
@@ -89,7 +89,7 @@ class LowRankProduct(_Adapted):
         dx = self.product.input_gradient(out_grad, x, weight) if x.requires_grad else None
         inner, da, db = self._factor_gradients(out_grad, d, a, b)
         dd = self.product.input_gradient(inner, d, a) if d.requires_grad else None
-        dweight, dbias = self._frozen(out_grad, x, weight, bias)
+        dweight, dbias = self._base_gradients(out_grad, x, weight, bias)
         return dx, dd, dweight, da, db, *dbias
 
 
