@@ -176,15 +176,17 @@ def in_ops(product, x, d, weight, bias, low):
 @pytest.mark.parametrize("make", [
     lambda: (nn.Sequential(nn.Linear(3, 4)), (2, 3)), lambda: (nn.Sequential(nn.Conv(2, 3, 3, 2)), (1, 2, 4, 4)),
 ], ids=["linear", "conv"])  # fmt: skip
-def test_gradients_and_their_gradients_are_slopes(make):
+@pytest.mark.parametrize("op, more", [(LowRankProduct, 1), (ChangedProduct, 3)])  # rows decide between the two
+def test_gradients_and_their_gradients_are_slopes(make, op, more):
     np.random.seed(0)
     model, shape = make()
     model = nn.Sequential(*(type(m)(*[m.in_features, m.out_features], dtype="float64") if isinstance(m, nn.Linear)
                             else nn.Conv(2, 3, 3, 2, dtype="float64") for m in model.modules))  # fmt: skip
     lora.add(model, rank=2, targets="modules.0")
-    draw = np.random.RandomState(2)
-    lora.load_state_dict(model, {at: draw.randn(*a.shape) for at, a in lora.state_dict(model).items()})
-    ndl.check_gradients(model, np.random.randn(*shape), second=True)
+    lora.load_state_dict(model, {at: np.random.randn(*a.shape) for at, a in lora.state_dict(model).items()})
+    x = np.random.randn(more * shape[0], *shape[1:])
+    assert op in ops_of(model(ndl.Tensor(x, dtype="float64")))
+    ndl.check_gradients(model, x, second=True)
 
 
 @pytest.mark.parametrize("key", MODELS)

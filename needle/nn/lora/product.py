@@ -40,7 +40,7 @@ class _Adapted(TensorOp):
         hidden, inner = self.product(d, a) * self.scale, matmul(g, b.transpose()) * self.scale
         return inner, self.product.weight_gradient(inner, d, a), MatMul().weight_gradient(g, hidden, b)
 
-    def _base_gradients(self, g: Tensor, x: Tensor, weight: Tensor, bias: list[Tensor]) -> tuple[Tensor | None, list[Any]]:
+    def _base_gradients(self, g: Tensor, x: Tensor, weight: Tensor, bias: list[Tensor]) -> tuple[Any, list[Any]]:
         """The gradients of the weight and the bias, where they learn too."""
         dweight = self.product.weight_gradient(g, x, weight) if weight.requires_grad else None
         return dweight, [sum_to(g, each) if each.requires_grad else None for each in bias]
