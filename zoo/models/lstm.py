@@ -95,7 +95,7 @@ class _StatefulReader:
     name="lstm-char",
     **shakespeare.ABOUT,
     input=shakespeare.TEXT,
-    recipe=ColumnRecipe(epochs=25, batch=64, rows=128, lr=3e-3, final_lr=1e-4, weight_decay=0.01),
+    recipe=ColumnRecipe(epochs=8, batch=64, rows=128, lr=3e-3, final_lr=1e-4, weight_decay=0.01),
     tiny=Tiny(
         model={"width": 16, "hidden": 24, "layers": 2, "dropout": 0.1},
         recipe={"epochs": 3, "batch": 8, "rows": 48, "lr": 3e-2, "final_lr": 3e-4, "warmup": 4},
