@@ -77,7 +77,7 @@ ND_INLINE Vec square_root(Vec x) {
 #endif
 }
 
-ND_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }  // one instruction; b where either is NaN
+ND_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }  // b where either is NaN
 ND_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
 
 // Sums along memory use 16 logical lanes whatever the register width, added up in this one order, so that every
