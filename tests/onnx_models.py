@@ -113,7 +113,7 @@ MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
 def quantized(kind: str) -> tuple[bytes, np.ndarray]:
     """A small convolutional network in int8, by ONNX Runtime's own tools: "qdq", "qlinear" or "dynamic".
 
-    Weights have seven bits: sums of two products of eight saturate in ONNX Runtime on processors without VNNI.
+    Weights have seven bits where the processor lacks VNNI: there ONNX Runtime's sums of two products of eight saturate.
     """
     import tempfile
 
@@ -137,14 +137,15 @@ def quantized(kind: str) -> tuple[bytes, np.ndarray]:
         def get_next(self) -> Any:
             return next(self.left, None)
 
+    seven = "vnni" not in Path("/proc/cpuinfo").read_text()
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
         before.write_bytes(exported(net, torch.from_numpy(images[0]), "old"))
         if kind == "dynamic":
-            tools.quantize_dynamic(before, after, reduce_range=True)
+            tools.quantize_dynamic(before, after, reduce_range=seven)
         else:
             form = tools.QuantFormat.QDQ if kind == "qdq" else tools.QuantFormat.QOperator
-            tools.quantize_static(before, after, Calibration(), quant_format=form, reduce_range=True)
+            tools.quantize_static(before, after, Calibration(), quant_format=form, reduce_range=seven)
         return after.read_bytes(), images[0]
 
 
@@ -167,11 +168,11 @@ def exported(net: Any, x: Any, exporter: str) -> bytes:
 
 
 def unmatched(found: list[np.ndarray], expected: list[np.ndarray]) -> int:
-    """How many of the detections (boxes, scores, labels) have no partner of their label with such a box and score."""
+    """How many detections (boxes, scores, labels) of either side have no partner of their label, box and score."""
     (boxes, scores, labels), (others, likely, kinds) = found, expected
     apart = abs(boxes[:, None] - others).max(axis=-1) / abs(others).max()
     same = (labels[:, None] == kinds) & (apart < NEAR) & (abs(scores[:, None] - likely) < NEAR)
-    return int((~same.any(axis=1)).sum()) + abs(len(boxes) - len(others))
+    return int((~same.any(axis=1)).sum() + (~same.any(axis=0)).sum())
 
 
 def verdict(found: list[np.ndarray], expected: list[np.ndarray], steps: bool, detector: bool) -> str:
