@@ -138,7 +138,7 @@ LIMITS = (
     **shakespeare.ABOUT,
     input=replace(shakespeare.TEXT, context=256),
     recipe=WindowRecipe(
-        epochs=7, batch=64, stride=64, lr=3e-3, final_lr=1e-4, muon_lr=0.02, warmup=100, weight_decay=0.1
+        epochs=4, batch=32, stride=64, lr=3e-3, final_lr=1e-4, muon_lr=0.02, warmup=100, weight_decay=0.1
     ),
     tiny=Tiny(
         model=TINY,
@@ -148,7 +148,7 @@ LIMITS = (
 )
 def gpt_char(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
-    context: int = 256, width: int = 256, layers: int = 4, heads: int = 4, dropout: float = 0.2, tied: bool = True,
+    context: int = 256, width: int = 256, layers: int = 4, heads: int = 4, dropout: float = 0.1, tied: bool = True,
 ) -> GPT:  # fmt: skip
     """A GPT of characters: 3.2 million parameters. `tokenizer` None: that of Tiny Shakespeare's 65 characters."""
     return GPT(
