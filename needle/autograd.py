@@ -200,7 +200,7 @@ class Value:
             if x.requires_grad and switch.on and differentiable(type, inputs):
                 value._init(op, list(inputs), cached_data=data, requires_grad=True, type=type)
                 return value
-        value._init(None, [], cached_data=data, requires_grad=False)
+        value._init(None, [], cached_data=data, requires_grad=False, type=type)
         return value
 
     def numpy(self) -> Any:

@@ -67,7 +67,9 @@ class Tensor(Interop, Operators):
 
     def detach(self) -> Tensor:
         """The same data, cut off from the graph."""
-        return Tensor.make_const(self.realize_cached_data())
+        detached = Tensor.make_const(self.realize_cached_data())
+        detached._type = self._type
+        return detached
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -8,8 +8,9 @@
 namespace nd { namespace ND_ISA {
 
 constexpr int64_t kDepthBlock = 512;    // a left panel of 8 rows (16 KiB) stays in the first-level cache
-constexpr int64_t kChunkBlocks = 16;    // right blocks swept per left panel: 512 x 256 floats stay in the second level
+constexpr int64_t kChunkBlocks = 8;     // right blocks swept per left panel: 512 x 128 floats stay in the second level
 constexpr int64_t kRowChunk = 240;      // rows per task, a multiple of every tile height
+constexpr int64_t kPackedDepth = 1024;  // of a right operand packed at once: with 2048 columns it stays in the third level
 
 // A right operand ready for the tiles: whole blocks in place or packed, and a packed one for columns that fill no block.
 struct Right {
@@ -83,19 +84,38 @@ inline void sweep(int64_t depth, const Left& a, const Right& b, int64_t k, int64
     });
 }
 
+// `rows` rows of a in panels of `step`, panel i at out + i step block: [depth][rows of the panel]. Few depths of all panels
+// at a time, for neighbours of one depth lie in one line of the cache.
+inline void pack_panels(const Matrix& a, int64_t rows, int64_t step, int64_t depth, int64_t block, float* out) {
+    constexpr int64_t kDepths = 16;
+    for (int64_t k = 0; k < depth; k += kDepths)
+        for (int64_t i = 0; i < rows; i += step)
+            with_height(min(step, rows - i), [&](auto height) {
+                constexpr int R = decltype(height)::value;
+                const Matrix part{a.data + i * a.row + k * a.column, a.row, a.column};
+                pack_columns<R>(part, min(kDepths, depth - k), out + i * block + k * R);
+            });
+}
+
+// A part of the depth: whether the sums begin with it, and whether they are complete after it.
+struct Span {
+    bool first = true, last = true;
+};
+
 // Rows [i0, i1) times blocks [j0, j1), the depth in blocks; `panel` holds kRowChunk x kDepthBlock floats.
 template <class Epilogue>
 inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n, int64_t k, const Matrix& a, const Right& b,
-                      float* c, int64_t ldc, float* panel, const Epilogue& epilogue) {
+                      float* c, int64_t ldc, float* panel, const Epilogue& epilogue, Span span) {
     const int64_t step = ceil_div(i1 - i0, ceil_div(i1 - i0, kTileRows));  // tiles as even as can be: short ones are slow
     const int64_t block = max<int64_t>(ceil_div(k, max<int64_t>(1, ceil_div(k, kDepthBlock))), 1);
     int64_t k0 = 0;
     do {
         const int64_t depth = min(block, k - k0);
+        if (a.column != 1) pack_panels({a.data + i0 * a.row + k0 * a.column, a.row, a.column}, i1 - i0, step, depth, block, panel);
         for (int64_t jc = j0; jc < j1; jc += kChunkBlocks) {
             for (int64_t i = i0; i < i1; i += step) {
                 const int64_t rows = min(step, i1 - i);
-                const Extent e{0, 0, k0 > 0, k0 + depth == k};
+                const Extent e{0, 0, k0 > 0 || !span.first, k0 + depth == k && span.last};
                 const float* at = a.data + i * a.row + k0 * a.column;
                 const int64_t jend = min(j1, jc + kChunkBlocks);
                 with_height(rows, [&](auto height) {
@@ -105,9 +125,7 @@ inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n,
                         for (int r = 0; r < R; ++r) left.row[r] = at + r * a.row;
                         sweep<R>(depth, left, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue);
                     } else {
-                        float* packed = panel + (i - i0) * block;
-                        if (jc == j0) pack_columns<R>({at, a.row, a.column}, depth, packed);
-                        sweep<R>(depth, ColumnsLeft{packed, R}, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue);
+                        sweep<R>(depth, ColumnsLeft{panel + (i - i0) * block, R}, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue);
                     }
                 });
             }
@@ -133,7 +151,7 @@ constexpr int64_t share_of(int64_t count, int64_t threads, int64_t unit, int64_t
 // columns where there are few rows.
 template <class Epilogue>
 inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c,
-                      int64_t ldc, float* panels, const Epilogue& epilogue) {
+                      int64_t ldc, float* panels, const Epilogue& epilogue, Span span = {}) {
     const Executor on = alone_if_small(executor, m * n, k);
     const int64_t blocks = ceil_div(n, kBlock), threads = on.threads;
     const bool by_columns = threads > 1 && m < 16 * kTileRows * threads && blocks >= 2 * threads;
@@ -144,15 +162,34 @@ inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k,
     balance(on, ceil_div(m, row_step) * across, [&](int64_t worker, int64_t task) {
         const int64_t i = task / across * row_step, j = task % across * column_step;
         gemm_part(i, min(m, i + row_step), j, min(blocks, j + column_step), n, k, a, b, c, ldc, panels + worker * kPanelFloats,
-                  epilogue);
+                  epilogue, span);
     });
 }
 
-// A product with fewer than 16 columns and more rows is computed as C^T = B^T A^T, so that vectors are full.
-constexpr bool turns(int64_t m, int64_t n) { return n < kBlock && m > n; }
+// A product with fewer than 16 columns and more rows may be computed as C^T = B^T A^T, so that vectors are full.
+constexpr bool may_turn(int64_t m, int64_t n) { return n < kBlock && m > n; }
+
+// It is, unless A would have to be packed for it and half a block is full.
+ND_INLINE bool turns(int64_t m, int64_t n, const Matrix& a) { return may_turn(m, n) && (a.column != 1 || n < kBlock / 2); }
 
 constexpr int64_t gemm_scratch(int64_t m, int64_t n, int64_t k, int threads) {
-    return packed_size(k, turns(m, n) ? m : n) + threads * kPanelFloats + (turns(m, n) ? m * n : 0);
+    return packed_size(min(k, kPackedDepth), may_turn(m, n) ? m : n) + threads * kPanelFloats + (may_turn(m, n) ? m * n : 0);
+}
+
+// C = A B, the right operand prepared part by part of the depth.
+template <class Epilogue>
+inline void gemm_in_parts(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c,
+                          int64_t ldc, float* scratch, const Epilogue& epilogue) {
+    float* panels = scratch + packed_size(min(k, kPackedDepth), n);
+    const int64_t part = ceil_div(k, max<int64_t>(1, ceil_div(k, kPackedDepth)));
+    int64_t k0 = 0;
+    do {
+        const int64_t depth = min(k - k0, part);
+        const Right right = prepare_right(executor, m, n, depth, {b.data + k0 * b.row, b.row, b.column}, scratch);
+        const Matrix left{a.data + k0 * a.column, a.row, a.column};
+        gemm_with(executor, m, n, depth, left, right, c, ldc, panels, epilogue, {k0 == 0, k0 + depth == k});
+        k0 += depth;
+    } while (k0 < k);
 }
 
 // C (m, n) = A (m, k) B (k, n), rows of C ldc apart, each element finished by `epilogue`; A and B with any strides.
@@ -161,17 +198,14 @@ template <class Epilogue = Keep>
 inline void gemm(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c,
                  int64_t ldc, float* scratch, const Epilogue& epilogue = {}) {
     if (m == 0 || n == 0) return;
-    if (std::is_same_v<Epilogue, Keep> && turns(m, n)) {
-        float* turned = scratch + packed_size(k, m) + executor.threads * kPanelFloats;
-        const Matrix left{b.data, b.column, b.row}, right{a.data, a.column, a.row};
-        const Right columns = prepare_right(executor, n, m, k, right, scratch);
-        gemm_with(executor, n, m, k, left, columns, turned, m, scratch + packed_size(k, m), epilogue);
+    if (std::is_same_v<Epilogue, Keep> && turns(m, n, a)) {
+        float* turned = scratch + packed_size(min(k, kPackedDepth), m) + executor.threads * kPanelFloats;
+        gemm_in_parts(executor, n, m, k, {b.data, b.column, b.row}, {a.data, a.column, a.row}, turned, m, scratch, epilogue);
         for (int64_t i = 0; i < m; ++i)
             for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = turned[j * m + i];
         return;
     }
-    const Right right = prepare_right(executor, m, n, k, b, scratch);
-    gemm_with(executor, m, n, k, a, right, c, ldc, scratch + packed_size(k, n), epilogue);
+    gemm_in_parts(executor, m, n, k, a, b, c, ldc, scratch, epilogue);
 }
 
 // The same with a right operand that gemm_pack packed; `scratch` holds kPanelFloats floats per thread.
