@@ -94,8 +94,9 @@ def winograd_scratch(
 
 
 def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: int, causal: int) -> int:
-    """For each thread: packed queries, scores and tails of 32 queries (csrc/nd/attention.h)."""
-    return THREADS * (32 * depth + keys * (32 + 16) + 2 * 32)
+    """For each thread: packed queries, scores, sums and tails of a block of queries (csrc/nd/attention.h)."""
+    block = 64 if keys <= 512 else 32
+    return THREADS * (block * (depth + keys + 2) + keys * 16)
 
 
 def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slots: int, context: int) -> int:

@@ -21,6 +21,8 @@ struct Right {
         if (block < count) return {whole.p + block * whole.next + k * whole.step, whole.step, whole.next};
         return {tail + k * kBlock, kBlock, 0};
     }
+    // Without the first k of its depth.
+    ND_INLINE Right from(int64_t k) const { return {{whole.p + k * whole.step, whole.step, whole.next}, tail + k * kBlock, count}; }
 };
 
 // Few rows of A use each element of B so seldom that packing it would not pay.
