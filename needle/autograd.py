@@ -286,14 +286,21 @@ def sum_node_list(node_list: Sequence[Any]) -> Any:
     return reduce(add, node_list)
 
 
-def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterator[tuple[Value, Any]]:
-    """(node, adjoint) of every node that requires a gradient, from the outputs to `leaves`: sums over all paths."""
+def _adjoints(
+    outputs: dict[Value, Any], leaves: Sequence[Value] = (), keep_graph: bool = True
+) -> Iterator[tuple[Value, Any]]:
+    """(node, adjoint) of every node that requires a gradient, from the outputs to `leaves`: sums over all paths.
+
+    Where the graph need not be kept, a node is a constant once its adjoint has been passed on to its inputs.
+    """
     contributions: dict[Value, list[Any]] = {node: [grad] for node, grad in outputs.items()}
     order: list[Value] = list(leaves)
     ends, visited = set(leaves), set(leaves)
     for node in outputs:
         topo_sort_dfs(node, visited, order)
-    for node in reversed(order):
+    visited.clear()
+    while order:  # so that nothing here holds a node that is done
+        node = order.pop()
         if node not in contributions:
             continue
         adjoint = sum_node_list(contributions.pop(node))
@@ -303,18 +310,21 @@ def _adjoints(outputs: dict[Value, Any], leaves: Sequence[Value] = ()) -> Iterat
         for value, grad in zip(node.inputs, node.op.gradient_as_tuple(adjoint, node), strict=True):
             if grad is not None and value.requires_grad:
                 contributions.setdefault(value, []).append(grad)
+        if not keep_graph and node.cached_data is not None:
+            node.op, node.inputs, node.requires_grad = None, (), False
 
 
-def compute_gradient_of_variables(output_tensor: Tensor, out_grad: Tensor) -> None:
+def compute_gradient_of_variables(output_tensor: Tensor, out_grad: Tensor, keep_graph: bool = True) -> None:
     """Set `.grad` of every node that `output_tensor` was computed from: v.grad = sum over paths of the chain rule.
 
     The gradients of leaves are nodes of the graph, so they can be differentiated again. Those of inner nodes are cut
     off from it: a node whose own gradient leads back to it would be a reference cycle, and the memory of a training
-    step would wait for the garbage collector.
+    step would wait for the garbage collector. Where the graph need not be kept, they are not kept either.
     """
     leaves: list[Value] = []
-    for node, adjoint in _adjoints({output_tensor: out_grad}):
-        node.grad = adjoint if node.op is None else adjoint.detach()
+    for node, adjoint in _adjoints({output_tensor: out_grad}, keep_graph=keep_graph):
+        if node.op is None or keep_graph:
+            node.grad = adjoint if node.op is None else adjoint.detach()
         if node.op is None:
             leaves.append(node)
             node.graded_with = leaves

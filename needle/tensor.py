@@ -96,11 +96,13 @@ class Tensor(Interop, Operators):
             return tensors[0].device if tensors else default_device()
         return default_device() if BACKEND == "np" else self.realize_cached_data().device
 
-    def backward(self, out_grad: Tensor | None = None) -> None:
+    def backward(self, out_grad: Tensor | None = None, *, keep_graph: bool = True) -> None:
         """d self / d x into `x.grad` of every x this tensor was computed from (overwriting what was there).
 
-        `out_grad` is the adjoint of this tensor, ones by default. Raises ShapeError if it has another
-        shape, DTypeError if this tensor does not hold floats, NeedleError inside `no_grad` if nothing was recorded.
+        `out_grad` is the adjoint of this tensor, ones by default. With `keep_graph=False` only leaves get a `grad`, and
+        everything in between becomes a constant on the way, so that its memory is free where nobody else holds it: the
+        graph can be walked once. Raises ShapeError if `out_grad` has another shape, DTypeError if this tensor does not
+        hold floats, NeedleError inside `no_grad` if nothing was recorded.
         """
         if not self.requires_grad and not switch.on:
             raise NeedleError("[backward] nothing was recorded: this was computed inside no_grad, or of constants")
@@ -112,7 +114,7 @@ class Tensor(Interop, Operators):
             raise DTypeError(f"[backward] out_grad must be a Tensor, got {type(out_grad).__name__}")
         elif tuple(out_grad.shape) != tuple(self.shape):
             raise ShapeError(f"[backward] out_grad must have the tensor's shape {self.shape}, got {out_grad.shape}")
-        compute_gradient_of_variables(self, out_grad)
+        compute_gradient_of_variables(self, out_grad, keep_graph)
 
     _shown = "needle.Tensor"
 

@@ -59,11 +59,11 @@ Sizes shape_of(const View& a, const View& b) {
     return shape;
 }
 
-// c = a @ b, in row-major order.
-void multiply(const View& a, const View& b, const Sizes& shape, float* c) {
+// c = a @ b, in row-major order, `bias` added to each row where there is one.
+void multiply(const View& a, const View& b, const Sizes& shape, float* c, const float* bias = nullptr) {
     if (count_of("matmul", shape) == 0) return;
     const Sizes batch(shape.begin(), shape.end() - 2);
-    Products p{count_of("matmul", batch), rows(a), b.last(), a.last(), matrix(a), matrix(b), nullptr, nullptr};
+    Products p{count_of("matmul", batch), rows(a), b.last(), a.last(), matrix(a), matrix(b), nullptr, nullptr, bias};
     if (p.m > kMostFloats / (p.k + 16) || p.n > kMostFloats / (p.k + 16))
         refuse_shape("matmul", "the operands are too large, " + product(a, b));
     if (b.size == rows(b) * b.last() && is_one_axis(a)) {
@@ -83,6 +83,15 @@ py::object matmul(const View& a, const View& b) {
     const Sizes shape = shape_of(a, b);
     Result y(a, shape);
     multiply(a, b, shape, y.p);
+    return y.array();
+}
+
+py::object affine(const View& x, const View& w, const Dense& bias) {
+    const Sizes shape = shape_of(x, w);
+    if (w.dims != 2 || bias.size != w.last() || bias.last() != w.last())
+        misfit("affine", "x (..., n), w (n, m) and a bias of m numbers", {&x, &w, &bias});
+    Result y(x, shape);
+    multiply(x, w, shape, y.p, bias.p);
     return y.array();
 }
 
@@ -127,6 +136,7 @@ void matmul_tiled(Array& a, Array& b, Array& out, int64_t m, int64_t n, int64_t 
 void bind_gemm(py::module_& m) {
     m.def("matmul", matmul);
     m.def("matmul", matmul_flat);
+    m.def("affine", affine);
 #if !defined(ND_DEVICE)
     m.def("matmul_tiled", matmul_tiled);
 #endif

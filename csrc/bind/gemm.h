@@ -5,11 +5,13 @@
 
 namespace nd {
 
-// A batch of products: product i reads a.data + a_offset[i] and b.data + b_offset[i], and writes c + i * m * n.
+// A batch of products: product i reads a.data + a_offset[i] and b.data + b_offset[i], and writes c + i * m * n. To each row
+// of the results the n numbers of `bias` are added, where there is one.
 struct Products {
     int64_t batch, m, n, k;
     Matrix a, b;
     const int64_t *a_offset, *b_offset;
+    const float* bias;
 };
 
 struct GemmTable {

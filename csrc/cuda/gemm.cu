@@ -31,9 +31,17 @@ struct Offsets {
 
 constexpr int64_t kMostLayers = 65535;  // of a grid
 
+// c[i] += bias for each row.
+void add_bias(const Executor& on, int64_t rows, int64_t n, const float* bias, float* c) {
+    Nest<3> nest;
+    nest.push(rows, {n, n, 0});
+    nest.push(n, {1, 1, 1});
+    map(on, "affine", nest, Add{}, c, static_cast<const float*>(c), bias);
+}
+
 void run(const Executor& on, const Products& p, float* c, float*) {
-    if (p.k == 0) return fill(on, p.batch * p.m * p.n, 0.0f, c);
-    for (int64_t first = 0; first < p.batch; first += kMostLayers) {
+    if (p.k == 0) fill(on, p.batch * p.m * p.n, 0.0f, c);
+    for (int64_t first = 0; first < p.batch && p.k > 0; first += kMostLayers) {
         const int64_t batch = min(kMostLayers, p.batch - first);
         const Offsets a(p.a_offset + first, batch), b(p.b_offset + first, batch);
         const ProductSize size{batch, p.m, p.n, {1, p.k}};
@@ -42,6 +50,7 @@ void run(const Executor& on, const Products& p, float* c, float*) {
         product_in_parts(on, "matmul", size, parts, rows_of(p.a, p.m, a.step, a.list), columns_of(p.b, p.n, b.step, b.list),
                          Store{c + first * p.m * p.n, p.m, p.n}, partial.floats());
     }
+    if (p.bias) add_bias(on, p.batch * p.m, p.n, p.bias, c);
 }
 
 void matmul(const Executor& on, int64_t batch, int64_t m, int64_t n, int64_t k, const Matrices& a, const Matrices& b, float* c,

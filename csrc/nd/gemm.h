@@ -144,10 +144,9 @@ ND_INLINE Executor alone_if_small(const Executor& executor, int64_t outputs, int
     return outputs < kSmallWork && outputs * max<int64_t>(depth, 1) < kSmallWork ? Executor{} : executor;
 }
 
-// `count` in even shares, a multiple of `threads` of them, each a multiple of `unit` and at most `most`: the size of a share.
-constexpr int64_t share_of(int64_t count, int64_t threads, int64_t unit, int64_t most) {
-    return min(most, round_up(ceil_div(count, round_up(ceil_div(count, most), threads)), unit));
-}
+// Into how many even parts, of at most `most`, n is cut for some threads: as many for each where there are enough.
+constexpr int64_t parts_of(int64_t n, int64_t threads, int64_t most) { return min(n, round_up(ceil_div(n, most), threads)); }
+constexpr int64_t part_begin(int64_t n, int64_t parts, int64_t i) { return n * i / parts; }
 
 // C = A B for a prepared right operand; `panels` holds kPanelFloats floats per thread. Tasks are chunks of rows; of rows and
 // columns where there are few rows.
@@ -155,16 +154,16 @@ template <class Epilogue>
 inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c,
                       int64_t ldc, float* panels, const Epilogue& epilogue, Span span = {}) {
     const Executor on = alone_if_small(executor, m * n, k);
-    const int64_t blocks = ceil_div(n, kBlock), threads = on.threads;
+    const int64_t rows = ceil_div(m, kTileRows), blocks = ceil_div(n, kBlock), threads = on.threads;
     const bool by_columns = threads > 1 && m < 16 * kTileRows * threads && blocks >= 2 * threads;
-    const int64_t most = min(kRowChunk, threads > 1 ? ceil_div(m, 2 * threads) : m);
-    const int64_t row_step = by_columns ? min(kRowChunk, m) : share_of(m, threads, kTileRows, most);
-    const int64_t column_step = by_columns ? share_of(blocks, threads, 1, ceil_div(blocks, 2 * threads)) : blocks;
-    const int64_t across = ceil_div(blocks, column_step);
-    balance(on, ceil_div(m, row_step) * across, [&](int64_t worker, int64_t task) {
-        const int64_t i = task / across * row_step, j = task % across * column_step;
-        gemm_part(i, min(m, i + row_step), j, min(blocks, j + column_step), n, k, a, b, c, ldc, panels + worker * kPanelFloats,
-                  epilogue, span);
+    const int64_t most = threads > 1 ? min(kRowChunk / kTileRows, ceil_div(rows, 2 * threads)) : kRowChunk / kTileRows;
+    const int64_t down = by_columns ? ceil_div(rows, kRowChunk / kTileRows) : parts_of(rows, threads, most);
+    const int64_t across = by_columns ? parts_of(blocks, threads, ceil_div(blocks, 2 * threads)) : 1;
+    balance(on, down * across, [&](int64_t worker, int64_t task) {
+        const int64_t i = task / across, j = task % across;
+        gemm_part(part_begin(rows, down, i) * kTileRows, min(m, part_begin(rows, down, i + 1) * kTileRows),
+                  part_begin(blocks, across, j), part_begin(blocks, across, j + 1), n, k, a, b, c, ldc,
+                  panels + worker * kPanelFloats, epilogue, span);
     });
 }
 
@@ -241,12 +240,14 @@ constexpr int64_t gemm_batched_scratch(int64_t m, int64_t n, int64_t k, int thre
 
 // C[i] = A[i] B[i] for i < batch: A[i] starts at a.data + a_offset[i], B[i] at b.data + b_offset[i], C is compact. Many
 // products share the threads among themselves, few share each product. `scratch` holds gemm_batched_scratch(...) floats.
+template <class Epilogue = Keep>
 inline void gemm_batched(const Executor& executor, int64_t batch, const int64_t* a_offset, const int64_t* b_offset, int64_t m,
-                         int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, float* scratch) {
+                         int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, float* scratch,
+                         const Epilogue& epilogue = {}) {
     const bool many = batch >= 4 * executor.threads;
     auto product = [&](const Executor& on, int64_t i, float* memory) {
         const Matrix left{a.data + a_offset[i], a.row, a.column}, right{b.data + b_offset[i], b.row, b.column};
-        gemm(on, m, n, k, left, right, c + i * m * n, n, memory);
+        gemm(on, m, n, k, left, right, c + i * m * n, n, memory, epilogue);
     };
     if (many)
         balance(executor, batch, [&](int64_t worker, int64_t i) {

@@ -26,7 +26,7 @@ KERNELS = {
     "cache": "cache_write cached_attention",
     "gather": "embedding embedding_gradient gather gather_gradient take take_gradient",
     "grouped": "grouped_conv grouped_conv_input_gradient grouped_conv_weight_gradient",
-    "linear": "conv conv_input_gradient conv_weight_gradient matmul",
+    "linear": "affine conv conv_input_gradient conv_weight_gradient matmul",
     "norm": (
         "batch_norm batch_norm_gradient batch_norm_inference group_norm group_norm_gradient "
         "layer_norm layer_norm_gradient rms_norm rms_norm_gradient"

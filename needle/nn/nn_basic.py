@@ -44,8 +44,7 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_features("Linear", x, self.in_features)
-        y = ops.matmul(x, self.weight)
-        return y if self.bias is None else y + ops.broadcast_to(self.bias, y.shape)
+        return ops.matmul(x, self.weight) if self.bias is None else ops.affine(x, self.weight, self.bias)
 
 
 class Embedding(Module):

@@ -53,10 +53,9 @@ class _Cell(Module):
     def project(self, x: Tensor) -> Tensor:
         """x W_ih + bias_ih + bias_hh: what the input adds to every gate; x (..., input_size)."""
         check_features(type(self).__name__, x, self.input_size)
-        y = ops.matmul(x, self.W_ih)
         if self.bias_ih is None or self.bias_hh is None:
-            return y
-        return y + ops.broadcast_to(self.bias_ih + self.bias_hh, y.shape)
+            return ops.matmul(x, self.W_ih)
+        return ops.affine(x, self.W_ih, self.bias_ih + self.bias_hh)
 
     def state(self, h: Tensor | None, batch: int) -> Tensor:
         """`h`, checked, or zeros of shape (batch, hidden_size) on the device of the weights."""
@@ -140,8 +139,7 @@ class GRUCell(_Cell):
     def project(self, x: Tensor) -> Tensor:
         """x W_ih + bias_ih: the inputs' share of r, z and n."""
         check_features("GRUCell", x, self.input_size)
-        y = ops.matmul(x, self.W_ih)
-        return y if self.bias_ih is None else y + ops.broadcast_to(self.bias_ih, y.shape)
+        return ops.matmul(x, self.W_ih) if self.bias_ih is None else ops.affine(x, self.W_ih, self.bias_ih)
 
     def over_time(self, projected: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """h of all steps (T, B, hidden_size) from their projected inputs, and the last h."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from math import prod
 from typing import Any
 
 import numpy
@@ -152,12 +151,6 @@ def cast(x: Any, dtype: str) -> Any:
     """The elements as another dtype; x itself where it has that dtype."""
     with numpy.errstate(all="ignore"):
         return x.astype(dtype, copy=False) if isinstance(x, numpy.ndarray) else x.astype(dtype)
-
-
-def flattened_rows(x: Any) -> Any:
-    """x (..., n) as a matrix (rows, n) without copying, or None where its strides do not allow it."""
-    dense = x.flags.c_contiguous if isinstance(x, numpy.ndarray) else x.is_compact()
-    return x.reshape((prod(x.shape[:-1]), x.shape[-1])) if dense else None
 
 
 def copied(x: Any) -> Any:

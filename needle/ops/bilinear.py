@@ -19,7 +19,10 @@ class Bilinear(TensorOp):
     def weight_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
         """dw, given g = dy."""
 
+    def gradients(self, g: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """dx and dw, given g = dy, of which each is wanted."""
+        dx = self.input_gradient(g, x, w) if x.requires_grad else None
+        return dx, self.weight_gradient(g, x, w) if w.requires_grad else None
+
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
-        x, w = node.inputs
-        dx = self.input_gradient(out_grad, x, w) if x.requires_grad else None
-        return dx, self.weight_gradient(out_grad, x, w) if w.requires_grad else None
+        return self.gradients(out_grad, *node.inputs)

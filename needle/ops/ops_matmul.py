@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from ..autograd import Tensor
+from .. import autograd
+from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import ShapeError
 from ..types import Type
-from .array_compat import flattened_rows
 from .bilinear import Bilinear
 from .dtype_rules import promoted
-from .ops_broadcast import sum_to
+from .ops_broadcast import broadcast_to, sum_to
 from .ops_reshape import reshape, transpose
 from .shape_rules import broadcast_shape
 
-__all__ = ["MatMul", "matmul"]
+__all__ = ["MatMul", "affine", "matmul"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,6 @@ class MatMul(Bilinear):
         return Type((*lead, a.shape[-2], b.shape[-1]), promoted(a.dtype, b.dtype))
 
     def compute(self, a: Any, b: Any) -> Any:
-        if len(b.shape) == 2 and len(a.shape) > 2 and (rows := flattened_rows(a)) is not None:
-            return kernels(a).matmul(rows, b).reshape((*a.shape[:-1], b.shape[-1]))  # one product, not one per batch
         return kernels(a).matmul(a, b)
 
     def input_gradient(self, g: Tensor, x: Tensor, w: Tensor) -> Any:
@@ -49,6 +47,35 @@ class MatMul(Bilinear):
             rows = prod(x.shape[:-1])
             x, g = reshape(x, (rows, x.shape[-1])), reshape(g, (rows, g.shape[-1]))
         return sum_to(matmul(transpose(x), g), w)
+
+
+@dataclass(frozen=True)
+class Affine(TensorOp):
+    """y = x w + b: a product to each of whose rows a row of numbers is added before it is stored"""
+
+    def infer(self, x: Type, w: Type, b: Type) -> Type:
+        return MatMul().infer(x, w)
+
+    def compute(self, x: Any, w: Any, b: Any) -> Any:
+        return kernels(x).affine(x, w, b)
+
+    def gradient(self, out_grad: Tensor, node: Any) -> Any:
+        """dx = g w^T, dw = x^T g, db = the sum of g over all rows."""
+        x, w, b = node.inputs
+        return *MatMul().gradients(out_grad, x, w), sum_to(out_grad, b) if b.requires_grad else None
+
+
+def affine(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """x w + b: x (..., n), w (n, m), b (m,) or (1, m), y (..., m).
+
+    One node where it is computed at once, and a product and a sum in traced graphs, whose compilers join them; the bits
+    are the same. Raises ShapeError where sizes differ.
+    """
+    one_kind = x.dtype == w.dtype == b.dtype and len(w.shape) == 2 and b.shape in (w.shape[1:], (1, *w.shape[1:]))
+    if one_kind and len(x.shape) > 1 and not autograd.LAZY_MODE:
+        return Affine()(x, w, b)
+    y = matmul(x, w)
+    return y + broadcast_to(b, y.shape)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

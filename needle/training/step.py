@@ -83,7 +83,7 @@ class TrainStep(Stateful):
         if not math.isfinite(metrics["loss"]):
             return metrics
         with no_grad():  # nobody differentiates these gradients: what made them need not be kept
-            loss.backward()
+            loss.backward(keep_graph=False)
         if self.accumulate > 1:
             self.sums.add()
             if self.sums.weight < self.accumulate:

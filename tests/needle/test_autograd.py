@@ -94,6 +94,39 @@ def test_inner_nodes_get_gradients_too() -> None:
     np.testing.assert_allclose(y.grad.numpy(), np.ones(y.shape))
 
 
+def test_a_graph_that_need_not_be_kept_is_let_go_of_on_the_way() -> None:
+    x = leaf(1.0, 2.0)
+    inner = x * 3
+    y = (inner * inner + inner).sum()
+    y.backward()
+    kept = x.grad.numpy()
+    y.backward(keep_graph=False)
+    assert (x.grad.numpy() == kept).all()
+    assert all(node.is_leaf() and not node.requires_grad for node in (inner, y))
+    np.testing.assert_allclose(inner.numpy(), [3.0, 6.0])
+
+
+def test_what_nobody_holds_is_free_once_its_gradient_was_passed_on() -> None:
+    x = leaf(1.0, 2.0)
+    counts: list[int] = []
+
+    class Twice(autograd.TensorOp):
+        def compute(self, a: Any) -> Any:
+            return a + a
+
+        def gradient(self, out_grad: Tensor, node: Any) -> Any:
+            counts.append(autograd.TENSOR_COUNTER)
+            return (out_grad + out_grad,)
+
+    y = x
+    for _ in range(50):
+        y = Twice()(y)
+    y = y.sum()
+    with ndl.no_grad():
+        y.backward(keep_graph=False)
+    assert counts[0] - counts[-1] > 40
+
+
 def test_gradients_of_gradients() -> None:
     x = leaf(2.0, -3.0)
     (x**4).sum().backward()

@@ -60,6 +60,24 @@ def test_matmul_follows_numpy(rng, a_shape, b_shape, layout):
     assert plain.matmul(a.astype(np.float64), b.astype(np.float64)).dtype == np.float64
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("x_shape", "w_shape"), [pair for pair in MATMULS if len(pair[1]) == 2])
+def test_affine_adds_a_row_to_each_row_of_the_product(rng, x_shape, w_shape, layout):
+    x, w, bias = viewed(floats(rng, *x_shape), layout), viewed(floats(rng, *w_shape), layout), floats(rng, w_shape[1])
+    got = compiled.affine(x, w, NDArray(bias.reshape(1, -1), device=cpu()))
+    assert got.shape == (*x_shape[:-1], w_shape[1])
+    assert (got.numpy() == compiled.matmul(x, w).numpy() + bias).all()  # the bits of a product and a sum
+    close(got, plain.affine(x.numpy(), w.numpy(), bias))
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (3, 4), (3,)), ((2, 3), (3, 4), (4, 1)), ((2, 3), (1, 3, 4), (4,))])
+def test_affine_refuses_another_bias(rng, shapes):
+    given = [floats(rng, *shape) for shape in shapes]
+    for kernel, arrays in ((plain, given), (compiled, [NDArray(x, device=cpu()) for x in given])):
+        with pytest.raises(ShapeError, match=r"\[affine\] needs x \(..., n\), w \(n, m\) and a bias of m numbers, got"):
+            kernel.affine(*arrays)
+
+
 def test_matmul_reads_broadcast_and_sliced_operands(rng):
     a, b = floats(rng, 1, 4), floats(rng, 9, 6)
     wide = NDArray(a, device=cpu()).broadcast_to((5, 4))

@@ -9,7 +9,7 @@ import pytest
 
 import needle as ndl
 from needle import BACKEND, Tensor, ops
-from needle.errors import DeviceError, DTypeError, NeedleError
+from needle.errors import DeviceError, DTypeError, NeedleError, ShapeError
 
 pytestmark = pytest.mark.both_modes
 only_np = pytest.mark.skipif(BACKEND != "np", reason="NDArrays hold float32 alone")
@@ -85,6 +85,27 @@ def test_the_slope_of_relu_at_zero_is_zero() -> None:
     x = tensor([-1.0, 0.0, 2.0])
     ops.relu(x).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), [0, 0, 1])
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
+def test_affine_is_a_product_and_a_sum(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = (tensor(rng.standard_normal(size)) for size in (shape, (4, 5), (1, 5)))
+    both = ops.affine(x, w, b), ops.matmul(x, w) + ops.broadcast_to(b, (*shape[:-1], 5))
+    assert (both[0].numpy() == both[1].numpy()).all()
+    found = []
+    for y in both:
+        (y * y).sum().backward()
+        grads = [each.grad for each in (x, w, b)]
+        grads[0].sum().backward()
+        found.append([each.numpy() for each in (*grads, w.grad, b.grad)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_affine_of_a_bias_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ShapeError, match="broadcast"):
+        ops.affine(tensor(np.ones((2, 3))), tensor(np.ones((3, 4))), tensor(np.ones((1, 3))))
 
 
 # -- defaults and argument names ---------------------------------------------------------------------------------------

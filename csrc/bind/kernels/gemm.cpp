@@ -1,11 +1,23 @@
 #include "../gemm.h"
+#include "../../nd/epilogue.h"
 #include "../../nd/gemm.h"
 
 namespace nd { namespace ND_ISA {
 namespace {
 
+int64_t scratch(int64_t m, int64_t n, int64_t k, int threads) {
+    return round_up(n, kBlock) + gemm_batched_scratch(m, n, k, threads);
+}
+
 void run(const Executor& executor, const Products& p, float* c, float* scratch) {
-    gemm_batched(executor, p.batch, p.a_offset, p.b_offset, p.m, p.n, p.k, p.a, p.b, c, scratch);
+    const auto products = [&](const auto& epilogue) {
+        gemm_batched(executor, p.batch, p.a_offset, p.b_offset, p.m, p.n, p.k, p.a, p.b, c, scratch + round_up(p.n, kBlock),
+                     epilogue);
+    };
+    if (!p.bias) return products(Keep{});
+    std::memcpy(scratch, p.bias, sizeof(float) * p.n);
+    std::memset(scratch + p.n, 0, sizeof(float) * (round_up(p.n, kBlock) - p.n));
+    products(Bias{scratch});
 }
 
 void tiled(const Executor& executor, int64_t m, int64_t n, int64_t p, const float* a, const float* b, float* c) {
@@ -26,6 +38,6 @@ void tiled(const Executor& executor, int64_t m, int64_t n, int64_t p, const floa
 
 }  // namespace
 
-extern const GemmTable gemm_table = {gemm_batched_scratch, run, batched_matmul, tiled};
+extern const GemmTable gemm_table = {scratch, run, batched_matmul, tiled};
 
 }}  // namespace nd::ND_ISA

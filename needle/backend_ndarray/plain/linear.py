@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -14,9 +15,20 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.ndim < 2 or b.ndim < 2:
         raise ShapeError(f"[matmul] needs operands of two or more axes, got {a.shape} @ {b.shape}")
     try:
+        if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:  # one product, not one for each of the batch
+            return np.matmul(a.reshape(prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
         return np.matmul(a, b)
     except ValueError as error:
         raise ShapeError(f"[matmul] sizes must agree, got {a.shape} @ {b.shape}") from error
+
+
+def affine(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """y = x w + bias: (..., n) @ (n, m) -> (..., m), a bias of m numbers for each row."""
+    y = matmul(x, w)
+    if w.ndim != 2 or bias.size != w.shape[1] or bias.shape[-1:] != w.shape[1:]:
+        needed = "x (..., n), w (n, m) and a bias of m numbers"
+        raise ShapeError(f"[affine] needs {needed}, got {x.shape}, {w.shape}, {bias.shape}")
+    return y + bias.reshape(-1)
 
 
 def _outputs(where: str, size: int, kernel: int, stride: int, padding: int) -> int:

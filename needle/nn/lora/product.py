@@ -6,6 +6,7 @@ product, a convolution of channels-last images, a look-up. The same op multiplie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from ...grad_mode import switch
 from ...ops import array_compat
 from ...ops.bilinear import Bilinear
 from ...ops.ops_broadcast import broadcast_to, sum_to
-from ...ops.ops_matmul import MatMul, matmul
+from ...ops.ops_matmul import Affine, MatMul, affine, matmul
+from ...ops.ops_reshape import reshape
 from ...types import Type
 
 
@@ -34,6 +36,18 @@ class _Adapted(TensorOp):
 
     product: Bilinear
     scale: float
+
+    def _base(self, x: Any, weight: Any, bias: Sequence[Any]) -> Any:
+        """x W + bias"""
+        if bias and isinstance(self.product, MatMul) and x.dtype == weight.dtype == bias[0].dtype:
+            return Affine().compute(x, weight, *bias)
+        y = self.product.compute(x, weight)
+        return y + array_compat.broadcast_to(bias[0], y.shape) if bias else y
+
+    def _rows(self, *given: Tensor) -> list[Tensor]:
+        """What a matrix product multiplies, as matrices: each is met twice."""
+        flat = isinstance(self.product, MatMul)
+        return [reshape(x, (prod(x.shape[:-1]), x.shape[-1])) if flat and len(x.shape) > 2 else x for x in given]
 
     def _factor_gradients(self, g: Tensor, d: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """g B^T s, and the gradients of A and B: d A is computed again, as what has the size of y is not kept."""
@@ -57,13 +71,12 @@ class ChangedProduct(_Adapted):
         return self.product.infer(x, weight)
 
     def compute(self, x: Any, weight: Any, a: Any, b: Any, *bias: Any) -> Any:
-        y = self.product.compute(x, weight + MatMul().compute(a, b) * self.scale)
-        return y + array_compat.broadcast_to(bias[0], y.shape) if bias else y
+        return self._base(x, weight + MatMul().compute(a, b) * self.scale, bias)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, weight, a, b, *bias = node.inputs
         dx = self.product.input_gradient(out_grad, x, changed(weight, a, b, self.scale)) if x.requires_grad else None
-        _, da, db = self._factor_gradients(out_grad, x, a, b)
+        _, da, db = self._factor_gradients(*self._rows(out_grad, x), a, b)
         dweight, dbias = self._base_gradients(out_grad, x, weight, bias)
         return dx, dweight, da, db, *dbias
 
@@ -79,9 +92,7 @@ class LowRankProduct(_Adapted):
         return self.product.infer(x, weight)
 
     def compute(self, x: Any, d: Any, weight: Any, a: Any, b: Any, *bias: Any) -> Any:
-        y = self.product.compute(x, weight)
-        if bias:
-            y = y + array_compat.broadcast_to(bias[0], y.shape)
+        y = self._base(x, weight, bias)
         return y + MatMul().compute(self.product.compute(d, a) * self.scale, b)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
@@ -100,8 +111,10 @@ def changed(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
 
 def multiplied(product: TensorOp, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x W + bias, with `product` for the product."""
-    y = matmul(x, weight) if isinstance(product, MatMul) else product(x, weight)
-    return y if bias is None else y + broadcast_to(bias, y.shape)
+    if not isinstance(product, MatMul):
+        y = product(x, weight)
+        return y if bias is None else y + broadcast_to(bias, y.shape)
+    return matmul(x, weight) if bias is None else affine(x, weight, bias)
 
 
 def adapted(product: Bilinear, x: Tensor, d: Tensor, weight: Tensor, bias: Tensor | None, low: Factors) -> Tensor:
