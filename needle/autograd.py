@@ -77,7 +77,7 @@ class Value:
     inputs: Sequence[Value]
     cached_data: Any
     requires_grad: bool
-    num_outputs: int
+    num_outputs: int = 1
     grad: Any = None
     graded_with: Sequence[Value] = ()  # the leaves that the last backward gave a gradient to, this one among them
 
@@ -86,7 +86,6 @@ class Value:
         op: Op | None,
         inputs: Sequence[Value],
         *,
-        num_outputs: int = 1,
         cached_data: Any = None,
         requires_grad: bool | None = None,
         type: Any = None,
@@ -95,7 +94,6 @@ class Value:
         TENSOR_COUNTER += 1
         self.op = op
         self.inputs = inputs
-        self.num_outputs = num_outputs
         self.cached_data = cached_data
         self.requires_grad = any(x.requires_grad for x in inputs) if requires_grad is None else requires_grad
         self._type = type

@@ -18,6 +18,7 @@ from needle.errors import DeviceError
 
 from . import ndarray_backend_cpu
 
+NUMPY = (np.ndarray, np.generic)
 EXACT = 2**24  # up to which float32, in which compiled kernels read ids, holds every whole number
 
 # Every kernel, by the module of `plain` that holds it.
@@ -114,7 +115,7 @@ class Twins:
 
 def kernels(x: Any) -> Any:
     """The functions for an array like x: `plain` for numpy, `compiled` for an extension's, else the twins in numpy."""
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, NUMPY):
         return _package("plain")
     extension = EXTENSIONS.get(x._handle.__class__)
     return twins(x) if extension is None else _package("compiled").of(extension)
@@ -131,7 +132,7 @@ def pointwise(kernel: str, plain: Callable[..., Any], first: Any, *more: Any) ->
     The latter takes numpy arrays. Results of the kernels of float32 lie in memory as the first operand without gaps:
     NHWC memory seen as NCHW stays so, and nothing is copied.
     """
-    if isinstance(first, np.ndarray | np.generic):
+    if isinstance(first, NUMPY):
         return plain(first, *more)
     extension = EXTENSIONS.get(first._handle.__class__)
     if extension is not None:
