@@ -44,11 +44,6 @@ class _Adapted(TensorOp):
         y = self.product.compute(x, weight)
         return y + array_compat.broadcast_to(bias[0], y.shape) if bias else y
 
-    def _rows(self, *given: Tensor) -> list[Tensor]:
-        """What a matrix product multiplies, as matrices: each is met twice."""
-        flat = isinstance(self.product, MatMul)
-        return [reshape(x, (prod(x.shape[:-1]), x.shape[-1])) if flat and len(x.shape) > 2 else x for x in given]
-
     def _factor_gradients(self, g: Tensor, d: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """g B^T s, and the gradients of A and B: d A is computed again, as what has the size of y is not kept."""
         hidden, inner = self.product(d, a) * self.scale, matmul(g, b.transpose()) * self.scale
@@ -76,7 +71,9 @@ class ChangedProduct(_Adapted):
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         x, weight, a, b, *bias = node.inputs
         dx = self.product.input_gradient(out_grad, x, changed(weight, a, b, self.scale)) if x.requires_grad else None
-        _, da, db = self._factor_gradients(*self._rows(out_grad, x), a, b)
+        matrices = isinstance(self.product, MatMul)  # of rows that are met twice
+        g, d = (rows_of(each) if matrices else each for each in (out_grad, x))
+        _, da, db = self._factor_gradients(g, d, a, b)
         dweight, dbias = self._base_gradients(out_grad, x, weight, bias)
         return dx, dweight, da, db, *dbias
 
@@ -102,6 +99,11 @@ class LowRankProduct(_Adapted):
         dd = self.product.input_gradient(inner, d, a) if d.requires_grad else None
         dweight, dbias = self._base_gradients(out_grad, x, weight, bias)
         return dx, dd, dweight, da, db, *dbias
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """x (..., n) as a matrix (rows, n)"""
+    return reshape(x, (prod(x.shape[:-1]), x.shape[-1])) if len(x.shape) > 2 else x
 
 
 def changed(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
