@@ -62,27 +62,47 @@ ND_INLINE void each_strip(const Grid& grid, const F& f) {
     }
 }
 
-// Walks over the pixels of a strip, image after image: what each reads first, and where it is written.
-struct Walk {
+// Walks over the pixels of a strip, image after image: what each reads first, and where it is written. From one pixel to the
+// next it adds: a tile of few taps takes no longer than finding its pixels by multiplying would.
+class Walk {
+public:
+    ND_INLINE Walk(const Grid& grid, const Source& source, const Strip& strip)
+        : grid(grid), source(source), strip(strip), x_(strip.x0), y_(strip.y0) {
+        from_ = (y_ * grid.v.step + grid.v.begin + strip.v.first) * source.row +
+                (x_ * grid.h.step + grid.h.begin + strip.h.first) * grid.channels;
+        to_ = grid.base + y_ * grid.to_row + x_ * grid.to_column;
+        const Move column{grid.h.step * grid.channels, grid.to_column}, row{grid.v.step * source.row, grid.to_row};
+        const int64_t wide = strip.x1 - strip.x0 - 1, high = strip.y1 - strip.y0 - 1;
+        column_ = column;
+        row_ = {row.from - wide * column.from, row.to - wide * column.to};
+        image_ = {source.image - high * row.from - wide * column.from, grid.to_image - high * row.to - wide * column.to};
+    }
+
+    ND_INLINE void next(const float*& from, int64_t& to) {
+        from = source.p + from_;
+        to = to_;
+        if (++x_ < strip.x1) return go(column_);
+        x_ = strip.x0;
+        if (++y_ < strip.y1) return go(row_);
+        y_ = strip.y0;
+        go(image_);
+    }
+
     const Grid& grid;
     const Source& source;
     const Strip& strip;
-    int64_t image = 0, y, x;
 
-    ND_INLINE Walk(const Grid& grid, const Source& source, const Strip& strip)
-        : grid(grid), source(source), strip(strip), y(strip.y0), x(strip.x0) {}
-
-    ND_INLINE void next(const float*& from, int64_t& to) {
-        const int64_t row = y * grid.v.step + grid.v.begin + strip.v.first;
-        const int64_t pixel = x * grid.h.step + grid.h.begin + strip.h.first;
-        from = source.p + image * source.image + row * source.row + pixel * grid.channels;
-        to = grid.base + image * grid.to_image + y * grid.to_row + x * grid.to_column;
-        if (++x < strip.x1) return;
-        x = strip.x0;
-        if (++y < strip.y1) return;
-        y = strip.y0;
-        ++image;
+private:
+    struct Move {
+        int64_t from, to;
+    };
+    ND_INLINE void go(const Move& step) {
+        from_ += step.from;
+        to_ += step.to;
     }
+
+    int64_t x_, y_, from_, to_;
+    Move column_, row_, image_;  // to the next pixel, to the first of the next row, of the next image
 };
 
 // Not inlined, so that all layers with the same epilogue share it: tiles are what compilers spend their time on.
@@ -92,6 +112,7 @@ ND_NOINLINE void conv_tile(Walk& walk, const Blocks& b, int64_t column, float* y
     const Taps v = walk.strip.v, h = walk.strip.h;
     RowsLeft<R> left;
     int64_t to[R];
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) walk.next(left.row[r], to[r]);
     const Extent e{column, grid.columns - column, false, true};
     const auto row = [&](int i) { return to[i] + column; };
@@ -100,6 +121,7 @@ ND_NOINLINE void conv_tile(Walk& walk, const Blocks& b, int64_t column, float* y
     for (int64_t t = v.first; t < v.end; ++t) {
         const int64_t k = (t * grid.h.taps + h.first) * grid.channels;
         multiply(acc, (h.end - h.first) * grid.channels, left, {b.p + k * b.step, b.step, b.next});
+#pragma GCC unroll 8
         for (int r = 0; r < R; ++r) left.row[r] += walk.source.row;
     }
     store_tile(acc, y, row, e, epilogue);

@@ -72,13 +72,17 @@ ND_INLINE void gather_pixels(const TapTable& v, const TapTable& h, int64_t i, in
         for (int64_t b = j * h.kernel; b < j * h.kernel + h.count[j]; ++b) {
             const float* weight = w + (v.tap[a] * h.kernel + h.tap[b]) * channels;
             const float* from = x + v.source[a] * row + h.source[b] * pixel;
+#pragma GCC unroll 8
             for (int k = 0; k < V; ++k) {
                 const Vec tap = load_some(weight + k * kLanes, count);
+#pragma GCC unroll 8
                 for (int p = 0; p < P; ++p)
                     sum[p][k] = fma(load_some(from + p * h.step * pixel + k * kLanes, count), tap, sum[p][k]);
             }
         }
+#pragma GCC unroll 8
     for (int p = 0; p < P; ++p)
+#pragma GCC unroll 8
         for (int k = 0; k < V; ++k) store_some(y + (j + p * h.period) * channels + k * kLanes, sum[p][k], count);
 }
 
@@ -94,6 +98,7 @@ ND_INLINE void stencil_pixels(const TapTable& v, const TapTable& h, int64_t i, i
         const float* weight = w + (v.tap[a] * h.kernel + h.tap[first]) * channels;
         const float* from = x + v.source[a] * row + h.source[first] * pixel;
         Vec tap[K];
+#pragma GCC unroll 8
         for (int t = 0; t < K; ++t) tap[t] = load_some(weight + t * tap_step, count);
 #pragma GCC unroll 16
         for (int q = 0; q < (kStencil - 1) * Step + K; ++q) {
@@ -103,6 +108,7 @@ ND_INLINE void stencil_pixels(const TapTable& v, const TapTable& h, int64_t i, i
                 if (q >= p * Step && q < p * Step + K) sum[p] = fma(next, tap[q - p * Step], sum[p]);
         }
     }
+#pragma GCC unroll 8
     for (int p = 0; p < kStencil; ++p) store_some(y + (j + p) * channels, sum[p], count);
 }
 
