@@ -75,17 +75,20 @@ ND_INLINE void attention_softmax(const QueryBlock<Shape>& block, float* scores, 
         Vec top[kBlockVecs], total[kBlockVecs] = {};
         for (Vec& v : top) v = splat(-__builtin_inff());
         for (int64_t key = 0; key < visible; ++key)
+#pragma GCC unroll 16
             for (int j = 0; j < kBlockVecs; ++j) {
                 const Vec v = load(scores + key * block.most + at + j * kLanes);
                 top[j] = v > top[j] ? v : top[j];
             }
         for (int64_t key = 0; key < visible; ++key)
+#pragma GCC unroll 16
             for (int j = 0; j < kBlockVecs; ++j) {
                 float* to = scores + key * block.most + at + j * kLanes;
                 const Vec e = exp(load(to) - top[j]);
                 total[j] += e;
                 store(to, e);
             }
+#pragma GCC unroll 16
         for (int j = 0; j < kBlockVecs; ++j) {
             store(sum + at + j * kLanes, total[j]);
             store(lse + at + j * kLanes, top[j] + log(total[j]));

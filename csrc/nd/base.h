@@ -14,8 +14,10 @@
 
 #if defined(__CUDACC__)
 #define ND_FN __host__ __device__ __forceinline__
+#define ND_UNROLL _Pragma("unroll")
 #else
 #define ND_FN ND_INLINE
+#define ND_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 namespace nd {

@@ -63,29 +63,30 @@ ND_INLINE void each_strip(const Grid& grid, const F& f) {
 }
 
 // Walks over the pixels of a strip, image after image: what each reads first, and where it is written. From one pixel to the
-// next it adds: a tile of few taps takes no longer than finding its pixels by multiplying would.
+// next it adds, in runs as long as one step leads on: a tile of few taps takes no longer than multiplying for each would.
 class Walk {
 public:
     ND_INLINE Walk(const Grid& grid, const Source& source, const Strip& strip)
-        : grid(grid), source(source), strip(strip), x_(strip.x0), y_(strip.y0) {
-        from_ = (y_ * grid.v.step + grid.v.begin + strip.v.first) * source.row +
-                (x_ * grid.h.step + grid.h.begin + strip.h.first) * grid.channels;
-        to_ = grid.base + y_ * grid.to_row + x_ * grid.to_column;
-        const Move column{grid.h.step * grid.channels, grid.to_column}, row{grid.v.step * source.row, grid.to_row};
-        const int64_t wide = strip.x1 - strip.x0 - 1, high = strip.y1 - strip.y0 - 1;
-        column_ = column;
-        row_ = {row.from - wide * column.from, row.to - wide * column.to};
-        image_ = {source.image - high * row.from - wide * column.from, grid.to_image - high * row.to - wide * column.to};
+        : grid(grid), source(source), strip(strip), run_(strip.x1 - strip.x0), rows_(strip.y1 - strip.y0) {
+        from_ = (strip.y0 * grid.v.step + grid.v.begin + strip.v.first) * source.row +
+                (strip.x0 * grid.h.step + grid.h.begin + strip.h.first) * grid.channels;
+        to_ = grid.base + strip.y0 * grid.to_row + strip.x0 * grid.to_column;
+        pixel_ = {grid.h.step * grid.channels, grid.to_column};
+        const Move down{grid.v.step * source.row, grid.to_row};
+        row_ = {down.from - (run_ - 1) * pixel_.from, down.to - (run_ - 1) * pixel_.to};
+        image_ = {source.image - (rows_ - 1) * down.from - (run_ - 1) * pixel_.from,
+                  grid.to_image - (rows_ - 1) * down.to - (run_ - 1) * pixel_.to};
+        if (rows_ > 1 && row_.is(pixel_)) run_ *= rows_, rows_ = 1;
+        if (rows_ == 1 && (run_ == 1 || image_.is(pixel_))) pixel_ = image_, run_ = INT64_MAX;
+        left_ = run_;
+        rows_left_ = rows_;
     }
 
     ND_INLINE void next(const float*& from, int64_t& to) {
         from = source.p + from_;
         to = to_;
-        if (++x_ < strip.x1) return go(column_);
-        x_ = strip.x0;
-        if (++y_ < strip.y1) return go(row_);
-        y_ = strip.y0;
-        go(image_);
+        if (--left_ > 0) go(pixel_);
+        else turn();
     }
 
     const Grid& grid;
@@ -95,14 +96,21 @@ public:
 private:
     struct Move {
         int64_t from, to;
+        bool is(const Move& other) const { return from == other.from && to == other.to; }
     };
-    ND_INLINE void go(const Move& step) {
-        from_ += step.from;
-        to_ += step.to;
+    ND_INLINE void go(const Move& move) {
+        from_ += move.from;
+        to_ += move.to;
+    }
+    ND_NOINLINE void turn() {
+        left_ = run_;
+        if (--rows_left_ > 0) return go(row_);
+        rows_left_ = rows_;
+        go(image_);
     }
 
-    int64_t x_, y_, from_, to_;
-    Move column_, row_, image_;  // to the next pixel, to the first of the next row, of the next image
+    int64_t run_, rows_, left_, rows_left_, from_, to_;
+    Move pixel_, row_, image_;  // to the next pixel, to the first of the next row, of the next image
 };
 
 // Not inlined, so that all layers with the same epilogue share it: tiles are what compilers spend their time on.
@@ -121,7 +129,6 @@ ND_NOINLINE void conv_tile(Walk& walk, const Blocks& b, int64_t column, float* y
     for (int64_t t = v.first; t < v.end; ++t) {
         const int64_t k = (t * grid.h.taps + h.first) * grid.channels;
         multiply(acc, (h.end - h.first) * grid.channels, left, {b.p + k * b.step, b.step, b.next});
-#pragma GCC unroll 8
         for (int r = 0; r < R; ++r) left.row[r] += walk.source.row;
     }
     store_tile(acc, y, row, e, epilogue);

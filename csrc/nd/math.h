@@ -35,6 +35,7 @@ template <class T> ND_FN T with_sign(T x, T sign) { return of_bits(bits(x) | (bi
 template <class T, int N>
 ND_FN T polynomial(T x, const float (&c)[N]) {
     T y = constant<T>(c[N - 1]);
+    ND_UNROLL
     for (int i = N - 2; i >= 0; --i) y = fma(y, x, constant<T>(c[i]));
     return y;
 }

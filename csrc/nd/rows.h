@@ -30,14 +30,18 @@ ND_INLINE float sum_of(N n, F&& f) {
     Vec part[kStreams][kParts] = {};
     int64_t j = 0;
     for (; j + kStreams * kSumLanes <= n; j += kStreams * kSumLanes)
+#pragma GCC unroll 16
         for (int s = 0; s < kStreams; ++s)
+#pragma GCC unroll 16
             for (int p = 0; p < kParts; ++p) part[s][p] += f(j + s * kSumLanes + p * kLanes, Const<kLanes>{});
     for (; j + kSumLanes <= n; j += kSumLanes)
+#pragma GCC unroll 16
         for (int p = 0; p < kParts; ++p) part[0][p] += f(j + p * kLanes, Const<kLanes>{});
     for (int p = 0; p < kParts && j < n; ++p, j += kLanes) {
         const int64_t count = min<int64_t>(kLanes, n - j);
         part[0][p] += first_lanes(f(j, count), count);
     }
+#pragma GCC unroll 16
     for (int p = 0; p < kParts; ++p) part[0][p] = (part[0][p] + part[1][p]) + (part[2][p] + part[3][p]);
     float lane[kSumLanes];
     std::memcpy(lane, part[0], sizeof lane);
@@ -51,10 +55,12 @@ ND_INLINE float max_of(N n, const float* x) {
     for (Vec& t : top) t = splat(x[0]);
     int64_t j = 0;
     for (; j + kStreams * kLanes <= n; j += kStreams * kLanes)
+#pragma GCC unroll 16
         for (int s = 0; s < kStreams; ++s) top[s] = larger(load(x + j + s * kLanes), top[s]);
     for (; j + kLanes <= n; j += kLanes) top[0] = larger(load(x + j), top[0]);
     const Vec all = larger(larger(top[0], top[1]), larger(top[2], top[3]));
     float largest = x[0];
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) largest = all[i] > largest ? all[i] : largest;
     for (; j < n; ++j) largest = x[j] > largest ? x[j] : largest;
     return largest;
