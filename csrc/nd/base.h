@@ -14,7 +14,7 @@
 
 #if defined(__CUDACC__)
 #define ND_FN __host__ __device__ __forceinline__
-#define ND_UNROLL _Pragma("unroll")
+#define ND_UNROLL  // nvcc does so by itself
 #else
 #define ND_FN ND_INLINE
 #define ND_UNROLL _Pragma("GCC unroll 16")

@@ -76,7 +76,7 @@ public:
         row_ = {down.from - (run_ - 1) * pixel_.from, down.to - (run_ - 1) * pixel_.to};
         image_ = {source.image - (rows_ - 1) * down.from - (run_ - 1) * pixel_.from,
                   grid.to_image - (rows_ - 1) * down.to - (run_ - 1) * pixel_.to};
-        if (rows_ > 1 && row_.is(pixel_)) run_ *= rows_, rows_ = 1;
+        if (run_ == 1 || row_.is(pixel_)) pixel_ = row_, run_ *= rows_, rows_ = 1;
         if (rows_ == 1 && (run_ == 1 || image_.is(pixel_))) pixel_ = image_, run_ = INT64_MAX;
         left_ = run_;
         rows_left_ = rows_;
