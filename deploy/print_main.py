@@ -83,7 +83,7 @@ def drawn(type: Type, port: int, below: int = 0) -> numpy.ndarray:
     h = (places * numpy.uint64(2654435761) + numpy.uint64(port * 40503)) & mask
     h = ((h ^ (h >> numpy.uint64(15))) * numpy.uint64(2246822519)) & mask
     h ^= h >> numpy.uint64(13)
-    if type.dtype.startswith("float"):
+    if type.dtype.startswith("float") and not below:
         return ((h >> numpy.uint64(8)) / 2.0**23 - 1).astype(type.dtype).reshape(type.shape)
     return (h % numpy.uint64(2 if type.dtype == "bool" else below or 100)).astype(type.dtype).reshape(type.shape)
 

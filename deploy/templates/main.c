@@ -147,16 +147,16 @@ static void print_labels(const float* y) {
     free(said);
 }
 
-/* The same numbers on every machine: floats in [-1, 1), whole numbers that the model takes. */
+/* The same numbers on every machine: floats in [-1, 1); ids and other whole numbers that the model takes. */
 static void draw(unsigned char* x, size_t count, int port) {
     const char kind = kKinds[port];
     for (size_t i = 0; i < count; ++i, x += kElementBytes[port]) {
         uint32_t h = (uint32_t)i * 2654435761u + (uint32_t)port * 40503u;
         h = (h ^ (h >> 15)) * 2246822519u;
         h ^= h >> 13;
-        const float real = (float)(h >> 8) / 8388608.0f - 1.0f;
-        const double wide = real;
         const int64_t below = kind == 'b' ? 2 : kBelow[port] ? kBelow[port] : 100, whole = (int64_t)(h % (uint64_t)below);
+        const float real = kBelow[port] ? (float)whole : (float)(h >> 8) / 8388608.0f - 1.0f;
+        const double wide = real;
         memcpy(x, kind != 'f' ? (const void*)&whole : kElementBytes[port] == 8 ? (const void*)&wide : (const void*)&real,
                kElementBytes[port]);
     }

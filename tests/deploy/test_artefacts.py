@@ -18,6 +18,7 @@ from deploy import Built, Compiled, build, freeze
 from deploy.compiler import compiler, variants
 from deploy.errors import BuildError
 from deploy.print_main import drawn
+from deploy.sources import frozen
 from needle import nn
 from needle.types import Type
 
@@ -63,9 +64,11 @@ def test_the_command_tests_itself_and_sees_other_weights(built: Built, tmp_path:
 
 
 def test_the_numbers_of_the_self_test_are_of_their_types_and_below_their_limits() -> None:
-    floats, ids, truths = (drawn(Type((100,), dtype), 1, 7) for dtype in ("float32", "int32", "bool"))
+    floats = drawn(Type((100,)), 1)
     assert floats.dtype == "float32" and -1 <= floats.min() < -0.9 and 0.9 < floats.max() < 1
+    whole, ids, truths = (drawn(Type((100,), dtype), 1, 7) for dtype in ("float32", "int32", "bool"))
     assert set(ids.tolist()) == set(range(7)) and 20 < truths.sum() < 80
+    assert whole.dtype == "float32" and (whole == ids).all()
     assert not np.array_equal(floats, drawn(Type((100,)), 2))
 
 
@@ -188,6 +191,16 @@ def test_the_example_in_cpp_continues_a_text(cache: Path, tmp_path: Path) -> Non
     assert [int(x) for x in done.stdout.split()] == expected
     assert made.executable is not None
     subprocess.run([made.executable, "--self-test"], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.thorough
+def test_the_command_of_a_language_model_tests_itself_on_ids(cache: Path, tmp_path: Path) -> None:
+    np.random.seed(0)
+    model: Any = zoo.load("gpt-char", **zoo.entry("gpt-char").tiny.model)
+    made = build(frozen(model, "zoo:gpt-char"), tmp_path, name="gpt", levels=ONE)
+    assert made.executable is not None
+    done = subprocess.run([made.executable, "--self-test"], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("equal\n")
 
 
 @pytest.mark.thorough
