@@ -71,6 +71,8 @@ def affine(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     One node where it is computed at once, and a product and a sum in traced graphs, whose compilers join them; the bits
     are the same. Raises ShapeError where sizes differ.
     """
+    if not all(isinstance(each, Tensor) for each in (x, w, b)):
+        return Affine()(x, w, b)  # which says what is wrong
     one_kind = x.dtype == w.dtype == b.dtype and len(w.shape) == 2 and b.shape in (w.shape[1:], (1, *w.shape[1:]))
     if one_kind and len(x.shape) > 1 and not autograd.LAZY_MODE:
         return Affine()(x, w, b)

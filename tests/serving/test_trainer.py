@@ -156,7 +156,7 @@ def test_whatever_is_killed_a_job_goes_on_to_the_same_bytes(tmp_path):
             trainer = until(lambda killed=trainer: (found := trainer_of(first)) != killed and found)
         (worker,) = set(processes(first.process.pid)) - {trainer}
         os.kill(worker, signal.SIGKILL)
-        until(lambda: step_of(client, job.id) >= 8)
+        until(lambda: step_of(client, job.id) >= 8 and client.fine_tuning.jobs.retrieve(job.id).status == "running")
         assert trainer_of(first) == trainer
         everything = dict.fromkeys((trainer, first.process.pid, *processes(first.process.pid)))
         for word in (signal.SIGSTOP, signal.SIGKILL):  # at once: nobody is to see another one go
