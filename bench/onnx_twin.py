@@ -65,7 +65,7 @@ class Twin:
                 return ""  # written where it is used
             case Node(ops.Permute(), (x,)):
                 return self.names[x]  # between the two layouts
-            case Node(ops.Reshape(), (x,)) if all(size == 1 for size in x.shape[1:-1]):
+            case Node(ops.Reshape(), (x,)) if len(node.shape) == 2 and all(size == 1 for size in x.shape[1:-1]):
                 return self.add("Flatten", [self.names[x]])
             case Node(ops.Reshape(), (x,)) if len(x.shape) == len(node.shape) == 4:
                 return self.names[x]  # a permute that moves axes of size 1
