@@ -85,7 +85,7 @@ PARTS = {
     "gpt-novels": parts(ADAM, ADAM, MUON),
     "lstm-char": parts(ADAM, ADAM),
     "lstm-ptb": parts(ADAM, ADAM),
-    "resnet20": parts(NESTEROV),
+    "resnet20": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet8-fashion": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet9": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet9-dawn": parts(NESTEROV),

@@ -107,7 +107,7 @@ class CifarResNet(nn.Module):
 
 @model(
     **ABOUT,
-    recipe=NesterovRecipe(epochs=160, batch=128, lr=0.1, weight_decay=1e-4),
+    recipe=MuonRecipe(epochs=40, crop=4, label_smoothing=0.0, weight_decay=0.1),
     tiny=Tiny(
         model={"blocks": 1, "widths": (4, 8, 8)},
         recipe={"epochs": 6, "batch": 32, "crop": 1, "flip": 0.0},
