@@ -98,10 +98,10 @@ struct Silu {
     }
 };
 struct Gelu {
-    template <class T> ND_FN T operator()(T x) const { return x * normal_cdf(x); }
+    template <class T> ND_FN T operator()(T x) const { return x * normal_cdf(x, bell(x)); }
     template <class T> ND_FN T gradient(T g, T x) const {
-        const T density = exp(x * x * constant<T>(-0.5f)) * constant<T>(0.398942280f);
-        return g * fma(x, density, normal_cdf(x));
+        const T e = bell(x);
+        return g * fma(x, e * constant<T>(0.398942280f), normal_cdf(x, e));
     }
 };
 // x (1 + tanh u) / 2 = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3)

@@ -31,7 +31,7 @@ using IVec = int32_t __attribute__((vector_size(4 * kLanes)));  // what comparin
 ND_INLINE Vec splat(float x) { return x - Vec{}; }
 ND_INLINE Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); return v; }
 ND_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
-ND_INLINE Vec select(IVec mask, Vec a, Vec b) { return (Vec)(((IVec)a & mask) | ((IVec)b & ~mask)); }
+ND_INLINE Vec select(IVec mask, Vec a, Vec b) { return mask ? a : b; }
 
 // The first `count` lanes from memory, the rest zero; back again; and of a register, the rest zero.
 #if defined(__AVX512F__)

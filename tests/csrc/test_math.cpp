@@ -67,6 +67,10 @@ int main(int argc, char** argv) {
     sweep("tanh", 1.5, [](auto x) { return nd::tanh(x); }, [](double x) { return std::tanh(x); }, step);
     sweep("sigmoid", 2.5, [](auto x) { return nd::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, step);
     sweep("erf", 1.5, [](auto x) { return nd::erf(x); }, [](double x) { return std::erf(x); }, step);
+    sweep("normal_cdf", 70, [](auto x) { return nd::normal_cdf(x, nd::bell(x)); },
+          [](double x) { return x < 0 && float(x) * float(x) * 0.5f > 87 ? 0 : 0.5 * std::erfc(-x * std::sqrt(0.5)); }, step);
+    sweep("upper cdf", 7, [](auto x) { return nd::select(x > -3.0f, nd::normal_cdf(x, nd::bell(x)), x); },
+          [](double x) { return x > -3 ? 0.5 * std::erfc(-x * std::sqrt(0.5)) : x; }, step);
     sweep("log1p_exp", 3, [](auto x) { return nd::log1p_exp(x); },
           [](double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }, step);
     sweep("sqrt", 0.5, [](auto x) { return nd::square_root(x); }, [](double x) { return std::sqrt(x); }, step);

@@ -186,7 +186,7 @@ void same_bits_everywhere() {
     nd::map(int64_t(5000), nd::Softplus{}, y.data(), x.data());
     mix(y);
 #if defined(__FMA__) || defined(__ARM_NEON)
-    CHECK(hash == 0xf77e13cca000af14u, "the hash is 0x%llxu", static_cast<unsigned long long>(hash));
+    CHECK(hash == 0xa3b382765ca5bffeu, "the hash is 0x%llxu", static_cast<unsigned long long>(hash));
 #endif
 }
 
