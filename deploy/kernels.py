@@ -94,9 +94,9 @@ def winograd_scratch(
 
 
 def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: int, causal: int) -> int:
-    """For each thread: packed queries, scores, sums and tails of a block of queries (csrc/nd/attention.h)."""
+    """For each thread: a block of packed queries, its scores and sums, tails, keys and values (csrc/nd/attention.h)."""
     block = 64 if keys <= 512 else 32
-    return THREADS * (block * (depth + keys + 2) + keys * 16)
+    return THREADS * (block * (depth + keys + 2) + keys * (16 + 2 * depth))
 
 
 def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slots: int, context: int) -> int:
@@ -106,7 +106,7 @@ def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slo
 
 def matmul_scratch(batch: int, rows: int, columns: int, depth: int) -> int:
     """For each thread: a packed right operand, and a panel of the left one (csrc/nd/gemm.h)."""
-    return THREADS * (packed(depth, columns) + 240 * 512)
+    return THREADS * (packed(depth, columns) + 240 * 768)
 
 
 def packed(depth: int, columns: int) -> int:

@@ -84,7 +84,7 @@ ND_INLINE void attention_softmax(const QueryBlock<Shape>& block, float* scores, 
 #pragma GCC unroll 16
             for (int j = 0; j < kBlockVecs; ++j) {
                 float* to = scores + key * block.most + at + j * kLanes;
-                const Vec e = exp(load(to) - top[j]);
+                const Vec e = exp_normal(load(to) - top[j]);
                 total[j] += e;
                 store(to, e);
             }
@@ -104,31 +104,61 @@ ND_INLINE void value_products(const QueryBlock<Shape>& block, const float* score
                       y + c * block.group * row, row, false);
 }
 
+// Keys or values of one head, one row behind the other.
+struct Rows {
+    const float* p;
+    int64_t row;
+};
+
+// Rows that lie apart share few lines of the caches: more than one block of queries reads a copy in `out` instead.
+template <class Shape>
+ND_INLINE Rows close_rows(const Shape& s, const Heads<const float>& x, int64_t b, int64_t h, float* out) {
+    const float* p = x.at(b, h);
+    if (x.row == s.depth || s.queries <= block_queries(s.keys)) return {p, x.row};
+    for (int64_t key = 0; key < s.keys; ++key) std::memcpy(out + key * s.depth, p + key * x.row, sizeof(float) * s.depth);
+    return {out, s.depth};
+}
+
 // Floats of scratch of one worker, and of them all.
 constexpr int64_t attention_worker(int64_t keys, int64_t depth) {
-    return block_queries(keys) * (depth + keys + 2) + keys * kBlock;
+    return block_queries(keys) * (depth + keys + 2) + keys * (kBlock + 2 * depth);
 }
 constexpr int64_t attention_scratch(int64_t keys, int64_t depth, int threads) { return threads * attention_worker(keys, depth); }
 
-// out as q, lse (batch, heads, queries).
+// One block of queries of a head.
+template <class Shape>
+ND_INLINE void attention_block(const Shape& s, const QueryBlock<Shape>& block, const float* q, int64_t q_row, const Rows& k,
+                               const Right& v, float* out, int64_t out_row, float* lse, float* scratch) {
+    float *packed = scratch, *scores = packed + block.most * s.depth, *sum = scores + block.most * s.keys, *sums = sum + block.most;
+    pack_transposed(block, q, q_row, s.scale, packed);
+    attention_scores(block, k.p, k.row, packed, scores);
+    attention_softmax(block, scores, sum, sums);
+    std::memcpy(lse, sums, sizeof(float) * block.count);
+    value_products(block, scores, v, out, out_row);
+    for (int64_t i = 0; i < block.count; ++i) {
+        float* to = out + i * out_row;
+        const Vec share = splat(1.0f / sum[i]);
+        each_vector(s.depth, [&](int64_t j, auto n) { store_some(to + j, load_some(to + j, n) * share, n); });
+    }
+}
+
+// out as q, lse (batch, heads, queries). A task is a head, or a part of its blocks where there are few heads.
 template <class Shape>
 void attention(const Executor& executor, const Shape& s, const Heads<const float>& q, const Heads<const float>& k,
                const Heads<const float>& v, const Heads<float>& out, float* lse, float* scratch) {
-    const int64_t most = block_queries(s.keys), blocks = ceil_div(s.queries, most);
-    balance(executor, s.batch * s.heads * blocks, [&](int64_t worker, int64_t task) {
-        const int64_t head = task / blocks, b = head / s.heads, h = head % s.heads;
-        const QueryBlock<Shape> block{s, task % blocks * most};
-        float* packed = scratch + worker * attention_worker(s.keys, s.depth);
-        float *scores = packed + most * s.depth, *sum = scores + most * s.keys, *sums = sum + most, *tail = sums + most;
-        pack_transposed(block, q.at(b, h) + block.first * q.row, q.row, s.scale, packed);
-        attention_scores(block, k.at(b, h), k.row, packed, scores);
-        attention_softmax(block, scores, sum, sums);
-        std::memcpy(lse + head * s.queries + block.first, sums, sizeof(float) * block.count);
-        float* to = out.at(b, h) + block.first * out.row;
-        value_products(block, scores, in_place(s.keys, s.depth, v.at(b, h), v.row, tail), to, out.row);
-        for (int64_t i = 0; i < block.count; ++i) {
-            const Vec share = splat(1.0f / sum[i]);
-            each_vector(s.depth, [&](int64_t j, auto n) { store_some(to + i * out.row + j, load_some(to + i * out.row + j, n) * share, n); });
+    const int64_t most = block_queries(s.keys), blocks = ceil_div(s.queries, most), heads = s.batch * s.heads;
+    if (heads == 0) return;
+    const int64_t parts = executor.threads > 1 ? min(blocks, ceil_div(4 * executor.threads, heads)) : 1;
+    balance(executor, heads * parts, [&](int64_t worker, int64_t task) {
+        const int64_t head = task / parts, part = task % parts, b = head / s.heads, h = head % s.heads;
+        float *memory = scratch + worker * attention_worker(s.keys, s.depth), *tail = memory + most * (s.depth + s.keys + 2);
+        const Rows close_k = close_rows(s, k, b, h, tail + s.keys * kBlock);
+        const Rows close_v = close_rows(s, v, b, h, tail + s.keys * (kBlock + s.depth));
+        const Right values = in_place(s.keys, s.depth, close_v.p, close_v.row, tail);
+        for (int64_t i = part_begin(blocks, parts, part); i < part_begin(blocks, parts, part + 1); ++i) {
+            const QueryBlock<Shape> block{s, i * most};
+            attention_block(s, block, q.at(b, h) + block.first * q.row, q.row, close_k, values,
+                            out.at(b, h) + block.first * out.row, out.row, lse + head * s.queries + block.first, memory);
         }
     });
 }
@@ -148,7 +178,7 @@ ND_INLINE void attention_score_gradient(const QueryBlock<Shape>& block, const fl
         for (int64_t key = from; key < to; ++key)
             for (int64_t query = c * block.group; query < block.columns(0); query += kLanes) {
                 const int64_t at = key * block.most + query;
-                const Vec p = exp(load(scores + at) - load(lse + query));
+                const Vec p = exp_normal(load(scores + at) - load(lse + query));
                 store(scores + at, p);
                 store(dp + at, p * (load(dp + at) - load(delta + query)) * splat(block.s.scale));
             }

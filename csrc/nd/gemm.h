@@ -7,8 +7,8 @@
 
 namespace nd { namespace ND_ISA {
 
-constexpr int64_t kDepthBlock = 512;    // a left panel of 8 rows (16 KiB) stays in the first-level cache
-constexpr int64_t kChunkBlocks = 8;     // right blocks swept per left panel: 512 x 128 floats stay in the second level
+constexpr int64_t kDepthBlock = 768;    // a left panel of 8 rows (24 KiB) stays in the first-level cache
+constexpr int64_t kChunkBlocks = 4;     // right blocks swept per left panel: 768 x 64 floats stay in the second level
 constexpr int64_t kRowChunk = 240;      // rows per task, a multiple of every tile height
 constexpr int64_t kPackedDepth = 1024;  // of a right operand packed at once: with 2048 columns it stays in the third level
 
@@ -74,11 +74,23 @@ ND_INLINE void for_blocks(const Right& b, int64_t from, int64_t to, F&& f) {
     for (; j < to; ++j) f(Const<1>{}, j);
 }
 
+// Which depths of a right block of the next chunk each tile asks for, so that all are there when their turn comes.
+struct Ahead {
+    int64_t from = 0, to = 0;
+};
+
+ND_INLINE void prefetch(const Right& b, int64_t block, int64_t k, Ahead ahead) {
+    if (block >= b.count) return;
+    const Blocks next = b.at(block, k);
+    for (int64_t i = ahead.from; i < ahead.to; ++i) __builtin_prefetch(next.p + i * next.step, 0, 2);
+}
+
 // One panel of R rows times the blocks [from, to); the depth begins at `k` of b.
 template <int R, class Left, class Epilogue>
 inline void sweep(int64_t depth, const Left& a, const Right& b, int64_t k, int64_t from, int64_t to, float* c, int64_t offset,
-                  int64_t ldc, Extent e, int64_t n, const Epilogue& epilogue) {
+                  int64_t ldc, Extent e, int64_t n, const Epilogue& epilogue, Ahead ahead = {}) {
     for_blocks<R>(b, from, to, [&](auto width, int64_t j) {
+        for (int64_t next = j; next < j + decltype(width)::value; ++next) prefetch(b, next + kChunkBlocks, k, ahead);
         e.column = j * kBlock;
         e.columns = n - e.column;
         const auto row = [&](int i) { return offset + i * ldc + e.column; };
@@ -120,14 +132,16 @@ inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n,
                 const Extent e{0, 0, k0 > 0 || !span.first, k0 + depth == k && span.last};
                 const float* at = a.data + i * a.row + k0 * a.column;
                 const int64_t jend = min(j1, jc + kChunkBlocks);
+                const Ahead ahead{(i - i0) * depth / (i1 - i0), (i - i0 + rows) * depth / (i1 - i0)};
                 with_height(rows, [&](auto height) {
                     constexpr int R = decltype(height)::value;
                     if (a.column == 1) {
                         RowsLeft<R> left;
                         for (int r = 0; r < R; ++r) left.row[r] = at + r * a.row;
-                        sweep<R>(depth, left, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue);
+                        sweep<R>(depth, left, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue, ahead);
                     } else {
-                        sweep<R>(depth, ColumnsLeft{panel + (i - i0) * block, R}, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue);
+                        const ColumnsLeft left{panel + (i - i0) * block, R};
+                        sweep<R>(depth, left, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue, ahead);
                     }
                 });
             }
