@@ -21,6 +21,7 @@ from .interpreter import values_of
 from .ir import Graph, Node, dim_key
 from .nd import structure
 from .plan import Lifetime, Plan, plan, rounded
+from .regroup import reshaped_strides
 
 FLOAT = 4  # bytes
 
@@ -108,6 +109,11 @@ class View:
     def reshape(self, shape: tuple[int, ...]) -> View:
         """Other sizes for the same elements; only for dense views."""
         return replace(self, shape=shape, strides=dense_strides(shape))
+
+    def regrouped(self, shape: tuple[int, ...]) -> View | None:
+        """Other sizes for the same elements; None where no strides go through them in order."""
+        strides = reshaped_strides(self.shape, self.strides, shape)
+        return None if strides is None else replace(self, shape=shape, strides=strides)
 
     def written(self) -> View:
         """The same elements behind the next call that writes to the buffer."""

@@ -124,8 +124,9 @@ def broadcast(low: Lowering, node: Node) -> Value:
 
 
 def reshape(low: Lowering, node: Node) -> Value:
-    """A view of dense memory."""
-    return low.dense(node.inputs[0]).reshape(node.shape)
+    """A view where the new axes are steps through memory, else one of a copy."""
+    view = low.view(node.inputs[0])
+    return (None if view.dense else view.regrouped(node.shape)) or low.in_order(view).reshape(node.shape)
 
 
 def flip(low: Lowering, node: Node) -> Value:

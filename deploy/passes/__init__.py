@@ -20,6 +20,7 @@ from .layout import (
     permute_rows,
     sink_equal_permutes,
     sink_permutes,
+    split_before_permute,
     transpose_as_permute,
 )
 from .open_epilogues import open_epilogues
@@ -28,7 +29,8 @@ from .share_common import share_common
 from .without_empty import without_empty
 
 LAYOUT: tuple[Rule, ...] = (
-    transpose_as_permute, compose_permutes, sink_permutes, sink_equal_permutes, compose_permutes, permute_as_reshape,
+    transpose_as_permute, compose_permutes, sink_permutes, sink_equal_permutes, split_before_permute,
+    compose_permutes, permute_as_reshape,
 )  # fmt: skip
 
 PIPELINE: tuple[Rule | Callable[[Graph], Graph], ...] = (

@@ -13,7 +13,8 @@ from needle import ops
 from needle.ops.pointwise import Pointwise, PointwiseGradient
 from needle.sizes import Size
 
-from ..ir import Node, apply, same_type
+from ..ir import Node, apply, dim_key, same_type
+from ..regroup import common_factors
 from .rewrite import Kept
 
 POINTWISE = (Pointwise, PointwiseGradient)
@@ -85,6 +86,20 @@ def permute_as_reshape(node: Node, uses: Counter[Node]) -> Node | None:
             return apply(ops.Reshape(node.shape), x)
         case Node(ops.Reshape(), (x,)) if same_type(x.type, node.type):
             return x
+    return None
+
+
+def split_before_permute(node: Node, uses: Counter[Node]) -> Node | None:
+    """reshape(permute(reshape(x), p))  =>  permute(reshape(x), q)  where the last splits what the first has joined"""
+    match node:
+        case Node(ops.Reshape(), (Node(ops.Permute(axes), (Node(ops.Reshape(), (x,)) as joined,)),)):
+            found = common_factors(x.shape, joined.shape)
+            if found is None:
+                return None
+            factors, _, places = found
+            order = [k for axis in axes for k in places[axis]]
+            if [dim_key(factors[k]) for k in order] == [dim_key(size) for size in node.shape]:
+                return permuted(apply(ops.Reshape(tuple(factors)), x), tuple(order))
     return None
 
 

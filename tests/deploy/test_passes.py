@@ -25,6 +25,7 @@ from deploy.passes.layout import (
     permute_as_reshape,
     permute_rows,
     sink_permutes,
+    split_before_permute,
     transpose_as_permute,
 )
 from deploy.passes.open_epilogues import open_epilogues
@@ -126,6 +127,11 @@ RULES: dict[str, tuple[Any, Node, tuple[type, ...], tuple[type, ...]]] = {
         plus(apply(ops.BroadcastTo((BATCH, 2, 3, 5)), c(2, 1, 1)), swapped(IMAGE, 0, 3, 1, 2)), (), (ops.Permute,),
     ),
     "moved ones": (permute_as_reshape, swapped(x(1, 1, 6), 0, 3, 1, 2), (ops.Permute,), (ops.Reshape,)),
+    "split": (
+        split_before_permute,
+        apply(ops.Reshape((3, BATCH, 2, 4)), swapped(apply(ops.Reshape((2 * BATCH, 3, 4)), x(6, 4)), 1, 0, 2)),
+        (), (ops.Permute,),
+    ),
     "rows": (
         permute_rows,
         apply(ops.MatMul(), apply(ops.Reshape((BATCH, 30)), swapped(IMAGE, 0, 3, 1, 2)), c(30, 4)), (ops.Permute,), (),
