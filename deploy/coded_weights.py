@@ -17,15 +17,26 @@ from needle.types import Type
 
 from .fused_ops import _numpy, _of
 
-FORMATS = ("int8", "int4", "bf16")
+
+def _bf16(codes: numpy.ndarray) -> numpy.ndarray:
+    return (codes.astype(numpy.uint32) << 16).view(numpy.float32)
+
+
+def _fp16(codes: numpy.ndarray) -> numpy.ndarray:
+    return codes.view(numpy.float16).astype(numpy.float32)
+
+
+HALVES = {"bf16": _bf16, "fp16": _fp16}  # of 16 bits, without scales
+FORMATS = ("int8", "int4", *HALVES)
 
 
 @dataclass(frozen=True)
 class DecodedWeight(TensorOp):
-    """w[k, n] = code[k, n] scale[k // group, n], float32; of "bf16" the number whose upper half the code is
+    """w[k, n] = code[k, n] scale[k // group, n], float32; of "bf16" the number whose upper half the code is, of "fp16"
+    the number that it is as a float16
 
     Codes are (K, N) int8 of "int8"; (K / 2, N) uint8 of "int4", 8 above their numbers, the even row in the lower half;
-    (K, N, 2) uint8 of "bf16", the lower byte first, without scales, which of the others are (K / group, N).
+    (K, N, 2) uint8 of halves, the lower byte first, without scales, which of the others are (K / group, N).
     """
 
     format: str
@@ -36,10 +47,10 @@ class DecodedWeight(TensorOp):
         where = "decoded weight"
         if self.format not in FORMATS:
             raise ShapeError(f"[{where}] needs a format of {', '.join(FORMATS)}, got {self.format}")
-        dtypes = ("int8" if self.format == "int8" else "uint8", *["float32"] * (self.format != "bf16"))
+        dtypes = ("int8" if self.format == "int8" else "uint8", *["float32"] * (self.format not in HALVES))
         if (codes.dtype, *(x.dtype for x in scales)) != dtypes:
             raise DTypeError(f"[{where}] {self.format} needs {dtypes}, got {(codes.dtype, *(x.dtype for x in scales))}")
-        rank = 3 if self.format == "bf16" else 2
+        rank = 3 if self.format in HALVES else 2
         if len(codes.shape) != rank or (rank == 3 and codes.shape[2] != 2):
             raise ShapeError(f"[{where}] {self.format} needs codes of {rank} axes, got {codes.shape}")
         depth = codes.shape[0] * (2 if self.format == "int4" else 1)
@@ -52,9 +63,8 @@ class DecodedWeight(TensorOp):
 
     def compute(self, codes: Any, *scales: Any) -> Any:
         array = _numpy(codes)
-        if self.format == "bf16":
-            halves = array.astype(numpy.uint32)
-            decoded = ((halves[..., 0] | halves[..., 1] << 8) << 16).view(numpy.float32)
+        if self.format in HALVES:
+            decoded = HALVES[self.format](numpy.ascontiguousarray(array).view(numpy.uint16)[..., 0])
         else:
             numbers = _unpaired(array) if self.format == "int4" else array
             rows = numpy.arange(len(numbers)) // self.group

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from needle.sizes import unit
 
+from .coded_weights import HALVES
 from .cpp_text import braces, literal, number
 from .program import Call
 
@@ -39,13 +40,13 @@ def byte_conv(body: Body, call: Call) -> str:
     return f"{fits}byte_conv(on, {shape}, {number(images)}, {pointers})"
 
 
-CODES = {"int8": "Int8Codes", "int4": "Int4Codes", "bf16": "Bf16Codes"}
+CODES = {"int8": "Int8Codes", "int4": "Int4Codes", "bf16": "Bf16Codes", "fp16": "Fp16Codes"}
 
 
 def coded_linear(body: Body, call: Call) -> str:
-    """Sizes are numbers; bf16 has no scales."""
+    """Sizes are numbers; halves of floats have no scales."""
     x, codes, scales = map(body.pointer, call.reads[:3])
-    scales = "nullptr" if call.functor == "bf16" else scales
+    scales = "nullptr" if call.functor in HALVES else scales
     sizes = ", ".join(map(number, call.sizes))
     steps = body.epilogue(call, 3) if call.epilogue else "Steps{}"
     assert call.scratch is not None

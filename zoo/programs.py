@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 import deploy
+from deploy.quantize import halve_exact
 from deploy.runtime import Runtime
 
 from .generate import GenerationError
@@ -29,7 +30,7 @@ class ProgramReader:
         if engine not in ENGINES[1:]:
             raise GenerationError(f"[generate] engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         step, example, options = model.decoding(slots=1)
-        graph = deploy.freeze(step, example, **options)
+        graph = halve_exact(deploy.freeze(step, example, **options))
         self.context = model.context
         self.runtime: Runtime
         if engine == "instant":

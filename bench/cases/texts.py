@@ -34,11 +34,11 @@ def gpt() -> GPT:
 def generated(engine: str, tokens: int) -> Sides:
     """The seconds of one token of so many that gpt-char goes on to write, by an engine and eagerly.
 
-    What a text begins with, the program among it, is not counted. Weights that were not trained cost the same time.
+    What a text begins with, the program among it, is not counted.
     """
     import zoo
 
-    model: Any = zoo.load("gpt-char")
+    model: Any = zoo.load("gpt-char", pretrained=True)
 
     def by(engine: str) -> Run:
         def seconds() -> float:

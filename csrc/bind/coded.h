@@ -10,7 +10,7 @@ using CodedLinear = void (*)(const Executor&, int64_t rows, int64_t depth, int64
                              const void* codes, const float* scales, float* y, float* scratch, const Steps&);
 
 struct CodedTable {
-    CodedLinear int8, int4, bf16;
+    CodedLinear int8, int4, bf16, fp16;
 };
 
 }  // namespace nd

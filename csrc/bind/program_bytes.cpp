@@ -5,6 +5,7 @@
 #include "bytes.h"
 #include "coded.h"
 #include "program.h"
+#include <iterator>
 
 namespace nd {
 namespace {
@@ -63,16 +64,16 @@ void run_byte_conv(const Arguments& a) {
 constexpr struct {
     const char* name;
     CodedLinear CodedTable::* kernel;
-} kFormats[] = {{"int8", &CodedTable::int8}, {"int4", &CodedTable::int4}, {"bf16", &CodedTable::bf16}};
+} kFormats[] = {{"int8", &CodedTable::int8}, {"int4", &CodedTable::int4}, {"bf16", &CodedTable::bf16}, {"fp16", &CodedTable::fp16}};
 
 int weight_format(const std::string& name) {
-    for (int i = 0; i < 3; ++i)
+    for (int i = 0; i < int(std::size(kFormats)); ++i)
         if (kFormats[i].name == name) return i;
     return -1;
 }
 
 void check_coded(const Draft& draft) {
-    const int64_t depth = draft.known(1, "the depth", 1), least = draft.functor == 2 ? 0 : 1;
+    const int64_t depth = draft.known(1, "the depth", 1), least = draft.functor >= 2 ? 0 : 1;
     if (draft.functor == 1 && depth % 2 != 0) draft.refuse("the depth of int4 must be even, got " + std::to_string(depth));
     draft.known(2, "the number of columns", 1);
     draft.known(3, "the size of a group", least);
@@ -112,7 +113,7 @@ std::vector<Kernel> byte_kernels() {
         // with, scales, y of the dtype that the functor names, scratch[, what is added]
         {"byte_conv", 13, 1, -1, 1u << 4 | 1u << 5, result_dtype, check_byte_conv, run_byte_conv},
         // rows, depth, columns, weights of a scale, steps; x, packed codes of the format that the functor names, scales (of bf16
-        // anything), y, scratch, one for each bias and add
+        // and fp16 anything), y, scratch, one for each bias and add
         {"coded_linear", -1, 0, -1, 1u << 3 | 1u << 4, weight_format, check_coded, run_coded},
     };
 }

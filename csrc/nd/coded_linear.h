@@ -6,6 +6,7 @@
 #pragma once
 #include "byte_maps.h"
 #include "direct_conv.h"
+#include "stored.h"
 
 namespace nd { namespace ND_ISA {
 
@@ -42,6 +43,27 @@ struct Int4Codes {
 #endif
     }
 };
+struct Fp16Codes {
+    static constexpr int64_t kBytes = 32, kRows = 1;
+    template <int row>
+    static ND_INLINE Vec at(const uint8_t* p, int vec) {
+#if defined(__AVX512F__)
+        __m256i half;
+        std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
+        return (Vec)_mm512_maskz_cvtph_ps(__mmask16(-1), half);
+#elif defined(__F16C__)
+        __m128i half;
+        std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
+        return (Vec)_mm256_cvtph_ps(half);
+#else
+        Float16 half[kLanes];
+        std::memcpy(half, p + vec * 2 * kLanes, sizeof half);
+        Vec wide{};
+        for (int i = 0; i < kLanes; ++i) wide[i] = half[i].wide();
+        return wide;
+#endif
+    }
+};
 struct Bf16Codes {
     static constexpr int64_t kBytes = 32, kRows = 1;
     template <int row>
@@ -72,7 +94,7 @@ struct CodedBlocks {
 };
 
 template <class Codes>
-constexpr bool has_scales = !std::is_same_v<Codes, Bf16Codes>;
+constexpr bool has_scales = !std::is_same_v<Codes, Bf16Codes> && !std::is_same_v<Codes, Fp16Codes>;
 
 // Calls f(k, w) for k = 0 .. depth - 1 in that order, w the V vectors of row k. A group holds whole bytes.
 template <class Codes, int V, class F>

@@ -119,7 +119,7 @@ def _coded(low: Lowering, node: Node) -> View:
     x, w, *rest = node.inputs
     view, codes = low.dense(x), w.inputs[0]
     packed = low.weight(codes, apply(PackCodes(), codes), "codes")
-    scales = [low.weight(n, apply(Pack(), n), "scales") for n in w.inputs[1:]] or [packed]  # of bf16 nobody reads them
+    scales = [low.weight(n, apply(Pack(), n), "scales") for n in w.inputs[1:]] or [packed]  # halves have none
     out = low.new(node)
     more = epilogue(low, node.op.epilogue, rest)
     sizes, steps = (x.shape[0], *w.shape, w.op.group), node.op.epilogue

@@ -13,9 +13,9 @@ from ..passes.activation import fuse_activation
 from .calibration import calibrate
 from .eligible import is_product
 from .rewriting import Rewriting
-from .weights import code_weights
+from .weights import code_weights, halve_exact
 
-__all__ = ["code_weights", "quantize", "rewriting"]
+__all__ = ["code_weights", "halve_exact", "quantize", "rewriting"]
 
 
 def quantize(graph: Graph, inputs: Mapping[str, numpy.ndarray]) -> Graph:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy
 
-from ..coded_weights import DecodedWeight
+from ..coded_weights import HALVES, DecodedWeight
 from ..errors import DeployError
 from ..fused_ops import FusedMatMul
 from ..interpreter import values_of
@@ -17,16 +17,40 @@ GROUP = 32  # weights of a column that share a scale
 
 
 def code_weights(graph: Graph, format: str, group: int = GROUP) -> Graph:
-    """The optimised graph whose products read weights in "int8", "int4" or "bf16".
+    """The optimised graph whose products read weights in "int8", "int4", "bf16" or "fp16".
 
     Integers have a scale for `group` weights that follow each other along the input, for each column. A depth that int4
-    cannot pair, an odd one, stays float32. Raises DeployError where there is no product with weights.
+    cannot pair, an odd one, stays float32, as do weights beyond what float16 holds, 65,504. Raises DeployError where
+    there is no product with weights.
     """
     prepared = optimize(graph)
-    coded = {node.inputs[1] for node in prepared.order() if isinstance(node.op, FusedMatMul) and not node.known}
-    found = {w: _coded(w, format, group, i) for i, w in enumerate(x for x in prepared.order() if x in coded)}
+    found = {w: _coded(w, format, group, i) for i, w in enumerate(_read_by_products(prepared))}
     if not found:
         raise DeployError("[quantize] the graph has no product with weights that could be stored in fewer bits")
+    return _replaced(prepared, found)
+
+
+def halve_exact(graph: Graph) -> Graph:
+    """The optimised graph whose products read those weights in "fp16" that are float16 numbers already: half the bytes
+    and the same bits of every result. Weights that were published as float16 are.
+    """
+    prepared = optimize(graph)
+    exact = [w for w in _read_by_products(prepared) if _is_float16(*values_of([w]))]
+    return _replaced(prepared, {w: _coded(w, "fp16", GROUP, i) for i, w in enumerate(exact)})
+
+
+def _is_float16(array: numpy.ndarray) -> bool:
+    with numpy.errstate(over="ignore"):
+        return numpy.array_equal(array.astype(numpy.float16).astype(numpy.float32), array)
+
+
+def _read_by_products(graph: Graph) -> list[Node]:
+    read = {node.inputs[1] for node in graph.order() if isinstance(node.op, FusedMatMul) and not node.known}
+    return [node for node in graph.order() if node in read]
+
+
+def _replaced(prepared: Graph, found: Mapping[Node, Node]) -> Graph:
+    """The graph whose products read other nodes in the place of these."""
     new: dict[Node, Node] = {}
     for node in prepared.order():
         inputs = tuple(new[x] for x in node.inputs)
@@ -39,11 +63,11 @@ def code_weights(graph: Graph, format: str, group: int = GROUP) -> Graph:
 def _coded(w: Node, format: str, group: int, number: int) -> Node:
     """The weight as a function of its codes; as it is where the format does not fit."""
     (array,) = values_of([w])
-    if format == "int4" and len(array) % 2:
+    if (format == "int4" and len(array) % 2) or (format == "fp16" and numpy.abs(array).max(initial=0) > 65504):
         return w
     name = f"{_name(w) or f'weight.{number}'}.{format}"
     given = [weight(x, name + suffix) for suffix, x in encode(array, format, group).items()]
-    return apply(DecodedWeight(format, 0 if format == "bf16" else group), *given)
+    return apply(DecodedWeight(format, 0 if format in HALVES else group), *given)
 
 
 def _name(w: Node) -> str:
@@ -55,6 +79,8 @@ def _name(w: Node) -> str:
 
 def encode(w: numpy.ndarray, format: str, group: int = GROUP) -> Mapping[str, numpy.ndarray]:
     """The codes of w (K, N) under "", and their scales under ".scale"; `DecodedWeight` says what they mean."""
+    if format == "fp16":
+        return {"": w.astype(numpy.float16)[..., None].view(numpy.uint8)}
     if format == "bf16":
         bits = w.astype(numpy.float32).view(numpy.uint32).astype(numpy.uint64)
         upper = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, half to even

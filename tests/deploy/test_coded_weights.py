@@ -14,7 +14,7 @@ from deploy.interpreter import values_of
 from deploy.lower import lower
 from deploy.nd import dumps, loads
 from deploy.passes import optimize
-from deploy.quantize import code_weights
+from deploy.quantize import code_weights, halve_exact
 from deploy.quantize.perplexity import perplexity
 from deploy.quantize.weights import encode
 from needle import nn, ops
@@ -38,6 +38,9 @@ def test_decoded_weights_are_within_half_a_step(format: str, group: int) -> None
     if format == "bf16":
         np.testing.assert_allclose(decoded, w, rtol=2**-8)
         assert not (decoded.view("uint32") & 0xFFFF).any()
+        return
+    if format == "fp16":
+        assert np.array_equal(decoded, w.astype("float16"))
         return
     most = np.stack([np.abs(w[i : i + group]).max(axis=0) for i in range(0, 70, group)])[np.arange(70) // group]
     assert (np.abs(decoded - w) <= most / STEPS[format] / 2 * 1.001).all()
@@ -105,7 +108,7 @@ def _tensor(ids: np.ndarray) -> Any:
     return Tensor(ids.astype("float32"), requires_grad=False)
 
 
-@pytest.mark.parametrize(("format", "most"), [("bf16", 0.01), ("int8", 0.01), ("int4", 0.1)])
+@pytest.mark.parametrize(("format", "most"), [("fp16", 0.002), ("bf16", 0.01), ("int8", 0.01), ("int4", 0.1)])
 def test_a_language_model_decodes_with_codes(gpt: Any, format: str, most: float) -> None:
     graph, ids = decoding(gpt), draw.integers(0, 65, 400)
     coded = code_weights(graph, format)
@@ -127,6 +130,34 @@ def test_an_odd_depth_stays_where_int4_needs_pairs() -> None:
     assert [call.kernel for call in lower(optimize(code_weights(graph, "int4"))).calls] == ["linear", "coded_linear"]
 
 
+def test_every_float16_is_decoded() -> None:
+    numbers = np.arange(1 << 16, dtype="uint16").view("float16").astype("float32")
+    w = np.where(np.isfinite(numbers), numbers, 0).reshape(256, 256)
+    graph = freeze(lambda x: ops.matmul(x, _tensor(w)), Type(("batch", 256)))
+    with Instant(code_weights(graph, "fp16")) as coded:
+        assert [call.kernel for call in coded.program.calls] == ["coded_linear"]
+        assert np.array_equal(coded(np.eye(256, dtype="float32")), w)
+        assert np.array_equal(coded(np.eye(256, dtype="float32")[7:8])[0], w[7])
+
+
+def test_weights_beyond_float16_stay() -> None:
+    graph = net()
+    wide = graph.with_weights({name: array * 1e6 for name, array in graph.weights().items()})
+    assert [call.kernel for call in lower(optimize(code_weights(wide, "fp16"))).calls] == ["linear", "linear"]
+
+
+def test_only_weights_that_are_float16_are_halved_without_loss(gpt: Any) -> None:
+    graph = decoding(gpt)
+    assert not [x for x in halve_exact(graph).order() if isinstance(x.op, DecodedWeight)]
+    rounded = graph.with_weights({k: v.astype("float16").astype("float32") for k, v in graph.weights().items()})
+    halved = halve_exact(rounded)
+    assert sum(isinstance(x.op, DecodedWeight) for x in halved.order()) > 4
+    given = {"ids": np.array([[1, 2, 3]], "int32"), "slot": np.zeros(1, "int32"), "position": np.zeros(1, "int32")}
+    with Instant(rounded) as plain, Instant(halved) as small:
+        assert np.array_equal(plain.run(**given)["logits"], small.run(**given)["logits"])
+        assert small.program.block_floats < 0.7 * plain.program.block_floats
+
+
 def test_graphs_without_products_are_refused() -> None:
     with pytest.raises(DeployError, match=r"\[quantize\] the graph has no product with weights"):
         code_weights(freeze(ops.relu, Type(("batch", 3))), "int8")
@@ -135,7 +166,7 @@ def test_graphs_without_products_are_refused() -> None:
 @pytest.mark.parametrize(
     ("op", "types", "error", "says"),
     [
-        (DecodedWeight("int2"), [Type((2, 3), "int8")], ShapeError, "needs a format of int8, int4, bf16, got int2"),
+        (DecodedWeight("int2"), [Type((2, 3), "int8")], ShapeError, "needs a format of int8, int4, bf16, fp16, got"),
         (DecodedWeight("int8", 2), [Type((2, 3), "uint8"), Type((1, 3))], DTypeError, "int8 needs"),
         (DecodedWeight("int8", 2), [Type((5, 3), "int8"), Type((2, 3))], ShapeError, "groups of 2 need 3 x 3 scales"),
         (DecodedWeight("int4", 3), [Type((3, 3), "uint8"), Type((2, 3))], ShapeError, "need an even size, got 3"),

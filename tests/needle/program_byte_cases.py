@@ -128,5 +128,6 @@ BYTE_CASES = [
     coded("int8", 70, 45, 32),
     coded("int4", 70, 133, 32),
     coded("bf16", 33, 300, 1),
+    coded("fp16", 33, 300, 1),
     coded("int8", 33, 21, 7),
 ]

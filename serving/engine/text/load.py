@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import deploy
+from deploy.quantize import halve_exact
 from needle.data.text import Tokenizer
 from needle.types import Type
 from serving.engine.errors import ServingError
@@ -44,13 +45,13 @@ def load_text(source: Source, subject: Any, graph: deploy.Graph, runtime: MakeRu
 def decoding_graph(model: Any, slots: int = SLOTS) -> deploy.Graph:
     """The graph of a language model's decoding step with its card and its tokenizer: all that a server needs.
 
-    A graph is one already.
+    A graph is one already. Weights that were published as float16 stay so: half the memory, the same text.
     """
     if isinstance(model, deploy.Graph):
         return model
     model.eval()
     decoding = model.decoding(slots=slots)
-    graph = deploy.freeze(decoding.step, decoding.example, **decoding.options)
+    graph = halve_exact(deploy.freeze(decoding.step, decoding.example, **decoding.options))
     return replace(graph, card={**model.card, "tokenizer": model.tokenizer.spec()})
 
 
