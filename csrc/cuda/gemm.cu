@@ -33,7 +33,7 @@ constexpr int64_t kMostLayers = 65535;  // of a grid
 
 // c[i] += bias for each row.
 void add_bias(const Executor& on, int64_t rows, int64_t n, const float* bias, float* c) {
-    Nest<3> nest;
+    Nest<3> nest{};
     nest.push(rows, {n, n, 0});
     nest.push(n, {1, 1, 1});
     map(on, "affine", nest, Add{}, c, static_cast<const float*>(c), bias);

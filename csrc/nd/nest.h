@@ -29,7 +29,7 @@ struct Nest {
 // that every operand walks in equal steps. At least one axis is left.
 template <int K>
 inline void simplify(Nest<K>& nest) {
-    Nest<K> sorted;
+    Nest<K> sorted{};
     for (int d = 0; d < nest.dims; ++d) {
         if (nest.size[d] == 1) continue;
         int at = sorted.dims;
