@@ -70,6 +70,16 @@ class TensorTupleOp(Op):
         return TensorTuple.make_from_op(self, args)
 
 
+class LetGo(Op):
+    """In the place of the op of a value that `backward(keep_graph=False)` has walked over: the way back is gone."""
+
+    def gradient(self, out_grad: Any, node: Any) -> Any:
+        raise NeedleError(
+            "[backward] leads through a graph that backward(keep_graph=False) let go: compute the value again, "
+            "detach() it, or keep the graph the first time"
+        )
+
+
 class Value:
     """A node of the graph: `op` applied to `inputs`, with its data in `cached_data` once computed."""
 
@@ -289,7 +299,7 @@ def _adjoints(
 ) -> Iterator[tuple[Value, Any]]:
     """(node, adjoint) of every node that requires a gradient, from the outputs to `leaves`: sums over all paths.
 
-    Where the graph need not be kept, a node is a constant once its adjoint has been passed on to its inputs.
+    Where the graph need not be kept, a node lets go of its inputs once its adjoint has been passed on to them.
     """
     contributions: dict[Value, list[Any]] = {node: [grad] for node, grad in outputs.items()}
     order: list[Value] = list(leaves)
@@ -309,7 +319,7 @@ def _adjoints(
             if grad is not None and value.requires_grad:
                 contributions.setdefault(value, []).append(grad)
         if not keep_graph and node.cached_data is not None:
-            node.op, node.inputs, node.requires_grad = None, (), False
+            node.op, node.inputs = LetGo(), ()
 
 
 def compute_gradient_of_variables(output_tensor: Tensor, out_grad: Tensor, keep_graph: bool = True) -> None:

@@ -100,9 +100,9 @@ class Tensor(Interop, Operators):
         """d self / d x into `x.grad` of every x this tensor was computed from (overwriting what was there).
 
         `out_grad` is the adjoint of this tensor, ones by default. With `keep_graph=False` only leaves get a `grad`, and
-        everything in between becomes a constant on the way, so that its memory is free where nobody else holds it: the
-        graph can be walked once. Raises ShapeError if `out_grad` has another shape, DTypeError if this tensor does not
-        hold floats, NeedleError inside `no_grad` if nothing was recorded.
+        everything in between lets go of its inputs on the way, so that their memory is free where nobody else holds
+        it: the graph can be walked once. Raises ShapeError if `out_grad` has another shape, DTypeError if this tensor
+        does not hold floats, NeedleError inside `no_grad` if nothing was recorded, or where the graph was let go.
         """
         if not self.requires_grad and not switch.on:
             raise NeedleError("[backward] nothing was recorded: this was computed inside no_grad, or of constants")

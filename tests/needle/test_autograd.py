@@ -9,7 +9,7 @@ import pytest
 
 import needle as ndl
 from needle import Tensor, autograd, ops
-from needle.errors import ShapeError
+from needle.errors import NeedleError, ShapeError
 
 pytestmark = pytest.mark.both_modes
 
@@ -102,8 +102,13 @@ def test_a_graph_that_need_not_be_kept_is_let_go_of_on_the_way() -> None:
     kept = x.grad.numpy()
     y.backward(keep_graph=False)
     assert (x.grad.numpy() == kept).all()
-    assert all(node.is_leaf() and not node.requires_grad for node in (inner, y))
+    assert not any(node.inputs for node in (inner, y))
     np.testing.assert_allclose(inner.numpy(), [3.0, 6.0])
+    for again in (y, (inner * 2).sum()):
+        with pytest.raises(NeedleError, match=r"\[backward\] leads through a graph that .* let go"):
+            again.backward()
+    (inner.detach() * x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [3.0, 6.0])
 
 
 def test_what_nobody_holds_is_free_once_its_gradient_was_passed_on() -> None:
