@@ -58,7 +58,16 @@ def read_image(
     `need(size)` is called before any pixel is decoded, with the memory that takes at most, in bytes; it may raise.
     Raises DataError.
     """
-    image = opened(source, max_pixels)
+    return decoded(opened(source, max_pixels), spec, need, source)
+
+
+def decoded(
+    image: Image,
+    spec: Mapping[str, Any],
+    need: Callable[[int], None] = lambda size: None,
+    source: str | Path | bytes = b"",
+) -> numpy.ndarray:
+    """`read_image` of an image that is opened already; `source` is named in errors."""
     height, width = spec["height"], spec["width"]
     need(decoding_bytes(image, height, width))
     with _decoding(source):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from needle.data.images import read_image
+from needle.data.images import decoded
 from serving.engine.errors import Failed, ServingError, TooLarge, Unreadable, UnsupportedMedia
 from serving.engine.limits import Limits, raise_with
 from zoo.pictures import grid
@@ -45,10 +45,11 @@ def read(
         raise UnsupportedMedia(f"[image] this is not an image file of a known format ({', '.join(FORMATS)})")
 
     try:
-        width, height = FORMATS[name][1](BytesIO(body)).size
+        image = FORMATS[name][1](BytesIO(body))
+        width, height = image.size
         if width * height <= limits.pixels:
             # A JPEG that is decoded at a reduced size needs little memory, but time for all its pixels.
-            return read_image(body, spec, limits.pixels, lambda size: need(max(size, width * height // 2)))[None]
+            return decoded(image, spec, lambda size: need(max(size, width * height // 2)))[None]
     except ServingError:
         raise
     except Exception as problem:  # decoders fail in many ways; each means that the file is damaged
