@@ -27,6 +27,7 @@ HEADERS = {
         ("layer_norm", "rms_norm", "group_norm", "batch_norm_inference", "mean", "variance"), "norm.cuh"
     ),
     **dict.fromkeys(("linear", "batched_matmul"), "linear.cuh"),
+    "coded_linear": "coded.cuh",
     **dict.fromkeys(
         ("conv", "transposed_conv", "conv_input_gradient", "grouped_conv", "depthwise", "max_pool", "resample"),
         "layers.cuh",

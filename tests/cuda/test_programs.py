@@ -14,11 +14,13 @@ import zoo
 from deploy import Compiled, EmitError, Graph, Instant, freeze
 from deploy.build_cuda import build_cuda, program_for_cuda
 from deploy.cli import main
+from deploy.coded_weights import FORMATS
 from deploy.compare import relative_error
 from deploy.compiler import compiler
 from deploy.errors import BuildError
 from deploy.generate import weights_file
 from deploy.print_cuda import flags, generate_cuda
+from deploy.quantize import code_weights
 from needle import nn
 
 SIMT = Path(__file__).parent / "simt.h"
@@ -83,6 +85,18 @@ def test_decoding_with_a_cache_keeps_its_state_between_calls(tmp_path: Path) -> 
         assert relative_error(found.run(**call)["logits"], expected.run(**call)["logits"]) < 1e-5
     for name, state in found.state.items():
         assert relative_error(state, expected.state[name]) < 1e-5
+
+
+@pytest.mark.parametrize("format", [pytest.param("int4", marks=pytest.mark.thorough), *(
+    pytest.param(each, marks=everything) for each in FORMATS if each != "int4")])  # fmt: skip
+def test_weights_in_fewer_bits_are_decoded(format: str, tmp_path: Path) -> None:
+    np.random.seed(0)
+    model = nn.Sequential(nn.Linear(70, 130), nn.ReLU(), nn.Linear(130, 19))
+    graph = code_weights(freeze(model, np.ones((1, 70))), format)
+    assert [call.kernel for call in program_for_cuda(graph).calls] == ["coded_linear"] * 2
+    x = np.random.default_rng(1).standard_normal((5, 70)).astype("float32")
+    found, expected = emulated(graph, tmp_path, max_batch=5), Instant(graph, max_batch=5)
+    assert relative_error(found(x), expected(x)) < 1e-5
 
 
 def test_programs_are_exact_and_carry_no_other_products() -> None:
