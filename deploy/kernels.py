@@ -96,7 +96,8 @@ def winograd_scratch(
 def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: int, causal: int) -> int:
     """For each thread: a block of packed queries, its scores and sums, tails, keys and values (csrc/nd/attention.h)."""
     block = 64 if keys <= 512 else 32
-    return THREADS * (block * (depth + keys + 2) + keys * (16 + 2 * depth))
+    copies = isinstance(queries, Size) or queries > block
+    return THREADS * (block * (depth + keys + 2) + keys * (16 + (2 * depth if copies else 0)))
 
 
 def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slots: int, context: int) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from needle.sizes import Size, unit
+from needle.sizes import Size, size_at, unit
 from needle.types import TYPES
 
 from .cpp_text import constant, literal, nest, number
 from .fused_ops import READING
+from .ir import dims
 from .plan import Plan
 from .print_convolutions import CONVOLUTIONS, table
 from .print_elements import ELEMENTS
@@ -21,6 +22,7 @@ from .print_interface import ports
 from .print_quantized import QUANTIZED
 from .program import Buffer, Call, Program, View, same
 
+TALL = 16  # rows from which on a product reads weights for chunks of rows (csrc/nd/direct_conv.h)
 LETTERS = {"input": "x", "output": "y", "state": "s"}  # of the pointers that a caller gives
 # The steps of an epilogue, given a pointer (csrc/nd/epilogue.h).
 STEPS = {
@@ -117,7 +119,12 @@ class Body:
         rows, depth, columns = call.sizes
         sizes = f"{number(rows)}, {constant(depth)}, {constant(columns)}"
         pointers = ", ".join(map(self.pointer, (*call.reads[:2], *call.writes)))
-        return f"linear(on, {sizes}, {pointers}, {self.epilogue(call)})"
+        return f"{'tall_linear' if self.tall(rows) else 'linear'}(on, {sizes}, {pointers}, {self.epilogue(call)})"
+
+    def tall(self, rows: int) -> bool:
+        """Whether rows are many at the batch that the program is to be fast for, other dims not being small."""
+        usual = dict.fromkeys(dims(self.program.graph), TALL) | {"batch": self.program.favoured}
+        return size_at(rows, usual) >= TALL
 
     def attention(self, call: Call) -> str:
         """Heads with any strides but those of columns."""

@@ -41,6 +41,10 @@ HEADERS = {
 class CudaBody(Body):
     """The statements of `forward` on the host, each of which starts kernels."""
 
+    def tall(self, rows: int) -> bool:
+        """A device has one kernel for any number of rows."""
+        return False
+
     def table(self, bands: Any, call: Call) -> str:
         """What the outputs of an axis read, as an argument of the kernel."""
         size, first, start, weights = bands.arrays

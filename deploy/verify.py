@@ -37,6 +37,7 @@ def _verify(graph: Graph, checked: set[Node]) -> Graph:
     _check_state(graph)
     if not graph.outputs:
         raise GraphError("[verify] a graph needs at least one output")
+    _check_weights(graph)
     read = {str(n) for x in graph.given for n in x.shape if isinstance(n, Size) and is_dim(n)}
     for node in graph.order():
         read |= set(counts(node.op))
@@ -64,6 +65,14 @@ def _check_names(what: str, names: list[str]) -> None:
             raise GraphError(f"[verify] {what}: a name must be an ASCII identifier of at most 64 letters, got {name!r}")
         if names.count(name) > 1:
             raise GraphError(f"[verify] {what}: the name '{name}' is given twice")
+
+
+def _check_weights(graph: Graph) -> None:
+    """A name is that of one array."""
+    arrays: dict[str, Any] = {}
+    for node in graph.order():
+        if isinstance(node.op, Weight) and arrays.setdefault(node.op.name, node.op.array) is not node.op.array:
+            raise GraphError(f"[verify] two weights have the name '{node.op.name}'")
 
 
 def _check_state(graph: Graph) -> None:

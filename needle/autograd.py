@@ -73,12 +73,6 @@ class TensorTupleOp(Op):
 class LetGo(Op):
     """In the place of the op of a value that `backward(keep_graph=False)` has walked over: the way back is gone."""
 
-    def gradient(self, out_grad: Any, node: Any) -> Any:
-        raise NeedleError(
-            "[backward] leads through a graph that backward(keep_graph=False) let go: compute the value again, "
-            "detach() it, or keep the graph the first time"
-        )
-
 
 class Value:
     """A node of the graph: `op` applied to `inputs`, with its data in `cached_data` once computed."""
@@ -307,6 +301,11 @@ def _adjoints(
     for node in outputs:
         topo_sort_dfs(node, visited, order)
     visited.clear()
+    if any(type(node.op) is LetGo for node in order):
+        raise NeedleError(
+            "[backward] leads through a graph that backward(keep_graph=False) let go: compute the value again, "
+            "detach() it, or keep the graph the first time"
+        )
     while order:  # so that nothing here holds a node that is done
         node = order.pop()
         if node not in contributions:

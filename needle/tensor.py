@@ -101,8 +101,9 @@ class Tensor(Interop, Operators):
 
         `out_grad` is the adjoint of this tensor, ones by default. With `keep_graph=False` only leaves get a `grad`, and
         everything in between lets go of its inputs on the way, so that their memory is free where nobody else holds
-        it: the graph can be walked once. Raises ShapeError if `out_grad` has another shape, DTypeError if this tensor
-        does not hold floats, NeedleError inside `no_grad` if nothing was recorded, or where the graph was let go.
+        it: the graph can be walked once, and `detach()` makes a constant of what is used on. Raises ShapeError if
+        `out_grad` has another shape, DTypeError if this tensor does not hold floats, NeedleError inside `no_grad` if
+        nothing was recorded, or where the graph was let go.
         """
         if not self.requires_grad and not switch.on:
             raise NeedleError("[backward] nothing was recorded: this was computed inside no_grad, or of constants")

@@ -190,7 +190,7 @@ GROUPS = {
         "One token of a GPT 6 x 384, 128 in the cache, weights in fewer bits beside float32, instant engine", 1, (),
         tuple(
             case(f"weights in {format}, batch {n}", "compiled.coded", format, n)
-            for n in (1, 8) for format in ("bf16", "int8", "int4")
+            for n in (1, 8) for format in ("fp16", "bf16", "int8", "int4")
         ),
         commits=False,
     ),

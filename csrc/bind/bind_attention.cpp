@@ -26,7 +26,7 @@ py::object attention(const Columns& q, const Columns& k, const Columns& v, float
     const AttentionShape<> s = shape_of("attention", q, k, v, scale, causal);
     Result out(q), lse(q, {s.batch, s.heads, s.queries});
     const Executor on = threads();
-    unlocked(kAlways, sequence_kernels().attention_scratch(s.keys, s.depth, on.threads), [&](float* scratch) {
+    unlocked(kAlways, sequence_kernels().attention_scratch(s.queries, s.keys, s.depth, on.threads), [&](float* scratch) {
         sequence_kernels().attention(on, s, heads(q), heads(k), heads(v), heads(out), lse.p, scratch);
     });
     return py::make_tuple(out.array(), lse.array());

@@ -11,6 +11,8 @@ struct ConvTable {
     // As programs of the compiler call it: weights packed beforehand, an epilogue, bits that do not depend on the batch.
     void (*direct)(const Executor&, const ConvSizes&, const Map& x, const float* packed, float* y, float* scratch,
                    const Steps& steps);
+    void (*linear)(const Executor&, int64_t rows, int64_t in, int64_t out, const float* x, const float* packed, float* y,
+                   const Steps& steps);
     // The same by Winograd's filtering: `outputs` is 2 or 4 for each axis of a tile, `round` tiles lie at their points at a time.
     void (*winograd)(const Executor&, const ConvSizes&, int64_t outputs, int64_t round, const Map& x, const float* packed, float* y,
                      float* scratch, const Steps& steps);

@@ -69,7 +69,7 @@ struct SequenceTable {
     void (*rnn_gradient)(const Executor&, int64_t steps, int64_t batch, int64_t hidden, bool relu, const float* d_out,
                          const float* out, const float* h0, const float* w_hh, float* d_gates, float* dh0, float* dw_hh,
                          float* scratch);
-    int64_t (*attention_scratch)(int64_t keys, int64_t depth, int threads);
+    int64_t (*attention_scratch)(int64_t queries, int64_t keys, int64_t depth, int threads);
     void (*attention)(const Executor&, const AttentionShape<>&, const Heads<const float>& q, const Heads<const float>& k,
                       const Heads<const float>& v, const Heads<float>& out, float* lse, float* scratch);
     int64_t (*attention_gradient_scratch)(int64_t keys, int64_t depth, int threads);

@@ -152,10 +152,8 @@ void check_windows(const Draft& draft) {
 
 void check_linear(const Draft& draft) { check_epilogue(draft, 3, 3); }
 
-void run_linear(const Arguments& a) {  // a convolution of maps of one pixel, which needs no scratch
-    const int64_t rows = a.integers[0], depth = a.integers[1], columns = a.integers[2];
-    const Map x{a.operands[0], {depth, depth, depth, 1}};
-    conv().direct(a.on, {rows, 1, 1, depth, columns, 1, 1, 0}, x, a.operands[1], a.operands[2], nullptr, steps_of(a, 3, 3));
+void run_linear(const Arguments& a) {
+    conv().linear(a.on, a.integers[0], a.integers[1], a.integers[2], a.operands[0], a.operands[1], a.operands[2], steps_of(a, 3, 3));
 }
 
 template <SoftmaxTable::Map SoftmaxTable::* kernel>

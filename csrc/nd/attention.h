@@ -111,19 +111,22 @@ struct Rows {
 };
 
 // Rows that lie apart share few lines of the caches: more than one block of queries reads a copy in `out` instead.
+constexpr bool copies_rows(int64_t queries, int64_t keys) { return queries > block_queries(keys); }
 template <class Shape>
 ND_INLINE Rows close_rows(const Shape& s, const Heads<const float>& x, int64_t b, int64_t h, float* out) {
     const float* p = x.at(b, h);
-    if (x.row == s.depth || s.queries <= block_queries(s.keys)) return {p, x.row};
+    if (x.row == s.depth || !copies_rows(s.queries, s.keys)) return {p, x.row};
     for (int64_t key = 0; key < s.keys; ++key) std::memcpy(out + key * s.depth, p + key * x.row, sizeof(float) * s.depth);
     return {out, s.depth};
 }
 
 // Floats of scratch of one worker, and of them all.
-constexpr int64_t attention_worker(int64_t keys, int64_t depth) {
-    return block_queries(keys) * (depth + keys + 2) + keys * (kBlock + 2 * depth);
+constexpr int64_t attention_worker(int64_t queries, int64_t keys, int64_t depth) {
+    return block_queries(keys) * (depth + keys + 2) + keys * (kBlock + (copies_rows(queries, keys) ? 2 * depth : 0));
 }
-constexpr int64_t attention_scratch(int64_t keys, int64_t depth, int threads) { return threads * attention_worker(keys, depth); }
+constexpr int64_t attention_scratch(int64_t queries, int64_t keys, int64_t depth, int threads) {
+    return threads * attention_worker(queries, keys, depth);
+}
 
 // One block of queries of a head.
 template <class Shape>
@@ -151,7 +154,7 @@ void attention(const Executor& executor, const Shape& s, const Heads<const float
     const int64_t parts = executor.threads > 1 ? min(blocks, ceil_div(4 * executor.threads, heads)) : 1;
     balance(executor, heads * parts, [&](int64_t worker, int64_t task) {
         const int64_t head = task / parts, part = task % parts, b = head / s.heads, h = head % s.heads;
-        float *memory = scratch + worker * attention_worker(s.keys, s.depth), *tail = memory + most * (s.depth + s.keys + 2);
+        float *memory = scratch + worker * attention_worker(s.queries, s.keys, s.depth), *tail = memory + most * (s.depth + s.keys + 2);
         const Rows close_k = close_rows(s, k, b, h, tail + s.keys * kBlock);
         const Rows close_v = close_rows(s, v, b, h, tail + s.keys * (kBlock + s.depth));
         const Right values = in_place(s.keys, s.depth, close_v.p, close_v.row, tail);

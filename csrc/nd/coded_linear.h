@@ -51,16 +51,19 @@ struct Fp16Codes {
         __m256i half;
         std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
         return (Vec)_mm512_maskz_cvtph_ps(__mmask16(-1), half);
-#elif defined(__F16C__)
+#elif defined(__AVX2__) && defined(__F16C__)
         __m128i half;
         std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
         return (Vec)_mm256_cvtph_ps(half);
-#else
-        Float16 half[kLanes];
+#else  // as Float16 of stored.h has it, in all lanes at once
+        uint16_t half[kLanes];
         std::memcpy(half, p + vec * 2 * kLanes, sizeof half);
-        Vec wide{};
-        for (int i = 0; i < kLanes; ++i) wide[i] = half[i].wide();
-        return wide;
+        IVec code{};
+        for (int i = 0; i < kLanes; ++i) code[i] = half[i];
+        const IVec size = code & 0x7fff, sign = (code & 0x8000) << 16;
+        const Vec number = (Vec)(size << 13) * float_of(uint32_t(254 - 15) << 23);
+        const Vec beyond = (Vec)((size << 13) | 0x7f800000);
+        return (Vec)((IVec)select(size >= 0x7c00, beyond, number) | sign);
 #endif
     }
 };

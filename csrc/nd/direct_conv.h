@@ -76,4 +76,15 @@ ND_INLINE void linear(const Executor& executor, int64_t batch, I in, O out, cons
     direct_conv(executor, batch, one, one, in, out, one, one, Const<0>{}, x, packed, y, nullptr, epilogue);
 }
 
+// From so many rows on, `tall_linear` is the faster one.
+constexpr int64_t kTallRows = 16;
+
+// The same where rows are many: weights are read for chunks of them, not for each few again.
+template <class Epilogue = Keep>
+inline void tall_linear(const Executor& executor, int64_t rows, int64_t in, int64_t out, const float* x, const float* packed, float* y,
+                        const Epilogue& epilogue = {}) {
+    if constexpr (std::is_same_v<Epilogue, Keep>) return tall_linear(executor, rows, in, out, x, packed, y, Steps{});
+    else if (rows > 0) gemm_tasks<false>(executor, rows, out, in, {x, in, 1}, packed_right(in, out, packed), y, out, nullptr, epilogue, {});
+}
+
 }}  // namespace nd::ND_ISA

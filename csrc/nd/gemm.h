@@ -116,8 +116,9 @@ struct Span {
     bool first = true, last = true;
 };
 
-// Rows [i0, i1) times blocks [j0, j1), the depth in blocks; `panel` holds kRowChunk x kDepthBlock floats.
-template <class Epilogue>
+// Rows [i0, i1) times blocks [j0, j1), the depth in blocks. Where rows of a are not contiguous, they are packed into `panel`,
+// kRowChunk x kDepthBlock floats.
+template <bool packs, class Epilogue>
 inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n, int64_t k, const Matrix& a, const Right& b,
                       float* c, int64_t ldc, float* panel, const Epilogue& epilogue, Span span) {
     const int64_t step = ceil_div(i1 - i0, ceil_div(i1 - i0, kTileRows));  // tiles as even as can be: short ones are slow
@@ -125,7 +126,7 @@ inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n,
     int64_t k0 = 0;
     do {
         const int64_t depth = min(block, k - k0);
-        if (a.column != 1) pack_panels({a.data + i0 * a.row + k0 * a.column, a.row, a.column}, i1 - i0, step, depth, block, panel);
+        if constexpr (packs) pack_panels({a.data + i0 * a.row + k0 * a.column, a.row, a.column}, i1 - i0, step, depth, block, panel);
         for (int64_t jc = j0; jc < j1; jc += kChunkBlocks) {
             for (int64_t i = i0; i < i1; i += step) {
                 const int64_t rows = min(step, i1 - i);
@@ -135,12 +136,12 @@ inline void gemm_part(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t n,
                 const Ahead ahead{(i - i0) * depth / (i1 - i0), (i - i0 + rows) * depth / (i1 - i0)};
                 with_height(rows, [&](auto height) {
                     constexpr int R = decltype(height)::value;
-                    if (a.column == 1) {
-                        RowsLeft<R> left;
-                        for (int r = 0; r < R; ++r) left.row[r] = at + r * a.row;
+                    if constexpr (packs) {
+                        const ColumnsLeft left{panel + (i - i0) * block, R};
                         sweep<R>(depth, left, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue, ahead);
                     } else {
-                        const ColumnsLeft left{panel + (i - i0) * block, R};
+                        RowsLeft<R> left;
+                        for (int r = 0; r < R; ++r) left.row[r] = at + r * a.row;
                         sweep<R>(depth, left, b, k0, jc, jend, c, i * ldc, ldc, e, n, epilogue, ahead);
                     }
                 });
@@ -163,10 +164,10 @@ constexpr int64_t parts_of(int64_t n, int64_t threads, int64_t most) { return mi
 constexpr int64_t part_begin(int64_t n, int64_t parts, int64_t i) { return n * i / parts; }
 
 // C = A B for a prepared right operand; `panels` holds kPanelFloats floats per thread. Tasks are chunks of rows; of rows and
-// columns where there are few rows.
-template <class Epilogue>
-inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c,
-                      int64_t ldc, float* panels, const Epilogue& epilogue, Span span = {}) {
+// columns where there are few rows. `packs`: whether rows of a need be packed.
+template <bool packs, class Epilogue>
+inline void gemm_tasks(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c,
+                       int64_t ldc, float* panels, const Epilogue& epilogue, Span span) {
     const Executor on = alone_if_small(executor, m * n, k);
     const int64_t rows = ceil_div(m, kTileRows), blocks = ceil_div(n, kBlock), threads = on.threads;
     const bool by_columns = threads > 1 && m < 16 * kTileRows * threads && blocks >= 2 * threads;
@@ -175,10 +176,17 @@ inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k,
     const int64_t across = by_columns ? parts_of(blocks, threads, ceil_div(blocks, 2 * threads)) : 1;
     balance(on, down * across, [&](int64_t worker, int64_t task) {
         const int64_t i = task / across, j = task % across;
-        gemm_part(part_begin(rows, down, i) * kTileRows, min(m, part_begin(rows, down, i + 1) * kTileRows),
-                  part_begin(blocks, across, j), part_begin(blocks, across, j + 1), n, k, a, b, c, ldc,
-                  panels + worker * kPanelFloats, epilogue, span);
+        gemm_part<packs>(part_begin(rows, down, i) * kTileRows, min(m, part_begin(rows, down, i + 1) * kTileRows),
+                         part_begin(blocks, across, j), part_begin(blocks, across, j + 1), n, k, a, b, c, ldc,
+                         panels + worker * (packs ? kPanelFloats : 0), epilogue, span);
     });
+}
+
+template <class Epilogue>
+inline void gemm_with(const Executor& executor, int64_t m, int64_t n, int64_t k, const Matrix& a, const Right& b, float* c,
+                      int64_t ldc, float* panels, const Epilogue& epilogue, Span span = {}) {
+    if (a.column == 1) gemm_tasks<false>(executor, m, n, k, a, b, c, ldc, panels, epilogue, span);
+    else gemm_tasks<true>(executor, m, n, k, a, b, c, ldc, panels, epilogue, span);
 }
 
 // A product with fewer than 16 columns and more rows may be computed as C^T = B^T A^T, so that vectors are full.

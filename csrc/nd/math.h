@@ -1,8 +1,8 @@
 // exp, log, tanh, sigmoid, erf, normal_cdf, log1p_exp and pow of a register of floats or of one. Largest error against the exact
 // value in units in the last place, over all floats (tests/csrc/test_math.cpp measures it): exp 1.1, log 1, tanh 1.5, sigmoid 2.5,
 // erf 1.5, normal_cdf 7 above -3 and 70 down to -13.19, log1p_exp 3, pow 0.6. Infinities, NaN, signed zeros, denormals and overflow
-// come out as in the C library. The same operations in the same order for every register width and for one float, so the same
-// bits wherever nd::fma is fused. Polynomials are minimax fits on the ranges named.
+// come out as in the C library, but for normal_cdf below -13.19, which is 0. The same operations in the same order for every
+// register width and for one float, so the same bits wherever nd::fma is fused. Polynomials are minimax fits on the ranges named.
 #pragma once
 #include "simd.h"
 

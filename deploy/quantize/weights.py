@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy
 
@@ -24,10 +24,10 @@ def code_weights(graph: Graph, format: str, group: int = GROUP) -> Graph:
     there is no product with weights.
     """
     prepared = optimize(graph)
-    found = {w: _coded(w, format, group, i) for i, w in enumerate(_read_by_products(prepared))}
-    if not found:
+    read = _read_by_products(prepared)
+    if not read:
         raise DeployError("[quantize] the graph has no product with weights that could be stored in fewer bits")
-    return _replaced(prepared, found)
+    return _coded(prepared, read, format, group)
 
 
 def halve_exact(graph: Graph) -> Graph:
@@ -35,8 +35,7 @@ def halve_exact(graph: Graph) -> Graph:
     and the same bits of every result. Weights that were published as float16 are.
     """
     prepared = optimize(graph)
-    exact = [w for w in _read_by_products(prepared) if _is_float16(*values_of([w]))]
-    return _replaced(prepared, {w: _coded(w, "fp16", GROUP, i) for i, w in enumerate(exact)})
+    return _coded(prepared, [w for w in _read_by_products(prepared) if _is_float16(*values_of([w]))], "fp16", GROUP)
 
 
 def _is_float16(array: numpy.ndarray) -> bool:
@@ -49,8 +48,14 @@ def _read_by_products(graph: Graph) -> list[Node]:
     return [node for node in graph.order() if node in read]
 
 
-def _replaced(prepared: Graph, found: Mapping[Node, Node]) -> Graph:
-    """The graph whose products read other nodes in the place of these."""
+def _coded(prepared: Graph, read: Sequence[Node], format: str, group: int) -> Graph:
+    """The graph whose products read the codes of these weights."""
+    taken, found = set(prepared.weights()), {}
+    for i, w in enumerate(read):
+        name = f"{_name(w) or f'weight.{i}'}.{format}"
+        name = f"{name}.{i}" if name in taken else name  # several functions of one weight may be read
+        taken.add(name)
+        found[w] = _code(w, format, group, name)
     new: dict[Node, Node] = {}
     for node in prepared.order():
         inputs = tuple(new[x] for x in node.inputs)
@@ -60,12 +65,11 @@ def _replaced(prepared: Graph, found: Mapping[Node, Node]) -> Graph:
     return prepared.of(new)
 
 
-def _coded(w: Node, format: str, group: int, number: int) -> Node:
+def _code(w: Node, format: str, group: int, name: str) -> Node:
     """The weight as a function of its codes; as it is where the format does not fit."""
     (array,) = values_of([w])
-    if (format == "int4" and len(array) % 2) or (format == "fp16" and numpy.abs(array).max(initial=0) > 65504):
+    if (format == "int4" and len(array) % 2) or (format == "fp16" and not numpy.abs(array).max(initial=0) <= 65504):
         return w
-    name = f"{_name(w) or f'weight.{number}'}.{format}"
     given = [weight(x, name + suffix) for suffix, x in encode(array, format, group).items()]
     return apply(DecodedWeight(format, 0 if format in HALVES else group), *given)
 

@@ -115,9 +115,23 @@ void check_coded(int64_t rows, int64_t depth, int64_t out, int64_t group) {
     CHECK(std::memcmp(y.data(), one.data(), sizeof(float) * y.size()) == 0, "%d rows have other bits than each alone", int(rows));
 }
 
+// Every float16 in lanes as stored.h has it alone; which NaN is left open.
+void check_halves() {
+    for (uint32_t first = 0; first < 65536; first += nd::kLanes) {
+        uint16_t codes[nd::kLanes];
+        for (int i = 0; i < nd::kLanes; ++i) codes[i] = uint16_t(first + i);
+        const nd::Vec found = nd::Fp16Codes::at<0>(reinterpret_cast<const uint8_t*>(codes), 0);
+        for (int i = 0; i < nd::kLanes; ++i) {
+            const float alone = nd::Float16{codes[i]}.wide(), lane = found[i];
+            CHECK(nd::bits_of(lane) == nd::bits_of(alone) || (lane != lane && alone != alone), "%x: %g, not %g", codes[i], lane, alone);
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
+    check_halves();
     for (const bool extreme : {true, false})
         for (const int64_t groups : {1, 2, 3, 64, 4001}) {
             check_dots<1>(groups, extreme);

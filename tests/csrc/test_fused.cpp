@@ -252,11 +252,20 @@ void attentions(int64_t heads, int64_t queries, int64_t keys, int64_t depth, boo
     const Floats q = random_floats(heads * queries * depth), k = random_floats(heads * keys * depth), v = random_floats(heads * keys * depth);
     const Floats g = random_floats(heads * queries * depth);
     Floats out(q.size()), lse(heads * queries), dq(q.size()), dk(k.size()), dv(v.size());
-    Floats scratch(nd::attention_gradient_scratch(keys, depth, 3));
+    Floats scratch(nd::attention_scratch(queries, keys, depth, 3));
     const nd::AttentionShape<> shape{1, heads, queries, keys, depth, 0.5f, causal};
     auto from = [&](const Floats& x, int64_t rows) { return nd::Heads<const float>{x.data(), 0, rows * depth, depth}; };
     auto to = [&](Floats& x, int64_t rows) { return nd::Heads<float>{x.data(), 0, rows * depth, depth}; };
     nd::attention(three_threads(), shape, from(q, queries), from(k, keys), from(v, keys), to(out, queries), lse.data(), scratch.data());
+    Floats apart(2 * k.size()), again(q.size()), again_lse(lse.size());  // a key and its value side by side
+    for (size_t i = 0; i < k.size(); ++i) {
+        const size_t at = (i / depth * 2) * depth + i % depth;
+        apart[at] = k[i], apart[at + depth] = v[i];
+    }
+    const auto beside = [&](int64_t first) { return nd::Heads<const float>{apart.data() + first, 0, 2 * keys * depth, 2 * depth}; };
+    nd::attention(three_threads(), shape, from(q, queries), beside(0), beside(depth), to(again, queries), again_lse.data(), scratch.data());
+    CHECK(again == out && again_lse == lse, "keys and values that lie apart give other bits");
+    scratch.assign(nd::attention_gradient_scratch(keys, depth, 3), 0);
     nd::attention_gradient(three_threads(), shape,
                            {from(g, queries), from(q, queries), from(k, keys), from(v, keys), from(out, queries), lse.data()},
                            {to(dq, queries), to(dk, keys), to(dv, keys)}, scratch.data());

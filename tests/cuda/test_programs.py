@@ -91,7 +91,7 @@ def test_decoding_with_a_cache_keeps_its_state_between_calls(tmp_path: Path) -> 
     pytest.param(each, marks=everything) for each in FORMATS if each != "int4")])  # fmt: skip
 def test_weights_in_fewer_bits_are_decoded(format: str, tmp_path: Path) -> None:
     np.random.seed(0)
-    model = nn.Sequential(nn.Linear(70, 130), nn.ReLU(), nn.Linear(130, 19))
+    model = nn.Sequential(nn.Linear(70, 130), nn.ReLU(), nn.Linear(130, 19, bias=False))
     graph = code_weights(freeze(model, np.ones((1, 70))), format)
     assert [call.kernel for call in program_for_cuda(graph).calls] == ["coded_linear"] * 2
     x = np.random.default_rng(1).standard_normal((5, 70)).astype("float32")

@@ -130,7 +130,7 @@ def test_an_odd_depth_stays_where_int4_needs_pairs() -> None:
     assert [call.kernel for call in lower(optimize(code_weights(graph, "int4"))).calls] == ["linear", "coded_linear"]
 
 
-def test_every_float16_is_decoded() -> None:
+def test_every_finite_float16_is_decoded() -> None:
     numbers = np.arange(1 << 16, dtype="uint16").view("float16").astype("float32")
     w = np.where(np.isfinite(numbers), numbers, 0).reshape(256, 256)
     graph = freeze(lambda x: ops.matmul(x, _tensor(w)), Type(("batch", 256)))
@@ -138,6 +138,20 @@ def test_every_float16_is_decoded() -> None:
         assert [call.kernel for call in coded.program.calls] == ["coded_linear"]
         assert np.array_equal(coded(np.eye(256, dtype="float32")), w)
         assert np.array_equal(coded(np.eye(256, dtype="float32")[7:8])[0], w[7])
+
+
+def test_functions_of_one_weight_have_codes_of_their_own() -> None:
+    w = _tensor(np.round(normal(8, 8)))
+    sides = (
+        lambda x: ops.matmul(ops.matmul(x, w), ops.transpose(w)),
+        lambda x: ops.matmul(x, w[:, :4]) + ops.matmul(x, w[:, 4:]),
+    )
+    for side in sides:
+        graph = freeze(side, Type(("batch", 8)))
+        halved = loads(dumps(halve_exact(graph)))
+        assert sum(isinstance(x.op, DecodedWeight) for x in halved.order()) == 2
+        with Instant(graph) as plain, Instant(halved) as small:
+            assert np.array_equal(plain(w.numpy()), small(w.numpy()))
 
 
 def test_weights_beyond_float16_stay() -> None:

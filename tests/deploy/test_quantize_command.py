@@ -89,7 +89,7 @@ def test_a_folder_of_images(net: Path, tmp_path: Path, named: bool, capsys: pyte
     assert facts["before"] == 1 and facts["lost"] == 1 - facts["after"]
 
 
-@pytest.mark.parametrize("format", ["bf16", "int8", "int4"])
+@pytest.mark.parametrize("format", ["fp16", "bf16", "int8", "int4"])
 def test_weights_of_a_language_model(
     text: Path, tmp_path: Path, format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,7 +100,7 @@ def integers(dtype: str, low: int, high: int, *shape: int) -> np.ndarray:
 def matrices(n: int) -> tuple[Arrays, dict[int, Any]]:
     """Transposed ones on the left, one for all on the right."""
     a, b = normal(n, 70, 33), normal(70, 21)
-    scratch = np.zeros(2 * (70 * 32 + 240 * 512), "float32")
+    scratch = np.zeros(2 * (70 * 32 + 240 * 768), "float32")
     return [a, b, empty(n, 33, 21), scratch], {2: a.transpose(0, 2, 1) @ b}
 
 

@@ -1,4 +1,5 @@
 #include "../conv.h"
+#include "../../nd/direct_conv.h"
 #include "../../nd/winograd_conv.h"
 #include "../../nd/conv_scatter.h"
 #include "../../nd/winograd_gradients.h"
@@ -18,6 +19,12 @@ int64_t scratch_size(const ConvSizes& s, int threads) {
 void direct(const Executor& executor, const ConvSizes& s, const Map& x, const float* packed, float* y, float* scratch,
             const Steps& steps) {
     conv(executor, shape_of(s), s.images, x.p, x.strides, packed, y, scratch, steps);
+}
+
+void linear_of(const Executor& executor, int64_t rows, int64_t in, int64_t out, const float* x, const float* packed, float* y,
+               const Steps& steps) {
+    if (rows >= kTallRows) tall_linear(executor, rows, in, out, x, packed, y, steps);
+    else linear(executor, rows, in, out, x, packed, y, steps);
 }
 
 void by_winograd(const Executor& executor, const ConvSizes& s, int64_t outputs, int64_t round, const Map& x, const float* packed,
@@ -73,7 +80,7 @@ void weight_gradient(const Executor& executor, const ConvSizes& s, const Map& x,
 
 }  // namespace
 
-extern const ConvTable conv_table = {scratch_size,           run, direct, by_winograd,
+extern const ConvTable conv_table = {scratch_size,           run, direct, linear_of, by_winograd,
                                      input_gradient_scratch, input_gradient, direct_input_gradient, transposed, windows,
                                      weight_gradient_scratch, weight_gradient};
 
