@@ -56,6 +56,9 @@ class Op:
         return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 
+LET_GO = Op()  # in the place of the op of a value that backward(keep_graph=False) has walked over
+
+
 class TensorOp(Op):
     """An op whose output is one Tensor."""
 
@@ -70,10 +73,6 @@ class TensorTupleOp(Op):
         return TensorTuple.make_from_op(self, args)
 
 
-class LetGo(Op):
-    """In the place of the op of a value that `backward(keep_graph=False)` has walked over: the way back is gone."""
-
-
 class Value:
     """A node of the graph: `op` applied to `inputs`, with its data in `cached_data` once computed."""
 
@@ -86,14 +85,9 @@ class Value:
     graded_with: Sequence[Value] = ()  # the leaves that the last backward gave a gradient to, this one among them
 
     def _init(
-        self,
-        op: Op | None,
-        inputs: Sequence[Value],
-        *,
-        cached_data: Any = None,
-        requires_grad: bool | None = None,
+        self, op: Op | None, inputs: Sequence[Value], *, cached_data: Any = None, requires_grad: bool | None = None,
         type: Any = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         global TENSOR_COUNTER
         TENSOR_COUNTER += 1
         self.op = op
@@ -301,11 +295,9 @@ def _adjoints(
     for node in outputs:
         topo_sort_dfs(node, visited, order)
     visited.clear()
-    if any(type(node.op) is LetGo for node in order):
-        raise NeedleError(
-            "[backward] leads through a graph that backward(keep_graph=False) let go: compute the value again, "
-            "detach() it, or keep the graph the first time"
-        )
+    if any(node.op is LET_GO for node in order):
+        how = "compute the value again, detach() it, or keep the graph the first time"
+        raise NeedleError(f"[backward] leads through a graph that backward(keep_graph=False) let go: {how}")
     while order:  # so that nothing here holds a node that is done
         node = order.pop()
         if node not in contributions:
@@ -318,7 +310,7 @@ def _adjoints(
             if grad is not None and value.requires_grad:
                 contributions.setdefault(value, []).append(grad)
         if not keep_graph and node.cached_data is not None:
-            node.op, node.inputs = LetGo(), ()
+            node.op, node.inputs = LET_GO, ()
 
 
 def compute_gradient_of_variables(output_tensor: Tensor, out_grad: Tensor, keep_graph: bool = True) -> None:
