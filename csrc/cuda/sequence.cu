@@ -10,6 +10,7 @@ namespace {
 
 int64_t none(int64_t) { return 0; }
 int64_t none(int64_t, int64_t, int) { return 0; }
+int64_t none(int64_t, int64_t, int64_t, int) { return 0; }
 
 void attention_gradient_with_memory(const Executor& on, const AttentionShape<>& s, const AttentionGradientInputs& in,
                                     const AttentionGradientOutputs& to, float*) {
