@@ -49,7 +49,7 @@ def test_a_fault_ends_the_process_with_its_name(faults: Path, fault: str, messag
 
 
 def test_the_host_cannot_read_the_device_s_memory(faults: Path) -> None:
-    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # a sanitizer would take the signal
+    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # sanitizers take the signal
     assert subprocess.run([faults, "the host reads"], env=plain, check=False).returncode == -signal.SIGSEGV
 
 
