@@ -15,7 +15,7 @@ from needle.autograd import TensorOp
 from needle.errors import DTypeError, ShapeError
 from needle.types import Type
 
-from .fused_ops import _numpy, _of
+from .arrays import as_numpy, of_kind
 
 
 def _bf16(codes: numpy.ndarray) -> numpy.ndarray:
@@ -62,14 +62,14 @@ class DecodedWeight(TensorOp):
         return Type((depth, codes.shape[1]), "float32")
 
     def compute(self, codes: Any, *scales: Any) -> Any:
-        array = _numpy(codes)
+        array = as_numpy(codes)
         if self.format in HALVES:
             decoded = HALVES[self.format](numpy.ascontiguousarray(array).view(numpy.uint16)[..., 0])
         else:
             numbers = _unpaired(array) if self.format == "int4" else array
             rows = numpy.arange(len(numbers)) // self.group
-            decoded = numbers.astype(numpy.float32) * _numpy(scales[0])[rows]
-        return _of(codes, decoded)
+            decoded = numbers.astype(numpy.float32) * as_numpy(scales[0])[rows]
+        return of_kind(codes, decoded)
 
 
 def _unpaired(codes: numpy.ndarray) -> numpy.ndarray:
@@ -89,9 +89,9 @@ class PackCodes(TensorOp):
         return Type((-(-codes.shape[1] // 16), codes.shape[0], 16, *codes.shape[2:]), codes.dtype)
 
     def compute(self, codes: Any) -> Any:
-        array = _numpy(codes)
+        array = as_numpy(codes)
         rows, columns, *rest = array.shape
         padded = numpy.zeros((rows, -(-columns // 16) * 16, *rest), dtype=array.dtype)
         padded[:, :columns] = array
         axes = (1, 0, 2, *range(3, 3 + len(rest)))
-        return _of(codes, padded.reshape(rows, -1, 16, *rest).transpose(axes))
+        return of_kind(codes, padded.reshape(rows, -1, 16, *rest).transpose(axes))

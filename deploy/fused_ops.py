@@ -1,5 +1,5 @@
 """Ops that only the compiler makes: a convolution or matmul together with the pointwise steps that follow it, and what
-becomes of weights: functions of them, so that they run again on other weights.
+normalisations make of weights: functions of them, so that they run again on other weights.
 
 They have `infer` and `compute` like every op, so the interpreter checks what the passes do; being made after training,
 they have no gradient.
@@ -7,7 +7,6 @@ they have no gradient.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,8 @@ from needle.errors import ShapeError
 from needle.ops import Clip, Conv, ConvInputGradient, Permute, ReLU, SiLU
 from needle.ops.plain_op import by_numpy
 from needle.types import Type
+
+from .arrays import double, like
 
 READING = ("bias", "add")  # steps that read another tensor
 ACTIVATIONS: dict[str, Any] = {  # and those that do not
@@ -141,7 +142,7 @@ class NormedWeight(TensorOp):
         return w
 
     def compute(self, w: Any, g: Any, v: Any) -> Any:
-        return _like(w, _double(w) * (_double(g) / numpy.sqrt(_double(v) + self.eps)))
+        return like(w, double(w) * (double(g) / numpy.sqrt(double(v) + self.eps)))
 
 
 @dataclass(frozen=True)
@@ -157,127 +158,8 @@ class NormedBias(TensorOp):
         return g
 
     def compute(self, g: Any, c: Any, m: Any, v: Any, *b: Any) -> Any:
-        scale = _double(g) / numpy.sqrt(_double(v) + self.eps)
-        return _like(g, ((_double(b[0]) if b else 0.0) - _double(m)) * scale + _double(c))
-
-
-@dataclass(frozen=True)
-class Pack(TensorOp):
-    """(K, N) as [ceil(N / 16)][K][16], zeros behind column N: the layout of weights in csrc/nd/direct_conv.h"""
-
-    def infer(self, x: Type) -> Type:
-        """(ceil(N / 16), K, 16)."""
-        if len(x.shape) != 2:
-            raise ShapeError(f"[pack] needs a matrix, got {x.shape}")
-        return Type((-(-x.shape[1] // 16), x.shape[0], 16), x.dtype)
-
-    def compute(self, x: Any) -> Any:
-        rows, columns = x.shape
-        padded = numpy.zeros((rows, -(-columns // 16) * 16), dtype=x.dtype)
-        padded[:, :columns] = _numpy(x)
-        return _like(x, padded.reshape(rows, -1, 16).transpose(1, 0, 2))
-
-
-@dataclass(frozen=True)
-class TransposedPack(TensorOp):
-    """Weights (K, K, I, O) of a transposed convolution of maps (rows, columns) to (height, width), phase by phase
-
-    Outputs S apart use the same taps: those of a phase are [ceil(O / 16)][tap rows][tap columns][I][16], zeros behind
-    column O, taps in the order in which the map is read (csrc/nd/conv_gradients.h).
-    """
-
-    stride: int
-    padding: int
-    height: int
-    width: int
-    rows: int
-    columns: int
-
-    def infer(self, w: Type) -> Type:
-        """All phases in a row."""
-        kernel, _, depth, out = w.shape
-        taps = sum(len(a) * len(b) for a, b in self._phases(kernel))
-        return Type((taps * depth * -(-out // 16) * 16,), w.dtype)
-
-    def compute(self, w: Any) -> Any:
-        array, (kernel, _, depth, out) = _numpy(w), w.shape
-        padded = numpy.zeros((kernel, kernel, depth, -(-out // 16) * 16), dtype=w.dtype)
-        padded[..., :out] = array
-        parts = [
-            padded[numpy.ix_(a, b)].reshape(len(a) * len(b) * depth, -(-out // 16), 16).transpose(1, 0, 2).reshape(-1)
-            for a, b in self._phases(kernel)
-        ]
-        return _like(w, numpy.concatenate(parts))
-
-    def _phases(self, kernel: int) -> list[tuple[list[int], list[int]]]:
-        """The rows and the columns of the taps of each phase."""
-        down, across = (
-            [taps_of_phase(size, inputs, kernel, self.stride, self.padding, k) for k in range(min(self.stride, size))]
-            for size, inputs in ((self.height, self.rows), (self.width, self.columns))
-        )
-        return [(a, b) for a in down for b in across]
-
-
-def taps_of_phase(size: int, inputs: int, kernel: int, stride: int, padding: int, first: int) -> list[int]:
-    """The taps that the outputs first, first + stride, ... use along an axis; as `conv_phase` of conv_gradients.h."""
-    tap, q = (first + padding) % stride, (first + padding) // stride
-    low, high = max(0, q - inputs + 1), min(q + -(-(size - first) // stride), max(0, -(-(kernel - tap) // stride)))
-    return [tap + stride * i for i in reversed(range(low, high))]
-
-
-POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)}  # and infinity; csrc/nd/winograd_points.h
-
-
-def taps_at_points(outputs: int) -> list[list[float]]:
-    """G of F(outputs, 3): at the point p, sum over t of p^t w[t] over the product of p - q for the other points q."""
-    points = POINTS[outputs]
-    rows = [[p**t / math.prod(p - q for q in points if q != p) for t in range(3)] for p in points]
-    return [*rows, [0.0, 0.0, 1.0]]
-
-
-@dataclass(frozen=True)
-class WinogradPack(TensorOp):
-    """G w G^T for every channel and column of w (3, 3, I, O), as [ceil(O / 16)][points][I][16], zeros behind column O
-
-    The layout of weights in csrc/nd/winograd_conv.h: (`outputs` + 2)^2 points, computed in double precision.
-    """
-
-    outputs: int = 4
-
-    def infer(self, w: Type) -> Type:
-        """(ceil(O / 16), (outputs + 2)^2, I, 16)."""
-        if len(w.shape) != 4 or w.shape[:2] != (3, 3) or self.outputs not in POINTS:
-            raise ShapeError(f"[winograd pack] needs w (3, 3, I, O) and 2 or 4 outputs, got {w.shape}, {self.outputs}")
-        return Type((-(-w.shape[3] // 16), (self.outputs + 2) ** 2, w.shape[2], 16), w.dtype)
-
-    def compute(self, w: Any) -> Any:
-        taps, matrix = _double(w), taps_at_points(self.outputs)
-        down = [sum(g * taps[i] for i, g in enumerate(row)) for row in matrix]  # products one by one: BLAS has no order
-        points = [sum(g * each[i] for i, g in enumerate(row)) for each in down for row in matrix]
-        channels, columns = w.shape[2:]
-        packed = numpy.zeros((len(points), channels, -(-columns // 16) * 16))
-        packed[:, :, :columns] = points
-        return _like(w, packed.reshape(len(points), channels, -1, 16).transpose(2, 0, 1, 3))
-
-
-def _like(x: Any, array: numpy.ndarray) -> Any:
-    """The array in the dtype and of the kind of x."""
-    return _of(x, numpy.asarray(array, dtype=x.dtype))
-
-
-def _of(x: Any, array: numpy.ndarray) -> Any:
-    """The array, of the kind of x."""
-    result = numpy.ascontiguousarray(array)
-    return result if isinstance(x, numpy.ndarray) else type(x)(result, device=x.device, dtype=str(result.dtype))
-
-
-def _double(x: Any) -> numpy.ndarray:
-    """In float64: what is computed once may be computed well."""
-    return _numpy(x).astype(numpy.float64)
-
-
-def _numpy(x: Any) -> numpy.ndarray:
-    return numpy.asarray(x.numpy() if hasattr(x, "numpy") else x)
+        scale = double(g) / numpy.sqrt(double(v) + self.eps)
+        return like(g, ((double(b[0]) if b else 0.0) - double(m)) * scale + double(c))
 
 
 def _check_epilogue(out: Type, epilogue: tuple[str, ...], more: tuple[Type, ...]) -> Type:

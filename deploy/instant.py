@@ -25,6 +25,7 @@ from .rows import rows_apart
 from .runtime import Arrays, Runtime
 
 ARENA, WEIGHTS, GIVEN = 0, 1, 2  # the bases of its operands: then come inputs, outputs and states
+FINISHING = ("conv", "winograd_conv", "transposed_conv", "winograd_transposed", "linear", "grouped_conv", "depthwise")
 STEPS = ("relu", "bias", "add", "relu6", "silu", "hard_sigmoid", "hard_swish")  # as csrc/nd/epilogue.h numbers them
 
 
@@ -134,7 +135,7 @@ def integers_of(call: Call) -> list[int]:
         case "map_strided" | "copy_strided" | "map_elements":
             shape = call.writes[0].shape
             return [len(shape), *shape, *(step for view in call.operands for step in view.strides)]
-        case "conv" | "winograd_conv" | "transposed_conv":
+        case "conv" | "winograd_conv" | "transposed_conv" | "winograd_transposed":
             return [*sizes, *call.reads[0].strides, *map(STEPS.index, call.epilogue)]
         case "batched_matmul":
             return [*sizes, *call.reads[0].strides, *call.reads[1].strides]
@@ -163,7 +164,7 @@ def operands_of(call: Call) -> list[View | Buffer]:
     scratch = [call.scratch] if call.scratch is not None else []
     if call.kernel in ("map", "map_strided", "copy_strided", "map_elements"):
         return list(call.operands)
-    if call.kernel in ("conv", "winograd_conv", "transposed_conv", "linear", "grouped_conv", "depthwise"):
+    if call.kernel in FINISHING:
         return [*call.reads[:2], *call.writes, *scratch, *call.reads[2:]]
     if call.kernel == "coded_linear":
         return [*call.reads[:3], *call.writes, *scratch, *call.reads[3:]]

@@ -13,7 +13,8 @@ from .program import Call
 if TYPE_CHECKING:
     from .print_cpp import Body
 
-FILTERS = {2: "ThreeTapsForTwo", 4: "ThreeTaps"}  # of Winograd's filtering, by the outputs of a tile
+# Of csrc/nd/winograd_points.h, by outputs and taps.
+FILTERS = {(2, 3): "ThreeTapsForTwo", (4, 3): "ThreeTaps", (2, 2): "TwoTapsForTwo", (4, 2): "TwoTaps"}
 
 
 def conv(body: Body, call: Call) -> str:
@@ -26,9 +27,7 @@ def conv(body: Body, call: Call) -> str:
     floats, _ = unit(call.scratch.floats)  # for each thread
     fits = " && ".join(f"conv_scratch({shape}{{}}, {n}, 1) <= {floats}" for n in (1, 7, 8, 1 << 20))
     if view.dense:
-        start = (
-            f"direct_conv(on, {number(images)}, {', '.join(f'{n}{{}}' for n in constants)}, {body.pointer(view)}, "
-        )
+        start = f"direct_conv(on, {number(images)}, {', '.join(f'{n}{{}}' for n in constants)}, {body.pointer(view)}, "
     else:
         start = f"conv(on, {shape}{{}}, {number(images)}, {body.pointer(view)}, {braces(view.strides)}, "
     memory = f"{body.pointer(packed)}, {body.pointer(call.writes[0])}, {body.names[call.scratch]}"
@@ -37,14 +36,25 @@ def conv(body: Body, call: Call) -> str:
 
 def winograd_conv(body: Body, call: Call) -> str:
     """Sizes are numbers: all layers share the code, which compilers take long for."""
-    images, height, width, depth, out, padding, outputs, count = call.sizes
-    (view, packed), scratch = call.reads[:2], call.scratch
+    *sizes, padding, outputs, count = call.sizes
+    return _filtered(body, call, [*sizes[1:], 3, 1, padding], sizes[3:], 3, outputs, count)
+
+
+def winograd_transposed(body: Body, call: Call) -> str:
+    """The same; `depth` and `out` change places."""
+    *sizes, depth, out, stride, padding, outputs, count = call.sizes
+    return _filtered(body, call, [*sizes[1:], depth, out, 2 * stride, stride, padding], (out, depth), 2, outputs, count)
+
+
+def _filtered(body: Body, call: Call, shape: Any, channels: Any, taps: int, outputs: int, count: int) -> str:
+    """`channels` are those read and written; `taps` a side of what Winograd's filtering computes."""
+    (view, packed), scratch, filter = call.reads[:2], call.scratch, FILTERS[outputs, taps]
     assert scratch is not None
-    shape = f"WinogradShape{{{', '.join(map(number, (height, width, depth, out, padding, count)))}}}"
-    fits = f"WinogradConv<{FILTERS[outputs]}>{{{shape}}}.scratch(1) <= {unit(scratch.floats)[0]}"
-    start = f"winograd_conv<{FILTERS[outputs]}>(on, {shape}, {number(images)}, {body.pointer(view)}"
+    plan = f"WinogradProduct<{filter}>{{{', '.join(map(number, (*channels, count)))}}}"
+    start = f"{call.kernel}<{filter}>(on, {{{', '.join(map(number, shape))}}}, {number(count)}, {number(call.sizes[0])}"
     memory = f"{body.pointer(packed)}, {body.pointer(call.writes[0])}, {body.names[scratch]}"
-    return f"static_assert({fits});\n    {start}, {braces(view.strides)}, {memory}, {body.epilogue(call)})"
+    arguments = f"{body.pointer(view)}, {braces(view.strides)}, {memory}, {body.epilogue(call)}"
+    return f"static_assert({plan}.scratch(1) <= {unit(scratch.floats)[0]});\n    {start}, {arguments})"
 
 
 def input_gradient(body: Body, call: Call) -> str:
@@ -115,6 +125,7 @@ def table(body: Body, bands: Any, call: Call) -> str:
 CONVOLUTIONS: dict[str, Callable[[Any, Call], str]] = {
     "conv": conv,
     "winograd_conv": winograd_conv,
+    "winograd_transposed": winograd_transposed,
     "conv_input_gradient": input_gradient,
     "transposed_conv": transposed_conv,
     "add_windows": add_windows,

@@ -16,7 +16,7 @@ from needle.autograd import TensorOp
 from needle.errors import DTypeError, ShapeError
 from needle.types import Type
 
-from .fused_ops import _like, _numpy, _of
+from .arrays import as_numpy, like, of_kind
 
 GROUP = 4  # bytes of the depth that kernels multiply at once
 MOST_PRODUCTS = (2**31 - 2**25) // (2 * 255 * 127)  # whose sum and what it begins with stay within an int32
@@ -43,10 +43,10 @@ class Quantize(TensorOp):
         return Type((*x.shape[:-1], -(-x.shape[-1] // self.multiple) * self.multiple), "uint8")
 
     def compute(self, x: Any) -> Any:
-        array = _numpy(x).astype(numpy.float32, copy=False)
+        array = as_numpy(x).astype(numpy.float32, copy=False)
         found = to_bytes(array * numpy.float32(1 / self.step), self.zero)
         more = -found.shape[-1] % self.multiple
-        return _of(x, numpy.pad(found, [(0, 0)] * (found.ndim - 1) + [(0, more)], constant_values=self.zero))
+        return of_kind(x, numpy.pad(found, [(0, 0)] * (found.ndim - 1) + [(0, more)], constant_values=self.zero))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Dequantize(TensorOp):
         return Type(q.shape, "float32")
 
     def compute(self, q: Any) -> Any:
-        return _of(q, floats_of(_numpy(q), self.zero) * numpy.float32(self.step))
+        return of_kind(q, floats_of(as_numpy(q), self.zero) * numpy.float32(self.step))
 
 
 class QuantizedProduct(TensorOp):
@@ -100,10 +100,10 @@ class QuantizedProduct(TensorOp):
 
     def _finish(self, x: Any, sums: numpy.ndarray, start: Any, scale: Any, more: tuple[Any, ...]) -> Any:
         """Float32, one operation after the other, as csrc/nd/byte_conv.h."""
-        v = (sums + _numpy(start)).astype(numpy.int32).astype(numpy.float32) * _numpy(scale)
+        v = (sums + as_numpy(start)).astype(numpy.int32).astype(numpy.float32) * as_numpy(scale)
         for step in self.epilogue:
-            v = v + floats_of(_numpy(more[0]), self.other) * numpy.float32(self.ratio) if step == "add" else _relu(v)
-        return _of(x, v if self.dtype == "float32" else to_bytes(v, self.result))
+            v = v + floats_of(as_numpy(more[0]), self.other) * numpy.float32(self.ratio) if step == "add" else _relu(v)
+        return of_kind(x, v if self.dtype == "float32" else to_bytes(v, self.result))
 
 
 EPILOGUES = ((), ("relu",), ("add",), ("relu", "add"), ("add", "relu"), ("relu", "add", "relu"))
@@ -142,7 +142,7 @@ class QuantizedConv(QuantizedProduct):
         return self._result(out, w.shape[0] * w.shape[1] * w.shape[2], start, scale, more)
 
     def compute(self, x: Any, w: Any, start: Any, scale: Any, *more: Any) -> Any:
-        array, taps, p = _numpy(x), _numpy(w), self.padding
+        array, taps, p = as_numpy(x), as_numpy(w), self.padding
         padded = numpy.pad(array, ((0, 0), (p, p), (p, p), (0, 0)), constant_values=self.zero).astype(numpy.float64)
         rows, columns = ((n + 2 * p - taps.shape[0]) // self.stride + 1 for n in array.shape[1:3])
         sums = numpy.zeros((len(array), rows, columns, taps.shape[3]))  # of whole numbers, which float64 holds exactly
@@ -172,7 +172,7 @@ class QuantizedMatMul(QuantizedProduct):
         return self._result(Type((x.shape[0], w.shape[1]), "uint8"), w.shape[0], start, scale, more)
 
     def compute(self, x: Any, w: Any, start: Any, scale: Any, *more: Any) -> Any:
-        sums = _numpy(x).astype(numpy.float64) @ _numpy(w).astype(numpy.float64)
+        sums = as_numpy(x).astype(numpy.float64) @ as_numpy(w).astype(numpy.float64)
         return self._finish(x, sums.astype(numpy.int64), start, scale, more)
 
 
@@ -192,8 +192,8 @@ class ByteTable(TensorOp):
         return q
 
     def compute(self, q: Any, table: Any) -> Any:
-        array, found = _numpy(q), _numpy(table)
-        return _of(q, found[array] if found.ndim == 1 else found[numpy.arange(array.shape[-1]), array])
+        array, found = as_numpy(q), as_numpy(table)
+        return of_kind(q, found[array] if found.ndim == 1 else found[numpy.arange(array.shape[-1]), array])
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,8 @@ class PackBytes(TensorOp):
     def compute(self, w: Any) -> Any:
         rows, columns = w.shape
         padded = numpy.zeros((rows, -(-columns // 16) * 16), dtype=numpy.int8)
-        padded[:, :columns] = _numpy(w)
-        return _like(w, padded.reshape(rows // GROUP, GROUP, -1, 16).transpose(2, 0, 3, 1))
+        padded[:, :columns] = as_numpy(w)
+        return like(w, padded.reshape(rows // GROUP, GROUP, -1, 16).transpose(2, 0, 3, 1))
 
 
 def to_bytes(v: numpy.ndarray, zero: int) -> numpy.ndarray:

@@ -1,5 +1,5 @@
-"""The ops a graph may hold, by class name: needle's own that know their types, the fused and the quantized ones of
-this package, and those that only ONNX has."""
+"""The ops a graph may hold, by class name: needle's own that know their types, those of this package (fused,
+quantized, weights in other layouts), and those that only ONNX has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import needle.ops
 from needle.autograd import Op
 
-from . import coded_weights, fused_ops, quantized_ops
+from . import coded_weights, fused_ops, packed_weights, quantized_ops
 from .onnx import ops as onnx_ops
 
 
@@ -19,5 +19,5 @@ def _ops_of(module: Any) -> dict[str, type]:
     return {x.__name__: x for x in found if dataclasses.is_dataclass(x) and getattr(x, "infer", None) is not None}
 
 
-OPS: dict[str, type] = {**_ops_of(onnx_ops), **_ops_of(needle.ops), **_ops_of(fused_ops), **_ops_of(quantized_ops),
-                         **_ops_of(coded_weights)}
+MODULES = (onnx_ops, needle.ops, fused_ops, quantized_ops, coded_weights, packed_weights)
+OPS: dict[str, type] = {name: op for module in MODULES for name, op in _ops_of(module).items()}

@@ -16,6 +16,8 @@ struct ConvTable {
     // The same by Winograd's filtering: `outputs` is 2 or 4 for each axis of a tile, `round` tiles lie at their points at a time.
     void (*winograd)(const Executor&, const ConvSizes&, int64_t outputs, int64_t round, const Map& x, const float* packed, float* y,
                      float* scratch, const Steps& steps);
+    void (*winograd_transposed)(const Executor&, const ConvSizes&, int64_t outputs, int64_t round, const Map& g, const float* packed,
+                                float* dx, float* scratch, const Steps& steps);
     int64_t (*input_gradient_scratch)(const ConvSizes&, int threads);
     void (*input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);
     void (*direct_input_gradient)(const Executor&, const ConvSizes&, const Map& g, const float* w, float* dx, float* scratch);

@@ -117,18 +117,32 @@ void run_conv(const Arguments& a) {
                   steps_of(a, 12, 4));
 }
 
-void check_winograd(const Draft& draft) {
-    draft.known(5, "the padding", 0);
-    if (draft.known(6, "the outputs of a tile", 2, 4) == 3) draft.refuse("a tile has 2 or 4 outputs, got 3");
-    draft.known(7, "the tiles of a round", 1);
-    check_epilogue(draft, 12, 4);
+void check_filtering(const Draft& draft, std::size_t padding) {  // and what follows it
+    draft.known(padding, "the padding", 0);
+    if (draft.known(padding + 1, "the outputs of a tile", 2, 4) == 3) draft.refuse("a tile has 2 or 4 outputs, got 3");
+    draft.known(padding + 2, "the tiles of a round", 1);
+    check_epilogue(draft, padding + 7, 4);
 }
+
+void check_winograd(const Draft& draft) { check_filtering(draft, 5); }
 
 void run_winograd(const Arguments& a) {
     const int64_t* n = a.integers;
     const Map x{a.operands[0], {n[8], n[9], n[10], n[11]}};
     conv().winograd(a.on, {n[0], n[1], n[2], n[3], n[4], 3, 1, n[5]}, n[6], n[7], x, a.operands[1], a.operands[2], a.operands[3],
                     steps_of(a, 12, 4));
+}
+
+void check_winograd_transposed(const Draft& draft) {
+    draft.known(5, "the stride", 1);
+    check_filtering(draft, 6);
+}
+
+void run_winograd_transposed(const Arguments& a) {
+    const int64_t* n = a.integers;
+    const Map x{a.operands[0], {n[9], n[10], n[11], n[12]}};
+    conv().winograd_transposed(a.on, {n[0], n[1], n[2], n[3], n[4], 2 * n[5], n[5], n[6]}, n[7], n[8], x, a.operands[1], a.operands[2],
+                               a.operands[3], steps_of(a, 13, 4));
 }
 
 void check_transposed(const Draft& draft) {
@@ -296,6 +310,9 @@ std::vector<Kernel> float_kernels() {
                                          a.operands[3]); }},
         // images, height, width and channels of y, channels of x, kernel, stride, padding, strides of x, steps; the same operands
         {"transposed_conv", -1, 0, -1, writes({2, 3}), nullptr, check_conv, run_transposed},
+        // images, height, width and channels of y, channels of x, stride, padding, outputs of a tile, tiles at a time, strides of x,
+        // steps; the same operands
+        {"winograd_transposed", -1, 0, -1, writes({2, 3}), nullptr, check_winograd_transposed, run_winograd_transposed},
         // images, height, width, channels, kernel, stride, padding; windows, y
         {"add_windows", 7, 0, 2, writes({1}), nullptr, check_windows, [](const Arguments& a) {
             const int64_t* n = a.integers;

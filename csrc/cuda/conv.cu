@@ -42,7 +42,7 @@ ND_ABSENT(program_conv)
 }  // namespace
 
 extern const ConvTable conv_table = {
-    none, plain, no_program_conv, no_program_conv, no_program_conv,
+    none, plain, no_program_conv, no_program_conv, no_program_conv, no_program_conv,
     none, plain_input_gradient, no_program_conv, no_program_conv, no_program_conv,
     plain_weight_scratch, plain_weight_gradient,
 };

@@ -1,59 +1,50 @@
-// Convolutions of programs by Winograd's minimal filtering (winograd_points.h): 3 x 3 taps, stride 1, weights taken to the points
-// beforehand, an epilogue. A tile of outputs, and with it a row of a batch, has the same bits whatever tiles are beside it.
+// Convolutions of programs by Winograd's minimal filtering (winograd_points.h), weights taken to the points beforehand, with an
+// epilogue: those of 3 x 3 taps with stride 1, and transposed ones whose kernel is twice as wide as their stride. A tile of
+// outputs, and with it a row of a batch, has the same bits whatever tiles are beside it.
 //
-// Weights (3, 3, I, O) -> [ceil(O / 16)][points * points][I][16], zeros behind column O: for each block of 16 columns, what
+// Weights (T, T, I, O) -> [ceil(O / 16)][points * points][I][16], zeros behind column O: for each block of 16 columns, what
 // G w G^T gives at each point, in the order in which it is read.
 #pragma once
 #include "direct_conv.h"
 #include "winograd_tiles.h"
 
-namespace nd {
-
-// Maps (height, width, in) with `padding` zeros around them; `round` tiles lie at their points at one time.
-struct WinogradShape {
-    int64_t height, width, in, out, padding, round;
-};
-
-namespace ND_ISA {
+namespace nd { namespace ND_ISA {
 
 constexpr int64_t kPointSkew = 16;  // floats between points and blocks, which then do not share the low bits of their addresses
 
+// Maps of `in` channels to maps of `out` channels; `round` tiles lie at their points at one time.
 template <class Filter>
-struct WinogradConv {
+struct WinogradProduct {
     static constexpr int64_t points = Filter::points * Filter::points;
-    WinogradShape s;
+    int64_t in, out, round;
 
-    constexpr int64_t rows() const { return conv_outputs(s.height, 3, 1, s.padding); }
-    constexpr int64_t columns() const { return conv_outputs(s.width, 3, 1, s.padding); }
-    constexpr int64_t blocks() const { return ceil_div(s.out, kBlock); }
+    constexpr int64_t blocks() const { return ceil_div(out, kBlock); }
     // Columns that one task takes to the points and back: of few tiles many, so that the tiles of the products are full.
-    constexpr int64_t panel() const { return min<int64_t>(blocks(), s.round < kTileRows ? 4 : 2) * kBlock; }
-    constexpr int64_t weight_block() const { return points * s.in * kBlock; }
-    constexpr int64_t sum_point() const { return s.round * panel() + kPointSkew; }
+    constexpr int64_t panel() const { return min<int64_t>(blocks(), round < kTileRows ? 4 : 2) * kBlock; }
+    constexpr int64_t weight_block() const { return points * in * kBlock; }
+    constexpr int64_t sum_point() const { return round * panel() + kPointSkew; }
     constexpr PointLayout inputs() const {
-        const int64_t block = s.round * kBlock + kPointSkew;
-        return {ceil_div(s.in, kBlock) * block + kPointSkew, kBlock, block};
+        const int64_t block = round * kBlock + kPointSkew;
+        return {ceil_div(in, kBlock) * block + kPointSkew, kBlock, block};
     }
     constexpr int64_t scratch(int threads) const { return points * (inputs().point + threads * sum_point()); }
+};
 
-    TiledMap tiled(const float* x, const Strides4& strides) const {
-        constexpr int64_t outputs = Filter::outputs;
-        return {x, strides, s.height, s.width, s.in, 1, s.padding, s.padding, ceil_div(rows(), outputs), ceil_div(columns(), outputs),
-                outputs};
-    }
+// Where the `high` x `wide` outputs of an image lie in y: the first at `base`, and distances between images, rows, pixels.
+struct Placement {
+    int64_t base, high, wide, image, row, pixel;
 };
 
 // Tiles first .. end - 1, of which the sums at the points are [point][tile][panel], as the output's columns from `column` on.
 template <class Filter, class Epilogue>
-inline void sums_to_outputs(const WinogradConv<Filter>& plan, const TiledMap& map, const float* sums, int64_t first, int64_t end,
-                            int64_t column, float* y, const Epilogue& epilogue) {
+inline void sums_to_outputs(const WinogradProduct<Filter>& plan, const TiledMap& map, const Placement& place, const float* sums,
+                            int64_t first, int64_t end, int64_t column, float* y, const Epilogue& epilogue) {
     constexpr int P = Filter::points, T = Filter::outputs;
-    const int64_t rows = plan.rows(), columns = plan.columns(), out = plan.s.out, point = plan.sum_point();
-    const int64_t stop = min(out, column + plan.panel());
+    const int64_t out = plan.out, point = plan.sum_point(), stop = min(out, column + plan.panel());
     for (int64_t t = first; t < end; ++t, sums += plan.panel()) {
-        const int64_t place = t % map.tiles(), top = place / map.across * T, left = place % map.across * T;
-        const int64_t corner = ((t / map.tiles() * rows + top) * columns + left) * out;
-        const int64_t high = min<int64_t>(T, rows - top), wide = min<int64_t>(T, columns - left);
+        const int64_t tile = t % map.tiles(), top = tile / map.across * T, left = tile % map.across * T;
+        const int64_t corner = place.base + t / map.tiles() * place.image + top * place.row + left * place.pixel;
+        const int64_t high = min<int64_t>(T, place.high - top), wide = min<int64_t>(T, place.wide - left);
         for (int64_t j = column; j < stop; j += kLanes) {
             const float* from = sums + j - column;
             Vec value[T][T];
@@ -68,13 +59,13 @@ inline void sums_to_outputs(const WinogradConv<Filter>& plan, const TiledMap& ma
                 Vec all[T * T][1];
 #pragma GCC unroll 16
                 for (int i = 0; i < T * T; ++i) all[i][0] = value[i / T][i % T];
-                store_tile(all, y, [&](int i) { return corner + (i / T * columns + i % T) * out + j; }, extent, epilogue);
+                store_tile(all, y, [&](int i) { return corner + i / T * place.row + i % T * place.pixel + j; }, extent, epilogue);
                 continue;
             }
             for (int r = 0; r < high; ++r)
                 for (int c = 0; c < wide; ++c) {
                     const Vec one[1][1] = {{value[r][c]}};
-                    const int64_t at = corner + (r * columns + c) * out + j;
+                    const int64_t at = corner + r * place.row + c * place.pixel + j;
                     store_tile(one, y, [&](int) { return at; }, extent, epilogue);
                 }
         }
@@ -122,20 +113,18 @@ inline void product_at_point(int64_t count, int64_t depth, const float* tiles, i
     rows(Const<1>{}, Const<min(4, tile_blocks(1))>{});
 }
 
-// y (N, Ho, Wo, O) compact = epilogue(x * w), x (N, H, W, I) with any strides, w as above; `scratch` holds
-// WinogradConv<Filter>{shape}.scratch(executor.threads) floats.
-template <class Filter, class Epilogue = Keep>
-ND_NOINLINE void winograd_conv(const Executor& executor, const WinogradShape& shape, int64_t images, const float* x,
-                               const Strides4& strides, const float* w, float* y, float* scratch, const Epilogue& epilogue = {}) {
-    const WinogradConv<Filter> plan{shape};
-    const TiledMap map = plan.tiled(x, strides);
+// All tiles of `images` maps, round after round: to the points, and then panel by panel of columns through the products to
+// outputs. `scratch` holds plan.scratch(executor.threads) floats.
+template <class Filter, class Epilogue>
+ND_NOINLINE void winograd_rounds(const Executor& executor, const WinogradProduct<Filter>& plan, int64_t images, const TiledMap& map,
+                                 const Placement& place, const float* w, float* y, float* scratch, const Epilogue& epilogue) {
     const PointLayout inputs = plan.inputs();
     const int64_t tiles = images * map.tiles(), panels = ceil_div(plan.blocks() * kBlock, plan.panel());
-    const Executor on = alone_if_small(executor, tiles * plan.points * shape.out, shape.in);
+    const Executor on = alone_if_small(executor, tiles * plan.points * plan.out, plan.in);
     const int64_t parts = ceil_div(on.threads, panels);
     float* own = scratch + plan.points * inputs.point;
-    for (int64_t first = 0; first < tiles; first += shape.round) {
-        const int64_t count = min(shape.round, tiles - first);
+    for (int64_t first = 0; first < tiles; first += plan.round) {
+        const int64_t count = min(plan.round, tiles - first);
         parallel(on, ceil_div(count, 8), [&](int64_t task) {
             const int64_t t = 8 * task;
             tiles_to_points<Filter::outputs + Filter::taps - 1, Filter::points>(
@@ -148,13 +137,46 @@ ND_NOINLINE void winograd_conv(const Executor& executor, const WinogradShape& sh
             const int64_t columns = min(plan.panel(), plan.blocks() * kBlock - column);
             float* sums = own + worker * plan.points * plan.sum_point();
             for (int64_t p = 0; p < plan.points; ++p) {
-                const float* at = w + column / kBlock * plan.weight_block() + p * shape.in * kBlock;
-                product_at_point(some, shape.in, scratch + p * inputs.point + t * inputs.tile, inputs.block,
+                const float* at = w + column / kBlock * plan.weight_block() + p * plan.in * kBlock;
+                product_at_point(some, plan.in, scratch + p * inputs.point + t * inputs.tile, inputs.block,
                                  {at, kBlock, plan.weight_block()}, columns / kBlock, sums + p * plan.sum_point(), plan.panel());
             }
-            sums_to_outputs(plan, map, sums, first + t, first + t + some, column, y, epilogue);
+            sums_to_outputs(plan, map, place, sums, first + t, first + t + some, column, y, epilogue);
         });
     }
+}
+
+// y (N, Ho, Wo, O) compact = epilogue(x * w), x (N, H, W, I) with any strides, w (3, 3, I, O) as above, stride 1.
+template <class Filter, class Epilogue = Keep>
+inline void winograd_conv(const Executor& executor, const ConvShape<>& s, int64_t round, int64_t images, const float* x,
+                          const Strides4& strides, const float* w, float* y, float* scratch, const Epilogue& epilogue = {}) {
+    constexpr int64_t T = Filter::outputs;
+    const int64_t high = conv_rows(s).outputs, wide = conv_columns(s).outputs;
+    const TiledMap map{x, strides, s.height, s.width, s.in, 1, s.padding, s.padding, ceil_div(high, T), ceil_div(wide, T), T};
+    const Placement place{0, high, wide, high * wide * s.out, wide * s.out, s.out};
+    winograd_rounds(executor, WinogradProduct<Filter>{s.in, s.out, round}, images, map, place, w, y, scratch, epilogue);
+}
+
+// y (N, H, W, Ci) compact = epilogue(the transposed convolution of x (N, Ho, Wo, Co), with any strides), as transposed_conv of
+// conv_gradients.h, where the kernel is 2 S wide: each of the S x S phases of y is a convolution of x with 2 x 2 taps, the later
+// ones of the kernel first. w holds the phases in a row, each as above with I = Co and O = Ci.
+template <class Filter, class Epilogue = Keep>
+inline void winograd_transposed(const Executor& executor, const ConvShape<>& s, int64_t round, int64_t images, const float* x,
+                                const Strides4& strides, const float* w, float* y, float* scratch, const Epilogue& epilogue = {}) {
+    constexpr int64_t T = Filter::outputs;
+    const WinogradProduct<Filter> plan{s.out, s.in, round};
+    const auto outputs = [&](int64_t size) { return conv_outputs(size, s.kernel, s.stride, s.padding); };
+    const auto above = [&](int64_t first) { return 1 - (first + s.padding) / s.stride; };  // of the first pixel read
+    for (int64_t a = 0; a < min(s.stride, s.height); ++a)
+        for (int64_t b = 0; b < min(s.stride, s.width); ++b) {
+            const int64_t high = ceil_div(s.height - a, s.stride), wide = ceil_div(s.width - b, s.stride);
+            const TiledMap map{x, strides, outputs(s.height), outputs(s.width), s.out, 1, above(a), above(b), ceil_div(high, T),
+                               ceil_div(wide, T), T};
+            const Placement place{(a * s.width + b) * s.in, high, wide, s.height * s.width * s.in, s.stride * s.width * s.in,
+                                  s.stride * s.in};
+            const float* phase = w + (a * s.stride + b) * plan.blocks() * plan.weight_block();
+            winograd_rounds(executor, plan, images, map, place, phase, y, scratch, epilogue);
+        }
 }
 
 }}  // namespace nd::ND_ISA

@@ -84,6 +84,25 @@ struct ThreeTapsForTwo {
     };
 };
 
+// Two taps for two outputs, F(2, 2): the points 0, 1 and infinity.
+struct TwoTapsForTwo {
+    static constexpr int taps = 2, points = 3, outputs = 2;
+
+    struct Inputs {
+        ND_INLINE void operator()(const Vec (&d)[3], Vec (&t)[3]) const {
+            t[0] = d[1] - d[0];
+            t[1] = d[1];
+            t[2] = d[2] - d[1];
+        }
+    };
+    struct Outputs {
+        ND_INLINE void operator()(const Vec (&m)[3], Vec (&y)[2]) const {
+            y[0] = m[0] + m[1];
+            y[1] = m[1] + m[2];
+        }
+    };
+};
+
 // Two taps, F(4, 2): the points +-1/2, +-3/2 and infinity.
 struct TwoTaps {
     static constexpr int taps = 2, points = 5, outputs = 4;

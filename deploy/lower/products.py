@@ -15,11 +15,12 @@ from needle.types import Type
 
 from ..coded_weights import DecodedWeight, PackCodes
 from ..errors import EmitError
-from ..fused_ops import READING, Pack, TransposedPack, WinogradPack
+from ..fused_ops import READING
 from ..ir import Node, apply
-from ..kernels import used_taps
+from ..kernel_sizes import used_taps
+from ..packed_weights import Pack, TransposedPack, WinogradPack, WinogradTransposedPack
 from ..program import View, same
-from .algorithms import round_of, tile_outputs
+from .algorithms import round_of, tile_outputs, transposed_tile_outputs
 from .elements import as_dtype, computed
 from .lowering import Lowering, Value
 
@@ -50,7 +51,8 @@ def _winograd(low: Lowering, node: Node, outputs: int) -> View:
     view, packed = low.view(x), low.weight(w, apply(WinogradPack(outputs), w), "winograd", outputs)
     out = low.new(node)
     more = epilogue(low, op.epilogue, rest)
-    sizes = (*x.shape, w.shape[3], op.padding, outputs, round_of(node.shape, x.shape[3], outputs, low.favoured))
+    round = round_of(node.shape[1:3], x.shape[3], outputs, 3, low.favoured)
+    sizes = (*x.shape, w.shape[3], op.padding, outputs, round)
     low.call("winograd_conv", sizes, reads=[view, packed, *more], writes=[out], epilogue=op.epilogue, note=repr(node))
     return out
 
@@ -74,6 +76,9 @@ def transposed_conv(low: Lowering, node: Node) -> Value:
     kernel, _, depth, channels = w.shape
     if channels <= 8 and depth >= 16 and not op.epilogue and low.device == "cpu":
         return _windows(low, node)
+    tile = transposed_tile_outputs(op, kernel, x.shape, channels, low.favoured) if low.device == "cpu" else 0
+    if tile:
+        return _winograd_transposed(low, node, tile)
     view, how = low.view(x), (op.stride, op.padding, op.height, op.width, *x.shape[1:3])
     packed = low.weight(w, apply(TransposedPack(*how), w), *how) if low.device == "cpu" else low.dense(w)
     out = low.new(node)
@@ -81,6 +86,21 @@ def transposed_conv(low: Lowering, node: Node) -> Value:
     sizes = (*out.shape, depth, kernel, op.stride, op.padding)
     reads = [view, packed, *more]
     low.call("transposed_conv", sizes, reads=reads, writes=[out], epilogue=op.epilogue, note=repr(node))
+    return out
+
+
+def _winograd_transposed(low: Lowering, node: Node, outputs: int) -> View:
+    """Each phase by Winograd's minimal filtering, with tiles of outputs x outputs."""
+    op, (x, w, *rest) = node.op, node.inputs
+    how = (op.stride, op.padding, outputs)
+    view, packed = low.view(x), low.weight(w, apply(WinogradTransposedPack(*how), w), "winograd", *how)
+    out = low.new(node)
+    more = epilogue(low, op.epilogue, rest)
+    phase = (-(-op.height // op.stride), -(-op.width // op.stride))
+    round = round_of(phase, x.shape[3], outputs, 2, low.favoured)
+    sizes = (*out.shape, x.shape[3], op.stride, op.padding, outputs, round)
+    reads = [view, packed, *more]
+    low.call("winograd_transposed", sizes, reads=reads, writes=[out], epilogue=op.epilogue, note=repr(node))
     return out
 
 

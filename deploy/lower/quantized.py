@@ -7,9 +7,9 @@ from typing import Any
 
 from needle import ops
 
-from ..fused_ops import Pack
 from ..ir import Node, apply
-from ..kernels import used_taps
+from ..kernel_sizes import used_taps
+from ..packed_weights import Pack
 from ..program import View
 from ..quantized_ops import PackBytes
 from .lowering import Lowering, Value

@@ -22,14 +22,12 @@ from ..fused_ops import (
     FusedTransposedConv,
     NormedBias,
     NormedWeight,
-    Pack,
-    TransposedPack,
     Unfold,
-    WinogradPack,
 )  # fmt: skip
 from ..ir import Node
 from ..onnx import ops as onnx_ops
 from ..onnx.ops.base import NumpyOp
+from ..packed_weights import Pack, TransposedPack, WinogradPack, WinogradTransposedPack
 from ..quantized_ops import ByteTable, Dequantize, PackBytes, Quantize, QuantizedConv, QuantizedMatMul
 from ..registry import OPS
 from . import quantized
@@ -275,7 +273,7 @@ CALLS: dict[type, Row | Refused] = {
     QuantizedConv: quantized.conv,
     QuantizedMatMul: quantized.matmul,
     **dict.fromkeys((NormedWeight, NormedBias, DecodedWeight), OF_WEIGHTS),
-    **dict.fromkeys((Pack, PackBytes, PackCodes, TransposedPack, WinogradPack), OF_WEIGHTS),
+    **dict.fromkeys((Pack, PackBytes, PackCodes, TransposedPack, WinogradPack, WinogradTransposedPack), OF_WEIGHTS),
     ops.Conv: grouped_conv,
     ops.MatMul: general_matmul,
     ops.Attention: attention,

@@ -9,9 +9,9 @@ import pytest
 
 from deploy import Graph, Instant, freeze, interpreter
 from deploy.compare import relative_error
-from deploy.fused_ops import TransposedPack, taps_of_phase
 from deploy.ir import Input, Node, apply
 from deploy.lower import lower
+from deploy.packed_weights import TransposedPack, taps_of_phase
 from deploy.passes import optimize
 from needle import nn, ops
 from needle.sizes import dim

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy import Compiled, Graph, Instant, build, freeze
-from deploy.fused_ops import FusedConv, WinogradPack, taps_at_points
+from deploy import Compiled, Graph, Instant, build, freeze, interpreter
+from deploy.compare import relative_error
+from deploy.fused_ops import FusedConv
 from deploy.lower import lower
 from deploy.lower.algorithms import round_of, tile_outputs
+from deploy.packed_weights import WinogradPack, WinogradTransposedPack, taps_at_points
 from deploy.passes import optimize
 from needle import nn, ops
 from needle.backend_ndarray import ndarray_backend_cpu
@@ -32,21 +34,28 @@ def graph_of(height: int, width: int, depth: int, out: int, padding: int = 1) ->
     return graph, layer.numpy()
 
 
+def doubling(size: int, depth: int, out: int, padding: int = 1) -> Graph:
+    """A transposed convolution in NHWC, of 4 x 4 taps with stride 2."""
+    layer = nn.Parameter(normal(4, 4, out, depth))
+    side = 2 * size + 2 - 2 * padding
+    gradient = ops.ConvInputGradient(2, padding, side, side)
+    return freeze(lambda x: gradient(x, layer), Type(("batch", size, size, depth)))
+
+
 def calls(graph: Graph, favoured: int = 1) -> list[str]:
     return [call.kernel for call in lower(optimize(graph), favoured).calls]
 
 
-@pytest.mark.parametrize("outputs", [2, 4])
-def test_the_points_of_weights_give_convolutions(outputs: int) -> None:
+@pytest.mark.parametrize(("outputs", "taps"), [(2, 2), (2, 3), (4, 2), (4, 3)])
+def test_the_points_of_weights_give_convolutions(outputs: int, taps: int) -> None:
     """A^T [(G w) (B^T d)] is d * w: B^T and A^T follow from G, for they interpolate at the same points."""
-    matrix = np.array(taps_at_points(outputs))
-    assert matrix.shape == (outputs + 2, 3)
-    for rows in range(len(matrix) - 1):  # a row evaluates a polynomial up to a factor
-        t = matrix[rows]
-        assert t[1] * t[1] == pytest.approx(t[0] * t[2])
-    w = normal(3, 3, 5, 20)
+    matrix = np.array(taps_at_points(outputs, taps))
+    assert matrix.shape == (outputs + taps - 1, taps)
+    for t in matrix[:-1]:  # a row evaluates a polynomial up to a factor
+        assert t[1] * t[taps - 2] == pytest.approx(t[0] * t[taps - 1])
+    w = normal(taps, taps, 5, 20)
     packed = WinogradPack(outputs).compute(w)
-    assert packed.shape == WinogradPack(outputs).infer(Type(w.shape)).shape == (2, (outputs + 2) ** 2, 5, 16)
+    assert packed.shape == WinogradPack(outputs).infer(Type(w.shape)).shape == (2, len(matrix) ** 2, 5, 16)
     expected = np.einsum("pa,qb,abio->pqio", matrix, matrix, w.astype(float)).reshape(-1, 5, 20)
     found = packed.transpose(1, 2, 0, 3).reshape(-1, 5, 32)
     np.testing.assert_allclose(found[..., :20], expected, rtol=2e-7, atol=1e-9)
@@ -121,9 +130,41 @@ def test_the_choice_is_one_of_the_shape_and_the_favoured_batch(
 
 
 def test_a_round_of_tiles_fits_the_caches() -> None:
-    assert round_of((1, 32, 32, 16), 16, 4, 1) == 64
-    assert round_of((1, 8, 8, 64), 64, 4, 1) == 4  # all there are
-    assert round_of((1, 32, 32, 512), 512, 4, 8) == 16
+    assert round_of((32, 32), 16, 4, 3, 1) == 64
+    assert round_of((8, 8), 64, 4, 3, 1) == 4  # all there are
+    assert round_of((32, 32), 512, 4, 3, 8) == 16
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "out", "padding", "batch", "tile"),
+    [
+        (8, 128, 64, 1, 1, 2), (4, 256, 128, 1, 1, 0), (4, 256, 128, 1, 16, 4), (7, 37, 21, 0, 4, 4),
+        (8, 40, 70, 2, 8, 4),
+    ],
+)
+def test_transposed_convolutions_of_twice_the_stride_are_filtered_too(
+    size: int, depth: int, out: int, padding: int, batch: int, tile: int
+) -> None:
+    graph, x = doubling(size, depth, out, padding), normal(9, size, size, depth)
+    (call,) = lower(optimize(graph), batch).calls
+    assert call.kernel == ("winograd_transposed" if tile else "transposed_conv")
+    assert not tile or call.sizes[-2] == tile
+    (expected,) = interpreter.run(graph, {graph.inputs[0].op.name: x}).values()
+    with Instant(graph, favoured=batch) as one, Instant(graph, favoured=batch, threads=2) as two:
+        found = one(x)
+        assert relative_error(found, expected) < 3e-6
+        assert np.array_equal(np.concatenate([one(x[i : i + 1]) for i in range(9)]), found)
+        assert np.array_equal(two(x), found)
+
+
+@pytest.mark.thorough
+def test_compiled_transposed_convolutions_have_the_bits_of_the_instant_engine() -> None:
+    graph, x = doubling(8, 128, 64), normal(5, 8, 8, 128)
+    for favoured in (1, 64):
+        built = build(graph, name="winograd", favoured=favoured)
+        with Instant(graph, favoured=favoured) as instant, Compiled(built.library, built.weights) as compiled:
+            if compiled.isa in ndarray_backend_cpu.__isa__:
+                assert np.array_equal(compiled(x), instant(x))
 
 
 def test_a_program_for_another_batch_is_another_structure_with_the_same_numbers() -> None:
@@ -137,5 +178,7 @@ def test_a_program_for_another_batch_is_another_structure_with_the_same_numbers(
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ShapeError, match=r"\[winograd pack\] needs w \(3, 3, I, O\)"):
+    with pytest.raises(ShapeError, match=r"\[winograd pack\] needs w \(T, T, I, O\) of 2 or 3 taps"):
         WinogradPack(4).infer(Type((5, 5, 3, 4)))
+    with pytest.raises(ShapeError, match=r"\[winograd pack\] needs a kernel of twice the stride 2, got \(3, 3, 3, 4\)"):
+        WinogradTransposedPack(2, 1).infer(Type((3, 3, 3, 4)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deploy.coded_weights import DecodedWeight, PackCodes
-from deploy.fused_ops import Pack
+from deploy.packed_weights import Pack
 from deploy.quantize.weights import encode
 from deploy.quantized_ops import ByteTable, Dequantize, PackBytes, Quantize, QuantizedConv
 from needle.backend_ndarray.plain.linear import conv as float_conv

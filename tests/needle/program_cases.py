@@ -244,23 +244,32 @@ def conv(sizes: tuple[int, int, int, int, int, int, int], steps: Sequence[int], 
     return Case("conv", "", [N, *sizes, *strides, *steps], [], given)
 
 
-POINTS = {2: (0, 1, -1), 4: (0, 0.75, -0.75, 1.5, -1.5)}
+POINTS = {
+    (2, 3): (0, 1, -1), (4, 3): (0, 0.75, -0.75, 1.5, -1.5), (2, 2): (0, 1), (4, 2): (0.5, -0.5, 1.5, -1.5),
+}  # fmt: skip
+
+
+def at_points(w: np.ndarray, tile: int) -> np.ndarray:
+    """Weights (T, T, I, O) packed at the points, by Lagrange's formula, and at infinity."""
+    taps, inputs, outputs = w.shape[1:]
+    points = POINTS[tile, taps]
+    rows = [[p**t / np.prod([p - q for q in points if q != p]) for t in range(taps)] for p in points]
+    matrix = np.array([*rows, [*[0] * (taps - 1), 1]])
+    values = np.einsum("pa,qb,abio->pqio", matrix, matrix, w).reshape(len(matrix) ** 2, inputs, outputs)
+    return np.ascontiguousarray(np.stack([packed(each.astype("float32")) for each in values], axis=1))
 
 
 def winograd(sizes: tuple[int, ...], tile: int, round: int, steps: Sequence[int], planes: bool = False) -> Case:
-    """Sizes: height, width, in, out, padding; weights at the points by Lagrange's formula, and at infinity."""
+    """Sizes: height, width, in, out, padding."""
     height, width, inputs, outputs, padding = sizes
-    w, points = normal(3, 3, inputs, outputs) / np.float32(3 * inputs**0.5), POINTS[tile]  # so that outputs are about 1
-    rows = [[p**t / np.prod([p - q for q in points if q != p]) for t in range(3)] for p in points]
-    matrix = np.array([*rows, [0, 0, 1]])
-    at_points = np.einsum("pa,qb,abio->pqio", matrix, matrix, w).reshape(len(matrix) ** 2, inputs, outputs)
-    weights = np.stack([packed(each.astype("float32")) for each in at_points], axis=1)
+    w = normal(3, 3, inputs, outputs) / np.float32(3 * inputs**0.5)  # so that outputs are about 1
+    weights = at_points(w, tile)
 
     def given(n: int) -> tuple[Arrays, dict[int, Any]]:
         x = normal(n, height, width, inputs)
         y, operands = finished(plain.conv(x, w, 1, padding), steps)
         memory = np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if planes else x
-        return [memory, np.ascontiguousarray(weights), empty(*y.shape), empty(1 << 18), *operands], {2: y}
+        return [memory, weights, empty(*y.shape), empty(1 << 18), *operands], {2: y}
 
     pixels = height * width
     strides = [inputs * pixels, width, 1, pixels] if planes else [inputs * pixels, width * inputs, inputs, 1]

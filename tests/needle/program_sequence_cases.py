@@ -7,7 +7,21 @@ from typing import Any
 import numpy as np
 
 from needle.keyed_random import uniform
-from tests.needle.program_cases import BIAS, RELU, Arrays, Case, N, Times, empty, finished, normal, packed, plain
+from tests.needle.program_cases import (
+    ADD,
+    BIAS,
+    RELU,
+    Arrays,
+    Case,
+    N,
+    Times,
+    at_points,
+    empty,
+    finished,
+    normal,
+    packed,
+    plain,
+)  # fmt: skip
 
 STEPS, HIDDEN = 3, 20
 HEADS, QUERIES, KEYS, DEPTH = 2, 5, 7, 16
@@ -144,6 +158,24 @@ def packed_transposed_conv(size: int, inputs: int, outputs: int, kernel: int, st
     return Case("transposed_conv", "", [*sizes, *strides, BIAS, RELU], [], given)
 
 
+def winograd_transposed(size: int, inputs: int, outputs: int, stride: int, padding: int, tile: int, round: int) -> Case:
+    """The same with a kernel of twice the stride, each phase filtered: along an axis its later tap comes first."""
+    kernel = 2 * stride
+    side = (size + 2 * padding - kernel) // stride + 1
+    w = normal(kernel, kernel, inputs, outputs) / np.float32(2 * outputs**0.5)
+    taps = [[(first + padding) % stride + stride, (first + padding) % stride] for first in range(stride)]
+    weights = np.stack([at_points(w[np.ix_(a, b)].transpose(0, 1, 3, 2), tile) for a in taps for b in taps])
+
+    def given(n: int) -> tuple[Arrays, dict[int, Any]]:
+        g = normal(n, side, side, outputs)
+        y, operands = finished(plain.conv_input_gradient(g, w, stride, padding, size, size), [BIAS, ADD, RELU])
+        return [g, weights, empty(*y.shape), empty(1 << 18), *operands], {2: y}
+
+    strides = [side * side * outputs, side * outputs, outputs, 1]
+    sizes = [N, size, size, inputs, outputs, stride, padding, tile, round]
+    return Case("winograd_transposed", "", [*sizes, *strides, BIAS, ADD, RELU], [], given)
+
+
 def add_windows(size: int, channels: int, kernel: int, stride: int, padding: int) -> Case:
     """Windows (n, side, side, kernel, kernel, channels), each added where it lies."""
     side = (size + 2 * padding - kernel) // stride + 1
@@ -178,6 +210,10 @@ SEQUENCE_CASES = [
     packed_transposed_conv(8, 5, 7, 4, 2, 1),
     packed_transposed_conv(4, 20, 30, 4, 1, 0),
     packed_transposed_conv(7, 18, 5, 3, 2, 0),
+    winograd_transposed(14, 21, 37, 2, 1, 2, 5),
+    winograd_transposed(13, 70, 16, 2, 0, 4, 40),
+    winograd_transposed(11, 16, 20, 3, 2, 4, 16),
+    winograd_transposed(5, 33, 8, 1, 1, 2, 3),
     add_windows(8, 1, 4, 2, 1),
     add_windows(7, 3, 3, 2, 0),
     add_windows(5, 2, 3, 1, 1),

@@ -29,9 +29,16 @@ void linear_of(const Executor& executor, int64_t rows, int64_t in, int64_t out, 
 
 void by_winograd(const Executor& executor, const ConvSizes& s, int64_t outputs, int64_t round, const Map& x, const float* packed,
                  float* y, float* scratch, const Steps& steps) {
-    const WinogradShape shape{s.height, s.width, s.in, s.out, s.padding, round};
-    if (outputs == 2) winograd_conv<ThreeTapsForTwo>(executor, shape, s.images, x.p, x.strides, packed, y, scratch, steps);
-    else winograd_conv<ThreeTaps>(executor, shape, s.images, x.p, x.strides, packed, y, scratch, steps);
+    const ConvShape<> shape = shape_of(s);
+    if (outputs == 2) winograd_conv<ThreeTapsForTwo>(executor, shape, round, s.images, x.p, x.strides, packed, y, scratch, steps);
+    else winograd_conv<ThreeTaps>(executor, shape, round, s.images, x.p, x.strides, packed, y, scratch, steps);
+}
+
+void transposed_by_winograd(const Executor& executor, const ConvSizes& s, int64_t outputs, int64_t round, const Map& g,
+                            const float* packed, float* dx, float* scratch, const Steps& steps) {
+    const ConvShape<> shape = shape_of(s);
+    if (outputs == 2) winograd_transposed<TwoTapsForTwo>(executor, shape, round, s.images, g.p, g.strides, packed, dx, scratch, steps);
+    else winograd_transposed<TwoTaps>(executor, shape, round, s.images, g.p, g.strides, packed, dx, scratch, steps);
 }
 
 void run(const Executor& executor, const ConvSizes& s, const Map& x, const float* w, float* y, float* scratch) {
@@ -80,7 +87,7 @@ void weight_gradient(const Executor& executor, const ConvSizes& s, const Map& x,
 
 }  // namespace
 
-extern const ConvTable conv_table = {scratch_size,           run, direct, linear_of, by_winograd,
+extern const ConvTable conv_table = {scratch_size,           run, direct, linear_of, by_winograd, transposed_by_winograd,
                                      input_gradient_scratch, input_gradient, direct_input_gradient, transposed, windows,
                                      weight_gradient_scratch, weight_gradient};
 

@@ -7,8 +7,9 @@ from typing import Any
 from needle import ops
 from needle.ops.pointwise import PointwiseGradient
 
-from ...fused_ops import NormedBias, NormedWeight, Pack, Unfold
+from ...fused_ops import NormedBias, NormedWeight, Unfold
 from ...ir import Node
+from ...packed_weights import Pack
 from ..make import Unsupported
 from ..ops import Divide, Modulo, Sizes, Subtract
 from ..row import Refused
