@@ -77,8 +77,8 @@ def attention_scratch(batch: int, heads: int, queries: int, keys: int, depth: in
 
 
 def cached_attention_scratch(batch: int, heads: int, steps: int, depth: int, slots: int, context: int) -> int:
-    """For each thread: the scores of one query (csrc/nd/cache.h)."""
-    return THREADS * context
+    """For each thread: queries, scores and packed rows (csrc/nd/cached_attention.h)."""
+    return THREADS * (larger(heads, 16) + 32) * (depth + context + 16)
 
 
 def matmul_scratch(batch: int, rows: int, columns: int, depth: int) -> int:

@@ -193,7 +193,7 @@ KERNELS: dict[str, Kernel] = {
     ),
     "cached_attention": Kernel(
         "batch heads steps depth slots context", numbers="scale", strided=True, dtypes=IDS,
-        header="cache.h", scratch=cached_attention_scratch,
+        header="cached_attention.h", scratch=cached_attention_scratch,
         work=lambda batch, heads, steps, depth, slots, context: batch * heads * steps * context * depth * 2,
         reads="q(batch heads steps depth) keys(slots context heads depth) values(slots context heads depth) "
         "slot(batch) position(batch)",

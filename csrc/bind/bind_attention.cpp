@@ -85,7 +85,7 @@ py::object cached_attention(const Columns& q, const Dense& keys, const Dense& va
     const CacheShape s{q.shape[0], q.shape[1], q.shape[2], q.shape[3], sizes.slots, sizes.context, scale};
     Result y(q);
     const Executor on = threads();
-    unlocked(kAlways, q.size == 0 ? 0 : cache_kernels().scratch(s.context, on.threads), [&](float* scratch) {
+    unlocked(kAlways, q.size == 0 ? 0 : cache_kernels().scratch(s.heads, s.depth, s.context, on.threads), [&](float* scratch) {
         cache_kernels().attention(on, s, heads(q), keys.p, values.p, slot.p, position.p, heads(y), scratch);
     });
     return y.array();

@@ -102,7 +102,7 @@ struct CacheTable {
     Positions<int32_t> positions_int32;
     Write<float> write;
     Write<int32_t> write_int32;
-    int64_t (*scratch)(int64_t context, int threads);
+    int64_t (*scratch)(int64_t heads, int64_t depth, int64_t context, int threads);
     Attention<float> attention;
     Attention<int32_t> attention_int32;
 };

@@ -48,7 +48,7 @@ extern const SequenceTable sequence_kernels_table = {
 
 namespace {
 
-int64_t no_scratch(int64_t, int) { return 0; }
+int64_t no_scratch(int64_t, int64_t, int64_t, int) { return 0; }
 
 }  // namespace
 

@@ -1,5 +1,5 @@
 // Decoding with a cache, against loops anyone can read; in place and not, for places inside and outside, memory to the float.
-#include "../../csrc/nd/cache.h"
+#include "../../csrc/nd/cached_attention.h"
 #include "../../csrc/nd/pool_impl.h"
 #include "check.h"
 
@@ -37,7 +37,7 @@ template <class Id>
 void attended(const nd::CacheShape& s, const std::vector<Id>& slot, const std::vector<Id>& position) {
     const int64_t width = s.heads * s.depth;
     const Floats q = random_floats(s.batch * s.steps * width), k = random_floats(s.slots * s.context * width), v = random_floats(k.size());
-    Floats y(q.size()), again(q.size()), scratch(nd::cached_attention_scratch(s.context, 3));
+    Floats y(q.size()), again(q.size()), scratch(nd::cached_attention_scratch(s.heads, s.depth, s.context, 3));
     const nd::Heads<const float> from{q.data(), s.steps * width, s.depth, width};
     const auto run = [&](const nd::Executor& on, Floats& to) {
         nd::cached_attention(on, s, from, k.data(), v.data(), slot.data(), position.data(),

@@ -1,5 +1,5 @@
 #include "../fused.h"
-#include "../../nd/cache.h"
+#include "../../nd/cached_attention.h"
 
 namespace nd { namespace ND_ISA {
 
