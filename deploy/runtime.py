@@ -52,6 +52,7 @@ class Runtime(ABC):
         self.dtypes = {x["name"]: numpy_dtype(x["dtype"]) for x in (*self.inputs, *self.outputs)}
         self._sizes = Binding(self.name, self.shapes)
         self._last: tuple[Any, dict[str, int], list[Any]] = (None, {}, [])  # shapes, and what they gave
+        self._ready: tuple[Any, list[numpy.ndarray]] = (None, [])  # the sizes that the state was looked at for, and it
         self._route: Any = None  # answers inputs of types that came twice, where there is one
         self._whole: Any = None  # shapes of the last call that was not in pieces
         self._routed_for: Any = None
@@ -110,7 +111,7 @@ class Runtime(ABC):
     def reset(self) -> None:
         """Begin anew: the state is zeros, for as many rows as the next call has."""
         with self._lock:
-            self._state = {}
+            self._state, self._ready = {}, (None, [])
 
     @property
     def state(self) -> dict[str, numpy.ndarray]:
@@ -128,9 +129,12 @@ class Runtime(ABC):
                 raise RunError(f"[{self.name}] state '{name}' must be {x.dtype}, got {dtype}")
         with self._lock:
             self._state = {name: numpy.array(arrays[name], order="C") for name in self.kept}
+            self._ready = (None, [])
 
     def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
         """The memory of the state, zeros at first. RunError if it has other sizes than this call."""
+        if self._ready[0] is sizes:  # as for the call before
+            return self._ready[1]
         for name, kept in self.kept.items():
             shape = tuple(size_at(n, sizes) for n in kept.shape)
             if name not in self._state:
@@ -141,7 +145,8 @@ class Runtime(ABC):
                     f"[{self.name}] the state '{name}' is {found.shape} and this call needs {shape}: the rows of a "
                     "call go on with those of the one before; reset() begins anew"
                 )
-        return list(self._state.values())
+        self._ready = sizes, list(self._state.values())
+        return self._ready[1]
 
     def _bound(self, given: Sequence[Any]) -> tuple[dict[str, int], list[Any]]:
         """The sizes, and (shape, dtype) of each output: those of the last call where the shapes are the same."""
@@ -161,7 +166,7 @@ class Runtime(ABC):
         with self._lock:
             if self._open:
                 self._open, self._route = False, None
-                self._state = {}
+                self._state, self._ready = {}, (None, [])
                 self._free()
 
     def __enter__(self) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from needle.backend_ndarray.ndarray_backend_cpu import num_threads, set_num_threads
 from serving import telemetry
 from serving.app import create_app
 from serving.engine.catalog import Catalog
@@ -52,6 +53,7 @@ class Parts:
 
     def app(self) -> Any:
         """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
+        set_num_threads(max(1, num_threads() // self.options.workers))
         engine, folder = self.options.engine, self.options.repository
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
         service = Service(catalog, state_of(self.options).keys(), self.tuning)

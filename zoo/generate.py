@@ -45,29 +45,40 @@ class Sampling:
             raise GenerationError(f"[generate] top_p must be in (0, 1], or None, got {self.top_p}")
 
     def probabilities(self, logits: numpy.ndarray) -> numpy.ndarray:
-        """The distribution (vocabulary,) that the next token is drawn from, in float64."""
+        """The distributions (..., vocabulary) that the next tokens are drawn from, in float64."""
         logits = logits.astype("float64")
         if self.temperature == 0:
-            best: numpy.ndarray = (numpy.arange(len(logits)) == logits.argmax()).astype("float64")
-            return best
-        p: numpy.ndarray = numpy.exp((logits - logits.max()) / self.temperature)
+            best: numpy.ndarray = numpy.arange(logits.shape[-1]) == logits.argmax(axis=-1, keepdims=True)
+            return best.astype("float64")
+        p: numpy.ndarray = numpy.exp((logits - logits.max(axis=-1, keepdims=True)) / self.temperature)
         if self.top_k is None and self.top_p is None:
-            p /= p.sum()
+            p /= p.sum(axis=-1, keepdims=True)
             return p
-        order = numpy.argsort(-p, kind="stable")
+        order = numpy.argsort(-p, axis=-1, kind="stable")
         if self.top_k is not None:
-            p[order[self.top_k :]] = 0
-        p /= p.sum()
+            numpy.put_along_axis(p, order[..., self.top_k :], 0, axis=-1)
+        p /= p.sum(axis=-1, keepdims=True)
         if self.top_p is not None:
-            before = numpy.cumsum(p[order]) - p[order]  # the sum of all that are more probable
-            p[order[before >= self.top_p]] = 0
-            p /= p.sum()
+            sorted = numpy.take_along_axis(p, order, axis=-1)
+            before = numpy.cumsum(sorted, axis=-1) - sorted  # the sum of all that are more probable
+            sorted[before >= self.top_p] = 0
+            numpy.put_along_axis(p, order, sorted, axis=-1)
+            p /= p.sum(axis=-1, keepdims=True)
         return p
 
     def draw(self, logits: numpy.ndarray, rng: numpy.random.Generator) -> int:
-        """A token. Every draw takes one number from `rng`, at temperature 0 too."""
-        total = numpy.cumsum(self.probabilities(logits))
-        return int(numpy.searchsorted(total, rng.random() * total[-1], side="right"))
+        """A token for logits (vocabulary,)."""
+        return self.draw_each(logits[None], [rng])[0]
+
+    def draw_each(self, logits: numpy.ndarray, rngs: Sequence[numpy.random.Generator]) -> list[int]:
+        """A token for each row of logits (rows, vocabulary), the one that it has alone.
+
+        Every draw takes one number of its row's generator, at temperature 0 too.
+        """
+        total = numpy.cumsum(self.probabilities(logits), axis=-1)
+        drawn = numpy.array([[rng.random()] for rng in rngs]) * total[:, -1:]
+        found: list[int] = (total <= drawn).sum(axis=-1).tolist()
+        return found
 
 
 def tokens(reader: Reader, ids: Sequence[int], count: int, sampling: Sampling, seed: int) -> Iterator[int]:

@@ -15,6 +15,7 @@ from deploy.build import find, program_name
 from deploy.ir import dims
 from deploy.passes import optimize
 from deploy.sources import frozen
+from needle.backend_ndarray.ndarray_backend_cpu import num_threads
 from needle.backend_selection import array_api
 from needle.errors import NeedleError
 from needle.sizes import Size
@@ -46,7 +47,7 @@ def load(source: Source) -> Model:
             subject = opened(source)
             graph = decoding_graph(subject) if is_text(subject) else _graph(source.name, subject)
         if is_text(subject):
-            runtime = compiled_runtime if source.engine == "compiled" else instant_runtime
+            runtime = compiled_text if source.engine == "compiled" else instant_runtime
             return load_text(source, subject, graph, runtime)
         return _load(source, graph)
     except (NeedleError, OSError) as problem:
@@ -98,11 +99,16 @@ def compiled(name: str, graph: deploy.Graph) -> Run:
     return lambda batch: program.run(**batch)
 
 
-def compiled_runtime(name: str, graph: deploy.Graph, rows: int) -> deploy.Compiled:
+def compiled_text(name: str, graph: deploy.Graph, rows: int) -> deploy.Compiled:
+    """As `instant` of programs of text. Raises NeedleError if it cannot be had."""
+    return compiled_runtime(name, graph, rows, num_threads())
+
+
+def compiled_runtime(name: str, graph: deploy.Graph, rows: int, threads: int = 1) -> deploy.Compiled:
     """The compiled program for batches of up to `rows`. Raises NeedleError if it cannot be had."""
     built = compiled_library(name, graph)
     most = {size: LONGEST for size, x in dims(graph).items() if x.high is None and size != "batch"}
-    program = deploy.Compiled(built.library, built.weights, max_batch=rows, most=most)
+    program = deploy.Compiled(built.library, built.weights, max_batch=rows, most=most, threads=threads)
     log.info("[%s] runs compiled, for the instruction set %s", name, program.isa)
     return program
 

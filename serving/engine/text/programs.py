@@ -8,6 +8,7 @@ import numpy as np
 
 import deploy
 from deploy import interpreter
+from needle.backend_ndarray.ndarray_backend_cpu import num_threads
 from serving.engine.errors import ServingError
 
 LONGEST = 64  # ids of a row that are read at once
@@ -18,8 +19,8 @@ MakeRuntime = Callable[[str, deploy.Graph, int], Any]  # (name, graph, most rows
 
 
 def instant(name: str, graph: deploy.Graph, rows: int) -> deploy.Instant:
-    """The graph in the instant engine."""
-    return deploy.Instant(graph, name=name, max_batch=rows)
+    """The graph in the instant engine, on all threads of the worker: it runs one step at a time."""
+    return deploy.Instant(graph, name=name, max_batch=rows, threads=num_threads())
 
 
 class StepProgram(ABC):

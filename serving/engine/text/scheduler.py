@@ -144,15 +144,18 @@ class Scheduler:
         ids = [task.window[task.position : task.position + size] for task in tasks]
         logits = self.program.read(slots, positions, ids)
         self.on_run(len(tasks), time.perf_counter() - begun)
-        for task, row in zip(tasks, logits, strict=True):
-            if not np.isfinite(row).all():
+        whole = bool(np.isfinite(logits).all())
+        writing = []
+        for i, (task, row) in enumerate(zip(tasks, logits, strict=True)):
+            if not whole and not np.isfinite(row).all():
                 task.fail("failed", Failed(f"[{self.name}] the model's logits are not finite"))
                 continue
             if task.asked.echo and task.completed == 0:
                 task.echo(task.position, row)
             task.position += size
             if not task.unread():
-                task.advance(row[-1])
+                writing.append(i)
+        Task.draw([tasks[i] for i in writing], logits[writing, -1])
 
     def _fail(self, problem: Exception) -> None:
         """A run has failed: so has everything that was in it."""

@@ -99,12 +99,8 @@ class Task:
             offset = before.offset + len(before.text)
             self.tokens.append(Token(token, self._tokenizer.decode([token]), offset, logprob, top))
 
-    def advance(self, logits: np.ndarray) -> None:
-        """Draw the next token from its logits (vocabulary,), unless enough were drawn; perhaps it is the last."""
-        if self.completed >= self.asked.max_tokens:
-            self._end("length")
-            return
-        token = self.asked.sampling.draw(self._adjusted(logits), self._rng)
+    def advance(self, logits: np.ndarray, token: int) -> None:
+        """Take the next token, which was drawn from its logits (vocabulary,); perhaps it is the last."""
         self.completed += 1
         self._counts[token] = self._counts.get(token, 0) + 1
         self._latest = token
@@ -121,6 +117,21 @@ class Task:
             self._end("length")
         else:
             self.window.append(token)
+
+    @staticmethod
+    def draw(tasks: "Sequence[Task]", logits: np.ndarray) -> None:
+        """Draw the next token of each task from its row of logits (tasks, vocabulary), unless it drew enough."""
+        together: dict[Sampling, list[int]] = {}
+        for i, task in enumerate(tasks):
+            if task.completed >= task.asked.max_tokens:
+                task._end("length")
+            else:
+                together.setdefault(task.asked.sampling, []).append(i)
+        for sampling, rows in together.items():
+            adjusted = np.array([tasks[i]._adjusted(logits[i]) for i in rows], np.float64)
+            drawn = sampling.draw_each(adjusted, [tasks[i]._rng for i in rows])
+            for i, token in zip(rows, drawn, strict=True):
+                tasks[i].advance(logits[i], token)
 
     def fail(self, reason: str, error: ServingError | None = None) -> None:
         """End it before its time."""
