@@ -107,9 +107,10 @@ def compiling(name: str) -> Any:
 
 def run_command(path: Path, source: Path, top: int, shapes: Shapes = ()) -> Answer:
     """The answer of a file to one image or `.npy` array: labels with probabilities, or the numbers."""
-    graph, built = built_of(path, shapes=shapes)
+    graph = graph_of(path, shapes)
+    x = read_input(source, graph.card)  # a fault of the input is told before the compiler works
+    built = build(graph, name=program_name(path), compiling=compiling)
     compiled = Compiled(built.library, built.weights)
-    x = read_input(source, graph.card)
     labels = labels_of(graph.card)
     rows: list[Any] = []
     lines: list[str] = []

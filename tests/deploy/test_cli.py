@@ -211,7 +211,10 @@ def test_with_a_folder_to_write_to_no_cache_is_needed(
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert {"libsmall.so", "small", "small.h", "small.cpp", "small.weights", "built.json"} <= names
     assert not [name for name in names if name.startswith(".") or name.endswith(".o")]
-    for arguments in (["run", str(path), "x.npy"], ["bench", str(path)], ["verify", str(path)]):
+    assert main(["run", str(path), "x.npy"]) == 1
+    assert "'x.npy' is not a .npy file" in capsys.readouterr().err  # which is found before anything is compiled
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 8, 8), "float32"))
+    for arguments in (["run", str(path), str(tmp_path / "x.npy")], ["bench", str(path)], ["verify", str(path)]):
         assert main(arguments) == 1
         said = capsys.readouterr().err
         assert f"{tmp_path}/file/compiled cannot be written" in said and "set NEEDLE_HOME to a folder" in said
@@ -232,7 +235,7 @@ def test_a_full_disk_leaves_nothing_and_is_a_sentence(
         monkeypatch.setenv("CXX", f"{sys.executable} {COMPILER} full")  # the compiler meets it
     else:
         monkeypatch.setattr(Path, "write_bytes", full)
-    assert main(["run", str(path), "x.npy"]) == 1
+    assert main(["bench", str(path)]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert f"{tmp_path}/home/compiled cannot be written: No space left on device; set NEEDLE_HOME" in said
     assert not list((tmp_path / "home" / "compiled").iterdir())
