@@ -23,8 +23,8 @@ FLAGS = (
 LEAN = ("-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables")  # a program throws nothing
 C_FLAGS = ("-x", "c", "-std=c11", "-O2", "-fPIC", "-fvisibility=hidden")
 LINUX = platform.system() == "Linux"
-# Without names for debuggers, and without gaps between pages of data and of code.
-SMALL = ("-Wl,-s", "-Wl,-z,noseparate-code") if LINUX else ()
+# Without names and ids for debuggers, and without gaps between pages of data and of code.
+SMALL = ("-Wl,-s", "-Wl,--build-id=none", "-Wl,-z,noseparate-code") if LINUX else ()
 SHARED = ("-shared", *SMALL, *(("-Wl,--no-undefined", "-Wl,--as-needed") if LINUX else ()))
 STATIC = ("-static", *SMALL) if LINUX else ()  # elsewhere the C library has no such form
 VARIANTS = {
