@@ -49,7 +49,10 @@ def transposed_scratch(
 
 
 def tiles_scratch(depth: int, out: int, points: int, round: int) -> int:
-    """For each thread, `round` tiles at their points and sums of a panel of columns (csrc/nd/winograd_conv.h)."""
+    """`round` tiles at their points, and for each thread sums of a panel of columns (csrc/nd/winograd_conv.h).
+
+    There is memory for each thread alone: the tiles, which all of them read, are counted for every one.
+    """
     blocks = -(-out // 16)
     inputs = -(-depth // 16) * (round * 16 + 16) + 16
     return THREADS * points * (inputs + round * min(blocks, 4 if round < 8 else 2) * 16 + 16)

@@ -120,9 +120,9 @@ class WinogradPack(TensorOp):
 
 @dataclass(frozen=True)
 class WinogradTransposedPack(TensorOp):
-    """The same for each phase of a transposed convolution with w (2 S, 2 S, I, O): the outputs first, first + S, ...
+    """G w G^T of each phase of a transposed convolution with w (2 S, 2 S, I, O) and stride S
 
-    use the taps (first + padding) mod S + S and (first + padding) mod S, in this order, along each axis.
+    Along each axis the outputs k, k + S, ... meet the taps t + S and t, in this order, with t = (k + padding) mod S.
     """
 
     stride: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from needle.sizes import unit
@@ -46,12 +46,14 @@ def winograd_transposed(body: Body, call: Call) -> str:
     return _filtered(body, call, [*sizes[1:], depth, out, 2 * stride, stride, padding], (out, depth), 2, outputs, count)
 
 
-def _filtered(body: Body, call: Call, shape: Any, channels: Any, taps: int, outputs: int, count: int) -> str:
+def _filtered(
+    body: Body, call: Call, shape: Sequence[int], channels: Sequence[int], taps: int, outputs: int, count: int
+) -> str:
     """`channels` are those read and written; `taps` a side of what Winograd's filtering computes."""
-    (view, packed), scratch, filter = call.reads[:2], call.scratch, FILTERS[outputs, taps]
+    (view, packed), scratch, name = call.reads[:2], call.scratch, FILTERS[outputs, taps]
     assert scratch is not None
-    plan = f"WinogradProduct<{filter}>{{{', '.join(map(number, (*channels, count)))}}}"
-    start = f"{call.kernel}<{filter}>(on, {{{', '.join(map(number, shape))}}}, {number(count)}, {number(call.sizes[0])}"
+    plan = f"WinogradProduct<{name}>{{{', '.join(map(number, (*channels, count)))}}}"
+    start = f"{call.kernel}<{name}>(on, {{{', '.join(map(number, shape))}}}, {number(count)}, {number(call.sizes[0])}"
     memory = f"{body.pointer(packed)}, {body.pointer(call.writes[0])}, {body.names[scratch]}"
     arguments = f"{body.pointer(view)}, {braces(view.strides)}, {memory}, {body.epilogue(call)}"
     return f"static_assert({plan}.scratch(1) <= {unit(scratch.floats)[0]});\n    {start}, {arguments})"

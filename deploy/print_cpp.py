@@ -143,7 +143,10 @@ class Body:
         query, *given = call.reads
         assert call.scratch is not None
         pointers = [self.heads("const float", query), *map(self.pointer, given), self.heads("float", call.writes[0])]
-        return f"cached_attention(on, {', '.join([shape, *pointers, self.names[call.scratch]])})"
+        _, heads, _, depth, _, context = call.sizes
+        fits = f"cached_attention_scratch({heads}, {depth}, {context}, 1) <= {unit(call.scratch.floats)[0]}"
+        arguments = ", ".join(["on", shape, *pointers, self.names[call.scratch]])
+        return f"static_assert({fits});\n    cached_attention({arguments})"
 
     def table(self, bands: Any, call: Call) -> str:
         """What the outputs of an axis read."""

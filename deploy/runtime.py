@@ -52,7 +52,7 @@ class Runtime(ABC):
         self.dtypes = {x["name"]: numpy_dtype(x["dtype"]) for x in (*self.inputs, *self.outputs)}
         self._sizes = Binding(self.name, self.shapes)
         self._last: tuple[Any, dict[str, int], list[Any]] = (None, {}, [])  # shapes, and what they gave
-        self._ready: tuple[Any, list[numpy.ndarray]] = (None, [])  # the sizes that the state was looked at for, and it
+        self._ready: tuple[Any, list[numpy.ndarray]] = (None, [])  # the sizes whose state was checked last, and it
         self._route: Any = None  # answers inputs of types that came twice, where there is one
         self._whole: Any = None  # shapes of the last call that was not in pieces
         self._routed_for: Any = None
@@ -133,7 +133,7 @@ class Runtime(ABC):
 
     def _states(self, sizes: dict[str, int]) -> list[numpy.ndarray]:
         """The memory of the state, zeros at first. RunError if it has other sizes than this call."""
-        if self._ready[0] is sizes:  # as for the call before
+        if self._ready[0] is sizes:  # `_bound` gives the same ones for the same shapes
             return self._ready[1]
         for name, kept in self.kept.items():
             shape = tuple(size_at(n, sizes) for n in kept.shape)

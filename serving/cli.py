@@ -12,6 +12,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from needle.backend_ndarray.ndarray_backend_cpu import num_threads
 from needle.commands import CommandParser, Distinct, number, offer, run, whole
 from serving import logs
 from serving.addresses import addresses, is_loopback, shown
@@ -122,7 +123,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return self.parts.app()
+        return self.parts.app(num_threads() // self.options.workers)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""

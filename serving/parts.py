@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from needle.backend_ndarray.ndarray_backend_cpu import num_threads, set_num_threads
+from needle.backend_ndarray.ndarray_backend_cpu import set_num_threads
 from serving import telemetry
 from serving.app import create_app
 from serving.engine.catalog import Catalog
@@ -51,9 +51,12 @@ class Parts:
         # A worker that is being replaced and its successor count at the same time; more may be added while it runs.
         self.metrics = Metrics(registry, columns=2 * options.workers + 62)
 
-    def app(self) -> Any:
-        """The WSGI app of one worker; its models load in the background, so that it answers health checks at once."""
-        set_num_threads(max(1, num_threads() // self.options.workers))
+    def app(self, threads: int) -> Any:
+        """The WSGI app of one worker, whose process computes on so many threads from now on.
+
+        Its models load in the background, so that it answers health checks at once.
+        """
+        set_num_threads(max(1, threads))
         engine, folder = self.options.engine, self.options.repository
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
         service = Service(catalog, state_of(self.options).keys(), self.tuning)

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from needle.backend_ndarray.ndarray_backend_cpu import num_threads
 from needle.commands import CommandParser, number, run, whole
 from needle.commands.plugins import load_plugins
 from needle.errors import NeedleError, SettingError
@@ -43,7 +44,7 @@ class Replica:
         logs.configure(options.log_format, options.log_requests)
         load_plugins(options.plugin)
         parts = Parts(load.load, given, options)
-        self.wsgi = parts.app()
+        self.wsgi = parts.app(min(num_threads(), int(options.cpus)))
         service = self.wsgi.extensions["needle-serve"]
         while not service.ready():  # a replica gets requests when this object is there
             threading.Event().wait(0.01)

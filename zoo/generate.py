@@ -59,10 +59,10 @@ class Sampling:
             numpy.put_along_axis(p, order[..., self.top_k :], 0, axis=-1)
         p /= p.sum(axis=-1, keepdims=True)
         if self.top_p is not None:
-            sorted = numpy.take_along_axis(p, order, axis=-1)
-            before = numpy.cumsum(sorted, axis=-1) - sorted  # the sum of all that are more probable
-            sorted[before >= self.top_p] = 0
-            numpy.put_along_axis(p, order, sorted, axis=-1)
+            falling = numpy.take_along_axis(p, order, axis=-1)
+            before = numpy.cumsum(falling, axis=-1) - falling  # the sum of all that are more probable
+            falling[before >= self.top_p] = 0
+            numpy.put_along_axis(p, order, falling, axis=-1)
             p /= p.sum(axis=-1, keepdims=True)
         return p
 

@@ -117,7 +117,8 @@ void run_conv(const Arguments& a) {
                   steps_of(a, 12, 4));
 }
 
-void check_filtering(const Draft& draft, std::size_t padding) {  // and what follows it
+// Integers from `padding` on: padding, outputs of a tile, tiles of a round, strides of x, steps.
+void check_filtering(const Draft& draft, std::size_t padding) {
     draft.known(padding, "the padding", 0);
     if (draft.known(padding + 1, "the outputs of a tile", 2, 4) == 3) draft.refuse("a tile has 2 or 4 outputs, got 3");
     draft.known(padding + 2, "the tiles of a round", 1);

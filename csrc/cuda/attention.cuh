@@ -277,6 +277,7 @@ __global__ void __launch_bounds__(kThreads) cached_attention_kernel(CacheShape s
         if (c < s.depth) to[c] = inside ? sum / total : __builtin_nanf("");
     }
 }
+constexpr int64_t cached_attention_scratch(int64_t, int64_t, int64_t, int) { return 0; }
 template <class Id>
 void cached_attention(const Executor& on, const CacheShape& s, const Heads<const float>& q, const float* keys, const float* values,
                       const Id* slot, const Id* position, const Heads<float>& y, float*) {

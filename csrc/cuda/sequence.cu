@@ -46,14 +46,8 @@ extern const SequenceTable sequence_kernels_table = {
     embedding_gradient,
 };
 
-namespace {
-
-int64_t no_scratch(int64_t, int64_t, int64_t, int) { return 0; }
-
-}  // namespace
-
 extern const CacheTable cache_kernels_table = {
-    positions<float>, positions<int32_t>, cache_write<float>, cache_write<int32_t>, no_scratch, cached_attention<float>,
+    positions<float>, positions<int32_t>, cache_write<float>, cache_write<int32_t>, cached_attention_scratch, cached_attention<float>,
     cached_attention<int32_t>,
 };
 

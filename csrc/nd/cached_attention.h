@@ -55,7 +55,7 @@ inline float weights_alone(int64_t seen, float* scores) {
     return sum_lanes(lane);
 }
 
-// y[h] += sum over the keys of weights[h][j] values[j].
+// y[h] = sum over the keys of weights[h][j] values[j].
 inline void values_alone(const Kept& values, int64_t seen, int64_t heads, const float* weights, int64_t context, float* tail, float* y,
                          int64_t head) {
     const int64_t depth = values.depth;
@@ -77,15 +77,11 @@ inline void attend_alone(const Kept& keys, const Kept& values, int64_t seen, int
     for (int64_t h = 0; h < heads; ++h)
         for (int64_t c = 0; c < depth; ++c) scaled[h * depth + c] = q[h * q_head + c] * scale;
     scores_alone(keys, seen, heads, scaled, scores, context, packed);
-    float share[kBlock];
-    for (int64_t first = 0; first < heads; first += kBlock) {
-        const int64_t some = min<int64_t>(kBlock, heads - first);
-        for (int64_t h = 0; h < some; ++h) share[h] = 1.0f / weights_alone(seen, scores + (first + h) * context);
-        float* to = y + first * y_head;
-        values_alone({values.at(0, first), values.step, depth}, seen, some, scores + first * context, context, tail, to, y_head);
-        for (int64_t h = 0; h < some; ++h)
-            for (int64_t c = 0; c < depth; ++c) to[h * y_head + c] *= share[h];
-    }
+    float* share = scaled;  // which are not needed any more
+    for (int64_t h = 0; h < heads; ++h) share[h] = 1.0f / weights_alone(seen, scores + h * context);
+    values_alone(values, seen, heads, scores, context, tail, y, y_head);
+    for (int64_t h = 0; h < heads; ++h)
+        for (int64_t c = 0; c < depth; ++c) y[h * y_head + c] *= share[h];
 }
 
 // scores[key][query] = exp(score - max) of 16 queries, of which query i sees the first `seen` + i keys of `all`; the sums.
@@ -119,9 +115,12 @@ inline void attend_together(const Kept& keys, const Kept& values, int64_t seen, 
     const Right right = in_place(all, depth, values.p, values.step, tail);
     small_product(count, depth, seen, {scores, 1, kTogether}, right, y, y_row, false);  // what all of them see
     for (int64_t i = 0; i < count; ++i) {
-        if (i > 0) sweep<1>(i, ColumnsLeft{scores + seen * kTogether + i, kTogether}, right, seen, 0, ceil_div(depth, kBlock), y, i * y_row, 0,
-                 {0, 0, true, true}, depth, Keep{});
-        for (int64_t c = 0; c < depth; ++c) y[i * y_row + c] *= 1.0f / sums[i];
+        if (i > 0) {  // and what it sees besides
+            const ColumnsLeft weights{scores + seen * kTogether + i, kTogether};
+            sweep<1>(i, weights, right, seen, 0, ceil_div(depth, kBlock), y, i * y_row, 0, {0, 0, true, true}, depth, Keep{});
+        }
+        const float share = 1.0f / sums[i];
+        for (int64_t c = 0; c < depth; ++c) y[i * y_row + c] *= share;
     }
 }
 

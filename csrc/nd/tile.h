@@ -62,9 +62,10 @@ ND_INLINE void multiply(Vec (&acc)[R][V], int64_t depth, const Left& a, const Bl
         Vec right[V];
 #pragma GCC unroll 16
         for (int j = 0; j < V; ++j) right[j] = b(k, j);
-        if constexpr (R > 2)  // fewer rows wait for memory, which the processor reads ahead by itself
+        if constexpr (R > 2) {  // fewer rows wait for memory, which the processor reads ahead by itself
 #pragma GCC unroll 16
             for (int j = 0; j < V; j += kBlockVecs) __builtin_prefetch(b.p + (k + kAhead) * b.step + j / kBlockVecs * b.next, 0, 2);
+        }
 #pragma GCC unroll 16
         for (int i = 0; i < R; ++i) {
             const Vec left = splat(a(i, k));

@@ -147,6 +147,7 @@ ND_NOINLINE void winograd_rounds(const Executor& executor, const WinogradProduct
 }
 
 // y (N, Ho, Wo, O) compact = epilogue(x * w), x (N, H, W, I) with any strides, w (3, 3, I, O) as above, stride 1.
+// `scratch` holds WinogradProduct<Filter>{s.in, s.out, round}.scratch(executor.threads) floats.
 template <class Filter, class Epilogue = Keep>
 inline void winograd_conv(const Executor& executor, const ConvShape<>& s, int64_t round, int64_t images, const float* x,
                           const Strides4& strides, const float* w, float* y, float* scratch, const Epilogue& epilogue = {}) {
@@ -159,7 +160,8 @@ inline void winograd_conv(const Executor& executor, const ConvShape<>& s, int64_
 
 // y (N, H, W, Ci) compact = epilogue(the transposed convolution of x (N, Ho, Wo, Co), with any strides), as transposed_conv of
 // conv_gradients.h, where the kernel is 2 S wide: each of the S x S phases of y is a convolution of x with 2 x 2 taps, the later
-// ones of the kernel first. w holds the phases in a row, each as above with I = Co and O = Ci.
+// ones of the kernel first. w holds the phases in a row, each as above with I = Co and O = Ci; `scratch` holds
+// WinogradProduct<Filter>{s.out, s.in, round}.scratch(executor.threads) floats.
 template <class Filter, class Epilogue = Keep>
 inline void winograd_transposed(const Executor& executor, const ConvShape<>& s, int64_t round, int64_t images, const float* x,
                                 const Strides4& strides, const float* w, float* y, float* scratch, const Epilogue& epilogue = {}) {

@@ -43,7 +43,9 @@ def transposed_tile_outputs(op: FusedTransposedConv, kernel: int, shape: tuple[i
 
 
 def _cheapest(direct: int, taps: int, phases: list[tuple[int, int]], depth: int, out: int, batch: int) -> int:
-    """`direct` pairs of outputs and taps, or tiles over the (rows, columns) of phases, each with weights."""
+    """The side of the tiles that cost least over the outputs (rows, columns) of all phases; 0 for direct sums, which
+    multiply `direct` pairs of outputs and taps. Each phase has weights of its own.
+    """
     if depth < 8 or out < 16:  # vectors would be half empty
         return 0
     blocks = -(-out // 16)

@@ -71,7 +71,7 @@ def input_gradient(low: Lowering, node: Node) -> Value:
 
 
 def transposed_conv(low: Lowering, node: Node) -> Value:
-    """Phase by phase; where there are few channels, the sum of what each pixel gives to its window."""
+    """Phase by phase, filtered where that is faster; of few channels the sum of what each pixel gives to its window."""
     op, (x, w, *rest) = node.op, node.inputs
     kernel, _, depth, channels = w.shape
     if channels <= 8 and depth >= 16 and not op.epilogue and low.device == "cpu":

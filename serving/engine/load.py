@@ -100,7 +100,7 @@ def compiled(name: str, graph: deploy.Graph) -> Run:
 
 
 def compiled_text(name: str, graph: deploy.Graph, rows: int) -> deploy.Compiled:
-    """As `instant` of programs of text. Raises NeedleError if it cannot be had."""
+    """The compiled program on all threads of the worker: it runs one step at a time. Raises NeedleError as below."""
     return compiled_runtime(name, graph, rows, num_threads())
 
 

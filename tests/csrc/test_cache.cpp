@@ -75,7 +75,8 @@ void attended(const nd::CacheShape& s, const std::vector<Id>& slot, const std::v
 int main() {
     const nd::CacheShape shapes[] = {{3, 2, 1, 5, 4, 9, 0.5f}, {2, 3, 4, 16, 2, 40, 0.25f}, {1, 1, 70, 33, 1, 70, 0.2f},
                                      {4, 2, 2, 64, 3, 300, 0.1f}, {0, 2, 3, 4, 0, 3, 1.0f}, {2, 1, 0, 3, 1, 2, 1.0f},
-                                     {2, 2, 2, 0, 2, 2, 1.0f}};
+                                     {2, 2, 2, 0, 2, 2, 1.0f},
+                                     {1, 20, 1, 24, 2, 300, 0.2f}, {1, 17, 3, 18, 1, 90, 0.2f}};  // heads shared by threads, or alone
     for (const nd::CacheShape& s : shapes) {
         std::vector<int32_t> slot(s.batch), position(s.batch);
         for (int64_t b = 0; b < s.batch; ++b) {

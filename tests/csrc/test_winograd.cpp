@@ -1,6 +1,7 @@
 // Winograd's convolution and its two gradients against sums in double precision: within a few roundings of the direct kernels,
 // and the same bits for one thread and three; odd sizes, every padding, maps in planes, several rounds of tiles.
 #include "../../csrc/nd/pool_impl.h"
+#include "../../csrc/nd/winograd_conv.h"
 #include "../../csrc/nd/winograd_gradients.h"
 #include "check.h"
 
@@ -73,9 +74,81 @@ void check(const Case& c) {
     }
 }
 
+// Weights at the points as winograd_conv.h has them, of taps (i, j) of channel k and column c.
+template <class Filter, class Tap>
+void at_points(int64_t in, int64_t out, const Tap& tap, float* packed) {
+    constexpr int T = Filter::taps, P = Filter::points;
+    const int64_t padded = nd::round_up(out, nd::kBlock);
+    Floats w(T * T * in * padded), points(P * P * in * nd::kBlock);
+    for (int64_t t = 0; t < T * T; ++t)
+        for (int64_t k = 0; k < in; ++k)
+            for (int64_t c = 0; c < out; ++c) w[(t * in + k) * padded + c] = tap(t / T, t % T, k, c);
+    const nd::TapWeights weights{w.data(), T * in * padded, in * padded, 1, in, 0, 0, padded, 1};
+    for (int64_t block = 0; block < padded / nd::kBlock; ++block, packed += P * P * in * nd::kBlock)
+        nd::weights_to_points<Filter>(weights, in, block * nd::kBlock, 1, packed, in * nd::kBlock);
+}
+
+// What programs call, with exactly the scratch that it asks for: `forward` convolutions of 3 x 3 taps and transposed ones of 4 x 4.
+void check_programs(const Case& c, int64_t round) {
+    const nd::ConvShape<>& s = c.s;
+    const bool transposed = s.kernel == 2 * s.stride;
+    const int64_t inner = transposed ? s.out : s.in, outer = transposed ? s.in : s.out;
+    const int64_t high = transposed ? c.rows() : s.height, wide = transposed ? c.columns() : s.width;
+    const Floats x = random_floats(c.images * high * wide * inner), w = random_floats(s.kernel * s.kernel * s.in * s.out);
+    const nd::Strides4 xs = strides_of(high, wide, inner, c.planes);
+    Doubles expected(c.images * (transposed ? s.height * s.width : c.rows() * c.columns()) * outer);
+    for (int64_t n = 0; n < c.images; ++n)
+        for (int64_t i = 0; i < c.rows() * c.columns(); ++i)
+            for (int64_t t = 0; t < s.kernel * s.kernel; ++t) {
+                const int64_t r = i / c.columns(), u = r * s.stride + t / s.kernel - s.padding;
+                const int64_t q = i % c.columns(), v = q * s.stride + t % s.kernel - s.padding;
+                if (u < 0 || u >= s.height || v < 0 || v >= s.width) continue;
+                const int64_t from = transposed ? r * xs.h + q * xs.w : u * xs.h + v * xs.w;
+                const int64_t to = transposed ? (n * s.height + u) * s.width + v : (n * c.rows() + r) * c.columns() + q;
+                for (int64_t a = 0; a < inner; ++a)
+                    for (int64_t b = 0; b < outer; ++b)
+                        expected[to * outer + b] += double(x[n * xs.n + from + a * xs.c]) *
+                                                    w[(t * s.in + (transposed ? b : a)) * s.out + (transposed ? a : b)];
+            }
+    static nd::Pool* pool = nd::pool_create(3);
+    Floats first;
+    for (const nd::Executor& on : {nd::Executor{}, nd::pool_executor(pool)}) {
+        Floats y(expected.size(), -7.0f);
+        if (transposed) {
+            using Filter = nd::TwoTaps;
+            const nd::WinogradProduct<Filter> plan{s.out, s.in, round};
+            const int64_t size = plan.blocks() * plan.weight_block();
+            Floats packed(s.stride * s.stride * size), scratch(plan.scratch(on.threads));
+            for (int64_t phase = 0; phase < s.stride * s.stride; ++phase)
+                at_points<Filter>(s.out, s.in, [&](int64_t i, int64_t j, int64_t k, int64_t column) {
+                    const int64_t down = (phase / s.stride + s.padding) % s.stride + s.stride * (1 - i);
+                    const int64_t across = (phase % s.stride + s.padding) % s.stride + s.stride * (1 - j);
+                    return w[((down * s.kernel + across) * s.in + column) * s.out + k];
+                }, packed.data() + phase * size);
+            nd::winograd_transposed<Filter>(on, s, round, c.images, x.data(), xs, packed.data(), y.data(), scratch.data());
+        } else {
+            using Filter = nd::ThreeTaps;
+            const nd::WinogradProduct<Filter> plan{s.in, s.out, round};
+            Floats packed(plan.blocks() * plan.weight_block()), scratch(plan.scratch(on.threads));
+            at_points<Filter>(s.in, s.out, [&](int64_t i, int64_t j, int64_t k, int64_t column) {
+                return w[((i * 3 + j) * s.in + k) * s.out + column];
+            }, packed.data());
+            nd::winograd_conv<Filter>(on, s, round, c.images, x.data(), xs, packed.data(), y.data(), scratch.data());
+        }
+        near(transposed ? "transposed" : "program", c, y, expected);
+        if (first.empty()) first = y;
+        CHECK(std::memcmp(first.data(), y.data(), sizeof(float) * y.size()) == 0, "threads change the bits");
+    }
+}
+
 }  // namespace
 
 int main() {
+    check_programs({{13, 9, 32, 40, 3, 1, 1}, 3, false}, 5);
+    check_programs({{6, 11, 16, 21, 3, 1, 2}, 2, true}, 40);
+    check_programs({{14, 22, 40, 32, 4, 2, 1}, 3, false}, 5);
+    check_programs({{9, 13, 21, 16, 4, 2, 0}, 2, true}, 64);
+    check_programs({{2, 11, 16, 48, 6, 3, 2}, 2, false}, 4);
     for (int64_t padding : {0, 1, 2})
         for (bool planes : {false, true}) {
             check({{7, 6, 16, 32, 3, 1, padding}, 2, planes});

@@ -12,7 +12,7 @@ from deploy.compare import relative_error
 from deploy.fused_ops import FusedConv
 from deploy.lower import lower
 from deploy.lower.algorithms import round_of, tile_outputs
-from deploy.packed_weights import WinogradPack, WinogradTransposedPack, taps_at_points
+from deploy.packed_weights import POINTS, WinogradPack, WinogradTransposedPack, taps_at_points
 from deploy.passes import optimize
 from needle import nn, ops
 from needle.backend_ndarray import ndarray_backend_cpu
@@ -34,12 +34,11 @@ def graph_of(height: int, width: int, depth: int, out: int, padding: int = 1) ->
     return graph, layer.numpy()
 
 
-def doubling(size: int, depth: int, out: int, padding: int = 1) -> Graph:
+def doubling(height: int, width: int, depth: int, out: int, padding: int = 1) -> Graph:
     """A transposed convolution in NHWC, of 4 x 4 taps with stride 2."""
     layer = nn.Parameter(normal(4, 4, out, depth))
-    side = 2 * size + 2 - 2 * padding
-    gradient = ops.ConvInputGradient(2, padding, side, side)
-    return freeze(lambda x: gradient(x, layer), Type(("batch", size, size, depth)))
+    gradient = ops.ConvInputGradient(2, padding, *(2 * n + 2 - 2 * padding for n in (height, width)))
+    return freeze(lambda x: gradient(x, layer), Type(("batch", height, width, depth)))
 
 
 def calls(graph: Graph, favoured: int = 1) -> list[str]:
@@ -51,8 +50,8 @@ def test_the_points_of_weights_give_convolutions(outputs: int, taps: int) -> Non
     """A^T [(G w) (B^T d)] is d * w: B^T and A^T follow from G, for they interpolate at the same points."""
     matrix = np.array(taps_at_points(outputs, taps))
     assert matrix.shape == (outputs + taps - 1, taps)
-    for t in matrix[:-1]:  # a row evaluates a polynomial up to a factor
-        assert t[1] * t[taps - 2] == pytest.approx(t[0] * t[taps - 1])
+    for t, point in zip(matrix[:-1], POINTS[outputs, taps], strict=True):  # evaluates a polynomial up to a factor
+        assert [point * x for x in t[:-1]] == pytest.approx(t[1:])
     w = normal(taps, taps, 5, 20)
     packed = WinogradPack(outputs).compute(w)
     assert packed.shape == WinogradPack(outputs).infer(Type(w.shape)).shape == (2, len(matrix) ** 2, 5, 16)
@@ -136,16 +135,16 @@ def test_a_round_of_tiles_fits_the_caches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "depth", "out", "padding", "batch", "tile"),
+    ("height", "width", "depth", "out", "padding", "batch", "tile"),
     [
-        (8, 128, 64, 1, 1, 2), (4, 256, 128, 1, 1, 0), (4, 256, 128, 1, 16, 4), (7, 37, 21, 0, 4, 4),
-        (8, 40, 70, 2, 8, 4),
+        (8, 8, 128, 64, 1, 1, 2), (4, 4, 256, 128, 1, 1, 0), (4, 4, 256, 128, 1, 16, 4), (7, 5, 37, 21, 0, 4, 2),
+        (8, 13, 40, 70, 2, 8, 4),
     ],
-)
+)  # fmt: skip
 def test_transposed_convolutions_of_twice_the_stride_are_filtered_too(
-    size: int, depth: int, out: int, padding: int, batch: int, tile: int
+    height: int, width: int, depth: int, out: int, padding: int, batch: int, tile: int
 ) -> None:
-    graph, x = doubling(size, depth, out, padding), normal(9, size, size, depth)
+    graph, x = doubling(height, width, depth, out, padding), normal(9, height, width, depth)
     (call,) = lower(optimize(graph), batch).calls
     assert call.kernel == ("winograd_transposed" if tile else "transposed_conv")
     assert not tile or call.sizes[-2] == tile
@@ -159,7 +158,7 @@ def test_transposed_convolutions_of_twice_the_stride_are_filtered_too(
 
 @pytest.mark.thorough
 def test_compiled_transposed_convolutions_have_the_bits_of_the_instant_engine() -> None:
-    graph, x = doubling(8, 128, 64), normal(5, 8, 8, 128)
+    graph, x = doubling(8, 8, 128, 64), normal(5, 8, 8, 128)
     for favoured in (1, 64):
         built = build(graph, name="winograd", favoured=favoured)
         with Instant(graph, favoured=favoured) as instant, Compiled(built.library, built.weights) as compiled:

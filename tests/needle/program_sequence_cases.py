@@ -158,21 +158,27 @@ def packed_transposed_conv(size: int, inputs: int, outputs: int, kernel: int, st
     return Case("transposed_conv", "", [*sizes, *strides, BIAS, RELU], [], given)
 
 
-def winograd_transposed(size: int, inputs: int, outputs: int, stride: int, padding: int, tile: int, round: int) -> Case:
-    """The same with a kernel of twice the stride, each phase filtered: along an axis its later tap comes first."""
+def winograd_transposed(
+    size: tuple[int, int], inputs: int, outputs: int, stride: int, padding: int, tile: int, round: int
+) -> Case:
+    """The same with a kernel of twice the stride, each phase filtered: along an axis its later tap comes first.
+
+    Maps in planes.
+    """
     kernel = 2 * stride
-    side = (size + 2 * padding - kernel) // stride + 1
+    rows, columns = ((n + 2 * padding - kernel) // stride + 1 for n in size)
     w = normal(kernel, kernel, inputs, outputs) / np.float32(2 * outputs**0.5)
     taps = [[(first + padding) % stride + stride, (first + padding) % stride] for first in range(stride)]
     weights = np.stack([at_points(w[np.ix_(a, b)].transpose(0, 1, 3, 2), tile) for a in taps for b in taps])
 
     def given(n: int) -> tuple[Arrays, dict[int, Any]]:
-        g = normal(n, side, side, outputs)
-        y, operands = finished(plain.conv_input_gradient(g, w, stride, padding, size, size), [BIAS, ADD, RELU])
-        return [g, weights, empty(*y.shape), empty(1 << 18), *operands], {2: y}
+        g = normal(n, rows, columns, outputs)
+        y, operands = finished(plain.conv_input_gradient(g, w, stride, padding, *size), [BIAS, ADD, RELU])
+        memory = np.ascontiguousarray(g.transpose(0, 3, 1, 2))
+        return [memory, weights, empty(*y.shape), empty(1 << 18), *operands], {2: y}
 
-    strides = [side * side * outputs, side * outputs, outputs, 1]
-    sizes = [N, size, size, inputs, outputs, stride, padding, tile, round]
+    strides = [rows * columns * outputs, columns, 1, rows * columns]
+    sizes = [N, *size, inputs, outputs, stride, padding, tile, round]
     return Case("winograd_transposed", "", [*sizes, *strides, BIAS, ADD, RELU], [], given)
 
 
@@ -210,10 +216,10 @@ SEQUENCE_CASES = [
     packed_transposed_conv(8, 5, 7, 4, 2, 1),
     packed_transposed_conv(4, 20, 30, 4, 1, 0),
     packed_transposed_conv(7, 18, 5, 3, 2, 0),
-    winograd_transposed(14, 21, 37, 2, 1, 2, 5),
-    winograd_transposed(13, 70, 16, 2, 0, 4, 40),
-    winograd_transposed(11, 16, 20, 3, 2, 4, 16),
-    winograd_transposed(5, 33, 8, 1, 1, 2, 3),
+    winograd_transposed((14, 10), 21, 37, 2, 1, 2, 5),
+    winograd_transposed((13, 21), 70, 16, 2, 0, 4, 40),
+    winograd_transposed((2, 11), 16, 20, 3, 2, 4, 16),
+    winograd_transposed((9, 5), 33, 8, 1, 1, 2, 3),
     add_windows(8, 1, 4, 2, 1),
     add_windows(7, 3, 3, 2, 0),
     add_windows(5, 2, 3, 1, 1),

@@ -72,6 +72,14 @@ def test_the_bits_of_a_row_are_those_it_has_alone_in_any_slot_and_cut_anyhow() -
     assert np.array_equal(attend(q[1:2], keys, values, [1], [11])[0], together[1])
 
 
+@pytest.mark.parametrize("depth", [16, 21])
+def test_a_long_prompt_has_the_bits_of_its_tokens_one_by_one(depth: int) -> None:
+    keys, values, q = normal(2, 80, 3, depth), normal(2, 80, 3, depth), normal(1, 3, 40, depth)
+    whole = attend(q, keys, values, [1], [37])[0]
+    for i in range(40):
+        assert np.array_equal(attend(q[:, :, i : i + 1], keys, values, [1], [37 + i])[0, :, 0], whole[:, i])
+
+
 @pytest.mark.skipif(BACKEND != "nd", reason="of the compiled kernels")
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
 def test_kernels_of_programs_are_safe_for_any_place(dtype: str) -> None:

@@ -53,7 +53,8 @@ def test_the_text_is_that_of_the_model_also_beyond_its_context(engine):
 def test_the_same_seed_gives_the_same_text_whatever_runs_beside_it(engine):
     asked = Asked(max_tokens=24, seed=7, sampling=Sampling(0.9, top_p=0.95), stop=("never",), presence=0.5)
     (alone,) = write(engine, ["O Rome"], asked)
-    others = [engine.call([engine.encode("all" * n)], replace(asked, seed=n, max_tokens=30)) for n in range(1, 6)]
+    different = [replace(asked, seed=n, max_tokens=30, sampling=Sampling(n / 5, top_k=n)) for n in range(1, 6)]
+    others = [engine.call([engine.encode("all" * n)], each) for n, each in enumerate(different, 1)]
     many = engine.call([engine.encode(x) for x in ("be", "O Rome", "to")], asked, choices=3)
     for call in (many, *others):
         call.finish()

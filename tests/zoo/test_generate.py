@@ -77,6 +77,15 @@ def test_probabilities_survive_extreme_logits() -> None:
     np.testing.assert_array_equal(Sampling(0).probabilities(logits), [1, 0, 0, 0])
 
 
+def test_rows_drawn_together_are_those_drawn_alone() -> None:
+    logits = np.random.default_rng(0).standard_normal((7, 65)).astype("float32")
+    for options in ({"temperature": 0}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.8}, {"top_k": 9, "top_p": 0.5}):
+        sampling = Sampling(**options)
+        together = sampling.draw_each(logits, [np.random.default_rng(i) for i in range(7)])
+        assert together == [sampling.draw(row, np.random.default_rng(i)) for i, row in enumerate(logits)]
+        assert np.array_equal(sampling.probabilities(logits)[3], sampling.probabilities(logits[3]))
+
+
 def test_a_token_depends_on_those_before_it() -> None:
     circle = Table(np.where(np.roll(np.eye(5), 1, axis=1) > 0, 0.0, -1e9))
     assert circle.generate("ca", 7) == "bcdeabc"

@@ -144,10 +144,10 @@ class Scheduler:
         ids = [task.window[task.position : task.position + size] for task in tasks]
         logits = self.program.read(slots, positions, ids)
         self.on_run(len(tasks), time.perf_counter() - begun)
-        whole = bool(np.isfinite(logits).all())
+        finite = bool(np.isfinite(logits).all())
         writing = []
         for i, (task, row) in enumerate(zip(tasks, logits, strict=True)):
-            if not whole and not np.isfinite(row).all():
+            if not finite and not np.isfinite(row).all():
                 task.fail("failed", Failed(f"[{self.name}] the model's logits are not finite"))
                 continue
             if task.asked.echo and task.completed == 0:
