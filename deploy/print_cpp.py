@@ -145,8 +145,7 @@ class Body:
         pointers = [self.heads("const float", query), *map(self.pointer, given), self.heads("float", call.writes[0])]
         _, heads, _, depth, _, context = call.sizes
         fits = f"cached_attention_scratch({heads}, {depth}, {context}, 1) <= {unit(call.scratch.floats)[0]}"
-        arguments = ", ".join(["on", shape, *pointers, self.names[call.scratch]])
-        return f"static_assert({fits});\n    cached_attention({arguments})"
+        return f"static_assert({fits});\n    cached_attention({', '.join(['on', shape, *pointers, self.names[call.scratch]])})"
 
     def table(self, bands: Any, call: Call) -> str:
         """What the outputs of an axis read."""

@@ -53,8 +53,6 @@ struct Blocks {
     }
 };
 
-constexpr int64_t kAhead = 64;  // how many depths ahead weights are asked for, from a cache that is not the nearest
-
 // acc[i][j] = fma(a(i, k), b(k, j), acc[i][j]) for k = 0 .. depth-1 in that order.
 template <int R, int V, class Left>
 ND_INLINE void multiply(Vec (&acc)[R][V], int64_t depth, const Left& a, const Blocks& b) {
@@ -62,10 +60,9 @@ ND_INLINE void multiply(Vec (&acc)[R][V], int64_t depth, const Left& a, const Bl
         Vec right[V];
 #pragma GCC unroll 16
         for (int j = 0; j < V; ++j) right[j] = b(k, j);
-        if constexpr (R > 2) {  // fewer rows wait for memory, which the processor reads ahead by itself
+        // Weights are asked for 64 depths ahead; fewer rows wait for memory, which the processor reads ahead by itself.
 #pragma GCC unroll 16
-            for (int j = 0; j < V; j += kBlockVecs) __builtin_prefetch(b.p + (k + kAhead) * b.step + j / kBlockVecs * b.next, 0, 2);
-        }
+        for (int j = 0; R > 2 && j < V; j += kBlockVecs) __builtin_prefetch(b.p + (k + 64) * b.step + j / kBlockVecs * b.next, 0, 2);
 #pragma GCC unroll 16
         for (int i = 0; i < R; ++i) {
             const Vec left = splat(a(i, k));
@@ -89,8 +86,7 @@ struct Extent {
 
 // The lanes of vector j that exist.
 ND_INLINE int64_t lanes_of(const Extent& e, int j) {
-    const int64_t left = e.columns - j * kLanes;
-    return left < 0 ? 0 : left > kLanes ? kLanes : left;
+    return max<int64_t>(0, min<int64_t>(kLanes, e.columns - j * kLanes));
 }
 
 template <int R, int V, class Row>

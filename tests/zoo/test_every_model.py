@@ -88,7 +88,7 @@ PARTS = {
     "resnet20": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet8-fashion": {"muon": MUON, "adam": ADAM, "done": {""}},
     "resnet9": {"muon": MUON, "adam": ADAM, "done": {""}},
-    "resnet9-dawn": parts(NESTEROV),
+    "resnet9-dawn": {"muon": MUON, "adam": ADAM, "done": {""}},
 }
 
 

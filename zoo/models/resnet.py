@@ -12,7 +12,6 @@ from needle.errors import SettingError
 from needle.optim.settings import whole
 
 from ..course.models import ResNet9
-from ..recipes.classification import NesterovRecipe
 from ..recipes.muon import MuonRecipe
 from ..registry import Tiny, model
 from .cifar10 import ABOUT, LIMITS
@@ -163,16 +162,13 @@ class DawnResNet9(nn.Module):
 @model(
     name="resnet9-dawn",
     **ABOUT,
-    recipe=NesterovRecipe(
-        epochs=24, batch=512, lr=0.4, warmup=0.2, decay="linear", weight_decay=5e-4, label_smoothing=0.2,
-        crop_padding="reflect", cutout=8,
-    ),
+    recipe=MuonRecipe(epochs=10, batch=512, crop=4),
     tiny=Tiny(
         model={"widths": (4, 8, 8, 16)},
-        recipe={"epochs": 6, "batch": 32, "crop": 1, "flip": 0.0, "cutout": 2},
+        recipe={"epochs": 6, "batch": 32, "crop": 1, "flip": 0.0},
     ),
     limits=LIMITS.format(""),
-)  # fmt: skip
+)
 def resnet9_dawn(
     widths: tuple[int, ...] = (64, 128, 256, 512), device: Any = None, dtype: str = "float32"
 ) -> DawnResNet9:
