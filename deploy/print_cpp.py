@@ -140,12 +140,12 @@ class Body:
     def cached_attention(self, call: Call) -> str:
         """Its sizes are one argument; queries and results have any strides but those of columns."""
         shape = f"CacheShape{{{', '.join([*map(number, call.sizes), literal(call.numbers[0])])}}}"
-        query, *given = call.reads
+        (query, *given), (_, heads, _, depth, _, context) = call.reads, call.sizes
         assert call.scratch is not None
-        pointers = [self.heads("const float", query), *map(self.pointer, given), self.heads("float", call.writes[0])]
-        _, heads, _, depth, _, context = call.sizes
+        places = [self.heads("const float", query), *map(self.pointer, given), self.heads("float", call.writes[0])]
         fits = f"cached_attention_scratch({heads}, {depth}, {context}, 1) <= {unit(call.scratch.floats)[0]}"
-        return f"static_assert({fits});\n    cached_attention({', '.join(['on', shape, *pointers, self.names[call.scratch]])})"
+        arguments = ", ".join(["on", shape, *places, self.names[call.scratch]])
+        return f"static_assert({fits});\n    cached_attention({arguments})"
 
     def table(self, bands: Any, call: Call) -> str:
         """What the outputs of an axis read."""
