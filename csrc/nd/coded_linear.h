@@ -10,18 +10,34 @@
 
 namespace nd { namespace ND_ISA {
 
+template <class T>
+ND_INLINE T load_as(const void* p) {
+    T value;
+    std::memcpy(&value, p, sizeof value);
+    return value;
+}
+
 // Signed bytes, one for each lane.
 ND_INLINE IVec load_signed(const int8_t* p) {
 #if defined(__AVX512F__)
-    __m128i bytes;
-    std::memcpy(&bytes, p, sizeof bytes);
-    return (IVec)_mm512_maskz_cvtepi8_epi32(__mmask16(-1), bytes);
+    return (IVec)_mm512_maskz_cvtepi8_epi32(__mmask16(-1), load_as<__m128i>(p));
 #elif defined(__AVX2__)
-    int64_t bytes;
-    std::memcpy(&bytes, p, sizeof bytes);
-    return (IVec)_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(bytes));
+    return (IVec)_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(load_as<int64_t>(p)));
 #else
     return (load_bytes(reinterpret_cast<const uint8_t*>(p), Const<kLanes>{}) << 24) >> 24;
+#endif
+}
+
+// Numbers of 16 bits without a sign, one for each lane.
+ND_INLINE IVec load_halves(const uint8_t* p) {
+#if defined(__AVX512F__)
+    return (IVec)_mm512_maskz_cvtepu16_epi32(__mmask16(-1), load_as<__m256i>(p));
+#elif defined(__AVX2__)
+    return (IVec)_mm256_cvtepu16_epi32(load_as<__m128i>(p));
+#else
+    IVec wide{};
+    for (int i = 0; i < kLanes; ++i) wide[i] = load_as<uint16_t>(p + 2 * i);
+    return wide;
 #endif
 }
 
@@ -47,20 +63,13 @@ struct Fp16Codes {
     static constexpr int64_t kBytes = 32, kRows = 1;
     template <int row>
     static ND_INLINE Vec at(const uint8_t* p, int vec) {
+        p += vec * 2 * kLanes;
 #if defined(__AVX512F__)
-        __m256i half;
-        std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
-        return (Vec)_mm512_maskz_cvtph_ps(__mmask16(-1), half);
+        return (Vec)_mm512_maskz_cvtph_ps(__mmask16(-1), load_as<__m256i>(p));
 #elif defined(__AVX2__) && defined(__F16C__)
-        __m128i half;
-        std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
-        return (Vec)_mm256_cvtph_ps(half);
+        return (Vec)_mm256_cvtph_ps(load_as<__m128i>(p));
 #else  // as Float16 of stored.h has it, in all lanes at once
-        uint16_t half[kLanes];
-        std::memcpy(half, p + vec * 2 * kLanes, sizeof half);
-        IVec code{};
-        for (int i = 0; i < kLanes; ++i) code[i] = half[i];
-        const IVec size = code & 0x7fff, sign = (code & 0x8000) << 16;
+        const IVec code = load_halves(p), size = code & 0x7fff, sign = (code & 0x8000) << 16;
         const Vec number = (Vec)(size << 13) * float_of(uint32_t(254 - 15) << 23);
         const Vec beyond = (Vec)((size << 13) | 0x7f800000);
         return (Vec)((IVec)select(size >= 0x7c00, beyond, number) | sign);
@@ -70,23 +79,7 @@ struct Fp16Codes {
 struct Bf16Codes {
     static constexpr int64_t kBytes = 32, kRows = 1;
     template <int row>
-    static ND_INLINE Vec at(const uint8_t* p, int vec) {
-#if defined(__AVX512F__)
-        __m256i half;
-        std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
-        return (Vec)((IVec)_mm512_maskz_cvtepu16_epi32(__mmask16(-1), half) << 16);
-#elif defined(__AVX2__)
-        __m128i half;
-        std::memcpy(&half, p + vec * 2 * kLanes, sizeof half);
-        return (Vec)((IVec)_mm256_cvtepu16_epi32(half) << 16);
-#else
-        uint16_t half[kLanes];
-        std::memcpy(half, p + vec * 2 * kLanes, sizeof half);
-        IVec wide{};
-        for (int i = 0; i < kLanes; ++i) wide[i] = int32_t(uint32_t(half[i]) << 16);
-        return (Vec)wide;
-#endif
-    }
+    static ND_INLINE Vec at(const uint8_t* p, int vec) { return (Vec)(load_halves(p + vec * 2 * kLanes) << 16); }
 };
 
 // Codes of some blocks of columns, and their scales.
