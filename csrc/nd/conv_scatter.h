@@ -19,12 +19,12 @@ struct Scatter {
     int64_t scratch(int threads) const { return packed() + threads * image(); }
 };
 
-// to[i] += from[i] for first <= i < end.
+// to[i] += from[i] for first <= i < end: short runs, of which the next one begins inside this one, and what is stored in part is
+// slow to load again.
 ND_INLINE void add_range(const float* from, int64_t first, int64_t end, float* to) {
-    for (int64_t i = first; i < end; i += kLanes) {
-        const int64_t count = min<int64_t>(kLanes, end - i);
-        store_first(to + i, load_first(to + i, count) + load_first(from + i, count), count);
-    }
+    int64_t i = first;
+    for (; i + kLanes <= end; i += kLanes) store(to + i, load(to + i) + load(from + i));
+    for (; i < end; ++i) to[i] += from[i];
 }
 
 // dx (H, W, Ci) = the sum of all windows (Ho, Wo, K, K, Ci), those of upper left outputs first.
@@ -33,13 +33,12 @@ inline void add_windows(const Scatter& plan, const float* windows, float* dx) {
     const int64_t run = s.kernel * s.in;  // a row of a window, which lies in one piece in a row of dx
     std::memset(dx, 0, sizeof(float) * s.height * s.width * s.in);
     for (int64_t i = 0; i < plan.rows; ++i)
-        for (int64_t u = 0; u < s.kernel; ++u) {
-            const int64_t y = i * s.stride + u - s.padding;
-            if (y < 0 || y >= s.height) continue;
-            for (int64_t j = 0; j < plan.columns; ++j) {
-                const int64_t x = j * s.stride - s.padding;
-                const int64_t first = max<int64_t>(0, -x) * s.in, end = min(s.kernel, s.width - x) * s.in;
-                add_range(windows + ((i * plan.columns + j) * s.kernel + u) * run, first, end, dx + (y * s.width + x) * s.in);
+        for (int64_t j = 0; j < plan.columns; ++j) {
+            const int64_t x = j * s.stride - s.padding;
+            const int64_t first = max<int64_t>(0, -x) * s.in, end = min(s.kernel, s.width - x) * s.in;
+            for (int64_t u = 0; u < s.kernel; ++u, windows += run) {  // rows in turn: what is added does not wait for what was
+                const int64_t y = i * s.stride + u - s.padding;
+                if (y >= 0 && y < s.height) add_range(windows, first, end, dx + (y * s.width + x) * s.in);
             }
         }
 }
