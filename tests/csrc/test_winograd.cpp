@@ -16,6 +16,18 @@ struct Case {
     bool planes;
     int64_t rows() const { return nd::conv_rows(s).outputs; }
     int64_t columns() const { return nd::conv_columns(s).outputs; }
+
+    // Calls f(n, tap, row, column, y, x): output (row, column) of map n reads the input at (y, x) through this tap.
+    template <class F>
+    void each_meeting(const F& f) const {
+        for (int64_t n = 0; n < images; ++n)
+            for (int64_t i = 0; i < rows() * columns(); ++i)
+                for (int64_t t = 0; t < s.kernel * s.kernel; ++t) {
+                    const int64_t r = i / columns(), y = r * s.stride + t / s.kernel - s.padding;
+                    const int64_t q = i % columns(), x = q * s.stride + t % s.kernel - s.padding;
+                    if (y >= 0 && y < s.height && x >= 0 && x < s.width) f(n, t, r, q, y, x);
+                }
+    }
 };
 
 nd::Strides4 strides_of(int64_t h, int64_t w, int64_t c, bool planes) {
@@ -41,20 +53,15 @@ void check(const Case& c) {
     const auto at = [](const Floats& f, const nd::Strides4& t, int64_t n, int64_t i, int64_t j, int64_t k) {
         return double(f[n * t.n + i * t.h + j * t.w + k * t.c]);
     };
-    for (int64_t n = 0; n < c.images; ++n)
-        for (int64_t i = 0; i < c.rows() * c.columns(); ++i)
-            for (int64_t t = 0; t < s.kernel * s.kernel; ++t) {
-                const int64_t r = i / c.columns(), u = r * s.stride + t / s.kernel - s.padding;
-                const int64_t q = i % c.columns(), v = q * s.stride + t % s.kernel - s.padding;
-                if (u < 0 || u >= s.height || v < 0 || v >= s.width) continue;
-                for (int64_t a = 0; a < s.in; ++a)
-                    for (int64_t b = 0; b < s.out; ++b) {
-                        const double input = at(x, xs, n, u, v, a), grad = at(g, gs, n, r, q, b), weight = w[(t * s.in + a) * s.out + b];
-                        y[((n * c.rows() + r) * c.columns() + q) * s.out + b] += input * weight;
-                        dx[((n * s.height + u) * s.width + v) * s.in + a] += grad * weight;
-                        dw[(t * s.in + a) * s.out + b] += input * grad;
-                    }
+    c.each_meeting([&](int64_t n, int64_t t, int64_t r, int64_t q, int64_t u, int64_t v) {
+        for (int64_t a = 0; a < s.in; ++a)
+            for (int64_t b = 0; b < s.out; ++b) {
+                const double input = at(x, xs, n, u, v, a), grad = at(g, gs, n, r, q, b), weight = w[(t * s.in + a) * s.out + b];
+                y[((n * c.rows() + r) * c.columns() + q) * s.out + b] += input * weight;
+                dx[((n * s.height + u) * s.width + v) * s.in + a] += grad * weight;
+                dw[(t * s.in + a) * s.out + b] += input * grad;
             }
+    });
     static nd::Pool* pool = nd::pool_create(3);
     Floats first;
     for (const nd::Executor& on : {nd::Executor{}, nd::pool_executor(pool)}) {
@@ -97,19 +104,14 @@ void check_programs(const Case& c, int64_t round) {
     const Floats x = random_floats(c.images * high * wide * inner), w = random_floats(s.kernel * s.kernel * s.in * s.out);
     const nd::Strides4 xs = strides_of(high, wide, inner, c.planes);
     Doubles expected(c.images * (transposed ? s.height * s.width : c.rows() * c.columns()) * outer);
-    for (int64_t n = 0; n < c.images; ++n)
-        for (int64_t i = 0; i < c.rows() * c.columns(); ++i)
-            for (int64_t t = 0; t < s.kernel * s.kernel; ++t) {
-                const int64_t r = i / c.columns(), u = r * s.stride + t / s.kernel - s.padding;
-                const int64_t q = i % c.columns(), v = q * s.stride + t % s.kernel - s.padding;
-                if (u < 0 || u >= s.height || v < 0 || v >= s.width) continue;
-                const int64_t from = transposed ? r * xs.h + q * xs.w : u * xs.h + v * xs.w;
-                const int64_t to = transposed ? (n * s.height + u) * s.width + v : (n * c.rows() + r) * c.columns() + q;
-                for (int64_t a = 0; a < inner; ++a)
-                    for (int64_t b = 0; b < outer; ++b)
-                        expected[to * outer + b] += double(x[n * xs.n + from + a * xs.c]) *
-                                                    w[(t * s.in + (transposed ? b : a)) * s.out + (transposed ? a : b)];
-            }
+    c.each_meeting([&](int64_t n, int64_t t, int64_t r, int64_t q, int64_t u, int64_t v) {
+        const int64_t from = transposed ? r * xs.h + q * xs.w : u * xs.h + v * xs.w;
+        const int64_t to = transposed ? (n * s.height + u) * s.width + v : (n * c.rows() + r) * c.columns() + q;
+        for (int64_t a = 0; a < inner; ++a)
+            for (int64_t b = 0; b < outer; ++b)
+                expected[to * outer + b] += double(x[n * xs.n + from + a * xs.c]) *
+                                            w[(t * s.in + (transposed ? b : a)) * s.out + (transposed ? a : b)];
+    });
     static nd::Pool* pool = nd::pool_create(3);
     Floats first;
     for (const nd::Executor& on : {nd::Executor{}, nd::pool_executor(pool)}) {
