@@ -6,6 +6,7 @@ Clients that are slow or silent cost no thread; beyond a limit on what is held i
 import errno
 import selectors
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +28,8 @@ HELD = 4  # longest bodies that are held in memory at once; beyond, one client a
 class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Accepts connections, and gives a request to `handle`, in a thread, when it is complete, too late or not HTTP.
 
+    One for health is given to `answer`, in a thread of another pool.
+
     Set `header_seconds`, `body_seconds`, `max_body` (bytes) and `connections`, which the workers share, on the class,
     before there are instances.
 
@@ -46,6 +49,8 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.closing: dict[TConn, None] = {}
         self.deadlines: dict[TConn, float] = {}  # of the connections in intakes and closing
         self.paused: dict[TConn, None] = {}  # those in intakes that are not read from for now, in order
+        self.lock = threading.Lock()  # of the next three, which threads change
+        self.queued = 0  # requests that no thread has begun to work on
         self.held = 0  # bytes of requests that are coming in or worked on
         self.most_held = 0  # since memory was last given back to the system
         self.passed = 0  # times that a connection was left to others
@@ -83,17 +88,49 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 return
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Begin to receive a request on a connection that is new, or whose next one comes."""
-        self.intakes[conn] = Intake(self.max_body, PATIENCE * self.max_body)
-        self.deadlines[conn] = time.monotonic() + self.header_seconds
-        self._watch(conn, self._receive)
-        begun = conn.parser.unreader.take_buffered() if conn.parser else b""
-        if begun:
-            self._feed(conn, begun)
+        """Receive a request on a connection that is new, or whose next one comes or has begun to come."""
+        intake = self.intakes[conn] = self.next_intake(conn)
+        seconds = self.body_seconds if intake.in_body else self.header_seconds
+        self.deadlines[conn] = time.monotonic() + seconds
+        if intake.complete:
+            self._submit(conn)
+        else:
+            self._watch(conn, self._receive)
+
+    def next_intake(self, conn: TConn) -> Intake:
+        """The request of a connection that is coming in, with what has been read ahead of it."""
+        if getattr(conn, "intake", None) is None:
+            conn.intake = Intake(self.max_body, PATIENCE * self.max_body)
+            begun = conn.parser.unreader.take_buffered() if conn.parser else b""
+            if begun:
+                self.take_in(conn, begun)
+        intake: Intake = conn.intake
+        return intake
+
+    def take_in(self, conn: TConn, block: bytes) -> None:
+        """What has been received of the request of a connection; answers one that waits for leave to send its body."""
+        intake = conn.intake
+        was_in_body, size = intake.in_body, intake.size
+        intake.feed(block)
+        self.hold(intake.size - size)
+        if intake.expects_continue and not was_in_body:
+            with suppress(OSError):
+                conn.sock.send(CONTINUE)
+
+    def hold(self, size: int) -> None:
+        """Count bytes that are held in memory from now on, or, below zero, no longer."""
+        with self.lock:
+            self.held += size
+            self.most_held = max(self.most_held, self.held)
 
     def _watch(self, conn: TConn, callback: Any) -> None:
         conn.sock.setblocking(False)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+
+    def queue(self, count: int) -> None:
+        """Count requests that wait for a thread from now on, or, below zero, no longer."""
+        with self.lock:
+            self.queued += count
 
     def _receive(self, conn: TConn, client: socket.socket) -> None:
         try:
@@ -106,17 +143,12 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _feed(self, conn: TConn, block: bytes) -> None:
         intake = self.intakes[conn]
-        was_in_body, size = intake.in_body, intake.size
-        intake.feed(block)
-        self.held += intake.size - size
-        self.most_held = max(self.most_held, self.held)
+        was_in_body = intake.in_body
+        self.take_in(conn, block)
         if intake.complete:
             self._submit(conn)
         elif intake.in_body and not was_in_body:
             self.deadlines[conn] = time.monotonic() + self.body_seconds
-            if intake.expects_continue:
-                with suppress(OSError):
-                    conn.sock.send(CONTINUE)
         elif self.held > HELD * self.max_body and intake.size > SMALL_BODY and not intake.is_first:
             self.poller.unregister(conn.sock)
             self.paused[conn] = None
@@ -136,11 +168,14 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _submit(self, conn: TConn) -> None:
         """Give a request that has come to a thread."""
         self._forget(conn)
-        conn.intake = self.intakes.pop(conn)
+        del self.intakes[conn]
         conn.data_ready = True
         line = conn.intake.head.partition(b"\r\n")[0]
-        pool = self.probes if PROBE in line else self.tpool
-        future = pool.submit(self.handle, conn)
+        if PROBE in line:
+            future = self.probes.submit(self.answer, conn)
+        else:
+            self.queue(1)
+            future = self.tpool.submit(self.handle, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def _late(self, conn: TConn) -> None:
@@ -167,7 +202,7 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.closing.pop(conn, None)
         intake = self.intakes.pop(conn, None)
         if intake is not None:
-            self.held -= intake.size
+            self.hold(-intake.size)
         elif conn in self.keepalived_conns:
             self.keepalived_conns.remove(conn)
         self.nr_conns -= 1

@@ -10,6 +10,7 @@ import json
 import secrets
 import socket
 import struct
+import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,7 +22,7 @@ from gunicorn.workers.gthread import TConn
 
 from serving.engine.memory import trim
 from serving.intake import BLOCK, Received
-from serving.receiver import SMALL_BODY, Receiver
+from serving.receiver import HELD, SMALL_BODY, Receiver
 
 REFUSALS = (  # gunicorn's exception -> status line; the first that fits
     (errors.LimitRequestLine, "414 URI Too Long"),
@@ -33,6 +34,7 @@ REFUSALS = (  # gunicorn's exception -> status line; the first that fits
 
 TICK = 0.2  # seconds between looks at the clock
 LINGER = 2.0  # seconds for a client to read its answer and close; also for one that has sent nothing, at shutdown
+STAY = 0.05  # seconds that a thread waits for the next request of the connection that it has answered
 
 
 class Worker(Receiver):
@@ -40,12 +42,50 @@ class Worker(Receiver):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
+        self.stays = threading.BoundedSemaphore(self.cfg.threads // 2)  # the others are there for who comes
         self.reading: dict[TConn, float] = {}  # connections that a thread reads from, and until when it may
         self.next_look = 0.0
 
     # -- in a thread
 
     def handle(self, conn: TConn) -> Any:
+        """Answer the request that has come, and those that follow soon.
+
+        A thread that stays with its connection is woken once a request; else the main loop is, then a thread, then the
+        main loop again, which takes longer than most requests do.
+        """
+        self.queue(-1)
+        keep = self.answer(conn)
+        while keep and self._comes_soon(conn):
+            keep = self.answer(conn)
+        return keep
+
+    def _comes_soon(self, conn: TConn) -> bool:
+        """Whether the next request of a connection is there, to its end, before the thread has waited too long.
+
+        What comes too late or slowly is left to the main loop, with what there is of it.
+        """
+        if self.queued or not self.alive or not self.stays.acquire(blocking=False):
+            return False
+        try:
+            intake = self.next_intake(conn)
+            until = time.monotonic() + STAY
+            while not intake.complete and self.held <= HELD * self.max_body and (left := until - time.monotonic()) > 0:
+                conn.sock.settimeout(left)
+                self.take_in(conn, conn.sock.recv(BLOCK))
+        except TimeoutError:
+            pass
+        except OSError:
+            self.take_in(conn, b"")
+        finally:
+            self.stays.release()
+        if not intake.size and not intake.complete:
+            conn.intake = None
+            return False
+        return intake.complete
+
+    def answer(self, conn: TConn) -> Any:
+        """Answer the request that has come; whether the connection is kept."""
         self.reading[conn] = time.monotonic() + self.header_seconds
         try:
             if conn.intake.refusal is not None:
@@ -61,6 +101,8 @@ class Worker(Receiver):
             return keep
         finally:
             self.reading.pop(conn, None)
+            self.hold(-conn.intake.size)
+            conn.intake = None
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         self.reading[conn] = time.monotonic() + self.body_seconds
@@ -77,11 +119,12 @@ class Worker(Receiver):
     # -- afterwards
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        self.held -= conn.intake.size
-        conn.intake = None
         self._resume()
         if not fs.cancelled() and fs.exception() is None and fs.result():
-            super().finish_request(conn, fs)
+            if conn.intake is not None:  # a part of the next request, which came while the thread stayed
+                self.enqueue_req(conn)
+            else:
+                super().finish_request(conn, fs)
         else:
             self._linger(conn)
 

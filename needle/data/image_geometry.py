@@ -96,15 +96,28 @@ def fitted(image: Image, height: int, width: int, extent: tuple[float, float] | 
     left, top = max(0, int(x - margin)), max(0, int(y - margin))
     right = min(image.width, ceil(x + width * scale + margin))
     bottom = min(image.height, ceil(y + height * scale + margin))
-    rows = factor * max(1, STRIP // (factor * (right - left)))
-    small = Images.new("RGB", (ceil((right - left) / factor), ceil((bottom - top) / factor)))
-    for start in range(top, bottom, rows):
-        strip = rgb(image.crop((left, start, right, min(start + rows, bottom))))
-        small.paste(strip.reduce(factor), (0, (start - top) // factor))
+    small = _reduced(image, (left, top, right, bottom), factor)
     corners = (x - left, y - top, x - left + width * scale, y - top + height * scale)
     x0, y0, x1, y1 = (corner / factor for corner in corners)
     box = (x0, y0, min(x1, small.width), min(y1, small.height))
     return small.resize((width, height), Images.Resampling.BICUBIC, box=box)
+
+
+def _reduced(image: Image, box: tuple[int, int, int, int], factor: int) -> Image:
+    """The pixels in `box` as RGB, of each factor x factor their mean; strip by strip."""
+    from PIL import Image as Images
+
+    from .images import rgb
+
+    left, top, right, bottom = box
+    rows = factor * max(1, STRIP // (factor * (right - left)))
+    strips = (rgb(image.crop((left, y, right, min(y + rows, bottom)))) for y in range(top, bottom, rows))
+    if factor == 1 and rows >= bottom - top:
+        return next(strips)  # nothing to reduce or to join
+    small = Images.new("RGB", (ceil((right - left) / factor), ceil((bottom - top) / factor)))
+    for i, strip in enumerate(strips):
+        small.paste(strip.reduce(factor), (0, i * rows // factor))
+    return small
 
 
 def decoding_bytes(image: Image, height: int, width: int) -> int:

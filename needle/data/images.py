@@ -92,7 +92,7 @@ def _decoding(source: str | Path | bytes) -> Iterator[None]:
 
 
 def rgb(image: Image) -> Image:
-    """The image as 8-bit RGB, transparent pixels over white.
+    """The image as 8-bit RGB, transparent pixels over white; itself where it is that already.
 
     The mode says how deep the image is, whatever its pixels are: "I;16" and "I" hold 16 bits, 0 to 65535, and "F" holds
     0.0 to 255.0. They are rounded to 8 bits, and cut off outside. Raises DataError for a mode that cannot be converted.
@@ -105,7 +105,7 @@ def rgb(image: Image) -> Image:
         if _transparent(image):
             image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
             image = Images.alpha_composite(Images.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
         raise DataError(f"[image] of mode {image.mode} cannot be made RGB: {error}") from None
 
@@ -147,6 +147,7 @@ def prepare(image: Image | numpy.ndarray, spec: Mapping[str, Any]) -> numpy.ndar
     image = fitted(image, spec["height"], spec["width"])
     if spec.get("channels") == 1:
         image = image.convert("L")
-    pixels = numpy.asarray(image, dtype="float32").reshape(image.height, image.width, -1) / numpy.float32(255)
-    mean, std = numpy.asarray(spec["mean"], dtype="float32"), numpy.asarray(spec["std"], dtype="float32")
-    return numpy.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+    pixels = numpy.asarray(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
+    mean, std = (numpy.asarray(spec[name], dtype="float32").reshape(-1, 1, 1) for name in ("mean", "std"))
+    found: numpy.ndarray = (numpy.ascontiguousarray(pixels, dtype="float32") / numpy.float32(255) - mean) / std
+    return found
