@@ -103,6 +103,8 @@ class Worker(Receiver):
             self.reading.pop(conn, None)
             self.hold(-conn.intake.size)
             conn.intake = None
+            if self.paused:
+                self.method_queue.defer(self._resume)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         self.reading[conn] = time.monotonic() + self.body_seconds
@@ -119,7 +121,6 @@ class Worker(Receiver):
     # -- afterwards
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        self._resume()
         if not fs.cancelled() and fs.exception() is None and fs.result():
             if conn.intake is not None:  # a part of the next request, which came while the thread stayed
                 self.enqueue_req(conn)

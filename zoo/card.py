@@ -44,10 +44,10 @@ def _first(text: str) -> str:
 def _state(entry: Entry) -> list[str]:
     """What there is of it: weights in the package, recorded runs, or only the recipe."""
     if not entry.runs:
-        never = "" if entry.published else " Its weights are never published."
+        never = f" Its weights are never published, as {entry.withheld}." if entry.withheld else ""
         return [f"Not trained yet: `needle-zoo train {entry.name}`.{never}"]
     if not entry.shipped:
-        reason = "are not published" if not entry.published else "are not in the package"
+        reason = f"are not published, as {entry.withheld}" if entry.withheld else "are not in the package"
         return [f"Its weights {reason}: `needle-zoo train {entry.name}` makes them."]
     return []
 

@@ -75,7 +75,8 @@ def record_command(args: argparse.Namespace) -> Answer:
     with ticking(f"{named.name}: measuring the weights in {args.run_folder}"):
         run = record(named, args.run_folder, data=args.data, machine=args.machine)
     if run.shipped is None:
-        reason = "another seed's weights are in the package" if named.shipped else "its weights are never published"
+        other = "another seed's weights are in the package"
+        reason = other if named.shipped else f"they are never published, as {named.withheld}"
         return Answer(asdict(run), f"{named.name} seed {run.seed}: recorded without its weights: {reason}")
     why = f", {run.shipped.note}" if run.shipped.note else ""
     numbers = ", ".join(f"{metric} {shown(metric, value)}" for metric, value in run.shipped.metrics.items())

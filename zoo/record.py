@@ -93,7 +93,7 @@ def record(entry: Entry, folder: Path, *, data: str | None = None, machine: str 
             raise ZooError(f"[record] {found.weights} does not give what its run says: {row}")
     shown, cards = before.shown, entry.home / "cards"
     cards.mkdir(parents=True, exist_ok=True)
-    if entry.published and not any(other.shipped for other in others):
+    if not entry.withheld and not any(other.shipped for other in others):
         (entry.home / "weights").mkdir(exist_ok=True)
         arrays, shipped = lightest(entry, found, model, test)
         shown = entry.recipe.show(model, test, cards)

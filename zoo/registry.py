@@ -48,7 +48,7 @@ class Entry:
 
     The first five say what is needed. `source` is the user's file that registered it, None for the zoo's own models;
     `home` holds its recorded runs in the folders `weights` and `cards`: the package, or the folder of `source`.
-    `published` is False where the licence of the data keeps its weights out of the package.
+    `withheld` is why its weights are never in the package, where they are not.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Entry:
     tiny: Tiny = Tiny()
     licence: str = "not stated"
     limits: str = "not stated"
-    published: bool = True
+    withheld: str = ""
     source: Path | None = None
     home: Path = HERE
 
@@ -266,9 +266,9 @@ def _shipped(record: Entry, seed: int | None) -> Shipped:
     """The file of weights in the package, of that seed or the first."""
     found = record.shipped
     if not found:
-        train = f"needle-zoo train {record.name}"
-        lacks = "has no trained weights" if record.published else "has no trained weights: those are never published"
-        raise ZooError(f"[zoo] {record.name} {lacks}; train it with: {train}; or name a file: --weights")
+        train = f"train it with: needle-zoo train {record.name}"
+        never = f": those are never published, as {record.withheld}" if record.withheld else ""
+        raise ZooError(f"[zoo] {record.name} has no trained weights{never}; {train}; or name a file: --weights")
     for run, file in found:
         if seed is None or run.seed == seed:
             return file

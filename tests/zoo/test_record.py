@@ -164,13 +164,13 @@ def test_runs_of_other_settings_do_not_mix(entry: registry.Entry, tmp_path: Path
 def test_weights_that_are_never_published_stay_where_they_were_made(
     entry: registry.Entry, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    private = replace(entry, published=False)
+    private = replace(entry, withheld="it is a test")
     monkeypatch.setitem(registry._entries, "gpt-char", private)
     folder = run_of(private, 0, tmp_path)
     assert main(["record", "gpt-char", "--run", str(folder)]) == 0
-    assert "recorded without its weights: its weights are never published" in capsys.readouterr().out
+    assert "recorded without its weights: they are never published, as it is a test" in capsys.readouterr().out
     assert private.runs[0].shipped is None and not private.record.shown and not (private.home / "weights").exists()
-    with pytest.raises(zoo.ZooError, match="never published; train it with: needle-zoo train gpt-char"):
+    with pytest.raises(zoo.ZooError, match="never published, as it is a test; train it with: needle-zoo"):
         zoo.load("gpt-char", pretrained=True)
     skipped = attempt(private, str(tmp_path / "nowhere"))
     assert "weights are not published: --folder names where" in skipped.skipped

@@ -94,7 +94,7 @@ MISTAKES = {
     "evaluate resnet9 --data FOLDER": "holds neither",
     "evaluate dcgan": "dcgan has no recorded runs: needle-zoo train dcgan --record",
     "predict dcgan FOLDER/x.png": "dcgan has no trained weights; train it with: needle-zoo train dcgan",
-    "predict lstm-ptb FOLDER/x.png": "lstm-ptb has no trained weights: those are never published; train it with: ",
+    "predict lstm-ptb FOLDER/x.png": "those are never published, as the text has no open licence; train it with: ",
     "record resnet9 --run FOLDER": "holds no run.json, so no run has ended there; needle-zoo train resnet9 --folder",
     "predict resnet9 FOLDER/x.png": "x.png] cannot be read",
     "sample resnet9": "resnet9 makes no pictures",
