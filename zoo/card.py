@@ -78,7 +78,8 @@ def _measured(entry: Entry) -> Iterator[str]:
     yield "## Measured"
     lines = []
     for metric, number in entry.measured.items():
-        whose = "of the weights in the package" if entry.shipped else f"mean of {number.seeds} seeds"
+        one = f"of seed {entry.runs[0].seed}" if number.seeds == 1 else f"mean of {number.seeds} seeds"
+        whose = "of the weights in the package" if entry.shipped else one
         spread = (
             f"; mean of {number.seeds} seeds {shown(metric, number.mean)}, standard deviation "
             f"{shown(metric, number.std)}" if number.seeds > 1 else ""
