@@ -113,7 +113,7 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         was_in_body, size = intake.in_body, intake.size
         intake.feed(block)
         self.hold(intake.size - size)
-        if intake.expects_continue and not was_in_body:
+        if intake.expects_continue and not was_in_body and not intake.complete:
             with suppress(OSError):
                 conn.sock.send(CONTINUE)
 

@@ -50,6 +50,9 @@ def test_a_body_that_is_asked_for_is_told_to_come_while_the_thread_stays(live):
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(GOOD)
         assert answered(connection).status == 200
+        short = head.replace(str(len(GOOD)).encode(), b"2") + b"{}"
+        connection.sendall(short)  # all of it at once, in one segment: nothing needs to be said
+        assert connection.recv(12) == b"HTTP/1.1 400"
 
 
 def test_requests_that_were_sent_behind_each_other_are_answered_in_turn(live):
