@@ -10,7 +10,7 @@ from typing import Any
 from bench.case import Case, Group
 from bench.timing import Turns
 
-LONG = Turns(rounds=8, warm=False)  # one call lasts a second
+LONG = Turns(rounds=8, warm=False)  # one call lasts a second or more
 TOLD = Turns(rounds=8, lasts=1e-6, pause=0.2, warm=False)  # one call lasts seconds and tells what it measured
 SERVED = Turns(rounds=10, lasts=0.2)
 LOADING = Turns(rounds=40, lasts=0.1, pause=0, warm=False)  # no pause, in which the loader would work ahead
@@ -139,8 +139,11 @@ GROUPS = {
         "Training an adapter beside training all parameters, and beside PEFT", 2, ("torch",), ADAPTERS, commits=False
     ),
     "epoch": Group(
-        "One epoch of ResNet9 on CIFAR-10, augmentation included", 2, ("torch",),
-        (case("ResNet9, one CIFAR-10 epoch, batch 128, augmented", "feeding.epoch", 128, turns=Turns(4, warm=False)),),
+        "An epoch on CIFAR-10, augmentation included: of ResNet9 all of it, of airnet a part", 2, ("torch",),
+        (
+            case("ResNet9, one CIFAR-10 epoch, batch 128, augmented", "feeding.epoch", 128, turns=Turns(4, warm=False)),
+            case("airnet, 2 of a CIFAR-10 epoch's 50 steps, batch 1,000, augmented", "feeding.airnet", 2, turns=LONG),
+        ),
         commits=False,
     ),
     "loader": Group(
