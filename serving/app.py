@@ -14,6 +14,7 @@ from serving import logs
 from serving.engine import timing
 from serving.engine.errors import Failed, ServingError
 from serving.engine.service import Service
+from serving.origin import check_host, check_site
 from serving.routes import about, files, models, oip, text, tuning
 from serving.routes.errors import body_of, headers_of
 from serving.routes.openapi import describe
@@ -84,6 +85,11 @@ def _admit(service: Service, route: Route | None) -> None:
         kind, _, secret = request.headers.get("Authorization", "").partition(" ")
         given = secret.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
         g.key = service.keys.admit(given, scope)
+        if g.key is None:
+            headers, host = request.headers, request.environ.get("HTTP_HOST")
+            check_site(request.method, headers.get("Sec-Fetch-Site"), headers.get("Origin"), host)
+            if service.is_private:
+                check_host(host or "")
     if route is not None and route.query:
         known = {each.partition(":")[0] for each in route.query}
         unknown = [name for name in request.args if name.partition("[")[0] not in known]
@@ -115,7 +121,7 @@ def _log(response: Response) -> None:
         method, path, status = request.method, request.path, response.status_code
         facts = {"request": g.request_id, "method": method, "path": path, "status": status}
         facts |= {"seconds": round(seconds, 6), "bytes": size, "key": key.id if key else None}
-        line = f"{method} {path} {status}, {1e3 * seconds:.1f} ms"
+        line = f"{method} {path!r} {status}, {1e3 * seconds:.1f} ms"
         logs.requests.info(line, extra={name: value for name, value in facts.items() if value is not None})
 
 
@@ -125,7 +131,7 @@ def _refused(refusal: ServingError) -> Response:
     if refusal.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if refusal.status >= 500:
-        what = f"{request.method} {request.path}: {refusal} (request {g.request_id})"
+        what = f"{request.method} {request.path!r}: {refusal} (request {g.request_id})"
         log.error(what, exc_info=refusal.__cause__)
     return response
 
@@ -143,7 +149,7 @@ def _not_routed(problem: HTTPException) -> Response:
 
 
 def _failed(problem: Exception) -> Response:
-    log.exception("%s %s failed (request %s)", request.method, request.path, g.request_id)
+    log.exception("%s %r failed (request %s)", request.method, request.path, g.request_id)
     refusal = Failed(f"[server] internal error; the log has it under request {g.request_id}")
     response = answer(body_of(request.path, refusal), refusal.status)
     response.headers.update(headers_of(request.path, refusal))

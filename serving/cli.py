@@ -159,18 +159,19 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def check_address(options: argparse.Namespace) -> None:
-    """Put into `options.bind` what is to be listened on.
+    """Put into `options.bind` what is to be listened on, and whether that is for this machine alone.
 
     Raises ServingError for an address that is taken, or that others can reach while nobody needs a key.
     """
     found = addresses(options.host, options.port)
     options.bind = [shown(*each) for each in found]
+    options.is_private = not options.open and all(is_loopback(address) for address, _ in found)
     keys = state_of(options).keys()
     is_needed = keys.needed
     keys.close()
     if is_needed:
         log.info("requests need a key, as %s holds some", keys.database)
-    elif not options.open and not all(is_loopback(address) for address, _ in found):
+    elif not options.open and not options.is_private:
         reason = "other machines can reach it, and there are no keys"
         advice = "make one with needle-serve keys create, or let everybody in with --open"
         raise ServingError(f"[{options.host}] {reason}; {advice}")

@@ -44,6 +44,9 @@ class Parts:
             registry.add(source)
         registry.close()
         state = state_of(options)
+        keys = state.keys()
+        self.is_closed = keys.needed
+        keys.close()
         self.tuning = Tuning(state.folder, self.limits, state.place)
         self.tuning.begin()
         trains = options.plugin, options.train_nice, options.log_format
@@ -59,7 +62,10 @@ class Parts:
         set_num_threads(max(1, threads))
         engine, folder = self.options.engine, self.options.repository
         catalog = Catalog(self.load_model, self.metrics, self.limits, folder, engine)
-        service = Service(catalog, state_of(self.options).keys(), self.tuning)
+        keys = state_of(self.options).keys()
+        keys.was_needed = self.is_closed
+        service = Service(catalog, keys, self.tuning)
+        service.is_private = getattr(self.options, "is_private", False)
         service.start()
         app = create_app(service)
         telemetry.instrument(app)

@@ -19,7 +19,7 @@ from serving.balance import PASSES, PAUSE, Connections
 from serving.engine.limits import PATIENCE
 from serving.intake import BLOCK, CONTINUE, Intake
 
-PROBE = b"/v2/health/"
+PROBES = (b"/v2/health/live", b"/v2/health/ready")
 PROBE_THREADS = 8
 SMALL_BODY = 1 << 16  # bytes; up to this, a body is received whatever others hold
 HELD = 4  # longest bodies that are held in memory at once; beyond, one client at a time goes on sending
@@ -170,8 +170,8 @@ class Receiver(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._forget(conn)
         del self.intakes[conn]
         conn.data_ready = True
-        line = conn.intake.head.partition(b"\r\n")[0]
-        if PROBE in line:
+        path = conn.intake.head.partition(b"\r\n")[0].partition(b" ")[2].partition(b" ")[0].partition(b"?")[0]
+        if path.endswith(PROBES):
             future = self.probes.submit(self.answer, conn)
         else:
             self.queue(1)

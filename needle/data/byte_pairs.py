@@ -15,7 +15,11 @@ from itertools import pairwise
 from unicodedata import category
 
 Pair = tuple[int, int]
-SPACES = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # Unicode's White_Space; `\s` has four more
+SPACES = "\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # beyond ASCII's; Unicode's White_Space
+WORD = re.compile(
+    r"'(?:[stmd]|re|ve|ll)| ?[A-Za-z]+| ?[0-9]+| ?[^\t-\r A-Za-z0-9]+|[\t-\r ]+(?![^\t-\r ])|[\t-\r ]+"
+)
+SPACE = re.compile(f"[{SPACES}]")
 
 
 def words(text: str) -> list[str]:
@@ -23,15 +27,19 @@ def words(text: str) -> list[str]:
 
     "It's 9 a.m." gives "It", "'s", " 9", " a", ".", "m", ".". Joined, they are the text. Source: GPT-2's pattern.
     """
-    letters, digits = "A-Za-z", "0-9"
-    for character in sorted(set(text)):  # `re` knows no categories, so those of this text are spelled out
-        if not character.isascii():
-            kind = category(character)[0]
-            letters, digits = letters + character * (kind == "L"), digits + character * (kind == "N")
-    signs, gap = f"[^{SPACES}{letters}{digits}]+", f"[{SPACES}]+"
-    pattern = f"'(?:[stmd]|re|ve|ll)| ?[{letters}]+| ?[{digits}]+| ?{signs}|{gap}(?![^{SPACES}])|{gap}"
-    found: list[str] = re.findall(pattern, text)
-    return found
+    if text.isascii():
+        found: list[str] = WORD.findall(text)
+        return found
+    # `re` knows no categories: it reads the text with one character of ASCII for all others of its kind.
+    kinds = {ord(character): _kind(character) for character in set(text) if not character.isascii()}
+    return [text[each.start() : each.end()] for each in WORD.finditer(text.translate(kinds))]
+
+
+def _kind(character: str) -> str:
+    """A letter, digit, space or sign of ASCII that `WORD` takes for this character."""
+    if SPACE.match(character):
+        return "\t"
+    return {"L": "a", "N": "0"}.get(category(character)[0], "!")
 
 
 def join(tokens: Sequence[int], merges: Mapping[Pair, tuple[int, int]]) -> list[int]:

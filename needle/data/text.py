@@ -38,6 +38,16 @@ class Tokenizer:
         """The ids of a text. Raises DataError for text that the vocabulary cannot express."""
         raise NotImplementedError
 
+    def at_least(self, text: str) -> int:
+        """A number of ids that `encode` gives no less than, known at once: what is far too long need not be encoded."""
+        return 0
+
+    def token(self, index: int) -> bytes:
+        """What an id stands for; not always whole characters. Raises IndexRangeError for an unknown id."""
+        if not 0 <= index < len(self):
+            raise IndexRangeError(f"[{type(self).__name__}] ids are in 0..{len(self) - 1}, got {index}")
+        return self._tokens[int(index)]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; bytes that are no UTF-8 become U+FFFD. Raises IndexRangeError for an unknown id."""
         return "".join(self.pieces(ids))
@@ -49,9 +59,7 @@ class Tokenizer:
         """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for index in ids:
-            if not 0 <= index < len(self):
-                raise IndexRangeError(f"[{type(self).__name__}] ids are in 0..{len(self) - 1}, got {index}")
-            yield decoder.decode(self._tokens[int(index)])
+            yield decoder.decode(self.token(index))
         if rest := decoder.decode(b"", final=True):
             yield rest
 
@@ -126,6 +134,9 @@ class CharTokenizer(Tokenizer):
                 "unknown='?'"
             ) from None
 
+    def at_least(self, text: str) -> int:
+        return len(text)
+
     def spec(self) -> dict[str, Any]:
         """{"kind": "characters", "vocabulary": a string, "unknown": a string or None}."""
         return {"kind": self.kind, "vocabulary": self.vocabulary, "unknown": self.unknown}
@@ -194,6 +205,7 @@ class BPETokenizer(Tokenizer):
             self._ranks[left, right] = rank, joined
         super().__init__(tokens)
         self.merges = [(pair[0], pair[1]) for pair in merges]
+        self._longest = max(map(len, tokens))  # bytes, and so characters at most
         self._known: dict[str, list[int]] = {}  # words that were encoded before
 
     @classmethod
@@ -220,6 +232,9 @@ class BPETokenizer(Tokenizer):
 
         _utf8("BPETokenizer", text)
         return [index for word in words(text) for index in self._known.get(word) or self._word(word)]
+
+    def at_least(self, text: str) -> int:
+        return -(-len(text) // self._longest)
 
     def _word(self, word: str) -> list[int]:
         from .byte_pairs import join

@@ -175,6 +175,8 @@ def _read_outputs(given: list[dict[str, Any]], binary: bool, model: Model) -> tu
         classes = parameters.get("classification", 0)
         if type(classes) is not int or classes < 0:
             raise ServingError(f"[{name}] classification must be a whole number of at least 1, got {_short(classes)}")
+        if classes and specs[name].datatype == "BYTES":
+            raise ServingError(f"[{name}] has no scores to classify by: its elements are texts")
         wanted.append(RequestedOutput(specs[name], parameters.get("binary_data", binary) is True, classes))
     return tuple(wanted)
 
@@ -182,7 +184,8 @@ def _read_outputs(given: list[dict[str, Any]], binary: bool, model: Model) -> tu
 def classify(scores: np.ndarray, count: int, labels: tuple[str, ...]) -> np.ndarray:
     """The `count` highest scores of each row as "score:index:label", highest first; an array of byte strings."""
     rows = scores.reshape(len(scores), -1)
-    order = np.argsort(-rows, axis=1, kind="stable")[:, :count]
+    last = rows.shape[1] - 1  # reversed twice: the highest come first, of equal ones the first, without a sign changed
+    order = last - np.argsort(rows[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :count]
     named = [[f"{row[i]:f}:{i}" + (f":{labels[i]}" if i < len(labels) else "") for i in best]
              for row, best in zip(rows, order, strict=True)]
     found = np.empty(order.shape, object)

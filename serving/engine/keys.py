@@ -13,7 +13,7 @@ from typing import Any
 
 from needle.environment import unwritable
 from serving.engine.database import NOWHERE, Place, database_at
-from serving.engine.errors import Forbidden, NotFound, RateLimited, Unauthorized
+from serving.engine.errors import Forbidden, NotFound, RateLimited, Unauthorized, Unavailable
 
 SCOPES = ("infer", "train", "admin")
 BURST = 1.0  # seconds of its rate that a key may spend at once
@@ -48,10 +48,13 @@ class Key:
 
 
 class Keys:
-    """The keys at a place, where there need not be any: before the first key was made, nobody needs one."""
+    """The keys at a place, where there need not be any: before the first key was made, nobody needs one.
+
+    `was_needed` says that there were keys: should they be lost, the server stays closed.
+    """
 
     def __init__(self, place: Place = NOWHERE):
-        self.database = database_at(place, SCHEMA)
+        self.database, self.was_needed = database_at(place, SCHEMA), False
 
     # -- for the one who hands them out
 
@@ -88,8 +91,13 @@ class Keys:
 
     @property
     def needed(self) -> bool:
-        """Whether requests need a key: once there was one, also when all are revoked."""
-        return self.database.exists and bool(self.database.execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0])
+        """Whether requests need a key: once there was one, also when all are revoked. Raises Unavailable."""
+        if self.database.exists:
+            found = self.database.execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0]
+            self.was_needed = self.was_needed or bool(found)
+        elif self.was_needed:
+            raise Unavailable("[key] the file with the keys is gone: put it back, or start the server again")
+        return self.was_needed
 
     def admit(self, secret: str | None, scope: str) -> Key | None:
         """The key of a request that needs `scope` ("": any key), which is counted against its rate.

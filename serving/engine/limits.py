@@ -28,7 +28,7 @@ FLAGS = {
     "pixels": ("--max-megapixels", 1_000_000, "megapixels", "largest image, in millions of pixels"),
     "memory": ("--max-decode-mib", MIB, "MiB", "memory for decoding, all requests together, in MiB"),
     "queue": ("--max-queue", 1, "requests", "most requests inside one model at a time, waiting or running"),
-    "storage": ("--max-storage-mib", MIB, "MiB", "files that one key may keep on the server, all together, in MiB"),
+    "storage": ("--max-storage-mib", MIB, "MiB", "files and adapters that one key may keep, all together, in MiB"),
     "training": ("--max-training-mib", MIB, "MiB", "memory that a fine-tuning job may take, in MiB"),
     "header_seconds": ("--header-timeout", 1, "s", "seconds a client may take to send its request headers"),
     "body_seconds": ("--body-timeout", 1, "s", "seconds a client may take to send its request body"),

@@ -78,9 +78,12 @@ class Metrics:
         if row is not None:
             self.counters.raise_flag(row.place, "last", int(time.time() * 1000))
 
-    def text_request(self, model: str, prompt: int, completion: int, first: float | None, cancelled: bool) -> None:
+    def text_request(
+        self, model: str, prompt_tokens: int, completion_tokens: int, first: float | None, cancelled: bool
+    ) -> None:
         """Count the tokens of a request for text, and the seconds to its first one if there was any."""
-        amounts = [(("tokens", "prompt"), prompt), (("tokens", "completion"), completion), ("cancelled", cancelled)]
+        read, written = (("tokens", "prompt"), prompt_tokens), (("tokens", "completion"), completion_tokens)
+        amounts = [read, written, ("cancelled", cancelled)]
         self.add(model, *amounts, *(self._observe("time_to_first_token_seconds", first) if first is not None else []))
 
     @staticmethod

@@ -19,19 +19,24 @@ from serving.engine.noise import latents
 from serving.engine.registry import Row
 from serving.engine.sources import is_tuned
 from serving.engine.text import asking
-from serving.engine.text.load import written
+from serving.engine.text.engine import TextEngine
+from serving.engine.text.load import begin_text, texts
+from serving.engine.text.task import Call, usage
 from serving.engine.tuning.service import Tuning
 
 
 class Service:
-    """Answers requests with the models of a catalog. `draining` says that the server is shutting down."""
+    """Answers requests with the models of a catalog. `draining` says that the server is shutting down.
+
+    `is_private` says that it is for the processes of its own machine alone, as long as nobody needs a key.
+    """
 
     def __init__(self, catalog: Catalog, keys: Keys | None = None, tuning: Tuning | None = None):
         self.keys, self.tuning = keys or Keys(), tuning or Tuning()
         self.catalog, self.metrics, self.limits = catalog, catalog.metrics, catalog.limits
         self.registry = catalog.registry
         self.memory = Memory(self.limits)
-        self.draining = False
+        self.draining = self.is_private = False
 
     def start(self) -> threading.Thread:
         """Load every wanted model in the background; `ready` tells when that is done."""
@@ -106,22 +111,40 @@ class Service:
     # -- answers
 
     def infer(
-        self, name: str, version: str | None, body: bytes, header_length: str | None, owner: str = ""
-    ) -> tuple[bytes, int | None]:
-        """The answer to an inference request of the Open Inference Protocol, as `codec.reply` gives it."""
+        self, name: str, version: str | None, body: bytes, header_length: str | None, owner: str = "",
+        left: Callable[[], bool] = lambda: False, count: Callable[..., None] = lambda **used: None,
+    ) -> tuple[bytes, int | None]:  # fmt: skip
+        """The answer to an inference request of the Open Inference Protocol, as `codec.reply` gives it.
+
+        A text ends when `left()` says that nobody waits for it; `count` is told what the request has used.
+        """
         model, batcher = self.loaded(name, version, owner)
         begun = time.perf_counter()
         request = codec.read(body, header_length, model, self.memory.need)
         self.memory.release()
         parsed = time.perf_counter()
         if model.text is not None:
-            asked = asking.parameters(request.parameters, model.text)
-            return codec.reply(model, request, written(model.text, request.inputs, asked, owner))
+            call = begin_text(model.text, request.inputs, asking.parameters(request.parameters, model.text), owner)
+            try:
+                call.finish(left, request.timeout and request.timeout / 1e6)
+            finally:
+                count(**self.end_text(name, model.text, call, 1, begun))
+            return codec.reply(model, request, texts(call))
         job = batcher.submit(request.inputs, request.timeout and request.timeout / 1e6, owner)
         computed = time.perf_counter()
         answer = codec.reply(model, request, job.outputs)
+        count(rows=job.rows)
         self._count(name, job, parsed - begun, time.perf_counter() - computed)
         return answer
+
+    def end_text(self, name: str, engine: TextEngine, call: Call, choices: int, begun: float) -> dict[str, int]:
+        """End a call that began at `begun`, whether it is done or its client has left, and count it; its tokens."""
+        engine.scheduler.cancel(call)
+        first = call.first - begun if call.first is not None else None
+        used = usage(call.tasks, choices)
+        del used["total_tokens"]
+        self.metrics.text_request(name, **used, first=first, cancelled=not call.delivered)
+        return used
 
     def classify(self, name: str, version: str | None, body: bytes, owner: str = "") -> dict[str, Any]:
         """Class probabilities for the image file in `body`, the most probable first."""

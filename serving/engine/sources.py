@@ -100,7 +100,7 @@ def scan(folder: Path, engine: str = "instant") -> Iterator[Source]:
     if not folder.is_dir():
         raise NotFound(f"[models] there is no folder {folder}")
     for entry in sorted(folder.iterdir()):
-        if is_tuned(entry.name):
+        if is_tuned(entry.name) or entry.stem in RESERVED:
             continue
         if entry.is_file() and entry.suffix in READERS and NAME.fullmatch(entry.stem):
             yield latest(Source(entry.stem, entry, engine))

@@ -3,6 +3,7 @@
 The clients send no Content-Type: bodies are read as what they are, whatever the header says.
 """
 
+from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -11,7 +12,7 @@ from serving import __version__
 from serving.engine.codec import parse_json
 from serving.engine.errors import ServingError, UnsupportedMedia
 from serving.engine.images import sniff
-from serving.routes.table import Route, answer, count_usage, owner, read_body, service
+from serving.routes.table import Route, answer, client_left, count_usage, owner, read_body, service
 
 EXTENSIONS = [
     "binary_tensor_data",
@@ -100,8 +101,8 @@ def infer(model: str, version: str | None = None) -> Response:
         is_image = request.mimetype.startswith("image/") or (length is None and sniff(body) is not None)
         if is_image:
             return answer(_classified(model, version, body))
-        content, json_size = service().infer(model, version, body, length, owner())
-        count_usage(model)
+        count = partial(count_usage, model)
+        content, json_size = service().infer(model, version, body, length, owner(), client_left(), count)
     if json_size is None:
         return Response(content, mimetype="application/json")
     return Response(content, mimetype="application/octet-stream", headers={LENGTH: str(json_size)})

@@ -3,6 +3,8 @@
 import base64
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 from flask import Response, g
@@ -12,11 +14,10 @@ from serving.engine.errors import Left, OtherUse, ServingError
 from serving.engine.text import asking
 from serving.engine.text.answers import ChatCompletion, Completion, event
 from serving.engine.text.engine import TextEngine
-from serving.engine.text.task import Call, usage
+from serving.engine.text.task import LEFT, LOOK, Call
 from serving.routes.errors import openai_error
 from serving.routes.table import Route, answer, client_left, count_usage, owner, read_body, service
 
-LOOK = 0.25  # seconds between looks whether the client is still there
 STREAM = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -71,7 +72,8 @@ def _text(read: Callable[[Mapping[str, Any], TextEngine], asking.TextRequest], s
     body = _object()
     name = _model(body)
     begun = time.perf_counter()
-    with service().counted(name):
+    with ExitStack() as counted:
+        counted.enter_context(service().counted(name))
         engine = _engine(name)
         request = read(body, engine)
         service().memory.release()
@@ -80,37 +82,34 @@ def _text(read: Callable[[Mapping[str, Any], TextEngine], asking.TextRequest], s
         left, finish = client_left(), _finisher(name, engine, call, request.best_of, begun)
         if not request.stream:
             try:
-                return answer(_whole(reply, call, left))
+                call.finish(left)
+                return answer(reply.whole(call))
             finally:
                 finish()
-    response = Response(_streamed(reply, call, left), mimetype="text/event-stream", headers=STREAM)
-    response.call_on_close(finish)
-    return response
+        response = Response(_streamed(reply, call, left), mimetype="text/event-stream", headers=STREAM)
+        response.call_on_close(partial(_end, call, finish, counted.pop_all()))
+        return response
+
+
+def _end(call: Call, finish: Callable[[], None], counted: ExitStack) -> None:
+    """When a stream is closed: it was one request until now, which was answered, has failed or was given up."""
+    with suppress(ServingError), counted:
+        finish()
+        call.check()
+        if not call.delivered:
+            raise Left(LEFT)
 
 
 def _finisher(name: str, engine: TextEngine, call: Call, choices: int, begun: float) -> Callable[[], None]:
     """What ends a call, whether it is done or its client has left, and counts it."""
-    metrics, keys, key = service().metrics, service().keys, g.key  # a stream ends when there is no request any more
+    found, key = service(), g.key  # a stream ends when there is no request any more
 
     def finish() -> None:
-        engine.scheduler.cancel(call)
-        first = call.first - begun if call.first is not None else None
-        tokens = usage(call.tasks, choices)
-        metrics.text_request(name, tokens["prompt_tokens"], tokens["completion_tokens"], first, not call.delivered)
+        used = found.end_text(name, engine, call, choices, begun)
         if key is not None:
-            del tokens["total_tokens"]
-            keys.count(key, name, **tokens)
+            found.keys.count(key, name, **used)
 
     return finish
-
-
-def _whole(reply: Completion, call: Call, left: Callable[[], bool]) -> dict[str, Any]:
-    while not call.done:
-        if not call.wait(LOOK) and left():
-            raise Left("[request] the client has left")
-    call.delivered = True
-    call.check()
-    return reply.whole(call)
 
 
 def _streamed(reply: Completion, call: Call, left: Callable[[], bool]) -> Iterator[bytes]:

@@ -47,24 +47,24 @@ def get_fine_tuning_job(job: str) -> Response:
     return answer(words.job(_tuning().jobs.get(owner(), job)))
 
 
-def _turned(turn: Callable[[Any, str, str], dict[str, Any]], job: str) -> Response:
+def _turned(turn: Callable[[Tuning, str, str], dict[str, Any]], job: str) -> Response:
     read_body()  # clients send none
-    return answer(words.job(turn(_tuning().jobs, owner(), job)))
+    return answer(words.job(turn(_tuning(), owner(), job)))
 
 
 def cancel_fine_tuning_job(job: str) -> Response:
     """End a job at its next step; its checkpoints stay."""
-    return _turned(lambda jobs, owner, id: jobs.cancel(owner, id), job)
+    return _turned(lambda tuning, owner, id: tuning.cancel(owner, id), job)
 
 
 def pause_fine_tuning_job(job: str) -> Response:
     """Let a job wait, from its next step on."""
-    return _turned(lambda jobs, owner, id: jobs.pause(owner, id), job)
+    return _turned(lambda tuning, owner, id: tuning.jobs.pause(owner, id), job)
 
 
 def resume_fine_tuning_job(job: str) -> Response:
     """Let a job that was paused go on."""
-    return _turned(lambda jobs, owner, id: jobs.resume(owner, id), job)
+    return _turned(lambda tuning, owner, id: tuning.jobs.resume(owner, id), job)
 
 
 def list_fine_tuning_events(job: str) -> Response:

@@ -1,8 +1,11 @@
 """Adapters leave and enter as zip files of PEFT's two, and are models of the key that sent them."""
 
+import errno
 import io
 import json
+import os
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +121,39 @@ def test_what_is_no_adapter_is_refused(client, service, adapter):
         refused = send(client, files, **fields)
         assert refused.status_code == 400 and refused.json["error"]["param"] == param, refused.json
     assert send(client, adapter, "nope").status_code == 404
+    assert list((service.tuning.store.home / "models").iterdir()) == []
+
+
+def test_a_bomb_of_settings_is_not_read(client, service, adapter):
+    refused = send(client, adapter | {"adapter_config.json": b'{"a": "' + b"x" * (8 << 20) + b'"}'})
+    assert refused.status_code == 400 and "it unpacks to more than is taken: 1,048,576 bytes" in refused.text
+    deep = send(client, adapter | {"adapter_config.json": b"[" * 100_000})
+    assert deep.status_code == 400 and list((service.tuning.store.home / "models").iterdir()) == []
+
+
+def test_adapters_count_as_what_a_key_keeps(client, service, adapter):
+    size = sum(map(len, adapter.values()))
+    service.tuning.files.limits = replace(service.tuning.files.limits, storage=int(2.5 * size))
+    made = [send(client, adapter) for _ in range(3)]
+    assert [answer.status_code for answer in made] == [200, 200, 413] and "--max-storage-mib" in made[2].text
+    assert upload(client, bytes(size)) == 413
+    assert len(list((service.tuning.store.home / "models").iterdir())) == 2
+    client.delete(f"/v1/models/{made[0].json['id']}")
+    assert upload(client, bytes(size)) == 200 and send(client, adapter).status_code == 413
+
+
+def upload(client, data):
+    form = {"file": (io.BytesIO(data), "x.txt"), "purpose": "fine-tune"}
+    return client.post("/v1/files", data=form).status_code
+
+
+def test_an_adapter_that_the_disk_has_no_room_for(client, service, adapter, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("serving.engine.tuning.service.unpack_adapter", full)
+    refused = send(client, adapter)
+    assert refused.status_code == 507 and refused.json["error"]["code"] == "disk_full"
     assert list((service.tuning.store.home / "models").iterdir()) == []
 
 

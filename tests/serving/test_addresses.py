@@ -4,9 +4,11 @@ import json
 import socket
 
 import pytest
+from fakes import fake
 
 from serving import addresses as room
 from serving.addresses import addresses, is_loopback, shown
+from serving.app import create_app
 from serving.engine.errors import ServingError
 
 
@@ -100,6 +102,40 @@ def test_a_request_says_whose_host_it_means(live):
         assert found == status, (head, answer)
         if status == 400:
             assert "host" in json.dumps(json.loads(answer.partition(b"\r\n\r\n")[2])).lower()
+
+
+@pytest.mark.parametrize(
+    "headers, is_welcome",
+    [
+        ({}, True), ({"Sec-Fetch-Site": "same-origin", "Origin": "https://proxy"}, True),
+        ({"Sec-Fetch-Site": "none"}, True), ({"Origin": "http://localhost"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False), ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "http://evil.example"}, False), ({"Origin": "null"}, False),
+    ],
+)  # fmt: skip
+def test_pages_of_others_cannot_use_a_server_that_needs_no_key(make_service, headers, is_welcome):
+    service = make_service(lambda source: fake(source.name))
+    client = create_app(service).test_client()
+    answer = client.post("/v2/repository/models/other/unload", headers=headers)
+    assert answer.status_code == (200 if is_welcome else 403)
+    assert client.get("/v2", headers=headers).status_code == 200
+    if not is_welcome:
+        assert "a page of" in answer.json["error"]
+        assert {entry["state"] for entry in service.index("")} == {"READY"}
+
+
+def test_a_server_for_its_own_machine_answers_to_no_name_of_the_internet(make_service):
+    service = make_service(lambda source: fake(source.name))
+    client = create_app(service).test_client()
+    for host in ("localhost", "127.0.0.1:8000", "[::1]:8000", "a.localhost", "box", "", "192.168.0.7", "evil.example"):
+        assert client.get("/v2", headers={"Host": host}).status_code == 200, host
+    service.is_private = True
+    for host in ("localhost", "127.0.0.1:8000", "[::1]:8000", "a.localhost", "box", "", "192.168.0.7"):
+        assert client.get("/v2", headers={"Host": host}).status_code == 200, host
+    for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "EVIL.example."):
+        refused = client.get("/v2", headers={"Host": host})
+        assert refused.status_code == 403 and "--open" in refused.json["error"], host
+    assert client.get("/v2/health/live", headers={"Host": "evil.example"}).status_code == 200
 
 
 def test_the_options_of_the_server(live):

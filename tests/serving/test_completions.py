@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from deploy.sources import frozen
 from needle.weights import read_safetensors, save_safetensors
 from serving.app import create_app
 from serving.engine import load
+from serving.engine.keys import Keys
 from serving.engine.noise import slerp
 from serving.engine.sources import sources
 from serving.engine.text.task import Asked
+from serving.routes.table import CLIENT_LEFT
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 
@@ -148,8 +151,97 @@ def test_text_as_tensors(client):
     assert output["data"][0] == client.post(COMPLETIONS, json=asked()).json["choices"][0]["text"]
     refused = client.post("/v2/models/gpt-char/infer", json=body | {"parameters": {"max_tokens": "x"}})
     assert refused.status_code == 400 and "[max_tokens]" in refused.json["error"]
+    wanted = [{"name": "text_output", "parameters": {"classification": 2}}]
+    refused = client.post("/v2/models/gpt-char/infer", json=body | {"outputs": wanted})
+    assert refused.status_code == 400 and "no scores" in refused.json["error"]
     picture = client.post("/v2/models/gpt-char/classify", data=b"\x89PNG\r\n\x1a\n")
     assert picture.status_code == 404 and "takes text, not image files" in picture.json["error"]
+
+
+def metric(client, name):
+    """The value of a counter, of all with a label, by the words of their labels."""
+    return {line.split()[0]: float(line.split()[1]) for line in client.get("/metrics").text.splitlines()
+            if line.startswith(name)}  # fmt: skip
+
+
+def test_text_as_tensors_is_metered_and_ends_when_its_time_is_over(make_service, place):
+    service = make_service(texts.load, ["gpt-char"], keys=Keys(place("keys.db")))
+    _, secret = service.keys.create(["infer", "admin"])
+    client = create_app(service).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    tensor = {"name": "text_input", "datatype": "BYTES", "shape": [2], "data": ["O Rome", "all"]}
+    body = {"parameters": {"max_tokens": 8}, "inputs": [tensor]}
+    assert client.post("/v2/models/gpt-char/infer", json=body).status_code == 200
+    (used,) = client.get("/v1/usage").json["data"]
+    assert (used["prompt_tokens"], used["completion_tokens"], used["requests"]) == (9, 16, 1)
+    assert list(metric(client, "needle_tokens_total").values()) == [9, 16]
+    late = client.post("/v2/models/gpt-char/infer", json=body | {"parameters": {"max_tokens": 4096, "timeout": 1}})
+    assert late.status_code == 503 and "timeout passed" in late.json["error"]
+    deadline = time.monotonic() + 10
+    while service.model("gpt-char").text.scheduler.busy:
+        assert time.monotonic() < deadline  # it does not go on for nobody
+        time.sleep(0.01)
+
+
+def test_text_as_tensors_ends_when_its_client_has_left(make_service):
+    service = make_service(texts.load, ["gpt-char"])
+    tensor = {"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["O Rome"]}
+    body = {"parameters": {"max_tokens": 4096}, "inputs": [tensor]}
+    left = {CLIENT_LEFT: lambda: True}
+    answer = create_app(service).test_client().post("/v2/models/gpt-char/infer", json=body, environ_overrides=left)
+    assert answer.status_code == 499
+
+
+def test_a_stream_is_one_request_until_its_end(client):
+    answer = client.post(COMPLETIONS, json=asked(stream=True, max_tokens=64), buffered=False)
+    parts = iter(answer.iter_encoded())
+    next(parts)
+    assert sum(metric(client, "needle_requests_in_flight").values()) == 1
+    assert sum(metric(client, "needle_requests_total").values()) == 0
+    for _ in parts:
+        pass
+    answer.close()
+    assert sum(metric(client, "needle_requests_in_flight").values()) == 0
+    assert sum(metric(client, "needle_requests_total").values()) == 1
+    assert 'code="200"' in next(iter(metric(client, "needle_requests_total")))
+
+
+def test_a_stream_that_is_given_up_or_fails_is_no_success(make_service, monkeypatch):
+    service = make_service(texts.load, ["gpt-char"])
+    client = create_app(service).test_client()
+    given_up = client.post(COMPLETIONS, json=asked(stream=True, max_tokens=4096), buffered=False)
+    next(iter(given_up.iter_encoded()))
+    given_up.close()
+    assert list(metric(client, "needle_requests_total")) == [
+        'needle_requests_total{model="gpt-char",version="1",code="other"}'
+    ]
+    monkeypatch.setattr(service.model("gpt-char").text.scheduler, "_turn", lambda: 1 / 0)
+    failed = client.post(COMPLETIONS, json=asked(stream=True))
+    assert "error" in failed.get_data(as_text=True)
+    failed.close()
+    assert 'needle_requests_total{model="gpt-char",version="1",code="500"}' in metric(client, "needle_requests_total")
+
+
+def test_characters_of_several_tokens_have_their_places_and_bytes(make_service):
+    state = np.random.get_state()
+    model = zoo.load("gpt-novels", **zoo.entry("gpt-novels").tiny.model | {"context": 64})  # its tokens are bytes
+    np.random.set_state(state)
+    model.eval()
+    service = make_service(lambda source: texts.load_text(source, model, texts.decoding_graph(model)), ["gpt-novels"])
+    client = create_app(service).test_client()
+    prompt = "é😀 ab"
+    found = client.post(
+        COMPLETIONS, json=asked(model="gpt-novels", prompt=prompt, max_tokens=0, echo=True, logprobs=1)
+    ).json["choices"][0]["logprobs"]  # fmt: skip
+    assert len(found["tokens"]) == len(prompt.encode()) == len(found["text_offset"])
+    assert found["text_offset"][-3:] == [2, 3, 4] and found["text_offset"] == sorted(found["text_offset"])
+    body = {"model": "gpt-novels", "messages": [{"role": "user", "content": "é"}], "seed": 2, "max_tokens": 24}
+    choice = client.post(CHAT, json=body | {"logprobs": True, "top_logprobs": 2, "temperature": 100}).json["choices"][0]
+    content = choice["logprobs"]["content"]
+    written = bytes(byte for token in content for byte in token["bytes"])
+    assert written.decode(errors="replace") == choice["message"]["content"]
+    assert any(token["token"] == "\ufffd" and len(token["bytes"]) == 1 for token in content)
+    assert all(len(best["bytes"]) == 1 for token in content for best in token["top_logprobs"])
 
 
 WRONG = [

@@ -61,6 +61,18 @@ def test_a_large_file_is_kept_to_its_last_byte(client, data):
     assert made["bytes"] == len(data) and client.get(f"/v1/files/{made['id']}/content").data == data
 
 
+def test_a_list_goes_on_behind_files_that_are_deleted_on_the_way(client, service):
+    ids = [send(client, name=f"{i}.jsonl").json["id"] for i in range(4)]
+    found, page = [], client.get("/v1/files?limit=2").json
+    while page["data"]:
+        for file in page["data"]:
+            found.append(file["id"])
+            assert client.delete(f"/v1/files/{file['id']}").status_code == 200
+        page = client.get(f"/v1/files?limit=2&after={found[-1]}").json
+    assert found == ids[::-1] and client.get("/v1/files").json["data"] == []
+    assert list((service.tuning.store.home / "files").iterdir()) == []
+
+
 def test_lists_have_cursors_and_say_whether_more_follows(client):
     ids = [send(client, name=f"{i}.jsonl").json["id"] for i in range(5)]
     found, after = [], ""

@@ -9,8 +9,10 @@ from test_keys import bearer
 
 from serving.app import create_app
 from serving.engine import load
+from serving.engine.database import DatabaseFailed
 from serving.engine.service import Service
 from serving.engine.tuning import leases
+from serving.engine.tuning.jobs import Jobs
 from serving.engine.tuning.leases import Leases
 from tests.zoo import finetune_runs as small
 
@@ -59,16 +61,51 @@ def test_a_job_that_runs_stops_at_a_step_and_a_paused_one_goes_on_to_the_same_by
     assert state["status"] == {"pause": "queued", "cancel": "cancelled"}[word] and len(seen) < 15
     (step,) = map(int, re.findall(r"^Stopped after step (\d+); what it has learned is kept$", messages(client, job)[0]))
     assert 1 <= step <= len(seen)
-    assert (service.tuning.store.home / "jobs" / job / "run" / "checkpoint.safetensors").exists()
+    folder = service.tuning.store.home / "jobs" / job
     assert not Leases(service.tuning.store).waiting()
     if word == "cancel":
+        assert not folder.exists()
         return
+    assert (folder / "run" / "checkpoint.safetensors").exists()
     turn(client, job, "resume")
     tuned.train(service.tuning)
     one, two = (client.get(f"{JOBS}/{id}").json for id in (whole, job))
     assert one["status"] == two["status"] == "succeeded"
     for first, second in zip(one["result_files"], two["result_files"], strict=True):
         assert client.get(f"/v1/files/{first}/content").data == client.get(f"/v1/files/{second}/content").data
+
+
+def test_what_a_paused_job_works_with_goes_when_it_is_cancelled(client, service, file):
+    job = tuned.begin(client, file)["id"]
+    tuned.train(service.tuning, stop=lambda: turn(client, job, "pause").status_code == 200)
+    folder = service.tuning.store.home / "jobs" / job
+    assert folder.exists() and turn(client, job, "cancel").status_code == 200 and not folder.exists()
+
+
+def test_what_a_killed_server_has_left_of_ended_jobs_goes_when_one_begins(client, service, file):
+    ended, waits = (tuned.begin(client, file)["id"] for _ in range(2))
+    turn(client, ended, "cancel")
+    folders = [service.tuning.store.home / "jobs" / job for job in (ended, waits)]
+    for folder in folders:
+        folder.mkdir()
+    service.tuning.begin()
+    assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_a_database_that_is_away_for_a_moment_is_no_fault_of_the_job(client, service, file, monkeypatch):
+    job, tell, failures = tuned.begin(client, file)["id"], Jobs.tell, iter([DatabaseFailed("[server] away")])
+
+    def fails_once(self, id, message, *more, **options):
+        if message.startswith("Step 3/"):
+            raise next(failures)
+        tell(self, id, message, *more, **options)
+
+    monkeypatch.setattr(Jobs, "tell", fails_once)
+    tuned.train(service.tuning)
+    assert client.get(f"{JOBS}/{job}").json["status"] == "queued" and Leases(service.tuning.store).waiting()
+    monkeypatch.setattr(Jobs, "tell", tell)
+    tuned.train(service.tuning)
+    assert client.get(f"{JOBS}/{job}").json["status"] == "succeeded"
 
 
 def test_one_at_a_time_holds_a_job_and_owners_take_turns(client, service, monkeypatch):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 import socket
 import threading
 import time
@@ -75,6 +76,22 @@ def test_a_half_sent_request_has_its_time_as_if_no_thread_had_stayed(start):
             assert answered(connection).status == 200
             connection.sendall(WHOLE[:-10])
             assert answered(connection).status == 408
+
+
+def test_what_stands_behind_a_question_mark_is_no_question_of_health(start):
+    """Health has threads of its own, which other requests cannot take."""
+    with start(seconds=2.0) as server:
+        busy = [connected(server) for _ in range(8)]
+        for connection in busy:
+            connection.sendall(WHOLE.replace(b"/infer", b"/infer?/v2/health/live"))
+        time.sleep(0.2)
+        with connected(server) as connection:
+            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answered(connection).status == 200
+        assert not select.select(busy, [], [], 0)[0]  # all of them are worked on
+        for connection in busy:
+            assert answered(connection).status == 200
+            connection.close()
 
 
 def test_more_busy_clients_than_threads_all_have_their_turns(start):

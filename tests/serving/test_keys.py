@@ -37,6 +37,18 @@ def client(make_service, keys):
     return create_app(Service(made, keys)).test_client()
 
 
+def test_a_server_whose_keys_are_lost_stays_closed(make_service, tmp_path):
+    keys = Keys(tmp_path / "state" / "state.db")
+    client = create_app(make_service(lambda source: fake(source.name), keys=keys)).test_client()
+    _, secret = keys.create(["infer"])
+    assert client.post(INFER, data=body(), headers=bearer(secret)).status_code == 200
+    for file in (tmp_path / "state").glob("state.db*"):
+        file.unlink()
+    for headers in ({}, bearer(secret)):
+        refused = client.post(INFER, data=body(), headers=headers)
+        assert refused.status_code == 503 and "the keys is gone" in refused.json["error"]
+
+
 def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 

@@ -12,6 +12,8 @@ import pytest
 from fakes import LABELS, fake, logits
 from PIL import Image
 
+from serving.engine.codec import classify
+
 LENGTH = "Inference-Header-Content-Length"
 INFER = "/v2/models/resnet9/infer"
 RNG = np.random.default_rng(0)
@@ -90,6 +92,15 @@ def test_a_raw_body_is_the_only_tensor(client):
     size = int(answer.headers[LENGTH])
     np.testing.assert_array_equal(np.frombuffer(answer.data[size:], "<f4"), logits(IMAGE)[0])
     assert client.post(INFER, data=IMAGE.tobytes()[:-1], headers={LENGTH: "0"}).status_code == 400
+
+
+def test_classification_sorts_whole_numbers_and_truths():
+    for dtype, row, best in (
+        ("uint8", [0, 3, 200, 3], [2, 1, 3]), ("int8", [-128, 1, 0, 1], [1, 3, 2]), ("bool", [0, 1, 0, 1], [1, 3, 0]),
+        ("int64", [2**53 + 1, 2**53, -(2**63), 0], [0, 1, 3]), ("float32", [1, 2, 2, 0], [1, 2, 0]),
+    ):  # fmt: skip
+        found = classify(np.array([row], dtype), 3, ())
+        assert [int(text.decode().split(":")[1]) for text in found[0]] == best, dtype
 
 
 def test_classification(client):

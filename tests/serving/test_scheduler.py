@@ -156,6 +156,12 @@ def test_what_is_too_much_is_refused(gpt):
             gpt.encode(given) if isinstance(given, str) else gpt.checked(given)
 
 
+def test_text_that_is_far_too_long_is_refused_before_it_is_read(gpt, monkeypatch):
+    monkeypatch.setattr(gpt.tokenizer, "encode", None)
+    with pytest.raises(TooLong, match="got 1000 or more"):
+        gpt.encode("a" * 1000)
+
+
 def test_a_greedy_owner_does_not_starve_the_others(gpt):
     order, lock = [], threading.Lock()
 

@@ -113,12 +113,12 @@ class ChatCompletion(Completion):
         if self.request.asked.logprobs is None:
             return None
 
-        def shown(text: str, logprob: float | None) -> dict[str, Any]:
-            return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+        def shown(index: int, logprob: float | None) -> dict[str, Any]:
+            known = self.tokenizer.token(index)
+            return {"token": known.decode(errors="replace"), "logprob": logprob, "bytes": list(known)}
 
         content = [
-            shown(token.text, token.logprob)
-            | {"top_logprobs": [shown(self.tokenizer.decode([i]), logprob) for i, logprob in token.top]}
+            shown(token.id, token.logprob) | {"top_logprobs": [shown(i, logprob) for i, logprob in token.top]}
             for token in part.tokens
         ]
         return {"content": content, "refusal": None}

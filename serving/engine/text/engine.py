@@ -28,7 +28,9 @@ class TextEngine:
         self._lock = threading.Lock()
 
     def encode(self, text: str, where: str = "prompt") -> list[int]:
-        """The ids of a text, at least one. Raises ServingError for text that the vocabulary cannot express."""
+        """The ids of a text, at least one. Raises ServingError for text that the vocabulary cannot express, TooLong."""
+        if self.context is not None and (least := self.tokenizer.at_least(text)) > self.context:
+            raise TooLong(f"[{where}] the model reads at most {self.context} tokens at once, got {least} or more")
         try:
             return self.checked(self.tokenizer.encode(text), where)
         except NeedleError as problem:

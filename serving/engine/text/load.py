@@ -15,7 +15,7 @@ from serving.engine.models import Arrays, Model, TensorSpec
 from serving.engine.sources import RECORDING, Source
 from serving.engine.text.engine import TextEngine
 from serving.engine.text.programs import MakeRuntime, check_program, instant, program_of
-from serving.engine.text.task import Asked
+from serving.engine.text.task import Asked, Call
 from zoo import LanguageModel
 
 SLOTS = 32  # sequences that one model works on at once; each has a part of the cache
@@ -35,9 +35,15 @@ def load_text(source: Source, subject: Any, graph: deploy.Graph, runtime: MakeRu
     tokenizer = Tokenizer.from_spec(graph.card["tokenizer"])
     features = None if subject is graph else lambda: features_graph(subject)
     engine = TextEngine(source.name, tokenizer, program, features, fingerprint(graph))
+
+    def run(batch: Arrays) -> Arrays:
+        call = begin_text(engine, batch, Asked())
+        call.finish()
+        return texts(call)
+
     text = TensorSpec("text_input", "BYTES", (-1,)), TensorSpec("text_output", "BYTES", (-1,))
     return Model(
-        source.name, text[:1], text[1:], lambda batch: written(engine, batch, Asked()), graph.card,
+        source.name, text[:1], text[1:], run, graph.card,
         version=str(source.version or 1), max_batch=program.slots, text=engine,
     )  # fmt: skip
 
@@ -70,15 +76,18 @@ def fingerprint(graph: deploy.Graph) -> str:
     return f"fp_{found:08x}"
 
 
-def written(engine: TextEngine, batch: Arrays, asked: Asked, owner: str = "") -> dict[str, np.ndarray]:
-    """{"text_output": the texts that go on from batch["text_input"]}, both byte strings in UTF-8."""
-    texts = batch["text_input"].ravel()
+def begin_text(engine: TextEngine, batch: Arrays, asked: Asked, owner: str = "") -> Call:
+    """The call for the texts that go on from batch["text_input"], byte strings in UTF-8. Raises ServingError."""
+    given = batch["text_input"].ravel()
     try:
-        prompts = [engine.encode(text.decode(), "text_input") for text in texts]
+        prompts = [engine.encode(text.decode(), "text_input") for text in given]
     except UnicodeDecodeError:
         raise ServingError("[text_input] must be UTF-8") from None
-    call = engine.call(prompts, asked, owner=owner)
-    call.finish()
-    found = np.empty(len(prompts), object)
+    return engine.call(prompts, asked, owner=owner)
+
+
+def texts(call: Call) -> dict[str, np.ndarray]:
+    """{"text_output": the texts of a call that is done}, byte strings in UTF-8."""
+    found = np.empty(len(call.tasks), object)
     found[:] = [task.take().encode() for task in call.tasks]
     return {"text_output": found}

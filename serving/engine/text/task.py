@@ -1,16 +1,21 @@
 """What is asked of a language model, and the tokens that came of it. Plain records, which a scheduler fills."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from needle.data.text import Tokenizer
-from serving.engine.errors import ServingError
+from serving.engine.errors import Left, ServingError, Unavailable
 from zoo.generate import Ending, Sampling
 
+LEFT = "[request] the client has left"
+LOOK = 0.25  # seconds between looks whether the client is still there
 INTERVAL = 0.02  # seconds between two parts of a stream at least
 
 
@@ -68,6 +73,7 @@ class Task:
         self._latest: int | None = None
         self._pieces = tokenizer.pieces(self._fed())
         self._offset = len(tokenizer.decode(ids))
+        self._offsets: list[int] = []  # of the prompt's tokens, if they are asked for
         self._rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((asked.seed, choice))))
 
     def _fed(self) -> Iterator[int]:
@@ -91,13 +97,12 @@ class Task:
     def echo(self, first: int, logits: np.ndarray) -> None:
         """Take the logits (time, vocabulary) after prompt tokens first, first + 1, ...: each is of the token behind."""
         if not self.tokens:
+            self._offsets = [*accumulate(map(len, self._tokenizer.pieces(self.prompt)), initial=0)]
             self.tokens.append(Token(self.prompt[0], self._tokenizer.decode(self.prompt[:1]), 0))
         for place, row in enumerate(logits[: len(self.prompt) - first - 1], first + 1):
-            before = self.tokens[-1]
             token = self.prompt[place]
             logprob, top = self._logprobs(row, token)
-            offset = before.offset + len(before.text)
-            self.tokens.append(Token(token, self._tokenizer.decode([token]), offset, logprob, top))
+            self.tokens.append(Token(token, self._tokenizer.decode([token]), self._offsets[place], logprob, top))
 
     def advance(self, logits: np.ndarray, token: int) -> None:
         """Take the next token, which was drawn from its logits (vocabulary,); perhaps it is the last."""
@@ -200,10 +205,17 @@ class Call:
             self._told = now
             self.news.set()
 
-    def finish(self) -> None:
-        """Wait for all tasks. Raises the error of one that failed."""
+    def finish(self, left: Callable[[], bool] = lambda: False, timeout: float | None = None) -> None:
+        """Wait for all tasks. Raises the error of one that failed, Left where `left()` says that the client has, and
+        Unavailable after `timeout` seconds.
+        """
+        until = time.monotonic() + (inf if timeout is None else timeout)
         while not self.done:
-            self.wait(1.0)
+            if not self.wait(LOOK) and left():
+                raise Left(LEFT)
+            if time.monotonic() > until:
+                raise Unavailable("[request] its timeout passed before its text was written")
+        self.delivered = True
         self.check()
 
     def check(self) -> None:

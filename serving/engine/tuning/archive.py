@@ -15,7 +15,9 @@ from typing import IO
 
 from needle.data.datasets.image_folder import SUFFIXES, SYSTEM
 from needle.errors import DataError
+from needle.nn.lora.config import MAX_CONFIG
 from serving.engine.limits import MIB
+from zoo.adapted import CARD, MAX_CARD
 
 MOST_ENTRIES = 100_000
 MOST_DIRECTORY = 8 * MIB  # bytes of the list of entries, which is read at once
@@ -23,7 +25,7 @@ MOST_EACH, MOST_ALL = 64 * MIB, 1024 * MIB  # bytes that come out
 END, ZIP64 = b"PK\x05\x06", b"PK\x06\x07"  # the record at an archive's end, and what large ones have before it
 CLASS = re.compile(r"[^/\\\0-\x1f]{1,100}")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "card.json")
+ADAPTER = {"adapter_config.json": MAX_CONFIG, "adapter_model.safetensors": MOST_ALL, CARD: MAX_CARD}  # likewise
 
 
 def unpack_images(archive: Path, folder: Path) -> int:
@@ -47,16 +49,22 @@ def unpack_images(archive: Path, folder: Path) -> int:
     return len(found)
 
 
-def unpack_adapter(data: bytes, folder: Path) -> None:
-    """Write the files of an adapter, which lie in one folder of the archive, into `folder`. Raises DataError."""
+def unpack_adapter(data: bytes, folder: Path) -> int:
+    """Write the files of an adapter, which lie in one folder of the archive, into `folder`; how many bytes they have.
+
+    Raises DataError.
+    """
+    needed = [name for name in ADAPTER if name != CARD]
     with _opened(io.BytesIO(data)) as file:
         found = {parts: info for info, parts in _entries(file) if parts[-1] in ADAPTER}
         homes = {parts[:-1] for parts in found}
-        if len(homes) != 1 or not all((*home, name) in found for home in homes for name in ADAPTER[:2]):
-            raise DataError(f"it must hold {ADAPTER[0]} and {ADAPTER[1]}, in one folder")
+        if len(homes) != 1 or not all((*home, name) in found for home in homes for name in needed):
+            raise DataError(f"it must hold {' and '.join(needed)}, in one folder")
+        size = 0
         for parts, info in found.items():
             with (folder / parts[-1]).open("wb") as out:
-                _copy(file, info, out, MOST_ALL)
+                size += _copy(file, info, out, ADAPTER[parts[-1]])
+    return size
 
 
 def pack_adapter(folder: Path) -> bytes:
@@ -112,7 +120,8 @@ def _copy(file: zipfile.ZipFile, info: zipfile.ZipInfo, out: IO[bytes], most: in
             while block := source.read(1 << 16):
                 size += len(block)
                 if size > most:
-                    raise DataError(f"it unpacks to more than {MOST_ALL // MIB} MiB, or {MOST_EACH // MIB} MiB a file")
+                    bounds = f"{most:,} bytes of {info.filename!r:.80}, {MOST_ALL // MIB} MiB in all"
+                    raise DataError(f"it unpacks to more than is taken: {bounds}")
                 out.write(block)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
         raise DataError(f"{info.filename!r:.80} is damaged: {error}") from None

@@ -12,6 +12,7 @@ from serving.engine.limits import Limits, raise_with
 from serving.engine.tuning.store import Page, Store, made_up
 
 PURPOSE, RESULTS = "fine-tune", "fine-tune-results"
+UPLOADED = "models/adapter-"  # how the folders of adapters that were sent begin
 KEPT = "(expires IS NULL OR expires > ?)"
 FIELDS = ("owner", "filename", "bytes", "purpose", "created", "expires")
 LONGEST_NAME = 200
@@ -36,7 +37,7 @@ class Files:
             raise ServingError(f"[file] needs a name of up to {LONGEST_NAME} characters without '/', got {name!r:.60}")
         self.sweep()
         if purpose == PURPOSE:
-            self._check_room(owner, len(data))
+            self.check_room(owner, len(data))
         id, created = id or made_up("file-"), int(time.time())
         self._write(self.path(id), data)
         try:
@@ -50,11 +51,15 @@ class Files:
             raise
         return self.get(owner, id)
 
-    def _check_room(self, owner: str, size: int) -> None:
-        statement = "SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ? AND purpose = ?"
-        (used,) = self.store.database.execute(statement, owner, PURPOSE).fetchone()
+    def check_room(self, owner: str, size: int) -> None:
+        """Raises TooLarge where what an owner has sent, files and adapters, would be more than one may have."""
+        statement = f"SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ? AND purpose = ? AND {KEPT}"
+        used = int(self.store.database.execute(statement, owner, PURPOSE, time.time()).fetchone()[0])
+        statement = "SELECT folder FROM tuned WHERE owner = ? AND folder LIKE ?"
+        for row in self.store.database.rows(statement, owner, f"{UPLOADED}%"):
+            used += sum(path.stat().st_size for path in (self.store.home / row["folder"]).glob("*"))
         if used + size > self.limits.storage:
-            given = f"the files of this key have {int(used)} bytes, this one {size}"
+            given = f"the files and adapters of this key have {used} bytes, this one {size}"
             raise TooLarge(f"[file] {given}; {raise_with('storage', self.limits)}, or delete some")
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -93,14 +98,18 @@ class Files:
     def delete(self, owner: str, id: str) -> None:
         """Delete a file. Raises Missing."""
         self.get(owner, id)
-        self.store.database.execute("DELETE FROM files WHERE id = ?", id)
+        self.store.database.execute("UPDATE files SET expires = ? WHERE id = ?", int(time.time()), id)
         self.path(id).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Delete what has expired, and what a process that was killed has left unfinished."""
+        """Delete what has expired, and what a process that was killed has left unfinished.
+
+        Rows stay for a while: whoever lists files, and deletes them on the way, goes on behind the last one.
+        """
         now = time.time()
-        for row in self.store.database.rows("DELETE FROM files WHERE expires <= ? RETURNING id", now):
+        for row in self.store.database.rows("SELECT id FROM files WHERE expires <= ?", now):
             self.path(row["id"]).unlink(missing_ok=True)
+        self.store.database.execute("DELETE FROM files WHERE expires <= ?", now - EXPIRIES[0])
         for left in (self.store.home / "files").glob("*.part"):
             with suppress(OSError):
                 if left.stat().st_mtime < now - EXPIRIES[0]:

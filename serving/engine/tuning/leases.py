@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from serving.engine.tuning.archive import discard
 from serving.engine.tuning.jobs import ALIVE, Jobs
 from serving.engine.tuning.store import Store, made_up
 
@@ -59,6 +60,14 @@ class Leases:
         attempts = ", attempts = 0" if is_told else ""
         status = "status = CASE WHEN status = 'running' THEN 'queued' ELSE status END"
         self.database.execute(f"UPDATE jobs SET holder = NULL, lease = 0, {status}{attempts} WHERE holder = ?", holder)
+
+    def sweep(self) -> None:
+        """Delete what jobs that have ended have worked with, unless somebody is about to find out that one has."""
+        given = {"now": time.time()}
+        statement = f"SELECT id FROM jobs WHERE id = :id AND NOT ({ALIVE}) AND (holder IS NULL OR lease < :now)"
+        for folder in (self.store.home / "jobs").iterdir():
+            if self.database.execute(statement, given | {"id": folder.name}).fetchone():
+                discard(folder)
 
     def checkpoint(self, id: str, step: int, model: str, metrics: Mapping[str, Any]) -> bool:
         """Write down what a job has learned at a step; whether that is new."""

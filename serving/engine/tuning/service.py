@@ -8,14 +8,15 @@ from typing import Any
 from needle.errors import NeedleError, SettingError
 from needle.nn.lora.files import base_sha256
 from serving.engine.database import NOWHERE, Place
-from serving.engine.errors import NotServed, ServingError
+from serving.engine.errors import DiskFull, NotServed, ServingError
 from serving.engine.limits import Limits
 from serving.engine.sources import RECORDING, Source, opened
 from serving.engine.tuning.archive import discard, unpack_adapter
 from serving.engine.tuning.asked import SUFFIX, JobRequest
 from serving.engine.tuning.bases import base_of
-from serving.engine.tuning.files import Files
+from serving.engine.tuning.files import UPLOADED, Files
 from serving.engine.tuning.jobs import Jobs
+from serving.engine.tuning.leases import Leases
 from serving.engine.tuning.models import Models
 from serving.engine.tuning.store import Store, made_up
 from zoo.adapted import CARD, read_card
@@ -35,6 +36,7 @@ class Tuning:
         try:
             self.store.create()
             self.files.sweep()
+            Leases(self.store).sweep()
         except SettingError as problem:
             log.warning("%s\nfine-tuning is not served: there is no folder for it; name one with --state", problem)
         finally:
@@ -56,20 +58,26 @@ class Tuning:
                     raise ServingError(f"[{field}] must be a file with the purpose fine-tune, got {row['purpose']}")
         return self.jobs.create(owner, request, base.name, base.file, repeat_key)
 
+    def cancel(self, owner: str, id: str) -> dict[str, Any]:
+        """End a job, as `Jobs.cancel` does, and delete what it has worked with as soon as nobody does."""
+        row = self.jobs.cancel(owner, id)
+        Leases(self.store).sweep()
+        return row
+
     def take_adapter(self, owner: str, source: Source, suffix: str, data: bytes) -> dict[str, Any]:
         """A new model of an adapter that came as a zip file; its row.
 
         It is tried on its base first, and bound to those weights where it does not say that it is: so PEFT's are taken.
-        Raises ServingError for an adapter that does not fit.
+        Raises ServingError for an adapter that does not fit, TooLarge where an owner has as much as one may, DiskFull.
         """
         if not SUFFIX.fullmatch(suffix):
             raise ServingError(f"[suffix] is up to 64 letters, digits, '-', '_' and '.', got {suffix!r:.80}")
         base = base_of(source)
-        id = made_up("adapter-")
-        folder = self.store.home / "models" / id
+        id = made_up("")
+        folder = self.store.home / f"{UPLOADED}{id}"
         try:
             folder.mkdir(mode=0o700)
-            unpack_adapter(data, folder)
+            self.files.check_room(owner, unpack_adapter(data, folder))
             card = read_card(folder)
             if card.get("base", base.name) != base.name:
                 raise ServingError(f"[file] is an adapter of {card.get('base')!r:.60}, not of {base.name}")
@@ -79,7 +87,10 @@ class Tuning:
             with RECORDING:
                 opened(Source(name, folder, weights=base.weights))
             self.models.add(owner, name, source.name, base.file, folder)
-        except (NeedleError, ValueError, OSError) as problem:
+        except OSError as problem:
+            discard(folder)
+            raise DiskFull(f"[file] cannot be kept: {problem.strerror}") from problem
+        except (NeedleError, ValueError, RecursionError) as problem:
             discard(folder)
             if isinstance(problem, ServingError):
                 raise

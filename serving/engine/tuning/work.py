@@ -50,7 +50,7 @@ class Work:
         self.folder = self.store.home / "jobs" / self.id
         self.is_told, self.is_lost, self.over = stop, False, threading.Event()
         self.has_begun = False  # the data were right
-        self.is_busy = False  # another process is in the folder
+        self.is_given_back = False  # through no fault of the job
         self.status: str = row["status"]
         self.finish: int | None = None
         self.data: list[data.Prepared] = []
@@ -64,7 +64,8 @@ class Work:
         finally:
             self.over.set()
             beat.join()
-            self.leases.release(self.holder, is_told=self._stops() or self.is_busy)
+            self.leases.release(self.holder, is_told=self._stops() or self.is_given_back)
+            self.leases.sweep()
 
     def _beat(self) -> None:
         """Renew the lease; what was asked for meanwhile stops the run at its next step."""
@@ -93,10 +94,13 @@ class Work:
                     stack.enter_context(locked(self.folder))
                 except NeedleError as problem:  # of one whose lease ran out, and that is about to find out
                     log.info("[%s] %s", self.id, problem)
-                    self.is_busy = not self.over.wait(BEAT)
+                    self.is_given_back = not self.over.wait(BEAT)
                     return
                 os.chdir(self.folder)
                 self._run()
+        except DatabaseFailed as problem:
+            log.warning("[%s] stops, to go on from its checkpoint: %s", self.id, problem)
+            self.is_given_back = True
         except DiskFull as problem:
             self._fail("disk_full", str(problem))
         except (DataError, Missing) as problem:
@@ -242,8 +246,6 @@ class Work:
                 self.models.add(owner, self.name, self.row["model"], self.row["weights"], target)
                 self.jobs.tell(self.id, f"New fine-tuned model created: {self.name}")
                 self.jobs.tell(self.id, "The job has successfully completed")
-        if done:
-            discard(self.folder)
         for each in made if not done else ():
             self.files.delete(owner, each)
 
