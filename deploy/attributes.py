@@ -23,8 +23,8 @@ from .errors import NdFormatError
 from .registry import OPS
 
 MAX_INT = 2**53  # what every JSON reader keeps exactly
-MAX_LIST = 64
-MAX_DEPTH = 8
+MAX_LIST = 100_000  # the keys of a table, say
+MAX_TERMS, MAX_DEPTH = 64, 8  # of a size
 
 
 def encode(value: Any) -> Any:
@@ -86,7 +86,7 @@ def _size(value: dict[str, Any], sizes: Mapping[str, Size], where: str, depth: i
     match value:
         case {"dim": str(name)} if name in sizes:
             return sizes[name]
-        case {"sum": list(parts)} if 1 <= len(parts) <= MAX_LIST:
+        case {"sum": list(parts)} if 1 <= len(parts) <= MAX_TERMS:
             return sum((_product(part, sizes, where, depth + 1) for part in parts), 0)
         case {"floor": [inner, int(by)]} if by > 1:
             return _size(_object(inner, where), sizes, where, depth + 1) // by
@@ -146,7 +146,7 @@ def decode_op(cls: type, attributes: Any, sizes: Mapping[str, Size], where: str)
     values = {name: decode(attributes[name], sizes, f"{where}.{name}") for name in sorted(attributes)}
     for name, value in values.items():
         if not fits(value, hints[name]):
-            raise NdFormatError(f"{where}.{name}: needs {hints[name]}, got {value!r}")
+            raise NdFormatError(f"{where}.{name}: needs {hints[name]}, got {value!r:.200}")
     try:
         return cls(**values)
     except (ValueError, TypeError) as error:

@@ -12,6 +12,8 @@ import numpy
 from needle.commands import Answer, ticking
 
 from . import compare, onnx
+from .arrays import read_npy
+from .binding import axes_of
 from .build import Built, build, program_name
 from .build_cuda import build_cuda
 from .card import labels_of
@@ -26,6 +28,7 @@ from .quantize.command import quantize_command as run_quantize
 from .roofline import Cost, Roofline, costs, roofline
 from .sources import frozen, frozen_decoding, load_module
 
+ROWS = 64  # of a file that are run at one time
 Shapes = Sequence[tuple[str, Sequence[int | str]]]  # (input, sizes), as --shape gives them
 
 
@@ -110,7 +113,9 @@ def run_command(path: Path, source: Path, top: int, shapes: Shapes = ()) -> Answ
     graph = graph_of(path, shapes)
     x = read_input(source, graph.card)  # a fault of the input is told before the compiler works
     built = build(graph, name=program_name(path), compiling=compiling)
-    compiled = Compiled(built.library, built.weights)
+    named = zip(axes_of(graph.given[0].shape) if graph.given else (), x.shape, strict=False)
+    sizes = {name: max(size, 1) for name, size in named if isinstance(name, str)}
+    compiled = _opened(built, sizes | ({"batch": min(sizes["batch"], ROWS)} if "batch" in sizes else {}))
     labels = labels_of(graph.card)
     rows: list[Any] = []
     lines: list[str] = []
@@ -128,14 +133,7 @@ def run_command(path: Path, source: Path, top: int, shapes: Shapes = ()) -> Answ
 
 def read_input(source: Path, card: Mapping[str, Any]) -> numpy.ndarray:
     """An image as the card prepares it, or a .npy array as it is. Raises DeployError."""
-    if source.suffix != ".npy":
-        return load_image(source, card)
-    try:
-        array: numpy.ndarray = numpy.load(source, allow_pickle=False)
-        return array
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or holds objects"
-        raise DeployError(f"[run] '{source}' is not a .npy file of numbers: {reason}") from error
+    return read_npy("run", source) if source.suffix == ".npy" else load_image(source, card)
 
 
 def verify_command(
@@ -145,7 +143,7 @@ def verify_command(
     if (weights is not None or adapter is not None) and source is None:
         raise DeployError("[verify] --weights and --adapter are the eager module's: name it with --model package:name")
     graph, built = built_of(path, shapes=shapes)
-    compiled = Compiled(built.library, built.weights)
+    compiled = _opened(built, compare.sizes_of(graph, max(compare.BATCHES)))
     model = load_module(source, weights, adapter) if source else None
     if model is not None:
         model.eval()
@@ -157,12 +155,20 @@ def verify_command(
     return Answer({"errors": found, "allowed": compare.TOLERANCE, "equal": equal}, "\n".join(lines), 0 if equal else 1)
 
 
+def _opened(built: Built, sizes: Mapping[str, int], threads: int = 1) -> Compiled:
+    """The program, for calls of these sizes at most: open ones may have no largest value."""
+    most = dict(sizes)
+    return Compiled(built.library, built.weights, max_batch=most.pop("batch", ROWS), threads=threads, most=most)
+
+
 def bench_command(
     path: Path, batch: int, threads: int, seconds: float, favoured: int, by_op: bool, shapes: Shapes = ()
 ) -> Answer:
     """The median time of one run; with `by_op`, that of each call."""
     graph, built = built_of(path, favoured, shapes)
-    compiled = Compiled(built.library, built.weights, max_batch=batch, threads=threads)
+    sizes = compare.sizes_of(graph, batch)
+    batch = sizes.get("batch", batch)
+    compiled = _opened(built, sizes, threads)
     given = {x.op.name for x in graph.given}
     inputs = {name: array for name, array in compare.random_inputs(graph, batch).items() if name in given}
     times = repeated(seconds, lambda: compiled.run(**inputs))
@@ -174,7 +180,7 @@ def bench_command(
         return Answer(facts, text)
     instant = Instant(graph, name=program_name(path), max_batch=batch, threads=threads, favoured=favoured)
     calls = [found for _, found in repeated(seconds, lambda: instant.times(**inputs))]
-    sizes = {"batch": batch, "threads": threads}
+    sizes |= {"batch": batch, "threads": threads}
     limit = roofline(instant.program, sizes)
     limit = Roofline(threads * limit.multiply_adds, threads * limit.bytes)
     rows = costs(instant.program, calls, sizes, limit)

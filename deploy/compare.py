@@ -30,10 +30,15 @@ def relative_error(found: numpy.ndarray, expected: numpy.ndarray) -> float:
 
 
 def random_inputs(graph: Graph, batch: int, seed: int = 0) -> dict[str, numpy.ndarray]:
-    """Standard normal inputs of this batch size, by name."""
-    generator = numpy.random.default_rng(seed)
-    sizes = {name: batch if name == "batch" else min(5, dim.high or 5) for name, dim in dims(graph).items()}
+    """Standard normal inputs of this batch size, as near as its bounds allow, by name."""
+    generator, sizes = numpy.random.default_rng(seed), sizes_of(graph, batch)
     return {x.op.name: _random(generator, with_sizes(x.type, sizes)) for x in graph.inputs}
+
+
+def sizes_of(graph: Graph, batch: int, others: int = 5) -> dict[str, int]:
+    """A number for each named size: what is wanted or, where bounds forbid it, the nearest."""
+    wanted = {name: (max(dim.low, batch if name == "batch" else others), dim.high) for name, dim in dims(graph).items()}
+    return {name: size if high is None else min(size, high) for name, (size, high) in wanted.items()}
 
 
 def _random(generator: numpy.random.Generator, type: Any) -> numpy.ndarray:
@@ -47,7 +52,7 @@ def errors(
     compiled: Compiled, graph: Graph, model: Callable[..., Any] | None = None, seed: int = 0
 ) -> Iterator[tuple[str, float]]:
     """(what was compared, max relative error) for several batch sizes; `model` is the eager module, if known."""
-    for batch in BATCHES:
+    for batch in dict.fromkeys(sizes_of(graph, n).get("batch", n) for n in BATCHES):
         inputs = random_inputs(graph, batch, seed)
         found = with_state(compiled, graph, inputs)
         yield f"batch {batch}: program and interpreter", _worst(found, interpreter.run(graph, inputs))

@@ -36,14 +36,14 @@ from .ir import Constant, Graph, Input, Node, Weight, apply, constant, describe,
 from .registry import OPS
 from .sizes import stand_ins
 from .strict import earlier, fields, items, parse, refuse
-from .verify import STORED, check_type, verify
+from .verify import MAX_RANK, STORED, check_type, verify
 
 VERSION = 2
 HELD = (*DTYPES, *(x for x in STORED if not x.startswith(("object", "complex"))))  # of inputs
 MEMBERS = ("graph.json", "constants.safetensors", "weights.safetensors", "card.json")
 MEMBERS_1 = ("graph.json", "weights.safetensors", "card.json")
-MAX_NODES = 100_000
-MAX_PARTS = 4096
+MAX_NODES, MAX_PORTS, MAX_DIMS = 100_000, 1024, 64
+MAX_INPUTS = MAX_PARTS = 4096  # of one node: of a tuple that is joined, or taken apart
 
 
 def save(graph: Graph, path: str | PathLike[str]) -> None:
@@ -54,14 +54,17 @@ def save(graph: Graph, path: str | PathLike[str]) -> None:
 
 
 def dumps(graph: Graph) -> bytes:
-    """The bytes of the `.nd` file; equal graphs give equal bytes."""
+    """The bytes of the `.nd` file; equal graphs give equal bytes. NdFormatError for what `loads` would refuse."""
     verify(graph)
     for x in graph.inputs:
         if x.type.dtype not in HELD:
             raise NdFormatError(f"[nd] input '{x.op.name}' is {describe(x.type)}; files hold {', '.join(HELD)}")
     record, constants, weights = _encode(graph)
+    text = _json(record)
+    with watched(for_every_size):
+        _decode(parse("graph.json", text), constants, weights, {})  # the reader's own checks: they cannot differ
     members = {
-        "graph.json": _json(record),
+        "graph.json": text,
         "constants.safetensors": dump_safetensors(constants),
         "weights.safetensors": dump_safetensors(weights),
     }
@@ -72,7 +75,9 @@ def dumps(graph: Graph) -> bytes:
         "provenance": {"writer": "needle-deploy", "version": VERSION},
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
-    return pack({**members, "card.json": _json(card)})
+    members["card.json"] = _json(card)
+    check_card(parse("card.json", members["card.json"])["model"])
+    return pack(members)
 
 
 def structure(graph: Graph) -> str:
@@ -206,8 +211,8 @@ def _decode(
     fields("graph.json", record, {"format", "version", "dims", "inputs", "nodes", "outputs", "state"})
     if record["format"] != "nd" or record["version"] != VERSION or isinstance(record["version"], bool):
         refuse(f"graph.json: needs format 'nd' version {VERSION}, got {record['format']!r} {record['version']!r}")
-    sizes = stand_ins(_dims(items("graph.json dims", record["dims"], 8)), 0)
-    types = _input_types(items("graph.json inputs", record["inputs"], 64), sizes)
+    sizes = stand_ins(_dims(items("graph.json dims", record["dims"], MAX_DIMS)), 0)
+    types = _input_types(items("graph.json inputs", record["inputs"], MAX_PORTS), sizes)
     entries = items("graph.json nodes", record["nodes"], MAX_NODES)
     nodes: list[Node] = []
     unused = dict(constants), dict(weights)
@@ -216,10 +221,10 @@ def _decode(
     if types or any(unused):
         refuse(f"graph.json: no node uses {sorted([*types, *unused[0], *unused[1]])[:5]}")
     outputs = []
-    for entry in items("graph.json outputs", record["outputs"], 64):
+    for entry in items("graph.json outputs", record["outputs"], MAX_PORTS):
         fields("graph.json output", entry, {"name", "node"})
         outputs.append((entry["name"], nodes[earlier("graph.json output", entry["node"], len(nodes))]))
-    state = tuple(map(_state, items("graph.json state", record["state"], 64)))
+    state = tuple(map(_state, items("graph.json state", record["state"], MAX_PORTS)))
     graph = Graph(tuple(x for x in nodes if isinstance(x.op, Input)), tuple(outputs), card, state)
     try:
         verify(graph)
@@ -257,7 +262,7 @@ def _input_types(entries: list[Any], sizes: Mapping[str, Size]) -> dict[str, Typ
     for entry in entries:
         fields("graph.json input", entry, {"name", "dtype", "shape"})
         where = f"[nd] graph.json input {entry['name']!r}"
-        shape = attributes.decode(items(where, entry["shape"], attributes.MAX_LIST), sizes, where)
+        shape = attributes.decode(items(where, entry["shape"], MAX_RANK), sizes, where)
         if not fits(shape, tuple[int, ...]) or entry["dtype"] not in HELD or not isinstance(entry["name"], str):
             raise NdFormatError(f"{where}: needs a name, a shape of integers and one of {HELD}, got {entry!r}")
         types[entry["name"]] = Type(shape, entry["dtype"])
@@ -288,7 +293,7 @@ def _node(
     if not isinstance(kind, str) or kind not in OPS:
         refuse(f"{where}: unknown op {kind!r}")
     op = attributes.decode_op(OPS[kind], entry["attributes"], sizes, f"[nd] {where}")
-    inputs = [nodes[earlier(where, x, len(nodes))] for x in items(where, entry["inputs"], 64)]
+    inputs = [nodes[earlier(where, x, len(nodes))] for x in items(where, entry["inputs"], MAX_INPUTS)]
     widest = max((plain(size) for x in inputs if isinstance(x.type, Type) for size in x.shape), default=0)
     if isinstance(op, ops.Split) and widest > MAX_PARTS:
         refuse(f"{where}: splits into more than {MAX_PARTS} parts")  # its rule would make them all
@@ -297,9 +302,9 @@ def _node(
         check_type(node)
         return node
     except NeedleError as error:
-        raise NdFormatError(f"[nd] {where}: {error}") from error
+        raise NdFormatError(f"[nd] {where}: {error!s:.500}") from error
     except Exception as error:  # rules are written for what Python code builds, not for hostile attributes
-        raise NdFormatError(f"[nd] {where}: {kind} cannot take these inputs and attributes: {error}") from error
+        raise NdFormatError(f"[nd] {where}: {kind} cannot take these inputs and attributes: {error!s:.200}") from error
 
 
 def _take(where: str, table: dict[str, Any], name: Any) -> Any:

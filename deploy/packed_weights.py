@@ -26,10 +26,11 @@ class Pack(TensorOp):
         return Type((-(-x.shape[1] // 16), x.shape[0], 16), x.dtype)
 
     def compute(self, x: Any) -> Any:
-        rows, columns = x.shape
-        padded = numpy.zeros((rows, -(-columns // 16) * 16), dtype=x.dtype)
+        rows, columns = x.shape  # no rows where a convolution reads nothing but padding
+        blocks = -(-columns // 16)
+        padded = numpy.zeros((rows, blocks * 16), dtype=x.dtype)
         padded[:, :columns] = as_numpy(x)
-        return like(x, padded.reshape(rows, -1, 16).transpose(1, 0, 2))
+        return like(x, padded.reshape(rows, blocks, 16).transpose(1, 0, 2))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from needle.types import TYPES, Type
 
 from . import interpreter
 from .card import image_of, labels_of
-from .compare import TOLERANCE
+from .compare import TOLERANCE, sizes_of
 from .cpp_text import literal
 from .errors import EmitError
 from .generate import TEMPLATES
@@ -54,9 +54,9 @@ def main_program(program: Program, name: str) -> bytes:
 
 
 def _self_test(program: Program) -> dict[str, Any]:
-    """What the model gives for the inputs that the command draws: one item, other sizes small."""
+    """What the model gives for the inputs that the command draws: one item, other sizes small but for a loop."""
     graph = program.graph
-    sizes = {name: 1 if name == "batch" else _small(dim.low, dim.high) for name, dim in dims(graph).items()}
+    sizes = sizes_of(graph, 1, others=3)
     below = {name: int(size_at(limit, sizes)) for name, limit in program.limits.items()}
     inputs = {}
     for port, node in enumerate(graph.given):
@@ -86,11 +86,6 @@ def drawn(type: Type, port: int, below: int = 0) -> numpy.ndarray:
     if type.dtype.startswith("float") and not below:
         return ((h >> numpy.uint64(8)) / 2.0**23 - 1).astype(type.dtype).reshape(type.shape)
     return (h % numpy.uint64(2 if type.dtype == "bool" else below or 100)).astype(type.dtype).reshape(type.shape)
-
-
-def _small(low: int, high: int | None) -> int:
-    """A size that shows what loops over it do."""
-    return max(low, min(3, high or 3))
 
 
 def _not_finite(x: float) -> str:

@@ -14,7 +14,7 @@ def refuse(message: str) -> NoReturn:
     raise NdFormatError(f"[nd] {message}")
 
 
-def parse(member: str, data: memoryview) -> Any:
+def parse(member: str, data: bytes | memoryview) -> Any:
     """Strict JSON: an object, no name twice, no NaN or infinity, of bounded size and depth."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -127,13 +127,12 @@ def check_type(node: Node) -> None:
     """GraphError unless it is of DTYPES, of at most MAX_RANK axes and MAX_ELEMENTS elements, or a tuple of those."""
     for part in parts(node.type):
         if part.dtype not in DTYPES and part.dtype not in STORED:
-            raise GraphError(f"[verify] {node!r}: only {', '.join((*DTYPES, *STORED))} are supported")
+            raise GraphError(f"[verify] {node!r:.200}: only {', '.join((*DTYPES, *STORED))} are supported")
         if len(part.shape) > MAX_RANK or any(_least(size) < 0 for size in part.shape):
-            raise GraphError(
-                f"[verify] {node!r}: needs at most {MAX_RANK} axes, each of size 0 or more whatever the open ones are"
-            )
+            needed = f"needs at most {MAX_RANK} axes, each of size 0 or more whatever the open ones are"
+            raise GraphError(f"[verify] {node!r:.200}: {needed}")
         if math.prod(map(plain, part.shape)) > MAX_ELEMENTS:
-            raise GraphError(f"[verify] {node!r}: more than {MAX_ELEMENTS} elements")
+            raise GraphError(f"[verify] {node!r:.200}: more than {MAX_ELEMENTS} elements")
 
 
 def _least(size: int) -> int:

@@ -91,8 +91,8 @@ def stack(parts: list[Node], axis: int) -> Node:
 
 def count(x: Node, axis: int, rank: int) -> Node:
     """0, 1, ... along an axis of x, an open one too, as the first of `rank` axes."""
-    n = x.shape[axis]
-    numbers = cast(apply(ops.Iota(axis), x), "int64") if isinstance(n, Size) else const(numpy.arange(n), "int64")
+    n, zero = x.shape[axis], const(numpy.zeros(1), "int64")
+    numbers = apply(ops.Iota(0), broadcast(zero, (n,))) if isinstance(n, Size) else const(numpy.arange(n), "int64")
     return reshape(numbers, (n, *(1,) * (rank - 1)))
 
 

@@ -51,11 +51,10 @@ def _that_reach(node: Node) -> tuple[Node, tuple[tuple[int, int], ...]]:
             return w, op.padding
         first = [max(0, -((u * d - a) // s)) for u in range(kernel)]  # the first window whose tap is not before x
         taps = [u for u, i in enumerate(first) if i < count and i * s + u * d - a < n] or [0]
-        if taps[0] * d > a:  # the first window begins inside
-            taps[0] = a // d
-        kept.append((taps[0], taps[-1] + 1, 1))
-        a -= taps[0] * d
-        pads.append((a, max(0, (count - 1) * s + (taps[-1] - taps[0]) * d - a - n + 1)))
+        low, high = min(taps[0], a // d), taps[-1]  # where the first window begins inside, its first tap is kept
+        kept.append((low, high + 1, 1))
+        a -= low * d
+        pads.append((a, max(0, (count - 1) * s + (high - low) * d - a - n + 1)))
     if all(k == (0, n, 1) for k, n in zip(kept, w.shape, strict=False)):
         return w, op.padding
     return apply(ops.GetItem((*kept, (None, None, 1), (None, None, 1))), w), tuple(pads)

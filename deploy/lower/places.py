@@ -135,7 +135,7 @@ def running(functor: str, first: float) -> Row:
             if n != 1:
                 low.copy(moved.slice(last, 1, n - 1), y.slice(last, 0, n - 1))
             y = moved
-        y = as_dtype(low, y, view.dtype).permute(order)
+        y = as_dtype(low, y, node.type.dtype).permute(order)
         return y.flip(axis) if op.reverse else y
 
     return row

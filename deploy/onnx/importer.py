@@ -29,7 +29,7 @@ from .at import At, Value, ValueNeeded, attributes_of, check_attributes
 from .dtypes import HALVES, NAMES, is_float
 from .make import Unsupported
 from .patterns import fused
-from .read import array_of, dense, plain_card
+from .read import array_of, dense, identifier, plain_card
 from .table import ROWS, Refused
 
 Dims = Mapping[str, Sequence[int | str | None]]
@@ -62,6 +62,7 @@ class Importer:
         self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self.reasons: list[str] = []
         self.named: dict[str, Any] = {}  # dims
+        self.sizes: dict[str, Any] = {}  # the same by their names in the file
         self.least: Mapping[str, int] = {}  # of dims by name: 1 where nothing is said
         self.asked: set[str] = set()  # dims about which a rule asked what their bounds do not decide
         self.names: dict[str, str] = {}  # identifiers of inputs and outputs, to their names in the file
@@ -72,7 +73,7 @@ class Importer:
 
     def graph(self) -> Graph:
         """The verified graph. Raises OnnxError with every reason why there is none."""
-        with watched(self._every_size):
+        with watched(self._every_size), make.bounded():
             proto = self.model.graph
             scope: dict[str, Value] = {}
             weights = {t.name for t in proto.initializer}
@@ -182,19 +183,16 @@ class Importer:
         return found
 
     def _dim(self, name: str) -> Any:
-        known = re.sub(r"\W", "_", name, flags=re.ASCII)
-        known = known if known.isidentifier() else f"d_{known}"
-        low = self.least.get(known, 1)
-        return self.named.setdefault(known, dim(known, low + STAND_IN + 6 * len(self.named), low))
+        """The size of that name: `n+1` is another than `n-1`."""
+        if name not in self.sizes:
+            known = identifier(name, "d_", self.named)
+            low = self.least.get(known, 1)
+            self.named[known] = self.sizes[name] = dim(known, low + STAND_IN + 6 * len(self.named), low)
+        return self.sizes[name]
 
     def _identifier(self, name: str) -> str:
-        """The name as graphs have it: letters, digits and underscores, each name once."""
-        stem = re.sub(r"\W", "_", name, flags=re.ASCII)[:48]
-        stem = stem if stem.isidentifier() else f"_{stem}"
-        found, n = stem, 0
-        while found in self.names:
-            n += 1
-            found = f"{stem}_{n}"
+        """The name as graphs have it, each name once."""
+        found = identifier(name[:48], "_", self.names)
         self.names[found] = name
         return found
 
@@ -242,7 +240,7 @@ class Importer:
         return constant(array)
 
     def _dense(self, sparse: Any) -> Node:
-        return constant(dense(sparse, self.folder, make.MAX_FOLDED))
+        return constant(dense(sparse, self.folder, make.affords))
 
     def _found(self, scope: Mapping[str, Value], name: str, where: str) -> Value:
         if name in scope:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy
@@ -20,6 +22,9 @@ from .dtypes import HALVES, is_float, numpy_dtype
 from .ops import Sizes
 
 MAX_FOLDED = 1 << 24  # elements of a constant that is computed while reading: a larger one is computed by who runs it
+MAX_BYTES = 1 << 29  # of all such constants of a model, of which a few bytes may ask for many
+
+_left: ContextVar[list[int] | None] = ContextVar("left", default=None)  # of MAX_BYTES, while a model is read
 
 
 class Unsupported(DeployError):
@@ -29,16 +34,40 @@ class Unsupported(DeployError):
 def apply(op: Any, *inputs: Node) -> Node:
     """The node of `op`; a constant, computed now, if all inputs are constants and it is not large."""
     node = node_of(op, *inputs)
-    if inputs and all(known(x) for x in inputs) and isinstance(node.type, Type) and _small(node.type):
+    if inputs and all(known(x) for x in inputs) and isinstance(node.type, Type) and affords(node.type):
         with numpy.errstate(all="ignore"):
             (array,) = values_of([node])
         return constant(array.astype(numpy_dtype(node.type.dtype), copy=False))
     return node
 
 
-def _small(type: Type) -> bool:
-    sizes = [n for n in type.shape if isinstance(n, Size)]
-    return not sizes and math.prod(type.shape) <= MAX_FOLDED
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Inside the block, the constants that are computed take at most MAX_BYTES together."""
+    token = _left.set([MAX_BYTES])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def affords(*types: Type) -> bool:
+    """Whether constants of these types may be computed now; what they take is counted."""
+    if any(isinstance(n, Size) for type in types for n in type.shape):
+        return False
+    counts, left = [max(math.prod(type.shape), 0) for type in types], _left.get()
+    needed = sum(n * numpy_dtype(type.dtype).itemsize for n, type in zip(counts, types, strict=True))
+    if any(n > MAX_FOLDED for n in counts) or (left is not None and needed > left[0]):
+        return False
+    if left is not None:
+        left[0] -= needed
+    return True
+
+
+def afford(what: str, shape: Sequence[int], dtype: str) -> None:
+    """Raises Unsupported for what can be nothing but a constant and is too large for one."""
+    if not affords(Type(tuple(shape), dtype)):
+        raise Unsupported(f"{what} of {' x '.join(map(str, shape))} numbers is too large to compute while reading")
 
 
 def known(x: Any) -> bool:
@@ -52,7 +81,7 @@ def known(x: Any) -> bool:
 def items(op: Any, *inputs: Node) -> tuple[Node, ...]:
     """The parts of an op with several results."""
     made = node_of(op, *inputs)
-    if all(known(x) for x in inputs) and all(map(_small, made.type)):
+    if all(known(x) for x in inputs) and affords(*made.type):
         picked = [node_of(ops.TupleGetItem(i), made) for i in range(len(made.type))]
         with numpy.errstate(all="ignore"):
             return tuple(constant(array) for array in values_of(picked))
@@ -126,6 +155,12 @@ def broadcast(x: Node, shape: Sequence[int]) -> Node:
 def index(x: Node, axis: int, part: Any) -> Node:
     """x[:, ..., part, ...], part an int or (start, stop, step)."""
     return apply(ops.GetItem((*[(None, None, 1)] * axis, part)), x)
+
+
+def part(start: int, end: int, step: int, n: int) -> slice:
+    """A slice of n elements as ONNX means it: one that goes backwards begins at the first element, not before it."""
+    lo, hi, by = slice(max(start, -n) if step < 0 else start, end, step).indices(n)
+    return slice(lo, None if hi < 0 else hi, by)
 
 
 def concat(parts: Sequence[Node], axis: int) -> Node:

@@ -13,7 +13,7 @@ import numpy
 
 from needle import ops
 
-from ..ir import Constant, Graph, Node, apply
+from ..ir import Constant, Graph, Node, apply, same_type
 from ..passes.rewrite import rewrite
 from .make import items, permute, reshape
 
@@ -111,7 +111,7 @@ def attention(node: Node, uses: Counter[Node]) -> Node | None:
                 case Node(ops.EWiseAdd(), (masked, Node(Constant(mask)))) | Node(
                     ops.EWiseAdd(), (Node(Constant(mask)), masked)
                 ):
-                    if not _causal(mask, scores.shape):
+                    if not _causal(mask, scores.shape) or not same_type(masked.type, scores.type):
                         return None
                     scores, causal = masked, True
             c, product = scaled(scores)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from ..errors import OnnxError
+from needle.types import Type
+
+from ..card import check_card
+from ..errors import NdFormatError, OnnxError
+from ..strict import parse as parse_json
 from .dtypes import BITS, NAMES, numpy_dtype
 
 MAX_BYTES = 2**31 - 1  # what protobuf can hold in one message
@@ -108,18 +112,21 @@ def _external(tensor: Any, dtype: str, count: int, folder: Path | None, where: s
     except (ValueError, TypeError) as error:
         raise OnnxError(f"[onnx] {where}: offset and length must be whole numbers, got {entries}") from error
     size = file.stat().st_size
-    if dtype in BITS or dtype == "object" or length != needed or offset < 0 or offset + needed > size:
+    if dtype == "object" or length != needed or offset < 0 or offset + needed > size:
         raise OnnxError(f"[onnx] {where}: {needed} bytes from {offset} of '{location}', which has {size}")
     with file.open("rb") as stream:
         stream.seek(offset)
-        return numpy.frombuffer(stream.read(needed), dtype=kind.newbyteorder("<")).reshape(tuple(tensor.dims))
+        data = stream.read(needed)
+    if dtype in BITS:  # several in a byte
+        return array_of(type(tensor)(dims=tensor.dims, data_type=tensor.data_type, raw_data=data), folder)
+    return numpy.frombuffer(data, dtype=kind.newbyteorder("<")).reshape(tuple(tensor.dims))
 
 
-def dense(sparse: Any, folder: Path | None, most: int) -> numpy.ndarray:
-    """The array of a sparse tensor: values at indices, linear or by axis, of at most so many elements."""
+def dense(sparse: Any, folder: Path | None, fits: Callable[[Type], bool]) -> numpy.ndarray:
+    """The array of a sparse tensor, if its type `fits`: values at indices, linear or by axis."""
     values, indices = array_of(sparse.values, folder), array_of(sparse.indices, folder)
     shape = tuple(sparse.dims)
-    if numpy.prod(shape, dtype=float) > most or values.ndim != 1:
+    if values.ndim != 1 or not fits(Type(shape, str(values.dtype))):
         raise OnnxError(f"[onnx] a sparse tensor of shape {shape} is too large, or malformed")
     out = numpy.zeros(shape, dtype=values.dtype)
     if indices.ndim == 1:
@@ -129,12 +136,32 @@ def dense(sparse: Any, folder: Path | None, most: int) -> numpy.ndarray:
     return out
 
 
+def identifier(name: str, front: str, taken: Container[str]) -> str:
+    """The name in letters, digits and underscores, as none is that is taken."""
+    stem = re.sub(r"\W", "_", name, flags=re.ASCII)
+    stem = stem if stem.isidentifier() else f"{front}{stem}"
+    found, n = stem, 0
+    while found in taken:
+        n += 1
+        found = f"{stem}_{n}"
+    return found
+
+
 def plain_card(card: dict[str, Any]) -> dict[str, Any]:
-    """The card that this package wrote into a model's metadata, or what other metadata there are."""
-    if "needle.card" in card:  # what this package wrote
+    """The card that this package wrote into a model's metadata; or other metadata, but for what no card can hold."""
+    written = card.pop("needle.card", None)
+    if written is not None:
         try:
-            found = json.loads(card.pop("needle.card"))
-            return found if isinstance(found, dict) else card
-        except ValueError:
+            return check_card(parse_json("needle.card", written.encode()))
+        except NdFormatError:
             pass
-    return card
+    return {key: value for key, value in card.items() if _fits(key, value)}
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a card may have this entry: `labels` are a list there, other programs write what they like."""
+    try:
+        check_card({key: value})
+    except NdFormatError:
+        return False
+    return True

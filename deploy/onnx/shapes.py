@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from needle.errors import ShapeError
 from needle.sizes import Size, larger, smaller
 
 from ..ir import Node
@@ -19,6 +20,7 @@ from .at import At, Value
 from .ops import Sizes
 
 INTEGERS = ("int32", "int64")
+MOST = 1024  # integers that an operator is applied to here: shapes are short
 
 
 class Open(Exception):
@@ -31,6 +33,8 @@ def applied(at: At, inputs: list[Value]) -> list[Value] | None:
         return None
     arrays = [make.sizes_in(x) if isinstance(x, Node) else None for x in inputs]
     if any(a is None and x is not None for a, x in zip(arrays, inputs, strict=True)):
+        return None
+    if sum(a.size for a in arrays if a is not None) > MOST:
         return None
     dtype = next(x.type.dtype for x in inputs if isinstance(x.op, Sizes))
     try:
@@ -47,9 +51,24 @@ def _each(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _divided(a: int, b: int) -> int:
+    """a / b, rounded to zero: down, or up below 0."""
+    b = _divisor(b)
+    try:
+        return a // b if a >= 0 else -(-a // b)
+    except ShapeError:  # either, by the sizes; the importer has seen the question, and may try again with larger ones
+        raise Open from None
+
+
+def _divisor(b: int) -> int:
     if isinstance(b, Size) or b <= 0:
         raise Open
-    return a // b  # sizes are not negative: rounding down is rounding to zero
+    return b
+
+
+def _modulo(at: At, *arrays: Any) -> Any:
+    """The remainder, of the sign of the divisor or, with fmod, of what is divided."""
+    quotient = _divided if at.get("fmod", 0) else lambda a, b: a // _divisor(b)
+    return _each(lambda a, b: a - quotient(a, b) * b)(at, *arrays)
 
 
 def _many(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,12 +82,10 @@ def _many(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _slice(at: At, x: Any, starts: Any = None, ends: Any = None, axes: Any = None, steps: Any = None) -> Any:
-    if x.ndim != 1 or starts is None:
+    given = [at.get(name) if a is None else a.reshape(-1).tolist() for name, a in (("starts", starts), ("ends", ends))]
+    if x.ndim != 1 or not all(given) or any(isinstance(numbers[0], Size) for numbers in given):
         raise Open
-    bounds = [int(a.reshape(-1)[0]) for a in (starts, ends) if not isinstance(a.reshape(-1)[0], Size)]
-    if len(bounds) != 2:
-        raise Open
-    return x[slice(bounds[0], bounds[1], 1 if steps is None else int(steps.reshape(-1)[0]))]
+    return x[make.part(given[0][0], given[1][0], 1 if steps is None else int(steps.reshape(-1)[0]), len(x))]
 
 
 def _fold(function: Callable[[int, int], int]) -> Callable[..., Any]:
@@ -136,7 +153,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Sub": _each(lambda a, b: a - b),
     "Mul": _each(lambda a, b: a * b),
     "Div": _each(_divided),
-    "Mod": _each(lambda a, b: a - _divided(a, b) * b),
+    "Mod": _modulo,
     "Min": _many(smaller),
     "Max": _many(larger),
     "Neg": _each(lambda a: -a),

@@ -25,6 +25,7 @@ from ..verify import verify
 from .dtypes import CODES, numpy_dtype
 from .make import Unsupported
 from .ops import Arange
+from .promoted import promoted
 from .table import WRITE, Refused
 
 OPSET, OLDEST, NEWEST = 17, 13, 24
@@ -60,8 +61,7 @@ def export(graph: Graph, opset: int = OPSET) -> Any:
     if not OLDEST <= opset <= NEWEST:
         raise OnnxError(f"[onnx] opset must be in {OLDEST}..{NEWEST}, got {opset}")
     verify(graph)
-    writer = Writer(graph, opset)
-    body = writer.graph()
+    body = Writer(promoted(graph), opset).graph()
     model = helper.make_model(body, producer_name="needle", opset_imports=[helper.make_opsetid("", opset)])
     model.ir_version = helper.find_min_ir_version_for(model.opset_import)
     props = {"needle.card": json.dumps(dict(graph.card), sort_keys=True), **_facts(graph)}

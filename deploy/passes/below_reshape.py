@@ -22,7 +22,7 @@ def below_reshape(node: Node, uses: Counter[Node]) -> Node | None:
             for view, other in ((a, b), (b, a)):
                 match view:
                     case Node(ops.Reshape(), (Node(Product()) as product,)) if uses[view] == uses[product] == 1:
-                        beside = _beside(product, view, other)
+                        beside = _beside(product, view, other) if same_type(node.type, view.type) else None
                         if beside is not None:
                             return _again(node, apply(op, product, beside))
     return None

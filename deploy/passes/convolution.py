@@ -36,6 +36,8 @@ def cut_padding_taps(node: Node, uses: Counter[Node]) -> Node | Kept | None:
             sizes = list(zip(x.shape[1:3], node.shape[1:3], strict=True))
             taps = w.shape[0]
             used = [t for t in range(taps) if any(_meets(t, *size, stride, padding) for size in sizes)]
+            if not used:
+                return Kept("it reads nothing but padding")
             low, high = used[0], used[-1]
             if high - low + 1 == taps or min(x.shape[1:3]) + 2 * (padding - low) < high - low + 1:
                 return None

@@ -13,7 +13,7 @@ from collections import Counter
 from needle import ops
 
 from ..fused_ops import NormedBias, NormedWeight, Product
-from ..ir import Node, apply
+from ..ir import Node, apply, same_type
 from .reasons import called, no_sum, only_read, repeats_a_weight, unfinished
 from .rewrite import Kept
 
@@ -24,7 +24,7 @@ def fuse_bias(node: Node, uses: Counter[Node]) -> Node | Kept | None:
         case Node(ops.EWiseAdd(), (Node(Product() as op, inputs) as product, b)) | Node(
             ops.EWiseAdd(), (b, Node(Product() as op, inputs) as product)
         ):
-            bias = channel_constant(b, product)
+            bias = channel_constant(b, product) if same_type(node.type, product.type) else None
             if bias is None:
                 return Kept("what is added to the product is no weight with a number for each channel")
             return only_read(product, uses) or unfinished(op) or apply(with_step(op, "bias"), *inputs, bias)
@@ -36,9 +36,7 @@ def fuse_bias(node: Node, uses: Counter[Node]) -> Node | Kept | None:
 def fold_batch_norm(node: Node, uses: Counter[Node]) -> Node | Kept | None:
     """g (product(x, w) + b - m) / sqrt(v + eps) + c  =>  product(x, w s) + ((b - m) s + c),  s = g / sqrt(v + eps)"""
     match node:
-        case Node(
-            ops.BatchNormInference(eps), (Node(Product() as op, (x, w, *rest)) as product, *norm)
-        ):
+        case Node(ops.BatchNormInference(eps), (Node(Product() as op, (x, w, *rest)) as product, *norm)):
             kept = only_read(product, uses) or (unfinished(op) if op.epilogue != ("bias",) else None)
             if kept is not None or not all(n.known for n in (w, *rest, *norm)):
                 return kept or Kept("its scale, shift, mean or variance is computed, not a weight")
@@ -81,9 +79,10 @@ def with_step(op: Product, step: str) -> Product:
 
 def channel_constant(b: Node, product: Node) -> Node | None:
     """The known (Co,) that `b` repeats over all but the last axis of `product`; None if it is something else."""
-    while isinstance(b.op, ops.BroadcastTo | ops.Reshape):
-        b = b.inputs[0]
     channels = product.shape[-1]
-    if not b.known or math.prod(b.shape) != channels or b.shape[-1:] not in ((), (channels,)):
+    while isinstance(b.op, ops.BroadcastTo | ops.Reshape) and b.shape[-1:] == (channels,):  # so (Co, 1) is none
+        b = b.inputs[0]
+    fits = b.known and b.type.dtype == product.type.dtype and math.prod(b.shape) == channels
+    if not fits or b.shape[-1:] not in ((), (channels,)):
         return None
     return b if b.shape == (channels,) else apply(ops.Reshape((channels,)), b)

@@ -7,7 +7,7 @@ from collections import Counter
 from needle import ops
 
 from ..fused_ops import Product
-from ..ir import Node
+from ..ir import Node, same_type
 from .rewrite import Kept
 
 
@@ -17,8 +17,8 @@ def no_sum(product: Node, other: Node, uses: Counter[Node]) -> Kept | None:
         return Kept(f"the product is read {uses[product]} times")
     if "add" in product.op.epilogue:
         return Kept("the product has a sum in its epilogue already")
-    if isinstance(other.op, ops.BroadcastTo) or list(map(str, other.shape)) != list(map(str, product.shape)):
-        return Kept("what is added to the product has another shape, or is repeated")
+    if isinstance(other.op, ops.BroadcastTo) or not same_type(other.type, product.type):
+        return Kept("what is added to the product has another shape or dtype, or is repeated")
     return None
 
 

@@ -14,6 +14,7 @@ from needle.data.datasets.mnist_dataset import read_pair
 from needle.data.download import dataset_folder, only_here
 from needle.sizes import plain
 
+from ..arrays import read_npy
 from ..card import Image, image_of, labels_of
 from ..errors import DeployError
 from ..image import load_image
@@ -61,11 +62,7 @@ def _input(graph: Graph) -> str:
 
 def array_of(path: Path) -> numpy.ndarray:
     """The numbers in a .npy file. DeployError where there are none."""
-    try:
-        array: numpy.ndarray = numpy.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or holds objects"
-        raise DeployError(f"[quantize] '{path}' is not a .npy file of numbers: {reason}") from error
+    array = read_npy("quantize", path)
     if array.ndim == 0 or len(array) == 0:
         raise DeployError(f"[quantize] '{path}' holds no rows, its shape is {array.shape}")
     return array

@@ -18,8 +18,16 @@ from PIL import Image
 from deploy import BuildError, Built, Compiled, Graph, build
 from deploy.build import find
 from deploy.cli import main
+from deploy.compare import random_inputs
 from deploy.compiler import compiler, variants
 from deploy.image import load_image
+from deploy.ir import Input, Node, apply
+from deploy.lower import lower
+from deploy.passes import optimize
+from deploy.print_main import main_program
+from needle import ops
+from needle.sizes import dim
+from needle.types import Type
 from tests.deploy.conftest import CARD, SIZE, images
 
 COMPILER = Path(__file__).with_name("empty_compiler.py")
@@ -114,12 +122,35 @@ def test_run_prints_labels(path: Path, picture: Path, tmp_path: Path, capsys: py
         assert call["microseconds"] > 0 and call["bytes"] > 0 and call["roofline_microseconds"] > 0
 
 
+def test_open_sizes_stay_within_their_bounds(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch of 2 to 4, and a size of 8 or more, as an imported model may have it."""
+    x = Node(Input("x"), (), Type((dim("batch", 3, 2, 4), dim("time", 9, 8))))
+    graph = Graph((x,), (("y", apply(ops.ReLU(), x)),))
+    assert [y.shape for y in random_inputs(graph, 9).values()] == [(4, 8)]
+    assert "kTestSizes[] = {2, 8}" in main_program(lower(optimize(graph)), "net").decode()
+    graph.save(tmp_path / "net.nd")
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", "net.nd"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[::2]] == ["batch 2", "batch 4", "equal"]
+    assert main(["bench", "net.nd", "--seconds", "0.01", "--by-op"]) == 0
+    assert capsys.readouterr().out.startswith("batch 2, ")
+    np.save("x.npy", np.ones((3, 20), "float32"))
+    assert main(["run", "net.nd", "x.npy"]) == 0
+    assert capsys.readouterr().out.splitlines() == [" ".join("1" * 20)] * 3
+
+
 MISTAKES = {
     "no such file": (["inspect", "nothing.nd"], "nothing.nd"),
     "not a .nd file": (["inspect", "picture.png"], "end of file"),
     "not an image": (["run", "small.nd", "small.nd"], "is not an image"),
     "an array of the wrong shape": (["run", "small.nd", "wrong.npy"], "must have shape"),
     "not an array": (["run", "small.nd", "broken.npy"], "not a .npy file"),
+    "an empty array file": (["run", "small.nd", "empty.npy"], "not a .npy file of numbers: it is damaged"),
+    "an array that is not there": (["run", "small.nd", "huge.npy"], "not a .npy file of numbers: it is damaged"),
+    "an archive of arrays": (["run", "small.nd", "archive.npy"], "not a .npy file of numbers: it is an archive"),
     "no package": (["freeze", "nowhere:resnet9", "-o", "x.nd"], "nowhere"),
     "a package that cannot load": (["freeze", "math:x", "-o", "x.nd"], "math"),
     "no colon": (["freeze", "resnet9", "-o", "x.nd"], "package:name"),
@@ -135,6 +166,11 @@ def test_mistakes_are_one_line_and_status_1(
     monkeypatch.chdir(path.parent)
     np.save("wrong.npy", images(1)[0])
     Path("broken.npy").write_bytes(b"no")
+    Path("empty.npy").touch()
+    claims = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117) + b"\n"
+    Path("huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(claims).to_bytes(2, "little") + claims)
+    np.savez("archive.npz", x=images(1))
+    Path("archive.npz").rename("archive.npy")
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert message in error and error.startswith(f"needle-deploy {arguments[0]}: error: [") and error.count("\n") == 1

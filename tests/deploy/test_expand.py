@@ -31,6 +31,9 @@ OPEN: dict[str, tuple[Any, list[tuple[int, ...]], list[np.ndarray]]] = {  # op, 
     ),
     "each channel of a signal": (ops.ConvND((1,), ((2, 0),), (1,), 4), [(8, 4)], [weights(3, 1, 4)]),
     "wide window": (ops.ConvND((1, 1), ((0, 0), (3, 3)), (1, 1)), [(6, 8, 3)], [weights(1, 7, 3, 5)]),
+    "one tap that meets the map": (ops.ConvND((1, 1), ((1, 1), (1, 1)), (2, 2)), [(3, 3, 2)], [weights(3, 3, 2, 4)]),
+    "dilated, one tap that meets the map": (ops.Conv(1, 1, 1, 2), [(3, 3, 2)], [weights(3, 3, 2, 4)]),
+    "nothing but padding": (ops.Conv(3, 1), [(1, 1, 2)], [weights(1, 1, 2, 4)]),
     "transposed": (
         ops.ConvNDInputGradient((2, 3), ((1, 0), (0, 2)), (1, 2), 2, (9, 13)), [(4, 4, 6)], [weights(3, 3, 2, 6)]
     ),

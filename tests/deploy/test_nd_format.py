@@ -14,9 +14,12 @@ import pytest
 
 from deploy import Graph, NdFormatError, RunError, freeze, interpreter, load
 from deploy.container import ALIGNMENT
+from deploy.ir import Input, Node, apply
 from deploy.nd import MEMBERS, dumps, loads
-from needle import nn
-from needle.sizes import Size
+from deploy.onnx.ops import LabelEncoder
+from needle import nn, ops
+from needle.sizes import Size, dim
+from needle.types import Type
 from tests.deploy.attacks import ATTACKS, in_graph
 from tests.deploy.conftest import CARD, images
 
@@ -126,6 +129,46 @@ def test_mutated_graphs_are_refused_or_run(tiny: bytes) -> None:
             continue
         with contextlib.suppress(RunError):  # other bounds of the batch
             interpreter.run(graph, {"input": np.ones((2, 3), dtype="float32")})
+
+
+def relus(*inputs: Node) -> Graph:
+    return Graph(inputs, tuple((f"y{i}", apply(ops.ReLU(), x)) for i, x in enumerate(inputs)))
+
+
+def stacked(count: int) -> Graph:
+    x = Node(Input("x"), (), Type((3,)))
+    return Graph((x,), (("y", apply(ops.Stack(0), apply(ops.MakeTensorTuple(), *[x] * count))),))
+
+
+def table(count: int) -> Graph:
+    x = Node(Input("x"), (), Type((3,), "int64"))
+    return Graph((x,), (("y", apply(LabelEncoder(tuple(range(count)), tuple(range(count)), -1, "int64"), x)),))
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        stacked(1000),
+        table(1000),
+        relus(*(Node(Input(f"x{i}"), (), Type((3,))) for i in range(100))),
+        relus(*(Node(Input(f"x{i}"), (), Type((dim(f"d{i}", 7 + i),))) for i in range(12))),
+    ],
+    ids=["parts", "keys", "ports", "sizes"],
+)
+def test_graphs_of_many_parts_are_read_back(many: Graph) -> None:
+    data = dumps(many)
+    assert dumps(loads(data)) == data
+
+
+def test_what_the_reader_would_refuse_is_not_written(graph: Graph) -> None:
+    with pytest.raises(NdFormatError, match="node 1: needs a list of at most 4096 items"):
+        dumps(stacked(4097))
+    with pytest.raises(NdFormatError, match="a list of at most 100000 items"):
+        dumps(table(100_001))
+    with pytest.raises(NdFormatError, match="labels: needs a list"):
+        dumps(Graph(graph.inputs, graph.outputs, {"labels": "cat, dog"}))
+    with pytest.raises(NdFormatError, match=r"card.json: \d+ bytes are more than"):
+        dumps(Graph(graph.inputs, graph.outputs, {"data": "x" * 2**24}))
 
 
 def test_what_a_file_cannot_hold_is_refused_when_writing(graph: Graph) -> None:

@@ -134,6 +134,58 @@ def test_layers_leave(name: str, opset: int) -> None:
     assert_leaves(graph, {"input": x}, opset)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_running_sums_leave_in_the_dtype_they_are_taken_in(dtype: str) -> None:
+    """Of integers in int64 here, while ONNX keeps the dtype: what is read comes back to that."""
+    x, given = Node(Input("x"), (), Type((2, 3), dtype)), np.arange(6).reshape(2, 3).astype(dtype)
+    again = assert_leaves(Graph((x,), (("y", apply(ops.CumSum(1), x)),)), {"x": given})
+    assert again.outputs[0][1].type.dtype == ("int64" if dtype == "int32" else dtype)
+    model = onnx.helper.make_graph(
+        [onnx.helper.make_node("CumSum", ["x", "axis"], ["y"])], "sums",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.INT32, [2, 3])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT32, [2, 3])],
+        [onnx.helper.make_tensor("axis", onnx.TensorProto.INT64, [], [1])],
+    )  # fmt: skip
+    read = exchange.loads(onnx.helper.make_model(model).SerializeToString())
+    assert read.outputs[0][1].type.dtype == "int32"
+    assert interpreter.run(read, {"x": np.ones((2, 3), "int32")})["y"].tolist() == [[1, 2, 3]] * 2
+
+
+PROMOTED: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "quotients of integers": (ops.EWiseDiv(), ("int32", "int32")),
+    "an integer times a fraction": (ops.MulScalar(0.5), ("int32",)),
+    "an integer and a fraction": (ops.AddScalar(0.25), ("int64",)),
+    "powers of an integer": (ops.PowerScalar(0.5), ("int64",)),
+    "bounds of an integer": (ops.Clip(0.5, 2.5), ("int32",)),
+    "an integer and a float": (ops.EWiseMul(), ("int32", "float32")),
+    "floats of two kinds": (ops.EWiseAdd(), ("float32", "float64")),
+    "integers compared with floats": (ops.Less(), ("int32", "float32")),
+    "truths in order": (ops.Greater(), ("bool", "bool")),
+    "truths multiplied": (ops.EWiseMul(), ("bool", "bool")),
+    "numbers as truths": (ops.LogicalAnd(), ("int32", "bool")),
+    "a choice": (ops.Where(), ("int32", "int64", "float32")),
+    "a root": (ops.Sqrt(), ("int32",)),
+    "gelu of doubles": (ops.GELU(True), ("float64",)),
+    "differences": (ops.SquaredDifference(), ("int64", "int64")),
+    "a sum": (ops.Summation((1,)), ("int32",)),
+    "a mean": (ops.Mean((1,)), ("int32",)),
+    "a variance": (ops.Var((1,)), ("int64",)),
+    "softmax": (ops.Softmax(), ("int32",)),
+    "products": (ops.MatMul(), ("int32", "float32")),
+}
+
+
+@pytest.mark.parametrize("name", PROMOTED)
+def test_dtypes_that_meet_in_another_are_cast(name: str) -> None:
+    op, dtypes = PROMOTED[name]
+    nodes = tuple(Node(Input(f"x{i}"), (), Type((3, 3), dtype)) for i, dtype in enumerate(dtypes))
+    draw = np.random.default_rng(1)
+    graph = Graph(nodes, (("y", apply(op, *nodes)),))
+    given = {f"x{i}": draw.integers(0 if d == "bool" else 1, 4, (3, 3)).astype(d) for i, d in enumerate(dtypes)}
+    again = assert_leaves(graph, given)
+    assert again.outputs[0][1].type.dtype == graph.outputs[0][1].type.dtype
+
+
 def test_all_reasons_against_writing_come_at_once() -> None:
     x = Node(Input("x"), (), Type((2, 4, 4, 3), "float32"))
     bad = apply(ops.AdaptiveAvgPool((3, 3)), x)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy import OnnxError
+from deploy import OnnxError, interpreter
 from deploy import onnx as exchange
-from deploy.onnx import read
+from deploy.ir import Constant
+from deploy.onnx import make, read
+from deploy.onnx.ops import Sizes
 from tests.deploy.onnx_models import helper, model, node, onnx, value
 
 PORTS = [value("x", ["n", 2])], [value("y", ["n", 2])]
@@ -126,3 +128,33 @@ def test_numbers_of_another_type_than_an_operator_takes() -> None:
     refused(model([node("Tile", ["x", "s"], ["y"])], *PORTS, floats), "'repeats' must be whole numbers, got float32")
     refused(model([node("Unsqueeze", ["x", "s"], ["y"])], *PORTS, twice), r"axes \(0, 0\) name one axis twice")
     refused(model([node("Softmax", ["x"], ["y"], axis=1.0)], *PORTS), "attribute 'axis' must be INT, got FLOAT")
+
+
+def test_constants_of_which_a_few_bytes_ask_for_many_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that an op gives is left to who runs the graph; what can be nothing but a constant is refused."""
+    numbers = {"zero": np.array(0), "far": np.array(10**9), "one": np.array(1)}
+    ports = [value("x", [1])], [value("y", [10**9])]
+    nodes = [node("Range", ["zero", "far", "one"], ["r"]), node("Cast", ["r"], ["f"], to=1)]
+    graph = exchange.loads(model([*nodes, node("Add", ["x", "f"], ["y"])], *ports, numbers))
+    assert not any(isinstance(x.op, Constant) for x in graph.order())
+    floats = {name: array.astype("float32") for name, array in numbers.items()}
+    refused(model([*nodes[:1], node("Add", ["x", "r"], ["y"])], *ports, floats), "a range of 1000000000 numbers is too")
+    refused(model([node("HannWindow", ["far"], ["y"])], *ports, numbers), "a window of 1000000000 numbers is too large")
+    refused(model([node("EyeLike", ["x"], ["y"])], [value("x", [2**15] * 2)], [value("y", [2**15] * 2)]),
+            "an identity of 32768 x 32768 numbers is too large")  # fmt: skip
+    nodes = [node("SplitToSequence", ["x"], ["s"]), node("SequenceAt", ["s", "zero"], ["y"])]
+    refused(model(nodes, [value("x", [2**31 - 1])], [value("y", [1])], numbers), "over 2147483647 elements, of at most")
+    monkeypatch.setattr(make, "MAX_BYTES", 1000)
+    nodes = [node("ConstantOfShape", ["hundred"], [f"c{i}"]) for i in range(5)]
+    nodes += [node("Sum", ["x", *(f"c{i}" for i in range(5))], ["y"])]
+    graph = exchange.loads(model(nodes, [value("x", [100])], [value("y", [100])], {"hundred": np.array([100])}))
+    assert sum(x.op.array.nbytes for x in graph.order() if isinstance(x.op, Constant)) <= 1000
+    np.testing.assert_array_equal(interpreter.run(graph, {"x": np.ones(100, "float32")})["y"], np.ones(100))
+
+
+def test_sizes_that_are_joined_again_and_again_stay_few() -> None:
+    nodes = [node("Shape", ["x"], ["s0"])]
+    nodes += [node("Concat", [f"s{i}", f"s{i}"], [f"s{i + 1}"], axis=0) for i in range(20)]
+    nodes += [node("Cast", ["s20"], ["f"], to=1), node("ReduceSum", ["f"], ["t"], keepdims=0)]
+    graph = exchange.loads(model([*nodes, node("Add", ["x", "t"], ["y"])], *PORTS))
+    assert max(len(x.op.values) for x in graph.order() if isinstance(x.op, Sizes)) <= 2048

@@ -12,6 +12,7 @@ from deploy import Graph, OnnxError, interpreter
 from deploy import onnx as exchange
 from deploy.compare import relative_error
 from deploy.ir import Constant
+from deploy.nd import dumps, loads
 from tests.deploy.onnx_models import BOOL, FLOAT, INT64, helper, model, node, numpy_helper, onnx, value
 
 
@@ -33,6 +34,23 @@ def test_dims_with_names_and_without_stay_open_and_are_fixed_by_name() -> None:
         exchange.loads(data, {"z": (1,)})
     with pytest.raises(OnnxError, match=r"input 'x.1': it has 3 axes, \(2,\) names 1"):
         exchange.loads(data, {"x.1": (2,)})
+
+
+def test_dims_whose_names_differ_in_signs_alone_are_two() -> None:
+    nodes = [node("Relu", ["a"], ["b"]), node("Relu", ["c"], ["d"])]
+    ports = [value("a", ["n+1"]), value("c", ["n-1"])], [value("b", [None]), value("d", [None])]
+    graph = exchange.loads(model(nodes, *ports))
+    assert [str(x.shape) for x in graph.inputs] == ["(n_1,)", "(n_1_1,)"]
+    assert [len(y) for y in run(graph, np.ones(3, "float32"), np.ones(1, "float32"))] == [3, 1]
+
+
+@pytest.mark.parametrize("written", ["cat,dog", '["cat"', "3"])
+def test_metadata_that_no_card_can_hold_are_left_out(written: str) -> None:
+    made = onnx.ModelProto.FromString(model([node("Relu", ["x"], ["y"])], [value("x", [2])], [value("y", [2])]))
+    helper.set_model_props(made, {"labels": written, "author": "somebody", "needle.card": '{"labels": [1, 2]}'})
+    graph = exchange.loads(made.SerializeToString())
+    assert graph.card["author"] == "somebody" and not {"labels", "needle.card"} & graph.card.keys()
+    assert loads(dumps(graph)).card == graph.card
 
 
 def test_arithmetic_on_shapes_is_no_node() -> None:
@@ -213,6 +231,10 @@ def test_patterns_of_exporters_become_one_op() -> None:
     del made.graph.initializer[1]
     graph = exchange.loads(made.SerializeToString())
     assert "Attention" in kinds(graph) and "Softmax" not in kinds(graph)
+    wide = numpy_helper.from_array(np.broadcast_to(mask, (3, 1, 5, 5)).copy())  # more rows than there are queries
+    made.graph.node[0].CopyFrom(helper.make_node("Constant", [], ["mask"], value=wide))
+    repeated = exchange.loads(made.SerializeToString(), dict.fromkeys("qkv", (1, 2, 5, 4)))
+    assert "Softmax" in kinds(repeated) and repeated.outputs[0][1].shape == (3, 2, 5, 4)
     q, k, v = (np.random.default_rng(i).standard_normal((1, 2, 5, 4)).astype("float32") for i in range(3))
     e = np.exp(q @ k.transpose(0, 1, 3, 2) * 0.5 + mask)
     assert relative_error(run(graph, q, k, v)[0], e / e.sum(-1, keepdims=True) @ v) < 1e-5
@@ -228,6 +250,18 @@ def test_external_data_lie_beside_the_model(tmp_path: Path) -> None:
     np.testing.assert_array_equal(graph.weights()["w"], w)
     with pytest.raises(OnnxError, match=r"tensor 'w': its data are in another file 'w.bin'"):
         exchange.loads((tmp_path / "m.onnx").read_bytes())
+
+
+def test_external_data_may_hold_several_numbers_in_a_byte(tmp_path: Path) -> None:
+    w = helper.make_tensor("w", onnx.TensorProto.INT4, [5], [-8, -1, 0, 3, 7])
+    w = numpy_helper.from_array(numpy_helper.to_array(w), "w")  # in raw data, which may lie outside
+    nodes = [node("Cast", ["w"], ["c"], to=FLOAT), node("Add", ["x", "c"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [value("x", [5])], [value("y", [5])], [w])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    onnx.save(made, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    assert (tmp_path / "w.bin").stat().st_size == 3
+    y = run(exchange.load(tmp_path / "m.onnx"), np.zeros(5, "float32"))[0]
+    np.testing.assert_array_equal(y, [-8, -1, 0, 3, 7])
 
 
 def test_importing_the_package_does_not_load_onnx() -> None:

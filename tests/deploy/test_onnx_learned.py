@@ -11,12 +11,12 @@ import pytest
 from deploy import Instant, interpreter
 from deploy import onnx as exchange
 from deploy.errors import EmitError, OnnxError
-from tests.deploy.onnx_models import FLOAT, INT64, helper, value
+from tests.deploy.onnx_models import FLOAT, INT64, helper, numpy_helper, value
 
 runtime = pytest.importorskip("onnxruntime")
 
 KERNELS, FEATURES = ("LINEAR", "RBF", "POLY", "SIGMOID"), 4
-STRING = 8
+STRING, DOUBLE = 8, 11
 
 
 def machine(kernel: str, classes: int, probabilities: bool = False, post: str = "NONE", named: bool = False) -> bytes:
@@ -48,9 +48,52 @@ def classifier(**settings: Any) -> bytes:
     return data
 
 
+def of_rows(kind: str, **settings: Any) -> bytes:
+    """An operator of ai.onnx.ml that gives classes, on rows of features; lists of floats may be tensors of doubles."""
+    opset = 3 if any(name.endswith("_as_tensor") for name in settings) else 1
+    node = helper.make_node(kind, ["x"], ["label", "scores"], domain="ai.onnx.ml", **settings)
+    outputs = [value("label", ["n"], INT64), value("scores", ["n", None])]
+    graph = helper.make_graph([node], "g", [value("x", ["n", FEATURES], FLOAT if opset == 1 else DOUBLE)], outputs)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", opset)]
+    data: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return data
+
+
+def forest(ids: list[int], positive: bool, post: str, base: list[float], doubles: bool = False) -> bytes:
+    """Three trees of two levels whose leaves say a number of each class in `ids`, of two or three classes."""
+    rng = np.random.default_rng(len(base) + 2 * positive)
+    lists: dict[str, list[Any]] = {"base_values": base} if base else {}
+
+    def put(name: str, *values: Any) -> None:
+        lists.setdefault(name, []).extend(values)
+
+    for tree in range(3):
+        for i in range(7):
+            inner = i < 3
+            put("nodes_treeids", tree)
+            put("nodes_nodeids", i)
+            put("nodes_featureids", int(rng.integers(FEATURES)) if inner else 0)
+            put("nodes_values", float(rng.standard_normal()) if inner else 0.0)
+            put("nodes_modes", "BRANCH_LEQ" if inner else "LEAF")
+            put("nodes_truenodeids", 2 * i + 1 if inner else 0)
+            put("nodes_falsenodeids", 2 * i + 2 if inner else 0)
+            for k in ids if not inner else ():
+                put("class_treeids", tree)
+                put("class_nodeids", i)
+                put("class_ids", k)
+                put("class_weights", float(abs(rng.standard_normal()) / 3 if positive else rng.standard_normal()))
+    for name in ("base_values", "class_weights", "nodes_values") if doubles else ():
+        if name in lists:
+            lists[f"{name}_as_tensor"] = numpy_helper.from_array(np.array(lists.pop(name)), name)
+    names = [7, 3, 9][: max(2, len(ids))]
+    return of_rows("TreeEnsembleClassifier", post_transform=post, classlabels_int64s=names, **lists)
+
+
 def agree(data: bytes, engine: str = "interpreted") -> None:
+    session = runtime.InferenceSession(data)
     x = np.random.default_rng(1).standard_normal((9, FEATURES), np.float32)
-    expected = runtime.InferenceSession(data).run(None, {"x": x})
+    x = x.astype("float64" if session.get_inputs()[0].type == "tensor(double)" else "float32")
+    expected = session.run(None, {"x": x})
     graph = exchange.loads(data)
     found = list((Instant(graph).run(x=x) if engine == "instant" else interpreter.run(graph, {"x": x})).values())
     assert np.asarray(found[0]).tolist() == expected[0].tolist()
@@ -83,6 +126,49 @@ def test_what_runtimes_do_not_agree_on_is_refused() -> None:
         exchange.loads(machine("RBF", 2, post="SOFTMAX"))
     agree(machine("RBF", 3, post="SOFTMAX"))
     agree(machine("RBF", 2, probabilities=True, post="SOFTMAX"))
+
+
+@pytest.mark.parametrize("doubles", (False, True))
+@pytest.mark.parametrize("positive", (False, True))
+@pytest.mark.parametrize("post", ("NONE", "LOGISTIC"))
+def test_trees_that_score_one_of_two_classes(post: str, positive: bool, doubles: bool) -> None:
+    """ONNX Runtime takes threshold and the other class's score from whether a weight is below 0."""
+    agree(forest([0], positive, post, [], doubles))
+    agree(forest([0], positive, post, [0.3], doubles))
+    agree(forest([1], positive, post, [], doubles))
+    agree(forest([1], positive, "SOFTMAX", [], doubles))
+    agree(forest([0, 1, 2], positive, post, [0.1, -0.2, 0.3], doubles))
+    agree(forest([0], positive, post, [0.3]), "instant")
+
+
+def test_trees_on_which_runtimes_do_not_agree_are_refused() -> None:
+    with pytest.raises(OnnxError, match="the softmax of one score"):
+        exchange.loads(forest([0], True, "SOFTMAX", []))
+    for ids, base in (([1], [0.3]), ([0], [0.3, 0.1])):
+        with pytest.raises(OnnxError, match="base values where one of two classes has scores"):
+            exchange.loads(forest(ids, True, "NONE", base))
+    with pytest.raises(OnnxError, match="'base_values' must hold a number for each of 2 classes, got 1"):
+        exchange.loads(forest([0, 1], True, "NONE", [0.3]))
+    with pytest.raises(OnnxError, match=r"'class_ids' must be in 0..1"):
+        exchange.loads(forest([5], True, "NONE", []))
+
+
+@pytest.mark.parametrize("post", ("NONE", "LOGISTIC"))
+def test_a_line_between_two_classes_is_where_its_score_is_0(post: str) -> None:
+    weights = np.random.default_rng(3).standard_normal(FEATURES).tolist()
+    agree(of_rows("LinearClassifier", coefficients=weights, intercepts=[0.2], classlabels_ints=[4, 2],
+                  post_transform=post))  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", ("MAX", "L1", "L2"))
+def test_rows_are_divided_by_what_onnx_runtime_takes(norm: str) -> None:
+    node = helper.make_node("Normalizer", ["x"], ["y"], domain="ai.onnx.ml", norm=norm)
+    graph = helper.make_graph([node], "g", [value("x", ["n", 3])], [value("y", ["n", 3])])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    data = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    x = np.array([[1, -3, 2], [-1, -2, -4], [0, 0, 0], [-3, 0, 0]], "float32")
+    (expected,) = runtime.InferenceSession(data).run(None, {"x": x})
+    np.testing.assert_allclose(interpreter.run(exchange.loads(data), {"x": x})["y"], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kinds", ("int64s int64s", "floats floats", "int64s floats"))

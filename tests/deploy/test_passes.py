@@ -17,6 +17,7 @@ from deploy.ir import Input, Node, apply, constant, weight
 from deploy.lower import lower
 from deploy.nd import structure
 from deploy.passes import PIPELINE, optimize, run_passes
+from deploy.passes.below_reshape import below_reshape
 from deploy.passes.cancel_tuples import cancel_tuples
 from deploy.passes.convolution import conv_as_matmul, cut_padding_taps
 from deploy.passes.fuse import fold_batch_norm, fuse_add, fuse_bias, fuse_relu
@@ -197,6 +198,39 @@ def test_taps_that_only_meet_padding_are_cut(size: int, kernel: int, stride: int
 def test_taps_stay_where_a_kernel_without_them_does_not_fit() -> None:
     before = graph_of(apply(FusedConv(2, 1), x(3, 4, 2), c(5, 5, 2, 3)))
     assert_same_numbers(before, rewrite(before, cut_padding_taps))
+
+
+def test_a_convolution_of_nothing_but_padding_keeps_its_taps() -> None:
+    before = graph_of(apply(FusedConv(3, 1), x(1, 1, 2), c(1, 1, 2, 3)))
+    assert rewrite(before, cut_padding_taps) is before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        apply(ops.BroadcastTo((4, 4)), apply(ops.Reshape((4, 1)), c(4))),  # a number for each row
+        apply(ops.Reshape((1, 1, 4)), c(4)),  # the sum has an axis more
+        constant(np.arange(4, dtype="int32")),
+        constant(np.arange(4, dtype="float64")),  # the sum is of float64
+        constant(np.ones((4, 4))),
+    ],
+    ids=str,
+)
+def test_what_is_no_bias_of_the_channels_stays_a_sum(other: Node) -> None:
+    rows = Node(Input("x"), (), Type((4, 3)))
+    before = graph_of(apply(ops.ReLU(), plus(apply(ops.MatMul(), rows, c(3, 4)), other)))
+    after = optimize(before)
+    assert kinds(after)["EWiseAdd"] == 1
+    assert_same_numbers(before, after)
+
+
+def test_a_number_for_each_row_stays_behind_a_reshape() -> None:
+    rows = apply(ops.BroadcastTo((2, 4, 4)), apply(ops.Reshape((4, 1)), c(4)))
+    view = apply(ops.Reshape((2, 4, 4)), apply(FusedMatMul(), Node(Input("x"), (), Type((8, 3))), c(3, 4)))
+    before = graph_of(plus(view, rows))
+    after = rewrite(before, below_reshape)
+    assert kinds(after) == kinds(before)
+    assert_same_numbers(before, after)
 
 
 def test_permutes_of_what_is_read_with_strides_come_to_rest() -> None:

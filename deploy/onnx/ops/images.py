@@ -105,6 +105,8 @@ class Resize(NumpyOp):
                 return numpy.full(out, -0.5) if wide == 1 else (i + 0.5) / scale - 0.5
             case "half_pixel_symmetric":
                 return n / 2 * (1 - out / wide) + (i + 0.5) / scale - 0.5
+            case "tf_half_pixel_for_nn":
+                return (i + 0.5) / scale
             case "asymmetric":
                 return i / scale
             case "align_corners":
@@ -222,7 +224,9 @@ class RoiAlign(NumpyOp):
             start, span = box[[1, 0]], box[[3, 2]] - box[[1, 0]]
             span = span if self.half_pixel else numpy.maximum(span, 1.0)
             cell = span / numpy.array(self.size)
-            counts = [self.samples or int(numpy.ceil(c)) for c in cell]
+            counts = [self.samples or max(0, int(numpy.ceil(c))) for c in cell]
+            if 0 in counts:  # an empty box
+                continue
             places = [
                 start[k] + (numpy.arange(self.size[k])[:, None] + (numpy.arange(c) + 0.5) / c) * cell[k]
                 for k, c in enumerate(counts)

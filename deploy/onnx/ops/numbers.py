@@ -164,9 +164,13 @@ class Modulo(_Binary):
 
 @dataclass(frozen=True)
 class PowerOf(_Binary):
-    """y = a^b in the dtype of a, whatever that of b is"""
+    """y = a^b in the dtype of a, whatever that of b is, rounded to zero"""
 
     def value(self, a: Any, b: Any) -> Any:
+        if a.dtype.kind in "iu" and b.dtype.kind == "i" and (b < 0).any():  # which numpy has of floats alone
+            with numpy.errstate(all="ignore"):  # what 1 / 0 is as a whole number is not said
+                shares = numpy.power(a.astype("float64"), b).astype(a.dtype)
+            return numpy.where(b < 0, shares, numpy.power(a, numpy.maximum(b, 0))).astype(a.dtype)
         return numpy.power(a, b).astype(a.dtype)
 
 

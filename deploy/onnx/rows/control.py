@@ -18,6 +18,7 @@ from ..row import Row
 from .shape import cut
 
 MAX_ROUNDS = 2_000
+MAX_ITEMS = 1 << 16  # of a sequence that is a tensor's slices; steps of a scan
 
 
 def _if(at: At, condition: Node) -> tuple[Value, ...]:
@@ -102,9 +103,18 @@ def _scan_8(at: At, count: int, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
     if inputs[0] is not None:
         raise Unsupported("with lengths of sequences")
     rest = list(inputs[1:])
-    batch = rest[0].shape[0]
+    batch = _few(rest[0].shape[0])
     rows = [_scanned(at, count, [index(x, 0, b) for x in rest]) for b in range(batch)]
     return tuple(stacked([row[i] for row in rows], 0) for i in range(len(rows[0])))
+
+
+def _few(n: int) -> int:
+    """A size each of whose elements is looked at. Raises Unsupported for an open one, and for one of very many."""
+    if isinstance(n, Size):
+        raise Unsupported(f"over an open size, {n}: give the input's shape")
+    if n > MAX_ITEMS:
+        raise Unsupported(f"over {n} elements, of at most {MAX_ITEMS}")
+    return n
 
 
 def _scanned(at: At, count: int, inputs: list[Value]) -> tuple[Value, ...]:
@@ -112,9 +122,7 @@ def _scanned(at: At, count: int, inputs: list[Value]) -> tuple[Value, ...]:
     states, sequences = inputs[: len(inputs) - count], inputs[len(inputs) - count :]
     axes = [axis_of(a, len(x.shape)) for a, x in zip(at.get("scan_input_axes") or (0,) * count, sequences, strict=True)]
     back = at.get("scan_input_directions") or at.get("directions") or (0,) * count
-    steps = sequences[0].shape[axes[0]]
-    if isinstance(steps, Size):
-        raise Unsupported(f"over an open size, {steps}: give the input's shape")
+    steps = _few(sequences[0].shape[axes[0]])
     rows = []
     for t in range(steps):
         seen = [index(x, a, steps - 1 - t if b else t) for x, a, b in zip(sequences, axes, back, strict=True)]
@@ -155,9 +163,7 @@ def _erase(at: At, items: list[Value], position: Node | None = None) -> list[Val
 
 def _split_to(at: At, x: Node, lengths: Node | None = None) -> list[Value]:
     axis = axis_of(at.get("axis", 0), len(x.shape))
-    n = x.shape[axis]
-    if isinstance(n, Size):
-        raise Unsupported(f"of an open size, {n}")
+    n = _few(x.shape[axis])
     if lengths is None:
         parts = [index(x, axis, i) for i in range(n)]
         if at.get("keepdims", 1):

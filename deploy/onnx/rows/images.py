@@ -32,6 +32,10 @@ from ..ops import (
 from ..row import Row, written
 from .products import first_channels, last_channels, windows
 
+REPEATING = (  # the places that repeat every element where a size is so many times another
+    ("asymmetric", "floor"), ("tf_half_pixel_for_nn", "floor"), ("half_pixel", "round_prefer_floor"),
+)  # fmt: skip
+
 
 def _resize(at: At, x: Node, roi: Node | None = None, scales: Node | None = None, sizes: Node | None = None) -> Node:
     if at.opset == 10:
@@ -54,8 +58,6 @@ def _resize(at: At, x: Node, roi: Node | None = None, scales: Node | None = None
     coordinates = at.get("coordinate_transformation_mode", "half_pixel" if at.opset > 10 else "asymmetric")
     mode = at.get("mode", "nearest")
     box = tuple(float(v) for v in at.array(roi, "roi").reshape(-1)) if coordinates == "tf_crop_and_resize" else ()
-    if coordinates == "tf_half_pixel_for_nn":
-        coordinates = "half_pixel"
     nearest = at.get("nearest_mode", "round_prefer_floor" if at.opset > 10 else "floor")
     return resized(x, axes, out, given, mode, coordinates, nearest, at, box)
 
@@ -69,8 +71,7 @@ def resized(
     if not changed:
         return x
     repeated = [_times(x.shape[axes[i]], out[i]) for i in changed]
-    whole = coordinates in ("asymmetric", "half_pixel") and nearest in ("floor", "round_prefer_floor")
-    whole = whole and (coordinates == "half_pixel") == (nearest == "round_prefer_floor")
+    whole = (coordinates, nearest) in REPEATING
     is_open = any(isinstance(n, Size) for i in changed for n in (x.shape[axes[i]], out[i]))
     if is_open and mode == "nearest" and whole and all(repeated):
         return _repeat(x, {axes[i]: n for i, n in zip(changed, repeated, strict=True)})

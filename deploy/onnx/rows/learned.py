@@ -59,7 +59,7 @@ def _normalize(at: At, x: Node) -> Node:
         case "L2":
             norm = apply(ops.Sqrt(), make.total(mul(y, y), (axis,), True))
         case _:
-            norm = apply(ops.Max((axis,), True), apply(ops.Abs(), y))
+            norm = apply(ops.Max((axis,), True), y)  # with its sign
     zero = apply(ops.Equal(), norm, make.like(norm, 0))
     return make.div(y, make.where(zero, make.like(norm, 1), norm))
 
@@ -116,27 +116,38 @@ def post(kind: str, y: Node) -> Node:
     raise Unsupported(f"post_transform {kind}")
 
 
-def classes(at: At, scores: Node, binary: Any = None) -> tuple[Node, Node]:
-    """(labels, scores): the class of the largest score; of one score, two classes."""
-    names = at.get("classlabels_strings") or at.get("classlabels_ints") or at.get("classlabels_int64s")
-    if names is None:
-        names = tuple(range(scores.shape[1]))
+def classes(at: At, scores: Node) -> tuple[Node, Node]:
+    """(labels, scores): the class of the largest score."""
+    return labels(at, apply(ops.ArgMax(1), scores), scores.shape[1]), post(at.get("post_transform", "NONE"), scores)
+
+
+def two_classes(at: At, score: Node, edge: float, together: float) -> tuple[Node, Node]:
+    """(labels, scores) of two classes by the score of the second, which it is above `edge`.
+
+    As ONNX Runtime has it: the two scores are `together`, or 0 before a transform.
+    """
     kind = at.get("post_transform", "NONE")
-    if scores.shape[1] == 1 and len(names) == 2:
-        edge = 0.5 if binary is None else binary
-        chosen = cast(apply(ops.Greater(), reshape(scores, (scores.shape[0],)), make.like(scores, edge)), "int64")
-        if kind == "LOGISTIC":
-            y = apply(ops.Sigmoid(), scores)
-            both = make.concat([make.sub(make.like(y, 1), y), y], 1)
-        elif kind == "NONE":
-            other = make.sub(make.like(scores, 1), scores) if edge == 0.5 else apply(ops.Negate(), scores)
-            both = make.concat([other, scores], 1)
-        else:
-            both = post(kind, make.concat([apply(ops.Negate(), scores), scores], 1))
-    else:
-        chosen, both = apply(ops.ArgMax(1), scores), post(kind, scores)
+    if "SOFTMAX" in kind:
+        raise Unsupported("the softmax of one score, which runtimes do not agree on")
+    first = make.sub(make.like(score, together if kind == "NONE" else 0), score)
+    return labels(at, above(score, edge), 2), post(kind, make.concat([first, score], 1))
+
+
+def above(score: Node, edge: float) -> Node:
+    """1 for the rows of a column that are above `edge`, else 0."""
+    return cast(apply(ops.Greater(), reshape(score, (score.shape[0],)), make.like(score, edge)), "int64")
+
+
+def labels(at: At, chosen: Node, count: int) -> Node:
+    """The names of the classes with these numbers, or the numbers."""
+    names = named_classes(at) or tuple(range(count))
     table = const(numpy.array(names, dtype="int64" if isinstance(names[0], int) else object))
-    return apply(ops.Take(0), table, chosen), both
+    return apply(ops.Take(0), table, chosen)
+
+
+def named_classes(at: At) -> tuple[Any, ...]:
+    """What the classes are called; nothing where that is not said."""
+    return at.get("classlabels_strings") or at.get("classlabels_ints") or at.get("classlabels_int64s") or ()
 
 
 def _linear_classes(at: At, x: Node) -> tuple[Node, Node]:
@@ -144,7 +155,7 @@ def _linear_classes(at: At, x: Node) -> tuple[Node, Node]:
     n = len(shift)
     weights = numpy.array(at.get("coefficients"), dtype="float32").reshape(n, -1)
     scores = add(make.matmul(cast(x, "float32"), const(weights.T)), const(numpy.array(shift, dtype="float32")))
-    return classes(at, scores, 0.0 if at.get("post_transform", "NONE") != "NONE" else 0.5)
+    return two_classes(at, scores, 0.0, 1.0) if n == 1 and len(named_classes(at)) == 2 else classes(at, scores)
 
 
 ROWS: dict[str, Row | Refused] = {

@@ -42,6 +42,7 @@ def _stft(at: At, x: Node, step: Node, window: Node | None = None, length: Node 
 def _mel(at: At, *given: Node) -> Node:
     bins, length, rate, low, high = (at.number(v, name) for v, name in zip(given, (
         "num_mel_bins", "dft_length", "sample_rate", "lower_edge_hertz", "upper_edge_hertz"), strict=True))  # fmt: skip
+    make.afford("a matrix", (int(length) // 2 + 1, int(bins)), "float64")
     return const(mel_weights(int(bins), int(length), int(rate), low, high), NAMES[at.get("output_datatype", 1)])
 
 
@@ -50,6 +51,7 @@ def _window(*terms: float) -> Any:
 
     def read(at: At, size: Node) -> Node:
         n = int(at.number(size, "size"))
+        make.afford("a window", (n,), "float64")
         wide = n if at.get("periodic", 1) else n - 1
         i = numpy.arange(n)
         y = sum((-1) ** k * t * numpy.cos(2 * numpy.pi * k * i / wide) for k, t in enumerate(terms))

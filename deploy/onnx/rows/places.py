@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy
 
@@ -12,7 +13,7 @@ from needle.sizes import Size
 from ...ir import Node
 from .. import make
 from ..at import At
-from ..make import apply, axis_of, const, reshape
+from ..make import apply, axis_of, cast, const, reshape
 from ..ops import (
     Compress,
     CumProd,
@@ -49,6 +50,16 @@ def _gather_elements(at: At, x: Node, ids: Node) -> Node:
 
 def _trilu(at: At, x: Node, k: Node | None = None) -> Node:
     return apply(Trilu(int(at.number(k, "k", 0)), bool(at.get("upper", 1))), x)
+
+
+def _running_sum(at: At, x: Node, axis: Node) -> Node:
+    op = ops.CumSum(int(at.number(axis, "axis")), bool(at.get("exclusive", 0)), bool(at.get("reverse", 0)))
+    return cast(apply(op, x), x.type.dtype)  # which ONNX keeps
+
+
+def _write_running_sum(w: Any, node: Node, x: str) -> Any:
+    exclusive, reverse = int(node.op.exclusive), int(node.op.reverse)
+    return w.add("CumSum", (x, w.ints(node.op.axis, ())), exclusive=exclusive, reverse=reverse)
 
 
 def _one_hot(at: At, ids: Node, depth: Node, values: Node) -> Node:
@@ -100,11 +111,7 @@ ROWS: dict[str, Row] = {
     "Compress": Row(_compress, in_float32=False),
     "Unique": Row(_unique, in_float32=False),
     "ReverseSequence": Row(_reverse, in_float32=False),
-    "CumSum": Row(lambda at, x, axis: apply(ops.CumSum(int(at.number(axis, "axis")), bool(at.get("exclusive", 0)),
-                                                       bool(at.get("reverse", 0))), x),
-                  {ops.CumSum: lambda w, node, x: w.add("CumSum", (x, w.ints(node.op.axis, ())),
-                                                        exclusive=int(node.op.exclusive),
-                                                        reverse=int(node.op.reverse))}),
+    "CumSum": Row(_running_sum, {ops.CumSum: _write_running_sum}),
     "CumProd": Row(lambda at, x, axis: apply(CumProd(int(at.number(axis, "axis")), bool(at.get("exclusive", 0)),
                                                      bool(at.get("reverse", 0))), x)),
 }  # fmt: skip

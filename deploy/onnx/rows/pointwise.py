@@ -191,14 +191,17 @@ def _write_clip(w: Any, node: Node, x: str) -> Any:
 def _write_gelu(w: Any, node: Node, x: str) -> Any:
     if w.opset >= 20:
         return w.add("Gelu", (x,), approximate="tanh" if node.op.approximate else "none")
-    half = w.number(0.5)
+
+    def number(value: float) -> str:
+        return str(w.number(value, node.type.dtype))
+
     if node.op.approximate:
         cube = w.add("Mul", (w.add("Mul", (x, x)), x))
-        inner = w.add("Add", (x, w.add("Mul", (cube, w.number(0.044715)))))
-        share = w.add("Tanh", (w.add("Mul", (inner, w.number(math.sqrt(2 / math.pi)))),))
+        inner = w.add("Add", (x, w.add("Mul", (cube, number(0.044715)))))
+        share = w.add("Tanh", (w.add("Mul", (inner, number(math.sqrt(2 / math.pi)))),))
     else:
-        share = w.add("Erf", (w.add("Mul", (x, w.number(math.sqrt(0.5)))),))
-    return w.add("Mul", (x, w.add("Mul", (w.add("Add", (share, w.number(1.0))), half))))
+        share = w.add("Erf", (w.add("Mul", (x, number(math.sqrt(0.5)))),))
+    return w.add("Mul", (x, w.add("Mul", (w.add("Add", (share, number(1.0))), number(0.5)))))
 
 
 def _write_silu(w: Any, node: Node, x: str) -> Any:
@@ -214,17 +217,9 @@ def _write_square(w: Any, node: Node, a: str, b: str) -> Any:
     return w.add("Mul", (d, d))
 
 
-def _write_logic(operator: str) -> Any:
-    def write(w: Any, node: Node, *names: str) -> Any:
-        given = zip(names, node.inputs, strict=True)
-        return w.add(operator, [n if x.type.dtype == "bool" else w.cast(n, "bool") for n, x in given])
-
-    return write
-
-
 def _write_share(w: Any, node: Node, a: str, b: str) -> Any:
-    sign = w.add("Sign", (w.add("Sub", (a, b)),))
-    return w.add("Mul", (w.add("Add", (sign, w.number(1.0))), w.number(0.5)))
+    sign, dtype = w.add("Sign", (w.add("Sub", (a, b)),)), node.type.dtype
+    return w.add("Mul", (w.add("Add", (sign, w.number(1.0, dtype))), w.number(0.5, dtype)))
 
 
 ROWS: dict[str, Row] = {
@@ -273,9 +268,9 @@ ROWS: dict[str, Row] = {
     "LessOrEqual": Row(_compare(ops.LessEqual()), {ops.LessEqual: written("LessOrEqual", 12)}),
     "Greater": Row(_compare(ops.Greater()), {ops.Greater: written("Greater")}),
     "GreaterOrEqual": Row(_compare(ops.GreaterEqual()), {ops.GreaterEqual: written("GreaterOrEqual", 12)}),
-    "And": Row(lambda at, a, b: apply(ops.LogicalAnd(), a, b), {ops.LogicalAnd: _write_logic("And")}),
-    "Or": Row(lambda at, a, b: apply(ops.LogicalOr(), a, b), {ops.LogicalOr: _write_logic("Or")}),
-    "Not": Row(lambda at, a: apply(ops.LogicalNot(), a), {ops.LogicalNot: _write_logic("Not")}),
+    "And": Row(lambda at, a, b: apply(ops.LogicalAnd(), a, b), {ops.LogicalAnd: written("And")}),
+    "Or": Row(lambda at, a, b: apply(ops.LogicalOr(), a, b), {ops.LogicalOr: written("Or")}),
+    "Not": Row(lambda at, a: apply(ops.LogicalNot(), a), {ops.LogicalNot: written("Not")}),
     "Xor": Row(lambda at, a, b: apply(ops.NotEqual(), a, b)),
     "Where": Row(lambda at, m, a, b: apply(ops.Where(), m, a, b), {ops.Where: written("Where")}, in_float32=False),
     "BitwiseAnd": Row(_logical("and")), "BitwiseOr": Row(_logical("or")), "BitwiseXor": Row(_logical("xor")),

@@ -122,7 +122,7 @@ def _conv_transpose(at: At, x: Node, w: Node, bias: Node | None = None) -> Node:
         for have, want in zip(wide, wanted, strict=True):
             room = max(have - want, 0)
             less, more = room // 2, room - room // 2
-            padding.append((more, less) if auto == "SAME_LOWER" else (less, more))
+            padding.append((less, more) if auto == "SAME_UPPER" else (more, less))
     else:
         flat = at.get("pads") or (0,) * (2 * rank)
         padding = list(zip(flat[:rank], flat[rank:], strict=True))

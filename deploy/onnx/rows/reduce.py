@@ -80,15 +80,20 @@ def _product(x: Node, axes: tuple[int, ...], keep: bool) -> Node:
 
 def _softmax(op: Any) -> Any:
     def read(at: At, x: Node) -> Node:
-        rank = len(x.shape)
-        if at.opset >= 13:
-            moved, back = last(x, axis_of(at.get("axis", -1), rank))
-            return permute(apply(op, moved), back)
-        axis = axis_of(at.get("axis", 1), rank)
-        flat = reshape(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
-        return reshape(apply(op, flat), x.shape)
+        alone = at.opset >= 13
+        return softmax(op, x, at.get("axis", -1 if alone else 1), alone)
 
     return read
+
+
+def softmax(op: Any, x: Node, axis: int, alone: bool) -> Node:
+    """Of one axis or, as it was before opset 13, of all that is from it on."""
+    axis = axis_of(axis, len(x.shape))
+    if alone:
+        moved, back = last(x, axis)
+        return permute(apply(op, moved), back)
+    flat = reshape(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
+    return reshape(apply(op, flat), x.shape)
 
 
 def _hardmax(at: At, x: Node) -> Node:

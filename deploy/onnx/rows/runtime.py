@@ -13,10 +13,10 @@ from needle import ops
 from ...ir import Node
 from .. import make
 from ..at import At
-from ..make import add, apply, axis_of, cast, concat, last, mul, permute
+from ..make import add, apply, axis_of, cast, concat, mul, permute
 from ..ops import DequantizeLinear, MatMulInteger, QuantizeLinear
 from ..row import Row
-from . import images, pool
+from . import images, pool, reduce
 from .products import first_channels, last_channels
 
 AXIS = 1  # of scales of their own, which are those of channels
@@ -63,8 +63,7 @@ def _mean(at: At, x: Node) -> Node:
 
 
 def _softmax(at: At, x: Node) -> Node:
-    moved, back = last(x, axis_of(at.get("axis", -1), len(x.shape)))
-    return permute(apply(ops.Softmax(), moved), back)
+    return reduce.softmax(ops.Softmax(), x, at.get("axis", -1), at.get("opset", 13) >= 13)
 
 
 def _concat(at: At, y_scale: Node, y_zero: Node, *given: Node) -> Node:

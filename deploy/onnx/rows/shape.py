@@ -10,6 +10,7 @@ import numpy
 
 from needle import ops
 from needle.sizes import Size, larger, smaller
+from needle.types import Type
 
 from ...ir import Node
 from ...ir import apply as node_of
@@ -96,6 +97,8 @@ def _split(at: At, x: Node, lengths: Node | None = None) -> tuple[Node, ...]:
     axis, count = axis_of(at.get("axis", 0), len(x.shape)), at.get("num_outputs", len(at.outputs))
     given = at.given(lengths, "split")
     n = x.shape[axis]
+    if count != len(at.outputs):
+        raise Unsupported(f"{count} parts as {len(at.outputs)} outputs")
     if given is None:
         each = -(-n // count)
         given = (*[each] * (count - 1), n - each * (count - 1))
@@ -113,7 +116,7 @@ def cut(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
     if whole:
         return x
     if any(isinstance(v, Size) for v in (n, start, stop)):
-        length = stop - start
+        length = larger(stop - start, 0)
         if isinstance(start, Size) or isinstance(length, Size):
             return open_cut(x, axis, start, length, step)
     return make.index(x, axis, (start, stop, step))
@@ -121,7 +124,7 @@ def cut(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
 
 def open_cut(x: Node, axis: int, start: int, length: int, step: int) -> Node:
     """A slice whose length is open: the elements at start, start + step, ..."""
-    count = length if step == 1 else -(-length // step)
+    count = larger((length + step - 1) // step, 0)  # which a quotient of sizes does not show
     return apply(ops.Take(axis), x, node_of(Arange(start, step, count)))
 
 
@@ -141,9 +144,9 @@ def _slice(at: At, x: Node, starts: Node | None = None, ends: Node | None = None
         axis = axis_of(axis, len(x.shape))
         n = x.shape[axis]
         if not any(isinstance(v, Size) for v in (start, end, n)):
-            lo, hi, by = slice(clamp(start, n, step), clamp_end(end, n, step), step).indices(n)
-            if (lo, hi, by) != (0, n, 1):
-                x = make.index(x, axis, (lo, None if hi < 0 else hi, by))
+            part = make.part(start, end, step, n)
+            if part != slice(0, n, 1):
+                x = make.index(x, axis, (part.start, part.stop, part.step))
         elif step > 0:
             x = cut(x, axis, bound(start, n), bound(end, n), step)
         else:
@@ -155,16 +158,6 @@ def _backwards(x: Node, axis: int, start: int, end: int, step: int) -> Node:
     if isinstance(start, Size) or isinstance(end, Size) or step != -1 or start != -1 or end > -FAR:
         raise Unsupported("a slice that goes backwards over an open size")
     return apply(ops.Flip((axis,)), x)
-
-
-def clamp(start: int, n: int, step: int) -> int | None:
-    """A start as Python's slices have it."""
-    return None if step < 0 and start >= n else start
-
-
-def clamp_end(end: int, n: int, step: int) -> int | None:
-    """An end as Python's slices have it."""
-    return None if step < 0 and end < -n else end
 
 
 def bound(at: int, n: int) -> int:
@@ -222,7 +215,7 @@ def _constant_of_shape(at: At, shape: Node) -> Node:
 
 def filled(number: Any, dtype: str, shape: Sequence[int]) -> Node:
     """One number in a shape."""
-    if any(isinstance(n, Size) for n in shape) or math.prod(shape) > make.MAX_FOLDED:
+    if not make.affords(Type(tuple(shape), dtype)):
         return make.broadcast(const(numpy.full((1,) * len(shape), number), dtype), shape)
     return const(numpy.full(tuple(shape), number, dtype=numpy_dtype(dtype)))
 
@@ -243,12 +236,13 @@ def _range(at: At, start: Node, limit: Node, step: Node) -> Node:
         named = ((start, "start"), (limit, "limit"), (step, "delta"))
         numbers = [at.array(v, name).reshape(-1)[0] for v, name in named]
         count = max(math.ceil((float(numbers[1]) - float(numbers[0])) / float(numbers[2])), 0)
-        if count > make.MAX_FOLDED:
-            raise Unsupported(f"a range of {count} numbers")
+        make.afford("a range", (count,), start.type.dtype)
         return const(numbers[0] + numpy.arange(count) * numbers[2], start.type.dtype)
     first, last, by = (e.reshape(-1)[0] for e in ends)  # type: ignore[union-attr]
     if not any(isinstance(v, Size) for v in (first, last)):
-        return const(numpy.arange(first, last, by), start.type.dtype)
+        count, dtype = len(range(first, last, by)), start.type.dtype
+        fits = make.affords(Type((count,), dtype))
+        return const(numpy.arange(first, last, by), dtype) if fits else node_of(Arange(first, by, count, dtype))
     if by <= 0:
         raise Unsupported("a range that counts down from an open size")
     return node_of(Arange(first, by, -(-(last - first) // by), start.type.dtype))
@@ -258,6 +252,7 @@ def _eye(at: At, x: Node) -> Node:
     dtype = NAMES[at.get("dtype")] if at.get("dtype") else x.type.dtype
     if any(isinstance(n, Size) for n in x.shape):
         raise Unsupported("of an open size")
+    make.afford("an identity", x.shape, dtype)
     return const(numpy.eye(x.shape[0], x.shape[1], k=at.get("k", 0)), dtype)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from needle.ops.attributes import axes_of
+
 from ...ir import Node
 
 WHOLE = (None, None, 1)
@@ -84,9 +86,7 @@ def write_reshape(w: Any, node: Node, x: str) -> Any:
 
 def write_dilate(w: Any, node: Node, x: str) -> Any:
     op, shape = node.op, node.inputs[0].shape
-    for axis in op.axes if isinstance(op.axes, tuple) else (op.axes,):
-        if axis >= len(shape):
-            continue
+    for axis in axes_of("dilate", op.axes, len(shape)):
         x = w.add("Unsqueeze", (x, w.ints([axis + 1])))
         pads = [0] * (2 * (len(shape) + 1))
         pads[len(shape) + 1 + axis + 1] = op.dilation
@@ -97,6 +97,6 @@ def write_dilate(w: Any, node: Node, x: str) -> Any:
 
 
 def write_undilate(w: Any, node: Node, x: str) -> Any:
-    axes = [a for a in node.op.axes if a < len(node.shape)]
+    axes = axes_of("undilate", node.op.axes, len(node.shape))
     n = len(axes)
     return w.add("Slice", (x, w.ints([0] * n), w.ints([FAR] * n), w.ints(axes), w.ints([node.op.dilation + 1] * n)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy
 
 from ...ir import Node
+from .. import make
 from ..at import At
-from ..make import add, apply, const
+from ..make import Unsupported, add, apply, const
 from ..ops import MODES, Trees
 from ..row import Refused, Row
-from .learned import classes, post
+from .learned import above, classes, labels, named_classes, post, two_classes
 
 
 def trees(at: At, x: Node, prefix: str, targets: int) -> Node:
@@ -29,6 +30,8 @@ def trees(at: At, x: Node, prefix: str, targets: int) -> Node:
     roots = [i for i in range(len(ids)) if i not in inside]
     weights = at.get(f"{prefix}_weights_as_tensor", None)
     weights = numpy.array(at.get(f"{prefix}_weights"), "float64") if weights is None else weights
+    if not all(0 <= i < targets for i in at.get(f"{prefix}_ids")):
+        raise Unsupported(f"'{prefix}_ids' must be in 0..{targets - 1}")
     rows: dict[int, list[tuple[int, float]]] = {}
     columns = (at.get(f"{prefix}_{name}") for name in ("treeids", "nodeids", "ids"))
     places = zip(*columns, weights, strict=True)
@@ -50,21 +53,32 @@ def trees(at: At, x: Node, prefix: str, targets: int) -> Node:
 
 
 def _trees_regressor(at: At, x: Node) -> Node:
-    n = at.get("n_targets", 1)
-    y = trees(at, x, "target", n)
-    base = at.get("base_values") or at.get("base_values_as_tensor")
-    y = y if base is None else add(y, const(numpy.array(base, dtype="float32")))
-    return post(at.get("post_transform", "NONE"), y)
+    y, base = trees(at, x, "target", at.get("n_targets", 1)), _base(at)
+    return post(at.get("post_transform", "NONE"), add(y, const(base)) if base.size else y)
+
+
+def _base(at: At) -> numpy.ndarray:
+    """What is added to the sums of the leaves; nothing where it is left out."""
+    given = at.get("base_values_as_tensor")
+    return numpy.array(at.get("base_values") or () if given is None else given.reshape(-1), dtype="float32")
 
 
 def _trees_classifier(at: At, x: Node) -> tuple[Node, Node]:
-    n = max(at.get("class_ids")) + 1
-    names = at.get("classlabels_strings") or at.get("classlabels_int64s")
-    binary = len(names) == 2 and len(set(at.get("class_ids"))) == 1
-    y = trees(at, x, "class", 1 if binary else max(n, len(names)))
-    base = at.get("base_values")
-    y = y if base is None else add(y, const(numpy.array(base, dtype="float32")))
-    return classes(at, y, 0.0 if binary and at.get("post_transform", "NONE") != "NONE" else 0.5)
+    """(labels, scores); where leaves score but one of two classes, as ONNX Runtime has it."""
+    ids, base, count = set(at.get("class_ids")), _base(at), len(named_classes(at))
+    y = trees(at, x, "class", count or max(ids) + 1)
+    if count != 2 or len(ids) == 2:
+        if base.size not in (0, y.shape[1]):
+            raise Unsupported(f"'base_values' must hold a number for each of {y.shape[1]} classes, got {base.size}")
+        return classes(at, add(y, const(base)) if base.size else y)
+    if base.size > 1 or (base.size and ids == {1}):
+        raise Unsupported("base values where one of two classes has scores, which runtimes do not agree on")
+    weights = at.get("class_weights_as_tensor")
+    positive = min(at.get("class_weights") if weights is None else weights.reshape(-1)) >= 0
+    edge, score = 0.5 if positive else 0.0, make.index(y, 1, (min(ids), min(ids) + 1, 1))
+    if ids == {1}:
+        return labels(at, above(score, edge), 2), post(at.get("post_transform", "NONE"), y)
+    return two_classes(at, add(score, const(base)) if base.size else score, edge, 1.0 if positive else 0.0)
 
 
 def _tree_ensemble(at: At, x: Node) -> Node:
