@@ -224,7 +224,7 @@ class TensorTuple(Value):
         return len(self.type if self.cached_data is None else self.cached_data)
 
     def __getitem__(self, index: int) -> Tensor:
-        return needle.ops.tuple_get_item(self, range(len(self))[index])
+        return needle.ops.tuple_get_item(self, index if isinstance(index, slice) else range(len(self))[index])
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))

@@ -11,7 +11,7 @@ import needle  # for needle.ops, which are written in Tensors
 
 from .autograd import Value
 from .backend_selection import NDArray
-from .types import number_of
+from .types import FLOATS, complement, number_of
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -20,19 +20,32 @@ if TYPE_CHECKING:
 class Operators(Value):
     """Arithmetic and comparisons, elementwise with numpy's broadcasting; each is one or two ops of the graph.
 
-    Numbers and numpy arrays are constants. See docs/dtypes.md for the dtype in which operands meet.
+    Numbers and numpy arrays are constants. See docs/dtypes.md for the dtype in which operands meet; there signs are
+    changed, for what is unsigned, or bool, has no negative in its own.
     """
 
     def __add__(self, other: Any) -> Tensor:
         other = _operand(self, other)
         return needle.ops.EWiseAdd()(self, other) if isinstance(other, Operators) else needle.ops.AddScalar(other)(self)
 
-    def __sub__(self, other: Any) -> Tensor:
+    def __sub__(self: Any, other: Any) -> Tensor:
         other = _operand(self, other)
-        return self + (needle.ops.Negate()(other) if isinstance(other, Operators) else _negative(other))
+        if isinstance(other, Operators):
+            a, b = _meeting(self, other)
+            negative = -b
+        else:
+            a, negative = self, -other if other.__class__ is float else complement("sub", other, str(self.dtype))
+        difference: Tensor = a + negative
+        return difference
 
-    def __rsub__(self, other: Any) -> Tensor:
-        difference: Tensor = -self + other
+    def __rsub__(self: Any, other: Any) -> Tensor:
+        other = _operand(self, other)
+        if isinstance(other, Operators):
+            other, a = _meeting(other, self)
+            negative = -a
+        else:
+            negative = _negative_beside(self, other)
+        difference: Tensor = negative + other
         return difference
 
     def __mul__(self, other: Any) -> Tensor:
@@ -124,6 +137,15 @@ def _operand(x: Any, other: Any) -> Any:
     return other
 
 
-def _negative(number: Any) -> Any:
-    """-number, for a - number."""
-    return -number_of("sub", number, "float64")
+def _meeting(a: Any, b: Any) -> Any:
+    """Both where they meet, for a - b; floats have signs in their own dtype."""
+    return (a, b) if b.dtype in FLOATS else needle.ops.promoted((a, b))
+
+
+def _negative_beside(x: Any, number: Any) -> Any:
+    """-x, in the dtype in which x meets a number."""
+    if x.dtype not in FLOATS:
+        number = number_of("sub", number, str(x.dtype))
+        if needle.ops.dtype_rules.with_scalar("sub", x.type, number).dtype != x.dtype:
+            return x * (-1.0 if isinstance(number, float) else -1)
+    return -x

@@ -102,8 +102,9 @@ class Tensor(Interop, Operators):
         `out_grad` is the adjoint of this tensor, ones by default. With `keep_graph=False` only leaves get a `grad`, and
         everything in between lets go of its inputs on the way, so that their memory is free where nobody else holds
         it: the graph can be walked once, and `detach()` makes a constant of what is used on. Raises ShapeError if
-        `out_grad` has another shape, DTypeError if this tensor does not hold floats, NeedleError inside `no_grad` if
-        nothing was recorded, or where the graph was let go.
+        `out_grad` has another shape, DTypeError if it has another dtype (but in numpy mode, which promotes) or this
+        tensor does not hold floats, NeedleError inside `no_grad` if nothing was recorded, or where the graph was let
+        go.
         """
         if not self.requires_grad and not switch.on:
             raise NeedleError("[backward] nothing was recorded: this was computed inside no_grad, or of constants")
@@ -115,6 +116,9 @@ class Tensor(Interop, Operators):
             raise DTypeError(f"[backward] out_grad must be a Tensor, got {type(out_grad).__name__}")
         elif tuple(out_grad.shape) != tuple(self.shape):
             raise ShapeError(f"[backward] out_grad must have the tensor's shape {self.shape}, got {out_grad.shape}")
+        elif BACKEND == "nd" and out_grad.dtype != self.dtype:
+            fix = f'got {out_grad.dtype}; out_grad.astype("{self.dtype}") casts'
+            raise DTypeError(f"[backward] out_grad must have the tensor's dtype {self.dtype}, {fix}")
         compute_gradient_of_variables(self, out_grad, keep_graph)
 
     _shown = "needle.Tensor"

@@ -135,16 +135,25 @@ def held(where: str, value: Any, dtype: str) -> Any:
     number = number_of(where, value, dtype)
     if dtype == "bool":
         return bool(number)
-    if isinstance(number, float) and dtype not in FLOATS:
+    if isinstance(number, float) and dtype in TYPES and TYPES[dtype].kind == "integer":
         if not abs(number) < 2.0**63:
             raise DTypeError(f"[{where}] {number:.6g} is no number that {dtype} holds")
         return number_of(where, int(number), dtype)
     return number
 
 
+def complement(where: str, value: Any, dtype: str) -> Any:
+    """-value, for x - value: where an integer dtype holds the value alone, what it wraps around to, as numpy has it."""
+    value = number_of(where, value, dtype)
+    record = TYPES.get(dtype)
+    if isinstance(value, float) or record is None or record.kind == "float":
+        return -value
+    return (-value - record.low) % (record.high - record.low) + record.low
+
+
 def summed(dtype: str) -> str:
     """The dtype of sums: int64 for bool and integers."""
-    return dtype if dtype.startswith("float") else "int64"
+    return dtype if "float" in dtype else "int64"
 
 
 class Type(NamedTuple):

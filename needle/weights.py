@@ -150,6 +150,8 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
                 os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
+        if durable:
+            _sync_folder(target.parent)
     except BaseException as error:
         with suppress(FileNotFoundError):  # an interrupt may come when it is in its place already
             os.unlink(temporary)
@@ -158,6 +160,16 @@ def atomic_write(path: str | os.PathLike[str], durable: bool = True) -> Iterator
         raise
     finally:
         _unfinished.discard(temporary)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write to the disk which files a folder has: a file without its name would be lost. Not all systems can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def discard_unfinished() -> None:

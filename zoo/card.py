@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -81,7 +82,7 @@ def _measured(entry: Entry) -> Iterator[str]:
         one = f"of seed {entry.runs[0].seed}" if number.seeds == 1 else f"mean of {number.seeds} seeds"
         whose = "of the weights in the package" if entry.shipped else one
         spread = (
-            f"; mean of {number.seeds} seeds {shown(metric, number.mean)}, standard deviation "
+            f"; mean of {number.seeds} seeds {shown(metric, number.mean)}, standard deviation (n - 1) "
             f"{shown(metric, number.std)}" if number.seeds > 1 else ""
         )  # fmt: skip
         lines.append(f"- {metric}: **{shown(metric, number.value)}** {whose}{spread}; recomputed by `{number.by}`")
@@ -128,7 +129,7 @@ def table(rows: list[list[str]]) -> str:
 
 
 def _shown(entry: Entry, pictures: str | None) -> Iterator[list[str]]:
-    """What the weights in the package make."""
+    """What its weights make."""
     facts = entry.record.shown
     if "confusion" in facts and isinstance(entry.output, Labels):
         picture = f"![confusion matrix]({entry.name}-confusion.svg)" if pictures is not None else None
@@ -170,7 +171,7 @@ def _recipe(entry: Entry) -> list[str]:
 
 def _use(entry: Entry) -> list[str]:
     """The command lines that use, recompute and train it."""
-    plugin = f" --plugin {entry.source.name}" if entry.source else ""
+    plugin = f" --plugin {shlex.quote(entry.source.name)}" if entry.source else ""
     weights = "" if entry.shipped else " --weights FILE"
     lines = [f"needle-zoo evaluate {entry.name}{plugin}{weights}", f"needle-zoo train {entry.name}{plugin}"]
     match entry.output:

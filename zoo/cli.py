@@ -14,10 +14,11 @@ from . import commands
 from .finetune import command as finetuning
 from .programs import ENGINES
 from .registry import names
+from .seeds import SEEDS
 from .shelf import ABOUT
 
 OPTIONAL = ("card", "evaluate")  # commands that may do without the name of a model
-SEEDS = 2**32 - 1  # the largest that numpy's generator takes
+SHEET = 10_000  # pictures on a sheet, which is made in memory
 
 
 def parser() -> CommandParser:
@@ -73,8 +74,9 @@ def parser() -> CommandParser:
     predict.add_argument("image", type=Path, metavar="FILE", help="an image file")
     predict.add_argument("--top", type=whole(1), default=5, help="how many labels (default: 5)")
     what = "the PNG file to write (default: sample.png)"
-    sample.add_argument("--output", type=Path, default="sample.png", metavar="FILE", help=what)
-    sample.add_argument("--count", type=whole(1), default=64, help="how many pictures (default: 64)")
+    sample.add_argument("--output", default="sample.png", metavar="FILE", help=what)
+    what = f"how many pictures (default: 64, at most {SHEET})"
+    sample.add_argument("--count", type=whole(1, SHEET), default=64, help=what)
     _text_options(generate)
     for each in (sample, generate):
         each.add_argument("--seed", type=whole(0), default=0, help="the same seed makes the same (default: 0)")

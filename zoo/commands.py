@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from needle.commands import Answer, ticking, write
@@ -106,17 +107,18 @@ def evaluate_command(args: argparse.Namespace) -> Answer:
     if args.weights is not None or args.tiny:
         if args.weights is None:
             raise ZooError("[evaluate] the recorded runs are measured on the whole data set: leave out --tiny")
-        metrics = measure(entry(args.name), args.weights, data=args.data, tiny=args.tiny)
+        metrics = measure(entry(args.name), args.weights, data=args.data, tiny=args.tiny, during=ticking)
         lines = [f"{metric:<14} {shown(metric, value)}" for metric, value in metrics.items()]
         return Answer(metrics, "\n".join(lines) or f"{args.name} has no metrics")
-    found = evaluate(entry(args.name), args.data, args.folder)
+    found = evaluate(entry(args.name), args.data, args.folder, during=ticking)
     return Answer(found.facts(), found.text(), 0 if found.steady else 1)
 
 
 def evaluate_adapter(args: argparse.Namespace) -> Answer:
     """The metrics of a base with an adapter, on data of the user's or on what the adapter's run held out."""
     model = load(args.name, weights=args.weights, adapter=args.adapter)
-    metrics = measure_held(model, args.adapter) if args.data is None else measure_own(model, args.data)
+    with ticking(f"{args.name}: measuring with {args.adapter}"):
+        metrics = measure_held(model, args.adapter) if args.data is None else measure_own(model, args.data)
     return Answer(metrics, "\n".join(f"{metric:<14} {shown(metric, value)}" for metric, value in metrics.items()))
 
 
@@ -128,7 +130,9 @@ def evaluate_all(folder: str) -> Answer:
             found.append(attempt(entry(name), folder))
     done = [each for each in found if not each.skipped]
     drifted = [each.name for each in done if not each.steady]
-    verdict = f"{', '.join(drifted)}: not what was recorded" if drifted else "all as recorded"
+    retrained = ", ".join(each.name for each in done if each.retrained)
+    verdict = "all as recorded" + (f" but {retrained}, whose weights are of another training" if retrained else "")
+    verdict = f"{', '.join(drifted)}: not what was recorded" if drifted else verdict
     counts = f"{len(done)} of {len(found)} models measured, {len(found) - len(done)} skipped"
     lines = [*(each.text() for each in found), f"{counts}: {verdict if done else 'nothing to compare'}"]
     return Answer([each.facts() for each in found], "\n".join(lines), 0 if done and not drifted else 1)
@@ -144,9 +148,11 @@ def predict_command(args: argparse.Namespace) -> Answer:
 
 def sample_command(args: argparse.Namespace) -> Answer:
     """A sheet of pictures, written to a file."""
+    if not args.output or Path(args.output).is_dir():
+        raise ZooError(f"[sample] --output must name a file, such as sample.png, got {args.output!r}")
     model = _loaded(args, DCGAN, "sample", "makes no pictures")
     save_grid(args.output, model.sample(args.count, seed=args.seed))
-    return Answer({"path": str(args.output)}, str(args.output))
+    return Answer({"path": args.output}, args.output)
 
 
 def generate_command(args: argparse.Namespace) -> Answer | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ from .runs import Run
 
 WIDTH, HEIGHT = 360, 240  # of a panel, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 34, 38  # around its axes
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart by colour-blind people too (Okabe and Ito 2008)
+LETTER, GAP, ROW = 7, 16, 14  # of the legend: the width of a letter, between two names, and the height of a row
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000")  # also to the colour-blind (Okabe and Ito 2008)
 HIDDEN = ("epoch", "step", "lr", "seconds", "grad_norm")
 
 Points = list[tuple[float, float]]
@@ -75,28 +76,42 @@ def _drawn(panel: Panel) -> Iterator[str]:
     pad = 0.05 * ((high - low) or abs(high) or 1)
     low, high = low - pad, high + pad
     first, last = min(xs), max(max(xs), min(xs) + 1)
+    names = legend(panel.lines)
+    top = TOP + names[-1][1] - names[0][1]
 
     def across(x: float) -> float:
         return LEFT + (x - first) / (last - first) * (WIDTH - LEFT - RIGHT)
 
     def down(y: float) -> float:
-        return HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - top - BOTTOM)
 
     for y in ticks(low, high):
         yield f'<path d="M{LEFT} {down(y):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
         yield f'<text x="{LEFT - 5}" y="{down(y) + 4:.1f}" text-anchor="end">{y:g}</text>'
     for x in (x for x in ticks(first, last) if x == int(x)):
         yield f'<text x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{x:g}</text>'
-    yield f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#555"/>'
+    yield f'<path d="M{LEFT} {top}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#555"/>'
     yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">epoch</text>'
-    edge = LEFT
     for place, (name, lines) in enumerate(panel.lines.items()):
         colour = COLOURS[place % len(COLOURS)]
         for points in lines:
             path = "L".join(f"{across(x):.1f} {down(y):.1f}" for x, y in points)
             yield f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        yield f'<text x="{edge}" y="20" fill="{colour}" font-weight="bold">{escape(label(name))}</text>'
-        edge += 16 + 7 * len(label(name))
+        x, y = names[place]
+        yield f'<text x="{x}" y="{y}" fill="{colour}" font-weight="bold">{escape(label(name))}</text>'
+
+
+def legend(columns: Iterable[str]) -> list[tuple[int, int]]:
+    """Where the name of each column begins, in rows of the panel's width."""
+    found: list[tuple[int, int]] = []
+    x, y = LEFT, 20
+    for name in columns:
+        width = LETTER * len(label(name))
+        if found and x + width > WIDTH - RIGHT:
+            x, y = LEFT, y + ROW
+        found.append((x, y))
+        x += GAP + width
+    return found
 
 
 def label(column: str) -> str:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-CELL, LEFT, TOP = 40, 84, 92  # of a cell, and around the cells, in pixels
+CELL, LEFT, TOP, MARGIN = 40, 84, 92, 8  # of a cell, and around the cells, in pixels; longer names need more
+LETTER, TILT = 7, math.radians(60)  # the width of a letter, and the angle of the names above the columns
 RIGHT, WRONG = (0, 114, 178), (213, 94, 0)  # blue and orange, told apart by colour-blind people too
 
 
@@ -15,7 +16,10 @@ def heatmap(name: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -
 
     A mistake is shaded by the square root of its part, so that the rarer ones are seen.
     """
-    width, height = LEFT + CELL * len(labels) + 8, TOP + CELL * len(labels) + 8
+    longest = LETTER * max(map(len, labels))
+    left, top = max(LEFT, longest + MARGIN), max(TOP, round(longest * math.sin(TILT)) + 3 * MARGIN)
+    ends = (CELL * (place + 0.5) + LETTER * len(label) * math.cos(TILT) for place, label in enumerate(labels))
+    width, height = left + max(CELL * len(labels), round(max(ends))) + MARGIN, top + CELL * len(labels) + MARGIN
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'font-family="sans-serif" font-size="12" role="img" aria-label="{escape(name)}: confusion matrix">'
@@ -23,18 +27,18 @@ def heatmap(name: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -
     parts = [head, f'<rect width="{width}" height="{height}" fill="#fff"/>']
     for place, label in enumerate(labels):
         middle = place * CELL + CELL / 2
-        x, y = LEFT + middle + 4, TOP - 8
-        parts.append(f'<text x="{LEFT - 8}" y="{TOP + middle + 4:g}" text-anchor="end">{escape(label)}</text>')
+        x, y = left + middle + 4, top - 8
+        parts.append(f'<text x="{left - 8}" y="{top + middle + 4:g}" text-anchor="end">{escape(label)}</text>')
         parts.append(f'<text x="{x:g}" y="{y}" transform="rotate(-60 {x:g} {y})">{escape(label)}</text>')
-    return "\n".join([*parts, *_cells(counts), "</svg>", ""])
+    return "\n".join([*parts, *_cells(counts, left, top), "</svg>", ""])
 
 
-def _cells(counts: Sequence[Sequence[int]]) -> Iterator[str]:
+def _cells(counts: Sequence[Sequence[int]], left: int, top: int) -> Iterator[str]:
     for i, row in enumerate(counts):
         for j, count in enumerate(row):
             part = count / max(sum(row), 1)
             depth = part if i == j else math.sqrt(part)
-            x, y = LEFT + CELL * j, TOP + CELL * i
+            x, y = left + CELL * j, top + CELL * i
             fill = shade(RIGHT if i == j else WRONG, depth)
             yield f'<rect x="{x}" y="{y}" width="{CELL - 1}" height="{CELL - 1}" fill="{fill}"/>'
             if count:

@@ -9,7 +9,8 @@ import numpy
 
 import needle as ndl
 from needle import nn
-from needle.data.text import Tokenizer
+from needle.data.text import CharTokenizer, Tokenizer
+from needle.errors import DataError
 from needle.optim.settings import whole
 from needle.types import Type
 
@@ -101,7 +102,7 @@ class LanguageModel(Model):
         """The text of `generate`, piece by piece as soon as it is certain."""
         sampling = Sampling(temperature, top_k, top_p)
         stops = [stop] if isinstance(stop, str) else list(stop or ())
-        ids = self.tokenizer.encode(prompt)
+        ids = self._encoded("generate", prompt)
         if not ids:
             raise GenerationError("[generate] needs a prompt of at least one token, such as '\\n'")
         if max_tokens < 0 or seed < 0 or "" in stops:
@@ -121,12 +122,26 @@ class LanguageModel(Model):
         if top is not None:
             whole("predict", top=top)
         self.warn_if_untrained()
-        ids = self.tokenizer.encode(text)
+        ids = self._encoded("predict", text)
         if not ids:
             raise GenerationError("[predict] needs text of at least one token")
         p = Sampling().probabilities(_InEval(self).read(ids))
         order = numpy.argsort(-p, kind="stable")[:top]
         return [(self.tokenizer.decode([i]), float(p[i])) for i in order.tolist()]
+
+    def _encoded(self, where: str, text: str) -> list[int]:
+        """The ids of a text. Raises DataError where the tokenizer cannot express it, with the characters it has."""
+        try:
+            return self.tokenizer.encode(text)
+        except DataError:
+            if not isinstance(self.tokenizer, CharTokenizer):
+                raise
+            known, name = self.tokenizer.vocabulary, self.card.get("name", type(self).__name__)
+            place = next(i for i, character in enumerate(text) if character not in known)
+            raise DataError(
+                f"[{where}] character {place} of the text is {text[place]!r}, which {name} has never read; it knows "
+                f"{len(known)} characters: {known!r:.300}"
+            ) from None
 
 
 class _InEval:

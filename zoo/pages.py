@@ -40,7 +40,10 @@ def pages(entries: Iterable[Entry], folder: Path) -> dict[Path, str]:
 
 
 def write_pages(entries: Iterable[Entry], folder: Path) -> list[Path]:
-    """Write `pages`; the files that have changed."""
+    """Write `pages`; the files that have changed. Raises ZooError for a folder that cannot be made, or has no name."""
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    if not folder.name:
+        raise ZooError(f"[card] {folder} has no name, nor would FOLDER.md have: --pages names one such as docs/zoo")
     if not folder.parent.is_dir():
         raise ZooError(f"[card] {folder.parent} is no folder: --pages names one in it, such as docs/zoo")
     folder.mkdir(exist_ok=True)
@@ -69,11 +72,10 @@ def _line(entry: Entry, home: Path, folder: str) -> list[str]:
     """The row of a model in the page in `home`, whose other pages are in its `folder`."""
     numbers = [f"{metric} {shown(metric, number.value)}" for metric, number in entry.measured.items()]
     state = ", ".join(numbers) or ("weights in the package" if entry.shipped else "not trained yet")
-    runs = entry.runs
-    fastest = min(runs, key=lambda run: run.seconds, default=None)
-    time = f"{duration(fastest.seconds)} on {fastest.machine}" if fastest else ""
+    runs = [run for run, _ in entry.shipped] or entry.runs  # the one whose numbers stand before it
+    time = f"{duration(runs[0].seconds)} on {runs[0].machine}" if runs else ""
     pictures = []
-    if any(run.log for run in runs):
+    if any(run.log for run in entry.runs):
         pictures.append(f'<img src="{folder}/{entry.name}.svg" width="300" alt="curves of {entry.name}">')
     if "sheet" in entry.record.shown:
         cards = Path(os.path.relpath(entry.home / "cards", home)).as_posix()

@@ -73,10 +73,10 @@ def record(entry: Entry, folder: Path, *, data: str | None = None, machine: str 
     """Measure the run in `folder` again and put it into cards/NAME.json, in the place of an earlier one of its seed.
 
     The weights of the first seed that is recorded go into the package, whichever seed turns out best: choosing among
-    them by the test data would flatter the number. They are float16 where that changes no metric beyond rounding.
-    `machine` says on what it was trained, where the run does not. Raises ZooError when the run is not finished, does
-    not give the metrics that it claims, or was trained with other settings than those recorded before; DataError when
-    its files or the test data are not there.
+    them by the test data would flatter the number. They are float16 where that changes no metric beyond rounding. What
+    they make is shown, also where they themselves are withheld. `machine` says on what it was trained, where the run
+    does not. Raises ZooError when the run is not finished, does not give the metrics that it claims, or was trained
+    with other settings than those recorded before; DataError when its files or the test data are not there.
     """
     found = finished(entry, folder)
     run = replace(found.run, machine=machine) if machine else found.run
@@ -93,7 +93,9 @@ def record(entry: Entry, folder: Path, *, data: str | None = None, machine: str 
             raise ZooError(f"[record] {found.weights} does not give what its run says: {row}")
     shown, cards = before.shown, entry.home / "cards"
     cards.mkdir(parents=True, exist_ok=True)
-    if not entry.withheld and not any(other.shipped for other in others):
+    if entry.withheld and not (others and shown):
+        shown = entry.recipe.show(model, test, cards)
+    elif not entry.withheld and not any(other.shipped for other in others):
         (entry.home / "weights").mkdir(exist_ok=True)
         arrays, shipped = lightest(entry, found, model, test)
         shown = entry.recipe.show(model, test, cards)

@@ -112,7 +112,7 @@ class Entry:
         found = {}
         for metric in runs[0].metrics if runs else ():
             values = [run.metrics[metric] for run in runs]
-            mean, std = float(numpy.mean(values)), float(numpy.std(values))
+            mean, std = float(numpy.mean(values)), float(numpy.std(values, ddof=1)) if len(values) > 1 else 0.0
             found[metric] = Measured(shipped[0][1].metrics[metric] if shipped else mean, mean, std, len(runs), by)
         return found
 

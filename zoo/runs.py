@@ -18,8 +18,8 @@ from needle.weights import atomic_write
 class Measured:
     """A number on a card, and the command that recomputes it: one without the other cannot be constructed.
 
-    `value` is what the weights in the package give, the mean where there are none; `mean` and `std` are those of all
-    recorded runs, one for each of `seeds` seeds.
+    `value` is what the weights in the package give, the mean where there are none; `mean` is that of all recorded runs,
+    one for each of `seeds` seeds, `std` their standard deviation as a sample, with n - 1; 0 of one.
     """
 
     value: float
@@ -71,7 +71,8 @@ class Run:
 class Record:
     """All recorded runs of a model, by seed, with the settings that they share.
 
-    `shown` is what the weights in the package make, from `Recipe.show`: a confusion matrix, samples.
+    `shown` is what the weights in the package make, or where they are withheld those of the first recorded seed, from
+    `Recipe.show`: a confusion matrix, samples.
     """
 
     recipe: dict[str, Any] = field(default_factory=dict)

@@ -20,6 +20,7 @@ import numpy
 
 from needle.optim.settings import whole
 from needle.training import fit
+from needle.training.progress import times
 from needle.weights import save_safetensors
 
 from .base import Model
@@ -29,6 +30,7 @@ from .record import record as record_run
 from .record import same_settings
 from .registry import HERE, Entry, ZooError
 from .runs import Run, write_json
+from .seeds import check_seed
 
 
 def train(
@@ -53,7 +55,7 @@ def train(
     are none, NeedleError when a checkpoint belongs to another recipe or another process trains in the same folder,
     DataError when the training data cannot be found.
     """
-    whole("train", seed=seed, least=0)
+    check_seed("train", seed)
     if epochs is not None:
         whole("train", epochs=epochs)
     if tiny and record:
@@ -127,9 +129,8 @@ def _save(path: Path, entry: Entry, model: Model, seed: int, config: dict[str, A
 
 
 def _seconds(home: Path) -> float:
-    """What the epochs took, evaluation included; one that was run again counts once."""
-    lines = (line.split(",") for line in (home / "times.csv").read_text().splitlines())
-    return round(sum({int(epoch): float(seconds) for epoch, seconds in lines}.values()), 1)
+    """What the epochs took, evaluation included: of each the last row, so one that was run again counts once."""
+    return round(sum({epoch: seconds for epoch, seconds, _ in times(home)}.values()), 1)
 
 
 def machine() -> str:

@@ -92,7 +92,11 @@ class Arithmetic(Views):
         return self._combine("subtract", "subtract_scalar", np.subtract, other)
 
     def __rsub__(self, other: Any) -> NDArray:
-        return -self + other
+        dtype = self._handle.dtype
+        if dtype[0] == "f":
+            return -self + other
+        other = number_of("subtract", other, dtype)
+        return -self.astype(promote_number(dtype, other)) + other
 
     def __truediv__(self, other: Any) -> NDArray:
         return self._combine("divide", "divide_scalar", np.divide, other)

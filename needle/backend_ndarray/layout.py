@@ -1,7 +1,12 @@
-"""Arithmetic on shapes and strides (in elements): pure, cached functions on tuples."""
+"""Arithmetic on shapes and strides (in elements): pure, cached functions on tuples.
 
-from collections.abc import Sequence
+To a cache 1.0 is 1: what it returns holds plain ints whatever it was asked with, and floats are refused.
+"""
+
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import index
+from typing import Any
 
 from needle.errors import ShapeError
 
@@ -15,7 +20,7 @@ def compact_strides(shape: Ints) -> Ints:
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)
-        step *= max(size, 1)
+        step *= max(whole("shape", size), 1)
     return tuple(reversed(strides))
 
 
@@ -41,13 +46,24 @@ def is_dense(shape: Ints, strides: Ints) -> bool:
 
 def as_axes(axes: Axes) -> int | Ints | None:
     """Axes as something that can be looked up in a cache."""
-    return axes if axes is None or isinstance(axes, int) else tuple(axes)
+    if axes is None or isinstance(axes, (int, tuple)):
+        return axes
+    return tuple(axes) if isinstance(axes, Iterable) else axes
+
+
+def whole(where: str, number: Any) -> int:
+    """An axis or a size as a plain int. ShapeError for what is no whole number."""
+    try:
+        return index(number)
+    except TypeError:
+        raise ShapeError(f"[{where}] axes and sizes must be whole numbers, got {number!r:.50}") from None
 
 
 @lru_cache(maxsize=8192)
 def distinct_axes(where: str, ndim: int, axes: int | Ints | None) -> Ints:
     """Axes as ascending numbers 0..ndim-1; None is all of them."""
-    given = tuple(range(ndim)) if axes is None else (axes,) if isinstance(axes, int) else axes
+    named = range(ndim) if axes is None else axes if isinstance(axes, tuple) else (axes,)
+    given = [whole(where, axis) for axis in named]
     found = tuple(sorted({axis % ndim for axis in given if -ndim <= axis < ndim}))
     if len(found) != len(given):
         raise ShapeError(f"[{where}] axes must be distinct and lie in {-ndim}..{ndim - 1}, got {axes}")
@@ -62,4 +78,4 @@ def reduced_shape(shape: Ints, axes: int | Ints | None, keepdims: bool) -> Ints:
     gone = distinct_axes("reduce", len(shape), axes)
     if not gone and axes is not None:
         raise ShapeError("[reduce] needs at least one axis, got an empty tuple")
-    return tuple(1 if a in gone else n for a, n in enumerate(shape) if keepdims or a not in gone)
+    return tuple(1 if a in gone else whole("reduce", n) for a, n in enumerate(shape) if keepdims or a not in gone)

@@ -18,7 +18,7 @@ from needle.errors import BroadcastError, IndexRangeError, ShapeError
 from needle.types import held
 
 from . import ndarray
-from .layout import Axes, as_axes, distinct_axes
+from .layout import Axes, as_axes, distinct_axes, whole
 from .strided import StridedArray
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Views(StridedArray):
         """
         shape = (new_shape,) if isinstance(new_shape, int) else tuple(new_shape)
         size, known = prod(self._shape), -prod(shape)
+        if known.__class__ is not int:  # nor is one of them
+            return self.reshape([whole("reshape", n) for n in shape])
         if shape.count(-1) == 1 and known > 0 and size % known == 0:
             shape = tuple(size // known if n == -1 else n for n in shape)
         if prod(shape) != size or any(n < 0 for n in shape):

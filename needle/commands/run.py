@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -42,6 +43,8 @@ def run(grammar: CommandParser, arguments: Sequence[str] | None = None) -> int:
     """
     prog, options = grammar.prog, argparse.Namespace()
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # one of PYTHONIOENCODING=ascii has no "é": that is no failure
+            sys.stdout.reconfigure(errors="replace")
         options = grammar.parse_args(arguments)
         prog = f"{prog} {options.command}" if "command" in options else prog
         with warnings.catch_warnings():

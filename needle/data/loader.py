@@ -46,6 +46,9 @@ class DataLoader(Loader):
     ) -> None:  # fmt: skip
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise DataError(f"[DataLoader] dataset needs __len__ and __getitem__, got {type(dataset).__name__}")
+        for name, value in (("batch_size", batch_size), ("seed", seed)):
+            if value is not None and not isinstance(value, INTEGERS):
+                raise SettingError(f"[DataLoader] {name} must be a whole number or None, got {value!r:.50}")
         if batch_size is not None and not 1 <= batch_size < 2**63:
             raise SettingError(f"[DataLoader] batch_size must be at least 1, got {batch_size}")
         whole = isinstance(workers, INTEGERS) and isinstance(prefetch, INTEGERS)
@@ -53,7 +56,8 @@ class DataLoader(Loader):
             raise SettingError(f"[DataLoader] needs workers >= 0 and prefetch >= 1, got {workers!r} and {prefetch!r}")
         if not all(isinstance(flag, int | numpy.bool_) for flag in (shuffle, drop_last)):
             raise SettingError(f"[DataLoader] shuffle and drop_last are True or False, got {shuffle!r}, {drop_last!r}")
-        self.dataset, self.shuffle, self.seed, self.drop_last, self.device = dataset, shuffle, seed, drop_last, device
+        self.dataset, self.device, self.shuffle, self.drop_last = dataset, device, bool(shuffle), bool(drop_last)
+        self.seed = None if seed is None else int(seed)
         self.batch_size = len(dataset) if batch_size is None else int(batch_size)
         transforms = (augment,) if isinstance(augment, Transform) else augment
         self.augment = None if transforms is None else Compose(*transforms)
@@ -63,7 +67,7 @@ class DataLoader(Loader):
             )
         if workers:
             _refuse_shared_draws(dataset)
-        self.workers, self.prefetch = workers, prefetch
+        self.workers, self.prefetch = int(workers), int(prefetch)
         self.ordering = self._split(numpy.arange(len(dataset)))  # of the newest pass
 
     def __repr__(self) -> str:

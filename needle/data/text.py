@@ -102,7 +102,8 @@ class Tokenizer:
 class CharTokenizer(Tokenizer):
     """One id for each character of `vocabulary`, a string; with `unknown`, one more that stands for all others.
 
-    `unknown` is what that id is decoded to, such as "\\ufffd". Raises DataError where a character is given twice.
+    `unknown` is what that id is decoded to, such as "\\ufffd", or "" for nothing. Raises DataError where a
+    character is given twice.
     """
 
     kind = "characters"
@@ -111,7 +112,8 @@ class CharTokenizer(Tokenizer):
         twice = [character for character, count in Counter(vocabulary).items() if count > 1]
         if twice or not vocabulary:
             raise DataError(f"[CharTokenizer] needs characters, each once; got {vocabulary!r:.50}, twice: {twice}")
-        super().__init__([_utf8("CharTokenizer", part) for part in [*vocabulary, *([unknown] if unknown else [])]])
+        parts = [*vocabulary] if unknown is None else [*vocabulary, unknown]
+        super().__init__([_utf8("CharTokenizer", part) for part in parts])
         self.vocabulary, self.unknown = vocabulary, unknown
         self._ids = {character: index for index, character in enumerate(vocabulary)}
 
@@ -135,6 +137,7 @@ class CharTokenizer(Tokenizer):
             ) from None
 
     def at_least(self, text: str) -> int:
+        """One id for each character."""
         return len(text)
 
     def spec(self) -> dict[str, Any]:
@@ -234,6 +237,7 @@ class BPETokenizer(Tokenizer):
         return [index for word in words(text) for index in self._known.get(word) or self._word(word)]
 
     def at_least(self, text: str) -> int:
+        """As many as there are if each is the longest token."""
         return -(-len(text) // self._longest)
 
     def _word(self, word: str) -> list[int]:

@@ -105,16 +105,13 @@ def ones_like(array: Tensor, *, device: Any = None, requires_grad: bool = False)
 
 def _device(device: Any, shape: tuple[int, ...]) -> Any:
     """The device asked for, after a check of the shape that belongs to every call."""
-    try:
-        smallest, count = min(shape, default=0), prod(size for size in shape if size)  # numpy counts no zeros either
-        whole = all(float(size).is_integer() for size in shape)
-    except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole:
+    if not all(isinstance(size, INTEGERS) for size in shape):
         raise ShapeError(f"[init] sizes must be whole numbers, got {shape}")
-    if smallest < 0:
+    sizes = [int(size) for size in shape]  # which asks for the value of one that stays open
+    if min(sizes, default=0) < 0:
         raise ShapeError(f"[init] sizes must not be negative, got {shape}")
-    if count > LARGEST or max(shape, default=0) > LARGEST:
+    count = prod(size for size in sizes if size)  # numpy counts no zeros either
+    if count > LARGEST or max(sizes, default=0) > LARGEST:
         raise MemoryError(f"[init] no machine holds {shape}")
     device = default_device() if device is None else device
     if not hasattr(device, "randn"):

@@ -29,14 +29,14 @@ class KVCache:
     def __init__(
         self, batch: int, heads: int, max_len: int, dim_head: int, device: Any = None, dtype: Any = "float32"
     ) -> None:
-        if min(batch, heads, max_len, dim_head) < 1:
-            raise ShapeError(f"[KVCache] needs sizes of at least 1, got {(batch, heads, max_len, dim_head)}")
+        sizes = (batch, heads, max_len, dim_head)
+        if not all(isinstance(size, INTEGERS) and size >= 1 for size in sizes):
+            raise ShapeError(f"[KVCache] needs sizes of at least 1, whole numbers, got {sizes}")
         self.max_len = max_len
         self.length = 0
         self._shape = (batch, heads, dim_head)
         self._keys, self._values = (
-            init.zeros(batch, heads, max_len, dim_head, device=device, dtype=dtype).realize_cached_data()
-            for _ in range(2)
+            init.zeros(*sizes, device=device, dtype=dtype).realize_cached_data() for _ in range(2)
         )
 
     def __repr__(self) -> str:

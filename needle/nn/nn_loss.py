@@ -12,7 +12,7 @@ from typing import Any
 from .. import ops
 from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
-from ..types import FLOATS, NUMBERS, plain_number
+from ..types import NUMBERS, plain_number
 from .module import Module
 
 __all__ = [
@@ -49,9 +49,9 @@ class _Loss(Module):
         raise ShapeError(f"[{self._name}] prediction and target must have one shape, got {given} and {wanted}{fix}")
 
     def _difference(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """prediction - target, of one shape; the target is cast first, for bool and unsigned have no negative."""
+        """prediction - target, of one shape."""
         self._same_shape(prediction, target)
-        return prediction - (target if str(target.dtype) in FLOATS else target.astype(prediction.dtype))
+        return prediction - target
 
 
 class MSELoss(_Loss):

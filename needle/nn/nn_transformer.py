@@ -23,7 +23,8 @@ class MultiHeadAttention(Module):
     """result = probs v, probs = dropout(softmax(q k^T / sqrt(D) + mask)): attention of every head, without weights.
 
     q (B, H, Tq, D), k and v (B, H, Tk, D); result (B, H, Tq, D), probs (B, H, Tq, Tk). With `causal` a query sees the
-    keys up to its own place, both counted from the end. Raises ShapeError for sizes that do not fit.
+    keys up to its own place, both counted from the end, and there is one for each. Raises ShapeError for sizes that do
+    not fit.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class MultiHeadAttention(Module):
         return ops.softmax(logit)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        _check_heads(q, k, v)
+        _check_heads(q, k, v, self.causal)
         scores = self.matmul(q, k) * (1 / math.sqrt(q.shape[-1]))
         if self.causal:
             mask = self.create_causal_mask(q.shape[2], k.shape[2], q.device)
@@ -61,7 +62,7 @@ class MultiHeadAttention(Module):
         """The result alone; one fused kernel that never holds `probs`, when no dropout is to be drawn."""
         if self.training and self.dropout.p > 0:
             return self(q, k, v)[0]
-        _check_heads(q, k, v)
+        _check_heads(q, k, v, self.causal)
         return ops.attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]), causal=self.causal)[0]
 
 
@@ -193,9 +194,12 @@ def _dropouts(p: float) -> tuple[Dropout, ...]:
     return (Dropout(p),) if p > 0 else ()
 
 
-def _check_heads(q: Tensor, k: Tensor, v: Tensor) -> None:
+def _check_heads(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> None:
     shapes = [tuple(x.shape) for x in (q, k, v)]
     fits = all(len(shape) == 4 for shape in shapes)
     fits = fits and len({shape[:2] for shape in shapes}) == 1 and len({shape[3] for shape in shapes}) == 1
     if not fits or shapes[1][2] != shapes[2][2]:
         raise ShapeError(f"[MultiHeadAttention] needs q (B, H, Tq, D), k and v (B, H, Tk, D), got {shapes}")
+    if causal and shapes[0][2] > shapes[1][2]:  # the first queries would see no key, which softmax takes for all alike
+        given = f"{shapes[0][2]} queries, {shapes[1][2]} keys"
+        raise ShapeError(f"[MultiHeadAttention] causal attention needs a key for every query, got {given}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import index
 from typing import Any
 
 from ..errors import ShapeError
-from ..types import INTEGERS, number_of, plain_number
+from ..types import INTEGERS, TYPES, number_of, plain_number
 
 PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
-SMALL = 2**31  # whole numbers below it fit every dtype of numbers
+SMALL = 2**31  # whole numbers below it fit every WIDE dtype, and most dtypes are such
+WIDE = frozenset(name for name, x in TYPES.items() if x.low <= -SMALL < SMALL <= x.high)
 Axes = int | tuple[int, ...] | None
 Pair = tuple[int, int]  # of the rows and of the columns of an image
 
@@ -30,17 +32,21 @@ class PlainFields:
 def pair(value: int | Sequence[int]) -> Pair:
     """(rows, columns) of one number for both, or of two; ShapeError for anything else."""
     one = plain_number(value)
-    sizes = (one, one) if isinstance(one, int) else tuple(map(plain_number, one))
+    sizes = (one, one) if isinstance(one, int) else tuple(map(plain_number, one if isinstance(one, Iterable) else ()))
     if len(sizes) != 2 or not all(isinstance(n, int) for n in sizes):
-        raise ShapeError(f"[images] a size is one number, or two for rows and columns, got {value}")
+        raise ShapeError(f"[images] a size is one whole number, or two for rows and columns, got {value}")
     return sizes[0], sizes[1]
 
 
 def axis_of(where: str, axis: int, ndim: int) -> int:
-    """`axis` counted from the front; ShapeError unless it names one of `ndim` axes."""
-    if not -ndim <= axis < ndim:
+    """`axis` counted from the front, as a plain int; ShapeError unless it names one of `ndim` axes."""
+    try:
+        place = index(axis)
+    except TypeError:
+        raise ShapeError(f"[{where}] axis must be a whole number, got {axis!r:.50}") from None
+    if not -ndim <= place < ndim:
         raise ShapeError(f"[{where}] axis must be in {-ndim}..{ndim - 1} for {ndim} axes, got {axis}")
-    return axis % ndim
+    return place % ndim
 
 
 @lru_cache(maxsize=1024)
@@ -90,5 +96,5 @@ def swapped(where: str, axes: tuple[int, ...] | None, ndim: int) -> tuple[int, .
 def number(where: str, scalar: Any, dtype: Any = "float32") -> Any:
     """`scalar` as a Python number, which leaves the dtype of an array alone; DTypeError if it is none, or too large."""
     kind = scalar.__class__
-    small = kind is float or (kind is int and -SMALL <= scalar < SMALL)
-    return scalar if small else number_of(where, scalar, dtype)
+    fits = kind is float or (kind is int and -SMALL <= scalar < SMALL and dtype in WIDE)
+    return scalar if fits else number_of(where, scalar, dtype)

@@ -104,21 +104,19 @@ def _beside_numbers(op: Pointwise, a: Type) -> Type:
 
 
 def floating(op: type[Pointwise]) -> Rule:
-    """The rule of a real function: floats stay, integers become floats."""
-    return _then(op, real)
+    """The rule of a real function: floats stay, integers become floats, beside which numbers are, too."""
+    rule = promoted_type(op)
+    if op.operands == 2:
+        return lambda self, a, b: real(rule(self, a, b))
+    return lambda self, a: rule(self, real(a))
 
 
 def true_or_false(op: type[Pointwise]) -> Rule:
     """The rule of a predicate: bool."""
-    return _then(op, lambda x: Type(x.shape, "bool"))
-
-
-def _then(op: type[Pointwise], change: Callable[[Type], Type]) -> Rule:
-    """`change` of the promoted type, of as many operands as the op has: a wrong number is seen in the signature."""
     rule = promoted_type(op)
     if op.operands == 2:
-        return lambda self, a, b: change(rule(self, a, b))
-    return lambda self, a: change(rule(self, a))
+        return lambda self, a, b: Type(rule(self, a, b).shape, "bool")
+    return lambda self, a: Type(rule(self, a).shape, "bool")
 
 
 def with_sign(op: type[Pointwise]) -> Rule:

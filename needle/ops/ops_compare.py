@@ -11,12 +11,12 @@ import numpy
 from ..autograd import Tensor
 from ..backend_ndarray.kernels import pointwise
 from ..errors import DTypeError
-from ..types import Type
+from ..types import TYPES, Type, plain_number
 from . import array_compat
 from .dtype_rules import promoted, true_or_false
 from .op_function import function
 from .ops_broadcast import sum_to
-from .ops_cast import as_operand
+from .ops_cast import as_operand, cast
 from .ops_cast import promoted as cast_together
 from .pointwise import Pointwise
 from .shape_rules import broadcast_shape
@@ -119,17 +119,27 @@ class Where(Pointwise, name="where", operands=3):
         return None, da, sum_to(where(mask, zero, out_grad), b) if b.requires_grad else None
 
 
-def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+def _both(where: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """The operands, of which one may be a number. DTypeError if neither is a Tensor."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
-        raise DTypeError(f"[compare] one of the two must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
-    return (a, as_operand("compare", a, b)) if isinstance(a, Tensor) else (as_operand("compare", b, a), b)
+        raise DTypeError(f"[{where}] one of the two must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
+    return (a, as_operand(where, a, b)) if isinstance(a, Tensor) else (as_operand(where, b, a), b)
+
+
+def _wide(x: Any, beside: Any) -> Any:
+    """x but, of integers that lack the whole number beside it, in the first dtype that has both: it is compared."""
+    number = None if isinstance(beside, Tensor) or not isinstance(x, Tensor) else plain_number(beside)
+    own = TYPES.get(str(x.dtype)) if type(number) is int else None
+    if number is None or own is None or own.kind != "integer" or own.low <= number < own.high:
+        return x
+    wider = [TYPES[name] for name in ("int32", "int64") if promoted(own.name, name) == name]
+    return next((cast(x, each.name) for each in wider if each.low <= number < each.high), x)
 
 
 def _comparison(op: type[Pointwise], about: str) -> Callable[..., Tensor]:
     """The function of an op of two operands, of which one may be a number or a numpy array."""
     apply = function(op, f"{about}, elementwise; one of the two may be a number or a numpy array.")
-    return wraps(apply)(lambda a, b: apply(*_both(a, b)))
+    return wraps(apply)(lambda a, b: apply(*_both(op.name, _wide(a, b), _wide(b, a))))
 
 
 equal = _comparison(Equal, "[a = b]")
@@ -152,4 +162,4 @@ def where(mask: Tensor, a: Any, b: Any) -> Tensor:
         raise DTypeError(f"[where] needs a Tensor as mask, got {type(mask).__name__}")
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         a = Tensor(a, device=mask.device, requires_grad=False)
-    return Where()(mask, *cast_together(_both(a, b)))
+    return Where()(mask, *cast_together(_both("where", a, b)))

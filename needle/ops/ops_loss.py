@@ -105,7 +105,7 @@ def _check(where: str, logits: Type, labels: Type) -> None:
 def cross_entropy_in_ops(op: Any, x: Tensor, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The value of `CrossEntropy` in `shape`, made of simpler ops."""
     rows, classes = x.shape
-    wide = broadcast_to(reshape(labels, (rows, 1)), x.shape)
+    wide = broadcast_to(reshape(cast(labels, "int64"), (rows, 1)), x.shape)  # which may be too narrow to count classes
     target = cast(equal(wide, iota(wide, 1)), x.dtype) * (1 - op.smoothing) + op.smoothing / classes
     losses = LogSumExp((1,))(x) - summation(x * target, (1,))
     count = filled((), rows, x)

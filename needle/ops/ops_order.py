@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from ..types import Type
 from .attributes import PlainFields, axis_of
 from .composite import saved
+from .dtype_rules import total_dtype
 from .ops_gather import GatherGradient
 from .plain_op import by_numpy
 from .shape_rules import replaced, without
@@ -65,7 +66,10 @@ class ArgMin(_Place):
 
 @dataclass(frozen=True)
 class CumSum(PlainFields, TensorOp):
-    """y[..., i, ...] = sum of x[..., j, ...] over j <= i along an axis; j < i if `exclusive`, j >= i if `reverse`"""
+    """y[..., i, ...] = sum of x[..., j, ...] over j <= i along an axis; j < i if `exclusive`, j >= i if `reverse`
+
+    Of bool and integers in int64, as `Summation` has it.
+    """
 
     axis: int = 0
     exclusive: bool = False
@@ -73,13 +77,13 @@ class CumSum(PlainFields, TensorOp):
 
     def infer(self, x: Type) -> Type:
         axis_of("cumsum", self.axis, len(x.shape))
-        return x
+        return Type(x.shape, total_dtype(x.dtype))
 
     def compute(self, x: Any) -> Any:
         def summed(x: Any) -> Any:
             axis = self.axis % x.ndim
             run = numpy.flip(x, axis) if self.reverse else x
-            y = numpy.cumsum(run, axis=axis, dtype=x.dtype)
+            y = numpy.cumsum(run, axis=axis, dtype=total_dtype(str(x.dtype)))
             if self.exclusive:
                 y = numpy.roll(y, 1, axis)
                 y[(slice(None),) * axis + (slice(0, 1),)] = 0
@@ -128,7 +132,7 @@ class TopK(PlainFields, TensorTupleOp):
 
 
 def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
-    """The running sums along an axis; see `CumSum`."""
+    """The running sums along an axis, of bool and integers in int64; see `CumSum`."""
     return CumSum(axis, exclusive, reverse)(x)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy
 
 from ..autograd import Tensor, TensorOp
 from ..errors import ShapeError
-from ..types import Type
+from ..types import Type, held
 from .attributes import PlainFields
 from .plain_op import by_numpy
 from .shape_rules import extent
@@ -37,21 +37,27 @@ class Pad(PlainFields, TensorOp):
         if len(self.widths) != len(x.shape) or self.mode not in MODES:
             needs = f"(before, after) for each of {len(x.shape)} axes and a mode of {', '.join(MODES)}"
             raise ShapeError(f"[pad] needs {needs}, got {self.widths} and {self.mode!r}")
-        if self.mode != "constant":
-            inside = 1 if self.mode == "reflect" else 0
-            for n, (before, after) in zip(x.shape, self.widths, strict=True):
-                if max(before, after) > 0 and n <= inside:
-                    raise ShapeError(f"[pad] mode {self.mode!r} needs more than {inside} elements, got {x.shape}")
-        shape = tuple(n + a + b if a or b else n for n, (a, b) in zip(x.shape, self.widths, strict=True))
-        if any(n < 0 for n in shape):
+        left = tuple(n + min(a, 0) + min(b, 0) if min(a, b) < 0 else n for n, (a, b) in self._axes(x.shape))
+        if any(n < 0 for n in left):
             raise ShapeError(f"[pad] widths {self.widths} cut off more than there is of {x.shape}")
-        return Type(shape, x.dtype)
+        if self.mode == "constant":
+            held("pad", self.value, x.dtype)
+        else:
+            inside = 1 if self.mode == "reflect" else 0
+            if any(max(a, b) > 0 and n <= inside for n, (a, b) in self._axes(left)):
+                cut = "" if left == x.shape else f", of which widths {self.widths} leave {left}"
+                raise ShapeError(f"[pad] mode {self.mode!r} needs more than {inside} elements, got {x.shape}{cut}")
+        return Type(tuple(n + max(a, 0) + max(b, 0) if max(a, b) > 0 else n for n, (a, b) in self._axes(left)), x.dtype)
+
+    def _axes(self, shape: tuple[int, ...]) -> Iterable[tuple[int, tuple[int, int]]]:
+        """(size, (before, after)) of each axis."""
+        return zip(shape, self.widths, strict=True)
 
     def compute(self, x: Any) -> Any:
         return by_numpy(self._value, x)
 
     def _value(self, x: Any) -> Any:
-        cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, self.widths, strict=True))
+        cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in self._axes(x.shape))
         widths = [(max(a, 0), max(b, 0)) for a, b in self.widths]
         if not widths:
             return x.copy()

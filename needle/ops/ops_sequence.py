@@ -10,9 +10,9 @@ import numpy
 from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp
 from ..backend_ndarray.kernels import kernels
 from ..errors import DTypeError, ShapeError
-from ..types import Type
+from ..types import TYPES, Type
 from . import array_compat
-from .attributes import PlainFields, axis_of
+from .attributes import WIDE, PlainFields, axis_of
 from .bilinear import Bilinear
 from .composite import gradient_of_pullback, like_outputs, saved, wanted
 from .dtype_rules import one_float
@@ -32,7 +32,7 @@ HIDDEN = -1e30  # the score of what a query must not see: exp of it is 0
 class Iota(TensorOp):
     """y_i = first + i, for each place i along an axis of x, whose values do not matter
 
-    In the dtype of x, which may be any but bool.
+    In the dtype of x, which must hold these numbers; bool counts nothing.
     """
 
     axis: int
@@ -41,7 +41,13 @@ class Iota(TensorOp):
     def infer(self, x: Type) -> Type:
         if x.dtype == "bool":
             raise DTypeError("[iota] counts in the dtype of x, which bool cannot; take x.astype('int32')")
-        return Type((x.shape[axis_of("iota", self.axis, len(x.shape))],), x.dtype)
+        n = x.shape[axis_of("iota", self.axis, len(x.shape))]
+        if x.dtype in TYPES and x.dtype not in WIDE:
+            low, high = TYPES[x.dtype].low, TYPES[x.dtype].high
+            if self.first < low or self.first + n > high:
+                raise DTypeError(f"[iota] {x.dtype} counts in {low}..{high - 1}, not from {self.first} to "
+                                 f"{self.first + n - 1}; take x.astype('int32')")  # fmt: skip
+        return Type((n,), x.dtype)
 
     def compute(self, x: Any) -> Any:
         return array_compat.constant(x, numpy.arange(self.first, self.first + x.shape[self.axis]))

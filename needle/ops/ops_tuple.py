@@ -167,7 +167,12 @@ def make_tuple(*args: Value) -> TensorTuple:
 
 
 def tuple_get_item(value: TensorTuple, index: int) -> Tensor:
-    """One tensor of a tuple; of a tuple from `make_tuple`, the very tensor that went in."""
+    """One tensor of a tuple; of a tuple from `make_tuple`, the very tensor that went in.
+
+    Raises IndexRangeError for a slice.
+    """
+    if isinstance(index, slice):
+        raise IndexRangeError("[tuple_get_item] takes one index, got a slice: x.tuple() makes a tuple that has them")
     return TupleGetItem(index)(value)
 
 

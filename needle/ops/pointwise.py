@@ -21,7 +21,7 @@ from ..autograd import Tensor, TensorOp
 from ..backend_ndarray.kernels import pointwise
 from ..types import Type
 from . import array_compat
-from .attributes import PlainFields, number
+from .attributes import PlainFields
 from .composite import gradient_of
 from .dtype_rules import Rule, elementwise, promoted_type
 
@@ -72,7 +72,7 @@ class Pointwise(TensorOp):
         if len(operands) == 2:
             operands = array_compat.aligned(*operands)
         if self.settings:
-            operands += tuple([number(self.name, value, operands[0].dtype) for value in self.numbers])
+            operands += self.numbers
         return pointwise(self.kernel, self.plain, *operands)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
@@ -108,8 +108,7 @@ class PointwiseGradient(TensorOp):
 
     def compute(self, g: Any, a: Any) -> Any:
         g, a = array_compat.aligned(g, a)
-        settings = [number(self.op.name, value, a.dtype) for value in self.numbers]
-        return pointwise(f"{self.op.kernel}_gradient", self._plain, g, a, *settings)
+        return pointwise(f"{self.op.kernel}_gradient", self._plain, g, a, *self.numbers)
 
     def gradient(self, out_grad: Tensor, node: Any) -> Any:
         return gradient_of(self.op.pullback, out_grad, node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 
 from ..backend_selection import BACKEND
 from ..errors import BroadcastError, ShapeError
@@ -12,6 +13,7 @@ from ..sizes import Size
 NUMBER: tuple[int, ...] = (1,) if BACKEND == "nd" else ()  # the shape of a sum over everything, as each backend has it
 
 LONGEST = 2**31  # elements along an axis
+INT = frozenset({int})  # the type of nearly all sizes
 
 
 def without(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
@@ -44,7 +46,9 @@ def _wider(m: int, n: int) -> int:
 
 
 def check_broadcast_to(where: str, shape: Sequence[int], target: Sequence[int]) -> None:
-    """BroadcastError unless `shape` repeats to `target` by numpy's rule."""
+    """BroadcastError unless `shape` repeats to `target` by numpy's rule, ShapeError for what are no whole numbers."""
+    if not INT.issuperset(map(type, target)):
+        whole_sizes(where, target)
     tail = target[len(target) - len(shape) :]
     fits = len(shape) <= len(target) and all(m in (n, 1) for m, n in zip(shape, tail, strict=True))
     if not fits or any(n < 0 for n in target):
@@ -60,13 +64,23 @@ def expanded_axes(shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...
 def reshaped(where: str, shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
     """`target` with its -1, if there is one, replaced by the size that is left. Raises ShapeError."""
     size = math.prod(shape)
-    if any(n == -1 for n in target):
+    if not INT.issuperset(map(type, target)):
+        target = whole_sizes(where, target)
+    if -1 in target:
         known = math.prod(n for n in target if n != -1)
         if known > 0 and size % known == 0 and sum(n == -1 for n in target) == 1:
             return tuple(size // known if n == -1 else n for n in target)
     elif size == math.prod(target) and all(n >= 0 for n in target):
         return tuple(target)
     raise ShapeError(f"[{where}] {tuple(shape)} has {size} elements and cannot be seen as {tuple(target)}")
+
+
+def whole_sizes(where: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    """`sizes` as ints, or `Size`s, where they may be numpy's. ShapeError for what are no whole numbers."""
+    try:
+        return tuple(n if isinstance(n, Size) else index(n) for n in sizes)
+    except TypeError:
+        raise ShapeError(f"[{where}] sizes must be whole numbers, got {tuple(sizes)}") from None
 
 
 def extent(where: str, size: int) -> int:

@@ -11,7 +11,8 @@ import numpy
 from .. import reprs
 from ..autograd import Tensor
 from ..backend_ndarray.kernels import kernels
-from ..errors import NeedleError, SettingError
+from ..backend_selection import BACKEND
+from ..errors import DTypeError, NeedleError, SettingError, ShapeError
 from ..ops import clip
 from .settings import number, parameters
 from .stateful import State, Stateful, copies, like
@@ -37,6 +38,20 @@ def norm(arrays: Sequence[Any], squares: float) -> float:
 def is_finite(array: Any) -> bool:
     """Whether no element is infinite or NaN."""
     return math.isfinite(_largest(array))
+
+
+def array_of_gradient(where: str, param: Tensor) -> Any:
+    """The array of a parameter's gradient.
+
+    Raises ShapeError unless it has the parameter's shape, DTypeError its dtype (but in numpy mode, which promotes).
+    """
+    array, own = param.grad.realize_cached_data(), param.realize_cached_data()
+    if tuple(array.shape) != tuple(own.shape):
+        shapes = f"{tuple(own.shape)}, got {tuple(array.shape)}"
+        raise ShapeError(f"[{where}] a gradient needs its parameter's shape {shapes}")
+    if array.dtype != own.dtype and BACKEND == "nd":
+        raise DTypeError(f"[{where}] a gradient needs its parameter's dtype {own.dtype}, got {array.dtype}")
+    return array
 
 
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:

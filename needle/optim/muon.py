@@ -11,7 +11,7 @@ import numpy
 from ..autograd import Tensor, cut_gradients
 from ..errors import NeedleError, ShapeError
 from ..ops.array_compat import constant, permute
-from .gradients import ADVICE, norm
+from .gradients import ADVICE, array_of_gradient, norm
 from .optimizers import Optimizer
 from .settings import fraction, positive
 
@@ -31,7 +31,7 @@ class Muon(Optimizer):
     """
 
     buffers = ("u",)
-    settings = ("lr", "momentum", "decay")
+    settings = ("lr", "momentum", "decay", "weight_decay", "normalized")
 
     def __init__(
         self, params: Sequence[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0,
@@ -40,7 +40,7 @@ class Muon(Optimizer):
         super().__init__(params)
         self.lr, self.weight_decay = positive("Muon", lr=lr, weight_decay=weight_decay)
         self.momentum, self.decay = fraction("Muon", momentum=momentum, decay=decay)
-        self.normalized = normalized
+        self.normalized = bool(normalized)
         for p in self.params:
             if len(p.shape) < 2 or 0 in p.shape:
                 raise ShapeError(f"[Muon] needs matrices with elements, got a parameter of shape {tuple(p.shape)}")
@@ -55,9 +55,7 @@ class Muon(Optimizer):
 
     def _stepped(self, index: int, p: Tensor) -> tuple[Any, Any]:
         """The momentum and the array of a parameter after a step."""
-        if tuple(p.grad.shape) != tuple(p.shape):
-            raise ShapeError(f"[Muon] a gradient needs its parameter's shape {tuple(p.shape)}, got {p.grad.shape}")
-        gradient = as_matrix(p.grad.realize_cached_data())
+        gradient = as_matrix(array_of_gradient("Muon", p))
         u = gradient * (1 - self.momentum)
         if p in self.u:
             u = u + as_matrix(self.u[p]) * self.momentum

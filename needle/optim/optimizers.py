@@ -13,7 +13,7 @@ from ..autograd import Tensor, cut_gradients
 from ..backend_ndarray.kernels import kernels
 from ..errors import NeedleError
 from ..ops import array_compat
-from .gradients import by_kind, clip_grad_norm
+from .gradients import array_of_gradient, by_kind, clip_grad_norm
 from .settings import fraction, parameters, positive
 from .stateful import State, Stateful, like
 
@@ -77,13 +77,7 @@ class Optimizer(Stateful):
         pairs = []
         for param in self.params:
             if param.grad is not None:
-                array, grad = param.realize_cached_data(), param.grad.realize_cached_data()
-                if tuple(array.shape) != tuple(grad.shape):
-                    raise NeedleError(
-                        f"[{type(self).__name__}] a gradient needs its parameter's shape {tuple(array.shape)}, "
-                        f"got {tuple(grad.shape)}"
-                    )
-                pairs.append((param, array, grad))
+                pairs.append((param, param.realize_cached_data(), array_of_gradient(type(self).__name__, param)))
                 cut_gradients(param)
         return pairs
 

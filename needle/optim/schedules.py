@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -178,12 +178,17 @@ def _factor(name: str, value: float) -> float:
 
 
 class StepDecay(Schedule):
-    """peak factor^n, n the number of milestones in `at` (steps, counted from 0) that are reached."""
+    """peak factor^n, n the number of milestones in `at` (steps, counted from 0) that are reached.
+
+    Raises SettingError for milestones that are no numbers, or not several.
+    """
 
     def __init__(
         self, optimizer: Any, steps: int, at: Sequence[int], factor: float = 0.1, *, peak: float | None = None
     ) -> None:
-        self.at = sorted(at)
+        if not isinstance(at, Iterable):
+            raise SettingError(f"[StepDecay] at must be the steps, such as [{at}], got {at!r:.50}")
+        self.at = sorted(number("StepDecay", "at", step) for step in at)
         self.factor = number("StepDecay", "factor", factor)
         super().__init__(optimizer, steps, peak=peak)
 

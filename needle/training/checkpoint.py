@@ -39,17 +39,18 @@ class RunState:
 
 def save_run(path: str | os.PathLike[str], step: Any, run: RunState, config: Any) -> None:
     """Write the checkpoint to `path`, whole or not at all: until it is whole, the one before stays there."""
+    save_safetensors(path, *contents(step, run, config))
+
+
+def contents(step: Any, run: RunState, config: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays and the metadata of a checkpoint. Raises NeedleError for what it cannot hold."""
     arrays = {f"step.{name}": array for name, array in step.state_dict().items()}
     facts: dict[str, Any] = dict(vars(run), config=config)
     for name in ("random", "epoch_random"):
         if facts[name] is not None:
             kind, words, *rest = facts[name]
             arrays[name], facts[name] = words, [kind, *rest]
-    try:
-        text = json.dumps(facts)
-    except TypeError as error:
-        raise NeedleError(f"[fit] config, loader state and metrics must be such as JSON has: {error}") from None
-    save_safetensors(path, arrays, {"format": FORMAT, "run": text})
+    return arrays, {"format": FORMAT, "run": _json(facts)}
 
 
 def load_run(path: str | os.PathLike[str], step: Any, config: Any) -> RunState:
@@ -62,7 +63,7 @@ def load_run(path: str | os.PathLike[str], step: Any, config: Any) -> RunState:
     if metadata.get("format") != FORMAT:
         raise DataError(f"[fit] {path} is no checkpoint of a run: format {metadata.get('format')!r}, not {FORMAT!r}")
     facts = _facts(path, metadata.get("run", ""))
-    differences = differing(facts.pop("config"), json.loads(json.dumps(config)))
+    differences = differing(facts.pop("config"), json.loads(_json(config)))
     if differences:
         raise NeedleError(
             f"[fit] {path} was made with another config: {'; '.join(differences)}. "
@@ -86,7 +87,15 @@ def differing(old: Any, new: Any, name: str = "config") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted({*old, *new})
         return [line for key in keys for line in differing(old.get(key), new.get(key), f"{name}.{key}")]
-    return [] if old == new else [f"{name}: {old!r} there, {new!r} now"]
+    same = old == new or json.dumps(old) == json.dumps(new)  # as NaN is, which does not equal itself
+    return [] if same else [f"{name}: {old!r} there, {new!r} now"]
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NeedleError(f"[fit] config, loader state and metrics must be such as JSON has: {error}") from None
 
 
 def _count(x: Any) -> bool:

@@ -15,11 +15,11 @@ import numpy
 
 from ..errors import DataError, NeedleError, SettingError
 from ..optim.settings import whole
-from .checkpoint import RunState, load_run, save_run
+from .checkpoint import RunState, contents, load_run, save_run
 from .history import History, Row
 from .interrupts import Interrupts
 from .lock import locked
-from .progress import Progress, Watcher
+from .progress import Progress, Watcher, note_time, spent
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -38,10 +38,11 @@ def fit(
     run in eval mode, and numpy's generator is put back after them.
 
     With `folder`, that holds `log.csv` (a row of means for each epoch, or every `log_every` steps), `loss.svg` (where
-    matplotlib is installed), `times.csv` (seconds, which differ from run to run) and `checkpoint.safetensors`, written
-    after each epoch, or every `save_every` steps, when the last one is `save_minutes` old, and at the end. When
-    `folder` has a checkpoint the run goes on from it, to the same bytes as if it had not been interrupted. `config` is
-    anything that JSON can say; it is kept in the checkpoint, and a run with another one is refused.
+    matplotlib is installed), `times.csv` (the seconds of each epoch, noted whenever the run is saved, which differ from
+    run to run) and `checkpoint.safetensors`, written after each epoch, or every `save_every` steps, when the last one
+    is `save_minutes` old, and at the end. When `folder` has a checkpoint the run goes on from it, to the same bytes as
+    if it had not been interrupted. `config` is anything that JSON can say; it is kept in the checkpoint, and a run with
+    another one is refused.
 
     With `folder` and in the main thread, SIGINT (Ctrl-C) and SIGTERM let the running step, or evaluation, end; then the
     run is saved and Interrupted is raised, which is a KeyboardInterrupt, or SystemExit: status 130 or 143. A second
@@ -50,8 +51,9 @@ def fit(
     With `watch` the run tells that what it would print and draw. With `stop`, which is asked before an epoch and after
     each step, the run is saved and `fit` returns once that says True; signals are the caller's then.
 
-    Raises NeedleError for a checkpoint of another config, a loss that is not finite, a loader without batches, or a
-    folder in which another run is; DataError for a checkpoint that is damaged; SettingError for a count below 1.
+    Raises NeedleError for a checkpoint of another config, a config or state that cannot be saved, a loss that is not
+    finite, a loader without batches, or a folder in which another run is; DataError for a checkpoint that is damaged;
+    SettingError for a count below 1.
     """
     whole("fit", least=0, epochs=epochs)
     for name, value in (("save_every", save_every), ("log_every", log_every)):
@@ -105,6 +107,8 @@ class _Run:
                 entered.enter_context(locked(self.folder))
                 if self.signals:
                     entered.enter_context(self.interrupts)
+                self.at.loader = self._loader_state()
+                contents(self.step, self.at, self.config)  # what cannot be saved is said before anything is trained
                 self.resume(self.folder)
             entered.enter_context(self.progress)
             self.entered = entered.pop_all()
@@ -130,6 +134,7 @@ class _Run:
             self.loader.load_state_dict((self.at.loader or {}) | self._place())
         if self.at.position:
             self.waiting = self._skip()
+            self.progress.before = spent(folder, self.at.epoch + 1, self.at.position)
         numpy.random.set_state(self.at.random)
         History(self.at.rows).write_csv(folder / "log.csv")  # rows after the checkpoint are made again
         self.progress.resumed(self.at.epoch, self.at.position)
@@ -150,6 +155,9 @@ class _Run:
     def _place(self) -> dict[str, int]:
         """Of the run: the loader's own is that of its newest pass, which may be another's."""
         return {"epoch": self.at.epoch, "position": self.at.position}
+
+    def _loader_state(self) -> dict[str, Any] | None:
+        return self.loader.state_dict() | self._place() if self.keyed else None
 
     def batches(self) -> Iterator[Row]:
         """Step over what remains of the epoch; the metrics of each step."""
@@ -205,21 +213,26 @@ class _Run:
             on_epoch(self.at.epoch + 1)
         numpy.random.set_state(random)
         self.progress.epoch(self.at.epoch, self.at.rows[-1])
-        if self.folder is not None:
-            with open(self.folder / "times.csv", "a") as file:
-                file.write(f"{self.at.epoch + 1},{self.progress.seconds:.3f}\n")
-        self.at.epoch, self.at.position = self.at.epoch + 1, 0
+        self.note_time()
+        self.at.epoch, self.at.position, self.progress.before = self.at.epoch + 1, 0, 0.0
 
     def save(self) -> None:
         """Write the checkpoint."""
         if self.folder is not None:
             self.at.random = numpy.random.get_state()
-            self.at.loader = self.loader.state_dict() | self._place() if self.keyed else None
-            if not self.at.position:
+            self.at.loader = self._loader_state()
+            if self.at.position:
+                self.note_time()  # for who goes on from this checkpoint
+            else:
                 self.at.epoch_random = None
             save_run(self.folder / CHECKPOINT, self.step, self.at, self.config)
             self.saved = time.monotonic()
             self.progress.saved(self.folder / CHECKPOINT, self.at.steps)
+
+    def note_time(self) -> None:
+        """Note what the epoch has taken so far."""
+        if self.folder is not None:
+            note_time(self.folder, self.at.epoch + 1, self.progress.seconds, self.at.position)
 
     def stopped(self) -> History:
         """Save, for a run that is told to stop; the log so far."""

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
 
+from ..autograd import Tensor
 from ..errors import NeedleError, ShapeError
 from ..nn import Module, Parameter, module_state
 from ..weights import dump_safetensors
 
 HASH = "frozen_sha256"
+
+
+def module_states(model: Module, loss_fn: Any) -> dict[str, Any]:
+    """What holds the state of a model and, where it is a Module with tensors, of a loss: each by its name."""
+    has_state = isinstance(loss_fn, Module) and any(True for _ in module_state.named_tensors(loss_fn))
+    return {"model": PartialState.of(model)} | ({"loss": PartialState.of(loss_fn)} if has_state else {})
+
+
+def check_held(parts: Mapping[str, Any], params: Iterable[Tensor]) -> None:
+    """Raise NeedleError for a parameter that is in no module of a step's parts: their states would lack its value."""
+    modules = [part.model if isinstance(part, PartialState) else part for part in parts.values()]
+    held = {tensor for module in modules for _, tensor in module_state.named_tensors(module)}
+    for i, param in enumerate(params):
+        if param not in held:
+            raise NeedleError(
+                f"[TrainStep] the parameter at index {i} of the optimizers' together, of shape {tuple(param.shape)}, "
+                "is in neither the model nor the loss, and its value would be lost: give a Module that holds it"
+            )
 
 
 class PartialState:

@@ -1,8 +1,9 @@
-"""What a run says while it works: a bar that redraws itself on a terminal, a line for each epoch elsewhere."""
+"""What a run says while it works, a bar that redraws itself on a terminal or lines elsewhere; and how long it took."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from ..reprs import count
 from .history import Row, text
 
 HIDDEN = ("epoch", "step")
+TIMES = "times.csv"  # beside the checkpoint, not in it: that is the same bytes for the same run
+ROW = re.compile(r"(\d+),(\d+\.\d{3})(?:,(\d+))?", re.ASCII)
 
 
 class Watcher:
@@ -21,6 +24,7 @@ class Watcher:
     """
 
     began = 0.0
+    before = 0.0  # seconds that the epoch had taken when the run was saved, from where it goes on
 
     def __enter__(self) -> Self:
         self.began = time.monotonic()
@@ -38,8 +42,8 @@ class Watcher:
 
     @property
     def seconds(self) -> float:
-        """Since the epoch began, or went on."""
-        return time.monotonic() - self.began
+        """What the epoch has taken so far, without the time between an interruption and the run's going on."""
+        return self.before + time.monotonic() - self.began
 
     def batch(self, epoch: int, position: int, metrics: Row) -> None:
         """Batch number `position` of the epoch is done."""
@@ -92,7 +96,7 @@ class Progress(Watcher):
         if time.monotonic() - self.drawn < (0.1 if self.terminal else 60):
             return
         self.drawn = time.monotonic()
-        rate = (position - self.first) / max(self.seconds, 1e-9)
+        rate = (position - self.first) / max(self.drawn - self.began, 1e-9)
         place = str(position)
         if self.batches:
             filled = round(20 * min(1.0, position / self.batches))
@@ -131,6 +135,30 @@ class Progress(Watcher):
             self.open = True
         else:
             say(message, sys.stdout, end="")
+
+
+def note_time(folder: Path, epoch: int, seconds: float, batches: int) -> None:
+    """Add a row to the run's times: what an epoch, counted from 1, has taken after so many of its batches."""
+    with open(folder / TIMES, "a") as file:
+        file.write(f"{epoch},{seconds:.3f},{batches}\n")
+
+
+def times(folder: Path) -> list[tuple[int, float, int | None]]:
+    """The rows of a run's times, (epoch, seconds, batches); earlier versions noted no batches.
+
+    A row that was torn while it was written is left out, and no file has no rows: what is lost is a report's, no more.
+    """
+    try:
+        lines = (folder / TIMES).read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    rows = filter(None, map(ROW.fullmatch, lines))
+    return [(int(row[1]), float(row[2]), None if row[3] is None else int(row[3])) for row in rows]
+
+
+def spent(folder: Path, epoch: int, batches: int) -> float:
+    """The seconds of an epoch until the run was saved after so many of its batches; 0 where that is not known."""
+    return next((row[1] for row in reversed(times(folder)) if (row[0], row[2]) == (epoch, batches)), 0.0)
 
 
 def say(message: str, stream: TextIO, end: str = "\n") -> None:

@@ -19,8 +19,8 @@ from ..errors import NeedleError, SettingError
 from ..grad_mode import no_grad
 from ..nn import Module
 from ..optim import GradientAccumulator, Optimizer, WeightAverage, clip_grad_norm
-from ..optim.stateful import Stateful
-from .partial import PartialState
+from ..optim.stateful import State, Stateful
+from .partial import check_held, module_states
 
 
 class TrainStep(Stateful):
@@ -31,31 +31,22 @@ class TrainStep(Stateful):
     any parameter is changed. With `accumulate=n` every call is a micro-batch, and every n-th makes an update with the
     mean of the n gradients: that of one large batch, where the loss is a mean and the micro-batches are of one size.
     `optimizer` and `schedule` may be one each or lists of them, stepped in order. `average` (a WeightAverage) takes in
-    the weights after each update. Of a model with frozen parameters the state holds what learns, and the sha256 of the
-    rest. A subclass that overrides `loss(*batch)` trains on anything else.
+    the weights after each update. The state has the tensors of the model and of a loss that is a Module; of frozen
+    parameters the sha256. A subclass that overrides `loss(*batch)` trains on anything else.
     """
 
     settings: tuple[str, ...] = ("clip_norm",)
 
     def __init__(
-        self,
-        model: Module,
-        loss_fn: Callable[[Any, Any], Tensor],
-        optimizer: Optimizer | Sequence[Optimizer],
-        schedule: Any = None,
-        clip_norm: float | None = None,
-        accumulate: int = 1,
-        average: WeightAverage | None = None,
-    ) -> None:
+        self, model: Module, loss_fn: Callable[[Any, Any], Tensor], optimizer: Optimizer | Sequence[Optimizer],
+        schedule: Any = None, clip_norm: float | None = None, accumulate: int = 1, average: WeightAverage | None = None,
+    ) -> None:  # fmt: skip
         if accumulate < 1:
             raise SettingError(f"[TrainStep] accumulate must be at least 1, got {accumulate}")
-        self.model = model
-        self.loss_fn = loss_fn
+        self.model, self.loss_fn = model, loss_fn
         self.optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
         self.schedules = list(schedule) if isinstance(schedule, list | tuple) else [schedule] if schedule else []
-        self.clip_norm = clip_norm
-        self.accumulate = accumulate
-        self.average = average
+        self.clip_norm, self.accumulate, self.average = clip_norm, accumulate, average
         self.sums = GradientAccumulator(param for each in self.optimizers for param in each.params)
 
     def __repr__(self) -> str:
@@ -104,16 +95,23 @@ class TrainStep(Stateful):
             self.average.update()
         return metrics
 
-    def train(self) -> None:
-        """The model behaves as during training."""
-        self.model.train()
+    def train(self, mode: bool = True) -> None:
+        """Model and loss behave as during training or, with mode False, as after it."""
+        for module in (self.model, self.loss_fn):
+            if isinstance(module, Module):
+                module.train(mode)
 
     def eval(self) -> None:
-        """The model behaves as after training."""
-        self.model.eval()
+        """Model and loss behave as after training."""
+        TrainStep.train(self, False)
+
+    def state_dict(self) -> State:
+        """All that the next step depends on. Raises NeedleError for a parameter that is in neither model nor loss."""
+        check_held(self._parts(), self.sums.params)
+        return super().state_dict()
 
     def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {"model": PartialState.of(self.model)}
+        parts: dict[str, Any] = module_states(self.model, self.loss_fn)
         parts |= {f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)}
         parts |= {f"schedule{i}": schedule for i, schedule in enumerate(self.schedules)}  # after their optimizers
         parts |= {"average": self.average} if self.average is not None else {}

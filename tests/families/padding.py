@@ -87,6 +87,8 @@ REFUSALS: list[Refusal] = [
     (ops.Pad(((1, 1),)), ((2, 3),), r"\[pad\] needs \(before, after\) for each of 2 axes"),
     (ops.Pad(((1, 1),), "mirror"), ((2,),), r"\[pad\] .* a mode of constant, edge, reflect, wrap, got .* 'mirror'"),
     (ops.Pad(((-2, -1),)), ((2,),), r"\[pad\] widths .* cut off more than there is of \(2,\)"),
+    (ops.Pad(((-4, 5),)), ((3,),), r"\[pad\] widths .* cut off more than there is of \(3,\)"),
+    (ops.Pad(((-3, 2),), "edge"), ((3,),), r"\[pad\] mode 'edge' needs .*, got \(3,\), of which .* leave \(0,\)"),
     (ops.Pad(((1, 0),), "reflect"), ((1,),), r"\[pad\] mode 'reflect' needs more than 1 elements, got \(1,\)"),
     (ops.PadGradient(((1, 0),), "edge", (2,)), ((2,),), r"\[pad_gradient\] needs g \(3,\), got \(2,\)"),
 ]

@@ -9,7 +9,7 @@ import pytest
 
 import needle as ndl
 from needle import Tensor, autograd, ops
-from needle.errors import NeedleError, ShapeError
+from needle.errors import DTypeError, NeedleError, ShapeError
 
 pytestmark = pytest.mark.both_modes
 
@@ -164,6 +164,11 @@ def test_backward_starts_from_a_given_adjoint_of_the_same_shape() -> None:
     np.testing.assert_allclose(x.grad.numpy(), [20.0, 400.0])
     with pytest.raises(ShapeError, match=r"\[backward\] out_grad must have the tensor's shape \(2,\), got \(1,\)"):
         (x * x).backward(leaf(1.0))
+    if ndl.BACKEND == "nd":  # numpy mode promotes
+        message = r'out_grad must have the tensor\'s dtype float32, got float64; out_grad.astype\("float32"\) casts'
+        for dtype in ("float64", "int32", "bool"):
+            with pytest.raises(DTypeError, match=message.replace("float64", dtype)):
+                (x * x).backward(Tensor([1, 1], dtype=dtype))
 
 
 def test_what_requires_no_gradient_gets_none_and_costs_none() -> None:

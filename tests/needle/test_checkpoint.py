@@ -127,6 +127,75 @@ def test_damage_anywhere_is_refused_or_harmless(path):
             assert str(error).startswith("[")
 
 
-def test_config_that_json_cannot_say_is_refused(tmp_path):
-    with pytest.raises(NeedleError, match=r"\[fit\] config, loader state and metrics must be such as JSON has: .*set"):
-        ndl.fit(step(), [(ndl.ones(4, 2), ndl.zeros(4))], 1, folder=tmp_path, config={"layers": {1, 2}})
+class Untouched(ndl.TrainStep):
+    """A step that must not be made."""
+
+    def __call__(self, *batch):
+        raise AssertionError("a run began that cannot be saved")
+
+
+@pytest.mark.parametrize("value", [{1, 2}, np.float32(0.1)], ids=["set", "float32"])
+def test_config_that_json_cannot_say_is_refused_before_anything_is_trained(tmp_path, value):
+    model = nn.Linear(2, 3)
+    one = Untouched(model, nn.SoftmaxLoss(), optim.SGD(model.parameters()))
+    message = rf"\[fit\] config, loader state and metrics must be such as JSON has: .*{type(value).__name__}"
+    with pytest.raises(NeedleError, match=message):
+        ndl.fit(one, [(ndl.ones(4, 2), ndl.zeros(4))], 1, folder=tmp_path, config={"layers": value})
+
+
+def test_a_config_with_nan_is_the_same_when_it_comes_again(tmp_path):
+    config, batches = {"clip": float("nan"), "rates": [float("nan"), 1]}, [(ndl.ones(4, 2), ndl.zeros(4))] * 2
+    ndl.fit(step(), batches, 1, folder=tmp_path, config=config)
+    assert len(ndl.fit(step(), batches, 2, folder=tmp_path, config=config | {"rates": [float("nan"), 1.0]})) == 2
+    with pytest.raises(NeedleError, match=r"another config: config.clip: nan there, 2 now"):
+        ndl.fit(step(), batches, 3, folder=tmp_path, config=config | {"clip": 2})
+
+
+class Tempered(nn.Module):
+    """Cross entropy of logits times a factor that learns, with dropout as long as it does."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor, self.dropout = nn.Parameter(ndl.Tensor([1.0], dtype="float32")), nn.Dropout(0.5)
+
+    def forward(self, logits, labels):
+        factor = ndl.broadcast_to(self.factor.reshape((1, 1)), logits.shape)
+        return nn.SoftmaxLoss()(self.dropout(logits * factor), labels)
+
+
+def tempered():
+    np.random.seed(0)
+    model, loss = nn.Linear(2, 3), Tempered()
+    return ndl.TrainStep(model, loss, optim.Adam([*model.parameters(), *loss.parameters()], lr=0.1))
+
+
+def test_what_a_loss_has_learned_is_part_of_the_checkpoint(tmp_path):
+    batches = [(ndl.Tensor(np.eye(2)[[0, 1, 0]]), ndl.Tensor([0, 1, 2]))] * 3
+    whole = tempered()
+    ndl.fit(whole, batches, 2, folder=tmp_path / "whole")
+    ndl.fit(tempered(), batches, 1, folder=tmp_path / "parts")
+    assert "step.loss.factor" in read_safetensors(tmp_path / "parts" / "checkpoint.safetensors")[0]
+    second = tempered()
+    ndl.fit(second, batches, 2, folder=tmp_path / "parts")
+    assert second.loss_fn.factor.numpy().item() == whole.loss_fn.factor.numpy().item() != 1
+    ends = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert ends[0] == ends[1]
+
+
+def test_a_loss_is_told_whether_it_is_trained():
+    one = tempered()
+    one.eval()
+    assert not one.model.training and not one.loss_fn.dropout.training
+    one.train()
+    assert one.model.training and one.loss_fn.dropout.training
+
+
+def test_a_parameter_that_no_state_would_hold_is_named_before_anything_is_trained(tmp_path):
+    model, free = nn.Linear(2, 3), nn.Parameter(ndl.ones(5))
+    one = Untouched(model, nn.SoftmaxLoss(), [optim.SGD(model.parameters()), optim.SGD([free])])
+    message = r"\[TrainStep\] the parameter at index 2 .*, of shape \(5,\), is in neither the model nor the loss"
+    with pytest.raises(NeedleError, match=message):
+        ndl.fit(one, [(ndl.ones(4, 2), ndl.zeros(4))], 1, folder=tmp_path)
+    both = nn.Sequential(model)
+    both.model, both.free = model, free
+    assert ndl.TrainStep(both, nn.SoftmaxLoss(), optim.SGD([*model.parameters(), free])).state_dict()

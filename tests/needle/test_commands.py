@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import json
 import os
 import subprocess
@@ -189,14 +190,26 @@ def test_bash_completes(tmp_path: Path) -> None:
 # -- output that cannot be written
 
 
-def commanded(body: str, stdout: Any) -> subprocess.CompletedProcess[str]:
+def commanded(body: str, stdout: Any, **environment: str) -> subprocess.CompletedProcess[str]:
     """A process whose command does `body`."""
     program = (
         "import sys\nfrom needle.commands import Answer, CommandParser, run, write\n"
         f"def do(options):\n    {body}\n"
         "root = CommandParser(prog='needle-test')\nroot.set_defaults(run=do)\nsys.exit(run(root, []))\n"
     )
-    return subprocess.run([sys.executable, "-c", program], stdout=stdout, stderr=subprocess.PIPE, text=True)
+    command, variables = [sys.executable, "-c", program], os.environ | environment
+    return subprocess.run(command, env=variables, stdout=stdout, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("body", ["return Answer({}, 'caf\u00e9 \u2581')", "write('caf\u00e9 \u2581')"])
+def test_what_standard_output_cannot_express_is_replaced(body: str) -> None:
+    done = commanded(body, subprocess.PIPE, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "caf? ?\n", "")
+
+
+def test_standard_output_may_be_no_stream_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert run(grammar(lambda options: Answer({}, "caf\u00e9")), ["act"]) == 0 and "caf\u00e9" in sys.stdout.getvalue()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

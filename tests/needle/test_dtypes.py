@@ -87,6 +87,81 @@ def test_python_numbers_are_weak(dtype: str) -> None:
         np.testing.assert_allclose((x * number).numpy(), x.numpy() * kind(number), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("a", "b"), [(a, b) for a, b in PAIRS if {a, b} != {"bool"}])
+def test_differences_are_taken_where_both_meet(a: str, b: str) -> None:
+    """Not in the dtype of what is subtracted: an unsigned one and bool have no negative."""
+    x, y, meets = tensor(a), tensor(b), meant(a, b)
+    expected = x.numpy().astype(meets) - y.numpy().astype(meets)
+    differences = [x - y, -(y - x)]
+    if not b.startswith("float"):  # arrays of floats are weak
+        differences += [x - y.numpy(), -(y.numpy() - x)]
+    for z in differences:
+        assert z.dtype == meets
+        np.testing.assert_array_equal(z.numpy(), expected)
+    if BACKEND == "nd":
+        np.testing.assert_array_equal((x.realize_cached_data() - y.realize_cached_data()).numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_number_less_a_tensor_is_taken_where_both_meet(dtype: str) -> None:
+    x = tensor(dtype)
+    forms = [x, x.realize_cached_data()] if BACKEND == "nd" else [x]
+    for number in (5.5, np.float32(5.5), 5, np.int64(5)):
+        expected = np.asarray(number, "float64") - VALUES.astype(bool if dtype == "bool" else float)
+        for each in forms:
+            assert (number - each).numpy().tolist() == expected.astype((x + number).dtype).tolist()
+        assert (x - number).dtype == (number - x).dtype == (x + number).dtype
+        wraps = dtype == "uint8" and isinstance(number, int | np.integer)
+        assert (x - number).numpy().tolist() == ((-expected) % 256 if wraps else -expected).tolist()
+
+
+def test_what_a_number_takes_from_narrow_integers_wraps_around() -> None:
+    """As numpy's does, also where -number is none of the dtype."""
+    for dtype, values, number in (
+        ("uint8", [5, 0, 255], 7), ("int8", [-128, 5, 127], -128), ("int8", [-128, 5, 127], 127),
+        ("int32", [5, 2**31 - 1], -(2**31)), ("uint8", [5], 255),
+    ):  # fmt: skip
+        x = tensor(dtype, values)
+        np.testing.assert_array_equal((x - number).numpy(), x.numpy() - np.array(number, dtype))
+        assert (x - number).dtype == dtype
+
+
+NARROW = [("uint8", [1, 2, 255], 300), ("uint8", [1, 255, 0], -1), ("int8", [-128, 0, 100], 200), ("int8", [-72], -200),
+          ("int32", [5, -5], 2**40), ("uint8", [0], 2**40)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "values", "number"), NARROW)
+def test_numbers_that_a_dtype_lacks_are_compared_by_value_and_refused_elsewhere(
+    dtype: str, values: list[int], number: int
+) -> None:
+    x = tensor(dtype, values)
+    for function, meaning in (
+        (ops.equal, lambda a, b: a == b), (ops.not_equal, lambda a, b: a != b), (ops.less, lambda a, b: a < b),
+        (ops.less_equal, lambda a, b: a <= b), (ops.greater, lambda a, b: a > b),
+        (ops.greater_equal, lambda a, b: a >= b),
+    ):  # fmt: skip
+        assert function(x, number).numpy().tolist() == [meaning(value, number) for value in values]
+        assert function(number, x).numpy().tolist() == [meaning(number, value) for value in values]
+    for use in (
+        lambda: x + number, lambda: x - number, lambda: number - x, lambda: x * number, lambda: ops.clip(x, number),
+        lambda: ops.where(x > 0, x, number), lambda: ops.pad(x, [(1, 1)], value=number), lambda: x**number,
+    ):  # fmt: skip
+        with pytest.raises(DTypeError, match=rf"is no number that {dtype} holds|is too large for {dtype}"):
+            use()
+
+
+def test_pixels_are_divided_by_any_number() -> None:
+    x = tensor("uint8", [0, 64, 255])
+    assert (x / 256).numpy().tolist() == [0, 0.25, 255 / 256] and (x / -1).numpy().tolist() == [0, -64, -255]
+
+
+@pytest.mark.parametrize(("dtype", "room"), [("uint8", 256), ("int8", 128)])
+def test_narrow_dtypes_count_as_far_as_they_go(dtype: str, room: int) -> None:
+    assert ops.iota(tensor(dtype, np.zeros(room)), 0).numpy().tolist() == list(range(room))
+    with pytest.raises(DTypeError, match=rf"\[iota\] {dtype} counts in .*, not from 0 to {room}; take x.astype"):
+        ops.iota(tensor(dtype, np.zeros(room + 1)), 0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_functions_of_numbers_are_floats_and_sums_of_integers_int64(dtype: str) -> None:
     x = tensor(dtype)
@@ -99,6 +174,11 @@ def test_functions_of_numbers_are_floats_and_sums_of_integers_int64(dtype: str) 
         whole = "int64" if BACKEND == "nd" else str(np.zeros(0, dtype).sum().dtype)
         assert total.dtype == (dtype if dtype.startswith("float") else whole)
         np.testing.assert_array_equal(total.numpy().reshape(-1), x.numpy().sum(axis=axes).reshape(-1))
+    for exclusive in (False, True):
+        assert check_type(ops.CumSum(1, exclusive), x).dtype == total.dtype
+    np.testing.assert_array_equal(ops.cumsum(x, 1).numpy(), x.numpy().cumsum(1))
+    if dtype in ("uint8", "int8"):
+        assert ops.cumsum(tensor(dtype, [100, 100, 100])).numpy().tolist() == [100, 200, 300]
     for op in (ops.ReLU(), ops.Transpose(), ops.Reshape((3, 2)), ops.BroadcastTo((2, 2, 3)), ops.Flip((0,))):
         assert check_type(op, x).dtype == dtype
     assert check_type(ops.Dilate((0,), 1), x).dtype == dtype

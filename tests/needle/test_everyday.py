@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import needle as ndl
-from needle import BACKEND, Tensor, nn
+from needle import BACKEND, Tensor, nn, ops
 from needle.errors import DTypeError, IndexRangeError, NeedleError, SettingError, ShapeError
 
 pytestmark = pytest.mark.both_modes
@@ -124,6 +124,30 @@ def test_what_is_no_operand_is_refused() -> None:
     for wrong in (2.5, "ab", (2, 1.5), None):
         with pytest.raises(ShapeError, match=r"\[reshape\] needs whole numbers, or one tuple of them, got"):
             x.reshape(wrong)
+
+
+FRACTIONS: dict[str, tuple[Callable[..., Any], Any, Any]] = {  # name -> function of x, what is refused, what is meant
+    "reshape": (ndl.reshape, (7, 77 / 7), (7, np.int64(11))), "max": (ndl.max, -1.0, -1),
+    "what is left": (ndl.reshape, (-1.0, 7), (-1, np.int8(7))), "summation": (ndl.summation, 1.0, np.int64(1)),
+    "broadcast_to": (ndl.broadcast_to, (2, 11.0, 7), (2, 11, 7)), "logsumexp": (ndl.logsumexp, 1.0, 1),
+    "permute": (ndl.permute, (1.0, 0), (np.int64(1), 0)), "transpose": (ndl.transpose, (0.0, 1), (0, 1)),
+    "flip": (ndl.flip, (1.0,), (1,)), "mean": (ndl.mean, (0.0, 1), (0, 1)), "split": (ndl.split, 1.0, 1),
+    "argmax": (ndl.argmax, 1.0, 1), "cumsum": (ndl.cumsum, 0.0, np.int16(0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_floats_as_axes_and_sizes_are_refused_and_spoil_nothing_for_the_next(name: str) -> None:
+    """What is asked first is kept for later calls, to which 1.0 is 1: that must not be the wrong one."""
+    function, wrong, right = FRACTIONS[name]
+    x = Tensor(np.arange(77.0).reshape(11, 7))
+    for axes_of in (ops.attributes.axes_of, ops.attributes.swapped):
+        axes_of.cache_clear()
+    with pytest.raises(ShapeError, match=r"must be (a )?whole number"):
+        function(x, wrong)
+    y = function(x, right)
+    sizes = [n for each in (y if name == "split" else [y]) for n in (each + 1).shape]
+    assert {type(n) for n in sizes} <= {int}
 
 
 def test_views_and_their_relatives() -> None:

@@ -10,6 +10,7 @@ import needle as ndl
 from needle import nn, optim
 from needle.data import DataLoader, Dataset
 from needle.errors import NeedleError, SettingError
+from needle.training.progress import times
 
 pytestmark = pytest.mark.both_modes
 FILES = ("checkpoint.safetensors", "log.csv")
@@ -300,6 +301,33 @@ def test_a_resumed_run_says_so(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("points  epoch 2/3  goes on after batch 2\npoints  epoch 2/3  loss ")
     run(tmp_path)
     assert capsys.readouterr().out == "all 3 epochs are done\n"
+
+
+def test_the_seconds_of_an_epoch_last_over_an_interruption(tmp_path, monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    class Timed(Interrupted):
+        def __call__(self, *batch):
+            clock[0] += 100
+            return super().__call__(*batch)
+
+    def go(stop_at=0):
+        step, loader = pieces(stop_at)
+        step.__class__ = Timed
+        return ndl.fit(step, loader, 2, folder=tmp_path, save_every=1)
+
+    for stop_at in (3, 4):  # what came after the checkpoint is made again, and counts once
+        with pytest.raises(Stop):
+            go(stop_at)
+        clock[0] += 100_000
+    (tmp_path / "times.csv").write_text((tmp_path / "times.csv").read_text() + "2,12")  # torn by a kill
+    go()
+    assert "epoch 2/2  loss" in (said := capsys.readouterr().out) and "6:40" in said.splitlines()[-1]
+    rows = times(tmp_path)
+    assert {epoch: (seconds, batches) for epoch, seconds, batches in rows} == {1: (400, 4), 2: (400, 4)}
+    (tmp_path / "times.csv").write_text("1,2.500\n2,0.250\n3,\n\n4,nan,4\n5,1.000,4,9\n")
+    assert times(tmp_path) == [(1, 2.5, None), (2, 0.25, None)] and times(tmp_path / "none") == []
 
 
 def test_a_loader_of_another_length_is_refused(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import needle as ndl
 from needle import Tensor, TensorTuple, autograd, ops
-from needle.errors import NeedleError, ShapeError
+from needle.errors import IndexRangeError, NeedleError, ShapeError
 from needle.sizes import dim
 from needle.types import Type
 
@@ -49,6 +49,8 @@ def test_items_of_a_computed_tuple_are_nodes() -> None:
     (parts[0] + parts[1] * 2).sum().backward()
     np.testing.assert_allclose(parts.inputs[0].grad.numpy(), [3.0, 3.0])
     assert len(parts.detach()) == 2 and parts.detach().op is None
+    with pytest.raises(IndexRangeError, match=r"takes one index, got a slice: x.tuple\(\) makes a tuple that has them"):
+        parts[:2]
 
 
 def test_items_that_are_not_used_add_nothing() -> None:

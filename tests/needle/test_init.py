@@ -84,6 +84,10 @@ def test_options_reach_the_tensor():
 def test_refusals():
     with pytest.raises(ShapeError, match=r"\[init\]"):
         init.ones(2, -1)
+    for wrong in (17.0, 2.5, "a", None):
+        with pytest.raises(ShapeError, match=r"\[init\] sizes must be whole numbers, got \(5, "):
+            init.zeros(5, wrong)
+    assert (init.zeros(5, 17) + init.zeros(5, np.int64(17)) + 1).shape == (5, 17)
     with pytest.raises(NeedleError, match="nonlinearity"):
         init.kaiming_uniform(2, 3, nonlinearity="gelu")
 

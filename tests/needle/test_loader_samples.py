@@ -1,5 +1,7 @@
 """What becomes of the samples of a data set in a loader: how they are asked for, stacked, and their element types."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -185,6 +187,9 @@ def test_labels_of_every_type_train_a_model(dtype):
     [
         (iter([1]), {}, "needs __len__ and __getitem__, got list_iterator"),
         ([1], {"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ([1], {"batch_size": 2.5}, r"batch_size must be a whole number or None, got 2\.5"),
+        ([1], {"seed": "a"}, "seed must be a whole number or None, got 'a'"),
+        ([1], {"seed": 1.5}, r"seed must be a whole number or None, got 1\.5"),
         ([1], {"augment": AUGMENT}, "needs a seed"),
         ([1], {"augment": [len]}, "needs transforms of needle.data.transforms, got <built-in function len>"),
     ],
@@ -192,6 +197,16 @@ def test_labels_of_every_type_train_a_model(dtype):
 def test_arguments_that_make_no_sense(dataset, settings, message):
     with pytest.raises((DataError, SettingError), match=message):
         data.DataLoader(dataset, **settings)
+
+
+def test_settings_that_are_numpy_s_are_those_of_python():
+    """So that the state can be written."""
+    numpys = {"batch_size": np.int64(2), "shuffle": np.True_, "seed": np.int64(3), "drop_last": np.False_}
+    loader = data.DataLoader(list(range(5)), **numpys)
+    twin = data.DataLoader(list(range(5)), 2, shuffle=True, seed=3)
+    assert json.dumps(loader.state_dict()) == json.dumps(twin.state_dict())
+    twin.load_state_dict(json.loads(json.dumps(loader.state_dict())))
+    assert [x.tolist() for (x,) in loader] == [x.tolist() for (x,) in twin]
 
 
 class Broken(Singles):

@@ -84,6 +84,28 @@ def test_ignored_rows_may_hold_anything() -> None:
     assert np.isfinite(x.grad.numpy()).all() and not x.grad.numpy()[1].any()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+@pytest.mark.parametrize("ignored", [-100, 300])
+def test_a_label_to_ignore_may_be_none_of_the_labels_dtype(dtype: str, ignored: int) -> None:
+    """-100 is 156 in uint8, 300 is 44."""
+    x, labels = Tensor(normal(3, 200)), Tensor(np.array([156, 44, 199]), dtype=dtype)
+    for loss in (nn.NLLLoss, nn.CrossEntropyLoss):
+        every = loss(reduction="none")(x, labels).numpy()
+        np.testing.assert_array_equal(loss(ignore_index=ignored, reduction="none")(x, labels).numpy(), every)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8"])
+def test_the_gradient_of_cross_entropy_is_differentiated_for_narrow_labels(dtype: str) -> None:
+    """Classes are counted in a dtype of their own: bool does not count, uint8 not to 300."""
+    logits, labels, found = normal(2, 300), np.array([1, 0]), []
+    for each in ("int64", dtype):
+        x = Tensor(logits)
+        nn.CrossEntropyLoss(ignore_index=-100)(x, Tensor(labels, dtype=each)).backward()
+        (x.grad * x.grad).sum().backward()
+        found.append(x.grad.numpy())
+    np.testing.assert_array_equal(*found)
+
+
 ELEMENTWISE = [nn.MSELoss(), nn.L1Loss(), nn.HuberLoss(), nn.BCEWithLogitsLoss(), nn.KLDivLoss()]
 
 

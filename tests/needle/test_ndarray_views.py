@@ -5,6 +5,7 @@ import pytest
 from ndarray_pairs import DEVICES, check, pair
 
 from needle import backend_ndarray as nd
+from needle.backend_ndarray import layout
 from needle.errors import BroadcastError, IndexRangeError, ShapeError
 
 pytestmark = pytest.mark.parametrize("device", DEVICES, ids=repr)
@@ -90,6 +91,19 @@ def test_refused_shapes(device):
             call()
     with pytest.raises((TypeError, ValueError)):
         x + "text"
+
+
+def test_floats_are_no_sizes_and_no_axes(device):
+    """Not even where they are whole: to the cache of what was asked before, 1.0 is 1."""
+    x = nd.NDArray(np.arange(53.0 * 2).reshape(53, 2), device=device)
+    layout.compact_strides.cache_clear()
+    layout.distinct_axes.cache_clear()
+    for wrong in (lambda: x.reshape((2, 53.0)), lambda: x.flip((1.0,)), lambda: nd.NDArray.compact_strides((2.0, 53))):
+        with pytest.raises(ShapeError, match="must be whole numbers, got"):
+            wrong()
+    y = x.reshape((np.int64(2), 53))
+    assert (y + 1).strides == (53, 1) and x.flip((1,)).shape == (53, 2)
+    assert [type(n) for n in (*y.shape, *y.strides)] == [int] * 4
 
 
 def test_compact_means_the_whole_memory_in_order(device):

@@ -106,6 +106,9 @@ def test_what_does_not_fit_is_refused():
         nn.SelfAttention(12, 5)
     with pytest.raises(ShapeError, match="needs sizes of at least 1"):
         nn.KVCache(1, 0, 5, 4)
+    for wrong in (4.0, "4", None):
+        with pytest.raises(ShapeError, match="whole numbers, got"):
+            nn.KVCache(1, 1, wrong, 2)
     with pytest.raises(ShapeError, match=r"needs keys and values \(3, 3, T, 4\), got \[\(2, 3, 1, 4\)"):
         attention()(tensor(B, 1, WIDTH), nn.KVCache(3, HEADS, 5, 4))
     with pytest.raises(ShapeError, match="12 features"):

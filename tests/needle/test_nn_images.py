@@ -162,6 +162,7 @@ def test_draws_are_those_of_conv():
     (lambda: nn.Upsample(2, "cubic"), r"\[Upsample\] needs .* a mode of nearest or bilinear, got 2, None and 'cubic'"),
     (lambda: nn.Upsample(0.1)(image(2, 3, 8, 8)), r"\[upsample\] needs a size of 1 or more each way"),
     (lambda: nn.MaxPool2d(2)(image(2, 8, 8)), r"\[MaxPool2d\] needs images \(B, C, H, W\), got shape \(2, 8, 8\)"),
+    (lambda: nn.MaxPool2d(2.0)(image(1, 1, 8, 8)), r"\[images\] a size is one whole number, or two .*, got 2.0"),
     (lambda: nn.MaxPool2d(3)(image(1, 1, 2, 8)), r"\[max_pool\] kernel \(3, 3\) does not fit"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(make, message):

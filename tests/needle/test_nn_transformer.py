@@ -87,6 +87,17 @@ def test_pieces_of_multi_head_attention():
         attention(tensor(a), tensor(b), tensor(a))
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_causal_attention_has_a_key_for_every_query(dropout):
+    """Else the first queries would attend to keys that are hidden from them, all alike."""
+    attention = nn.MultiHeadAttention(causal=True, dropout=dropout)
+    q, k = tensor(values(1, 1, 4, 3)), tensor(values(1, 1, 2, 3, seed=1))
+    for call in (attention, attention.attend):
+        with pytest.raises(ShapeError, match="causal attention needs a key for every query, got 4 queries, 2 keys"):
+            call(q, k, k)
+        call(k, q, q)
+
+
 def drawn_linears(*sizes):
     return [(np.random.rand(i, o) * 2 - 1) * np.sqrt(6 / i) for i, o in sizes]
 

@@ -8,7 +8,7 @@ import pytest
 
 import needle as ndl
 from needle import autograd, nn, optim
-from needle.errors import NeedleError, SettingError
+from needle.errors import DTypeError, NeedleError, SettingError
 
 pytestmark = pytest.mark.both_modes
 OPTIMIZERS = [optim.SGD, optim.Adam, optim.AdamW, optim.NesterovSGD]
@@ -146,6 +146,20 @@ def test_a_parameter_given_twice_is_refused():
         optim.Adam([a, b, a])
 
 
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, optim.Muon])
+def test_a_gradient_that_is_none_of_its_parameter_is_refused(optimizer):
+    param = nn.Parameter(tensor(values(3, 4)))
+    before, opt = param.numpy().copy(), optimizer([param])
+    param.grad = tensor(values(3, 1))
+    with pytest.raises(NeedleError, match=r"a gradient needs its parameter's shape \(3, 4\), got \(3, 1\)"):
+        opt.step()
+    param.grad = ndl.Tensor(values(3, 4), dtype="float64")
+    if ndl.BACKEND == "nd":  # numpy mode promotes
+        with pytest.raises(DTypeError, match="a gradient needs its parameter's dtype float32, got float64"):
+            opt.step()
+        np.testing.assert_array_equal(param.numpy(), before)
+
+
 @pytest.mark.parametrize("options", [{"momentum": 1.0}, {"momentum": -0.1}, {"weight_decay": -1.0}])
 def test_settings_beyond_their_range_are_refused(options):
     for optimizer in (optim.SGD, optim.NesterovSGD):
@@ -216,7 +230,7 @@ BY_HAND = [
     (optim.Adam, {"lr": 5e-5, "beta1": 0.5, "beta2": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
     (optim.AdamW, {"lr": np.float32(0.3), "weight_decay": 1}),
     (optim.NesterovSGD, {"lr": 1, "momentum": 0.5, "weight_decay": 0.1, "nesterov": False}),
-    (optim.Muon, {"lr": 5e-5, "momentum": 0.5, "decay": 0.1}),
+    (optim.Muon, {"lr": 5e-5, "momentum": 0.5, "decay": 0.1, "weight_decay": 100.0, "normalized": True}),
     (optim.SGD, {"lr": -0.1}),
 ]
 

@@ -68,6 +68,34 @@ def test_several_outputs_other_arguments_and_captured_tensors():
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+CAPTURES = {  # of a function of z that uses h, computed before it, and what becomes of its result y
+    "first": lambda h, v: (lambda z: (z @ v) * h, lambda y: y + h),
+    "last": lambda h, v: (lambda z: (z @ v) * h, lambda y: h + y),
+    "inside": lambda h, v: (lambda z: ops.tanh(z @ (h.T @ h)) * (h * 2), lambda y: y * h),
+    "itself": lambda h, v: (lambda z: (z @ v, h), lambda y: y[0] + y[1] * h),
+    "nested": lambda h, v: (lambda z: ndl.recompute(lambda t: ops.tanh(t) * h, z @ v) + h, lambda y: y * h),
+}
+
+
+@pytest.mark.parametrize("keep_graph", [True, False])
+@pytest.mark.parametrize("name", CAPTURES)
+def test_what_was_computed_before_may_be_used_inside_and_outside(name, keep_graph):
+    """It is an input too: backward comes to it after the segment, whatever lets go of its graph."""
+    found = []
+    for run in (lambda fn, x: fn(x), ndl.recompute):
+        x, w, v = (ndl.Tensor(np.random.RandomState(i).randn(4, 4), dtype="float64") for i in range(3))
+        h = x @ w
+        fn, after = CAPTURES[name](h, v)
+        y = after(run(fn, x))
+        y.sum().backward(keep_graph=keep_graph)
+        found.append([t.grad.numpy() for t in (x, w, v) if t.grad is not None])
+        if keep_graph:
+            (x.grad * w.grad).sum().backward()
+            found[-1] += [x.grad.numpy(), w.grad.numpy()]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
 def test_an_output_that_is_not_used_and_an_input_that_has_no_gradient():
     x, ids = ndl.Tensor(np.random.randn(3, 4)), ndl.Tensor([1.0, 2.0], requires_grad=False)
     y, _ = ndl.recompute(lambda x, ids: (x * x, (ids * ids)), x, ids)

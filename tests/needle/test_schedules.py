@@ -136,6 +136,10 @@ def test_what_makes_no_sense_is_refused():
         optim.LinearWarmup(optimizer(), 5, 6)
     with pytest.raises(NeedleError, match=r"\[CosineSchedule\] needs an optimizer first, got a int"):
         optim.CosineSchedule(5, 10)
+    with pytest.raises(SettingError, match=r"\[StepDecay\] at must be the steps, such as \[5\], got 5"):
+        optim.StepDecay(optimizer(), 10, at=5)
+    with pytest.raises(SettingError, match=r"\[StepDecay\] at must be a number, got str"):
+        optim.StepDecay(optimizer(), 10, at=[5, "7"])
 
 
 def test_parity_with_pytorch():

@@ -35,6 +35,9 @@ def test_unknown_characters_share_an_id() -> None:
     tokenizer = CharTokenizer.train("abc", unknown="\ufffd")
     assert len(tokenizer) == 4 and tokenizer.encode("axcé") == [0, 3, 2, 3]
     assert tokenizer.decode([0, 3]) == "a\ufffd"
+    silent = CharTokenizer("abc", unknown="")
+    assert len(silent) == 4 and silent.encode("axc") == [0, 3, 2] and silent.decode([0, 3, 2]) == "ac"
+    assert Tokenizer.from_spec(silent.spec()).encode("x") == [3]
 
 
 def test_words() -> None:
@@ -85,6 +88,44 @@ def test_words_are_where_no_token_crosses() -> None:
     assert byte_pairs.words("a  b\n\n c½d²,\x1c") == ["a", " ", " b", "\n\n", " c", "½", "d", "²", ",\x1c"]
     for text in (STRANGE, NUMBERS, ""):
         assert "".join(byte_pairs.words(text)) == text
+
+
+KINDS = [  # of characters: letters, numbers, signs and spaces, in and beyond ASCII and the basic plane
+    "abcXYZ", "éßñΩжقहあ語", "\U0001d49c\U00010330\U00020000", "0123456789", "²½Ⅳ٣\U0001d7ce", " " * 8, "\t\n\r\v\f",
+    "\x85\xa0\u1680\u2003\u2028\u2029\u202f\u205f\u3000", ".,'-_!", "«…€—\u0301\u200b\u200d\ufe0f", "🙂👩👍",
+    "\x00\x1c\x1f\x7f", ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S"],
+]  # fmt: skip
+GPT2 = r"'(?:[stmd]|re|ve|ll)| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})"
+
+
+def mixed(seed: int, length: int = 60) -> str:
+    """Text of every kind of characters."""
+    draw = np.random.default_rng(seed)
+    return "".join(str(draw.choice(list(KINDS[draw.integers(len(KINDS))]))) for _ in range(length))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_words_are_those_of_the_pattern_by_categories(seed: int) -> None:
+    regex = pytest.importorskip("regex")
+    for text in (mixed(seed), mixed(seed, 5)):
+        assert byte_pairs.words(text) == regex.findall(GPT2 + r"|\p{White_Space}+", text)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_text_has_fewer_ids_than_is_known_at_once(seed: int) -> None:
+    texts = [mixed(seed), mixed(seed, 3), "the cat sat " * seed, "🙂" * seed, "\U0001d49c é" * seed]
+    learned = BPETokenizer.train("".join(texts) + TEXT, 290 + seed)
+    for tokenizer in (learned, bpe(), bpe(256), CharTokenizer("the cas", unknown="?"), WordTokenizer.train(TEXT)):
+        for text in texts:
+            assert 0 <= tokenizer.at_least(text) <= len(tokenizer.encode(text))
+    assert "".join(byte_pairs.words(texts[0])) == texts[0] and learned.at_least("x" * 10_000) > 0
+
+
+def test_words_take_time_in_proportion_to_the_text() -> None:
+    """However many characters beyond ASCII there are."""
+    started = time.process_time()
+    text = "".join(map(chr, range(0x3400, 0x9FFF))) * 10
+    assert len(byte_pairs.words(text + " é" * 100_000)) > 100_000 and time.process_time() - started < 10
 
 
 def test_the_most_frequent_pair_is_joined_first_and_of_equal_ones_the_smallest() -> None:

@@ -1,12 +1,14 @@
 """The safetensors format: round trips, interoperability, and a table of malformed files that must all be refused."""
 
 import json
+import os
+import stat
 
 import numpy as np
 import pytest
 
 from needle.errors import DataError
-from needle.weights import dump_safetensors, load_safetensors, parse_safetensors, save_safetensors
+from needle.weights import atomic_write, dump_safetensors, load_safetensors, parse_safetensors, save_safetensors
 
 ARRAYS = {
     "weight": np.arange(6, dtype="float32").reshape(2, 3),
@@ -101,6 +103,22 @@ def test_a_changed_file_is_refused_by_its_hash(tmp_path) -> None:
 def test_unsupported_dtypes_are_named() -> None:
     with pytest.raises(DataError, match="complex128"):
         dump_safetensors({"z": np.zeros(1, dtype=complex)})
+
+
+def test_what_is_durable_is_written_to_the_disk_and_then_its_name(tmp_path, monkeypatch) -> None:
+    synced = []
+
+    def fsync(handle: int) -> None:
+        synced.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        assert (synced[-1] == "folder") == (tmp_path / "w").exists()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_write(tmp_path / "w") as file:
+        file.write(b"1")
+    assert synced == ["file", "folder"]
+    with atomic_write(tmp_path / "w", durable=False) as file:
+        file.write(b"2")
+    assert synced == ["file", "folder"] and (tmp_path / "w").read_bytes() == b"2"
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path) -> None:

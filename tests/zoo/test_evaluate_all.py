@@ -67,6 +67,10 @@ def test_drift_fails_and_names_both_numbers(capsys: Capture, monkeypatch: pytest
     assert main(["evaluate", "--all"]) == 0
     out = capsys.readouterr().out
     assert "1 of 2 models measured, 1 skipped: all as recorded" in out and "DRIFTED" not in out
+    assert main(["evaluate", "resnet9"]) == 0
+    assert f"resnet9 seed 0: measuring {file.file} ..." in capsys.readouterr().err
+    assert main(["evaluate", "resnet9", "--weights", str(tmp_path / "weights" / file.file)]) == 0
+    assert f"resnet9: measuring {file.file} ..." in capsys.readouterr().err
     recorded(now["top1"] + 0.01)
     assert main(["evaluate", "--all"]) == 1
     out = capsys.readouterr().out

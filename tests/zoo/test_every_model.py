@@ -68,7 +68,7 @@ def test_the_names_in_its_files_stay(entry: Entry) -> None:
 
 
 ADAM = {"beta1", "beta2", "eps", "lr", "m", "t", "v", "weight_decay"}
-MUON = {"decay", "lr", "momentum", "t", "u"}
+MUON = {"decay", "lr", "momentum", "normalized", "t", "u", "weight_decay"}
 NESTEROV = {"lr", "momentum", "nesterov", "t", "u", "weight_decay"}
 
 

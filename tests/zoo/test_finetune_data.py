@@ -97,7 +97,11 @@ FILES = {
     "late.txt": (b"on me\n" * 20 + b"in #", "line 21: …'#'"),
     "text.csv": (b"a,b", "learns from a file of text (.txt) or rows"),
     "none.txt": (None, "cannot be read: No such file or directory"),
-    "none.jsonl": (None, "learns from a file of text"),
+    "none.jsonl": (None, "cannot be read: No such file or directory"),
+    "none.csv": (None, "cannot be read: No such file or directory"),
+    "folder": (b"", "learns from a file of text"),
+    "ROWS.JSONL": (GOOD.encode(), "needs at least 2 rows"),
+    "SHORT.TXT": (b"a", "is too short"),
 }
 
 
@@ -105,7 +109,9 @@ FILES = {
 def test_files_of_text_that_cannot_be_learned(
     name: str, content: bytes | None, words: str, weights: Any, tmp_path: Path
 ) -> None:
-    if content is not None:
+    if name == "folder":
+        (tmp_path / name).mkdir()
+    elif content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as raised:
         read_examples(tmp_path / name, tokenizer(weights), 16, 0.1, 0)
@@ -166,11 +172,12 @@ def test_images_need_classes_and_enough_of_each(tmp_path: Path) -> None:
     assert split(found, 0.0, 0, "rows")[1] is None
     with pytest.raises(DataError, match="has the label 'right': it is one of left, top"):
         read_photos(path, SPEC, ["left", "top"])
-    for there in (tmp_path / "none", tmp_path / "my.txt"):
-        with pytest.raises(
-            DataError, match="an image model learns from a folder with a folder of images for each class"
-        ):
-            read_photos(there, SPEC)
+    (tmp_path / "my.txt").touch()
+    with pytest.raises(DataError, match="an image model learns from a folder with a folder of images for each class"):
+        read_photos(tmp_path / "my.txt", SPEC)
+    with pytest.raises(DataError, match="none cannot be read: No such file or directory"):
+        read_photos(tmp_path / "none", SPEC)
+    assert len(read_photos(path.rename(tmp_path / "ROWS.JSONL"), SPEC)) == 3
 
 
 def test_each_class_is_held_out_by_its_share(tmp_path: Path) -> None:
@@ -187,7 +194,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "rank must be a whole number from 1 on, got 0": {"rank": 0},
     "epochs must be a whole number from 1 on, got 0": {"epochs": 0},
     "batch must be a whole number from 1 on, got many": {"batch": "many"},
-    "seed must be a whole number from 0 on, got -1": {"seed": -1},
+    "seed must be a whole number from 0 to 4294967295, got -1": {"seed": -1},
+    "seed must be a whole number from 0 to 4294967295, got 4294967296": {"seed": 2**32},
+    "seed must be a whole number from 0 to 4294967295, got True": {"seed": True},
     "learning_rate must be a finite number above 0, got 0": {"learning_rate": 0},
     "learning_rate must be a number, got str": {"learning_rate": "high"},
     "alpha must be a finite number above 0, got inf": {"alpha": float("inf")},
@@ -281,7 +290,9 @@ def test_the_command_says_what_it_does_and_what_came_of_it(weights: Any, tmp_pat
         assert main([*command, *base, "--adapter", str(tmp_path / "run")]) == 0
     assert "bits_per_byte" in capsys.readouterr().out
     assert main(["evaluate", "gpt-char", *base, "--adapter", str(tmp_path / "run"), *options[:2], "--json"]) == 0
-    assert json.loads(capsys.readouterr().out).keys() == {"loss", "token_accuracy", "bits_per_byte"}
+    said = capsys.readouterr()
+    assert json.loads(said.out).keys() == {"loss", "token_accuracy", "bits_per_byte"}
+    assert said.err.startswith(f"gpt-char: measuring with {tmp_path / 'run'} ...")
     assert main(["finetune", "gpt-char", *base, *options, "--learning-rate", "0.03", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stopped"] is False
 
@@ -311,7 +322,8 @@ def test_ctrl_c_ends_the_command_with_the_best_so_far(
 MISTAKES = {
     "finetune resnet99 --data x": "there is no model 'resnet99'",
     "finetune gpt-novels-none --data x": "there is no model",
-    "finetune resnet9 --data FOLDER/none": "an image model learns from a folder",
+    "finetune resnet9 --data FOLDER/none": "none cannot be read: No such file or directory",
+    "finetune resnet9 --data FOLDER/x.png": "an image model learns from a folder",
     "finetune resnet9 --data FOLDER": "needs folders named after classes with images in them",
     "finetune dcgan --data x": "dcgan is neither a language model nor an image classifier",
     "evaluate resnet9 --adapter FOLDER": "holds no adapter",
@@ -325,6 +337,7 @@ def test_mistakes_are_answered_in_a_line(command: str, says: str, capsys: Captur
     known = zoo.names()
     if "gpt-char" in command and zoo.entry("gpt-char").shipped:
         pytest.skip("it has weights")
+    (tmp_path / "x.png").touch()
     assert main(command.replace("FOLDER", str(tmp_path)).split()) == 1 and zoo.names() == known
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and says in said

@@ -192,7 +192,8 @@ def test_impossible_arguments(options: dict, message: str) -> None:
 
 
 def test_prompts_outside_the_vocabulary() -> None:
-    with pytest.raises(DataError, match="character 1 of the text is 'z'"):
+    says = "character 1 of the text is 'z', which Table has never read; it knows 5 characters: 'abcde'"
+    with pytest.raises(DataError, match=says):
         independent().generate("az")
 
 

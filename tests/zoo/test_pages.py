@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from zoo.cli import main
-from zoo.curves import panels, sparkline, svg, ticks
+from zoo.curves import COLOURS, LEFT, LETTER, RIGHT, ROW, TOP, WIDTH, label, legend, panels, sparkline, svg, ticks
 from zoo.heatmap import heatmap, shade
 from zoo.pages import MARKS, pages
 from zoo.runs import Record, Run, Shipped, write_record
@@ -58,11 +58,38 @@ def test_pages_are_written_where_they_are_wanted(tmp_path: Path, capsys: Capture
     for arguments, says in (
         (["--pages", str(tmp_path / "zoo")], "between which the table of models goes"),
         (["--pages", str(tmp_path / "a" / "b")], "is no folder: --pages names one in it"),
+        (["--pages", "/"], "/ has no name, nor would FOLDER.md have"),
         (["resnet9", "--pages", str(tmp_path)], "leave out the name"),
         ([], "needs the name of a model, or --pages FOLDER"),
     ):
         assert main(["card", *arguments]) == 1
         assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [".", "..", "../zoo"])
+def test_a_folder_may_be_named_by_where_it_is(named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "zoo" / "deeper"
+    inside.mkdir(parents=True)
+    (tmp_path / "zoo.md").write_text("\n".join(MARKS))
+    monkeypatch.chdir(inside if named == ".." else inside.parent)
+    assert main(["card", "--pages", named]) == 0
+    assert (tmp_path / "zoo" / "airnet.md").is_file() and "[airnet](zoo/airnet.md)" in (tmp_path / "zoo.md").read_text()
+
+
+def test_the_overview_has_the_time_of_the_run_whose_numbers_it_has(tmp_path: Path) -> None:
+    entry = replace(zoo.entry("resnet9"), home=tmp_path)
+    shipped = Shipped("x-seed1.safetensors", "cd", "float16", {"top1": 0.9})
+    runs = tuple(
+        replace(RUN, seed=seed, seconds=seconds, metrics={"top1": top1}, shipped=shipped if seed == 1 else None)
+        for seed, seconds, top1 in ((0, 60.0, 0.5), (1, 7200.0, 0.9), (2, 120.0, 0.7))
+    )
+    (tmp_path / "cards").mkdir()
+    write_record(tmp_path / "cards" / "resnet9.json", Record({}, runs))
+    (tmp_path / "zoo.md").write_text("\n".join(MARKS))
+    row = pages([entry], tmp_path / "zoo")[tmp_path / "zoo.md"].splitlines()[-2]
+    assert "| top1 90.00 % " in row and "| 2 h 0 min on a machine " in row
+    assert entry.measured["top1"].std == pytest.approx(0.2)  # of 0.5, 0.7 and 0.9, with n - 1
+    assert "mean of 3 seeds 70.00 %, standard deviation (n - 1) 20.00 %" in zoo.card.render(entry)
 
 
 LOG = {"epoch": [1, 2, 3], "loss_d": [1.5, 1.0, 0.5], "loss_g": [1.0, None, 2.0], "d_real": [0.5, 0.7, 0.9]}
@@ -85,6 +112,35 @@ def test_curves_are_a_picture_of_every_column_and_run() -> None:
     assert svg("none", [replace(RUN, log={})]) == ""
     one = svg("one row, one value", [replace(RUN, log={"epoch": [1], "loss": [0.0]})])
     assert xml.fromstring(one).get("width") == "360"
+
+
+def test_the_names_of_all_lines_are_inside_and_told_apart() -> None:
+    for name in zoo.names():
+        for panel in panels(zoo.entry(name).runs):
+            assert len(panel.lines) <= len(COLOURS) == len(set(COLOURS))
+            names = legend(panel.lines)
+            ends = [x + LETTER * len(label(column)) for (x, _), column in zip(names, panel.lines, strict=True)]
+            assert max(ends) <= WIDTH - RIGHT, name
+            below = [x for i, (x, y) in enumerate(names) if i and y > names[i - 1][1]]
+            assert set(below) <= {LEFT} and len(set(names)) == len(names)
+    log = {"epoch": [1, 2], **{f"a_long_{name}_fraction": [0.1, 0.9] for name in "abcde"}}
+    root = xml.fromstring(svg("x", [replace(RUN, log=log)]))
+    texts = [each for each in root.iter("{http://www.w3.org/2000/svg}text") if each.get("font-weight") == "bold"]
+    assert len({each.get("fill") for each in texts}) == 5 and int(texts[-1].get("y", 0)) == 20 + 2 * ROW
+    axes = next(path for path in re.findall(r'd="M46 (\d+)V', xml.tostring(root, encoding="unicode")))
+    assert int(axes) == TOP + 2 * ROW
+
+
+@pytest.mark.parametrize("labels", [("cat", "an ankle boot"), ("the longest of all names", "dog")])
+def test_names_beside_a_confusion_matrix_are_inside(labels: tuple[str, str]) -> None:
+    root = xml.fromstring(heatmap("x", labels, [[9, 1], [0, 5]]))
+    width = int(root.get("width", 0))
+    for text in root.iter("{http://www.w3.org/2000/svg}text"):
+        x, y, length = float(text.get("x", 0)), float(text.get("y", 0)), 6.5 * len(text.text or "")
+        if text.get("transform"):  # upwards to the right, by 60 degrees
+            assert x + length / 2 + 4 <= width and y - 0.87 * length >= 4
+        elif text.get("text-anchor") == "end":
+            assert x - length >= 0
 
 
 def test_a_confusion_matrix_is_a_picture_of_its_numbers() -> None:

@@ -169,14 +169,48 @@ def test_weights_that_are_never_published_stay_where_they_were_made(
     folder = run_of(private, 0, tmp_path)
     assert main(["record", "gpt-char", "--run", str(folder)]) == 0
     assert "recorded without its weights: they are never published, as it is a test" in capsys.readouterr().out
-    assert private.runs[0].shipped is None and not private.record.shown and not (private.home / "weights").exists()
+    assert private.runs[0].shipped is None and not (private.home / "weights").exists()
+    model, shown = zoo.load("gpt-char", weights=folder / private.runs[0].weights), private.record.shown
+    assert [model.generate("\n", 40, temperature=0.8, seed=seed) for seed in (0, 1)] == [
+        each["text"] for each in shown["samples"]
+    ]
+    assert "## Samples" in zoo.card.render(private)
+    record(private, run_of(private, 1, tmp_path))
+    assert private.record.shown == shown  # of the first seed, as the weights in the package would be
     with pytest.raises(zoo.ZooError, match="never published, as it is a test; train it with: needle-zoo"):
         zoo.load("gpt-char", pretrained=True)
     skipped = attempt(private, str(tmp_path / "nowhere"))
-    assert "weights are not published: --folder names where" in skipped.skipped
+    assert "weights are not published: needle-zoo train gpt-char makes them; --folder names where" in skipped.skipped
     assert "skipped" in skipped.text() and skipped.steady
     found = attempt(private, str(tmp_path / "runs"))
     assert not found.skipped and found.steady and {row.metric for row in found.rows} == {"loss", "perplexity"}
+
+
+def test_who_trains_a_withheld_model_anew_sees_both_numbers(
+    entry: registry.Entry, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = replace(entry, withheld="it is a test")
+    monkeypatch.setattr(registry, "_entries", {"gpt-char": private})
+    record(private, run_of(private, 0, tmp_path))
+    command = ["evaluate", "gpt-char", "--folder", str(tmp_path / "runs")]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert "another" not in said.out and "gpt-char seed 0: measuring gpt-char-tinyshakespeare-seed0" in said.err
+    other = run_of(replace(private, recipe=replace(private.recipe, lr=0.02)), 0, tmp_path / "other")
+    loss = json.loads((other / "run.json").read_text())["metrics"]["loss"]
+    command[-1] = str(tmp_path / "other" / "runs")
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert f"  now {zoo.card.shown('loss', loss):>8}  another training, +0." in said.out and "DRIFTED" not in said.out
+    assert main([*command, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    assert not any(row["same_weights"] or row["drifted"] for row in rows) and rows[0]["now"] == pytest.approx(loss)
+    assert main(["evaluate", "--all", *command[2:]]) == 0
+    assert "all as recorded but gpt-char, whose weights are of another training" in capsys.readouterr().out
+    card = private.home / "cards" / "gpt-char.json"
+    card.write_text(card.read_text().replace('"loss": 2', '"loss": 3'))  # of the recorded bytes it is drift
+    command[-1] = str(tmp_path / "runs")
+    assert main(command) == 1 and "DRIFTED" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "shows"), [("dcgan", "sheet"), ("airnet", "confusion"), ("lstm-char", "samples")])

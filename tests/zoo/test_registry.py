@@ -114,6 +114,16 @@ def test_the_recorded_recipe_is_the_recipe() -> None:
             assert {key: asdict(zoo.entry(name).recipe)[key] for key in recorded} == recorded
 
 
+def test_the_weights_in_the_package_are_as_many_as_they_may_be() -> None:
+    def megabytes(folder: str) -> float:
+        return sum(path.stat().st_size for path in (HERE / folder).rglob("*") if path.is_file()) / 1e6
+
+    page = (HERE.parent / "docs" / "zoo.md").read_text()
+    weights, adapters = megabytes("weights"), megabytes("adapters")
+    assert weights <= 35 and f"are {weights:.1f} MB; the two adapters in `zoo/adapters`, {adapters:.1f} MB" in page
+    assert f"both together are {weights + adapters:.1f} MB" in page
+
+
 def test_weights_from_a_file_are_those_of_that_model(tmp_path: Path) -> None:
     model = zoo.load("resnet9", tiny=True)
     path = tmp_path / "weights.safetensors"

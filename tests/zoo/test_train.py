@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from needle.data.datasets.cifar10_dataset import read_cifar10
-from needle.errors import DataError, NeedleError
+from needle.errors import DataError, NeedleError, SettingError
 from zoo import evaluate, registry, train
 from zoo.datasets import Split
 from zoo.recipes import muon
@@ -83,6 +83,24 @@ def test_a_checkpoint_of_another_recipe_is_refused(resnet9: registry.Entry, data
     train.train(resnet9, 3, epochs=1, **options)
     with pytest.raises(NeedleError, match=r"config\.recipe\.epochs: 1 there, 2 now"):
         train.train(resnet9, 3, epochs=2, **options)
+
+
+def test_a_run_s_times_are_a_report_and_no_more(tmp_path: Path) -> None:
+    entry, home = zoo.entry("gpt-char"), tmp_path / "gpt-char-tiny-seed0"
+    options: dict[str, Any] = {"folder": str(tmp_path), "tiny": True, "epochs": 2}
+    assert train.train(entry, 0, **options).seconds > 0
+    for text, seconds in ((None, 0), ("", 0), ("1,2.500,4\n2,", 2.5), ("1,1.000,3\n1,2.000,9\n2,0.500\n", 2.5)):
+        (home / "run.json").unlink()
+        (home / "times.csv").unlink() if text is None else (home / "times.csv").write_text(text)
+        assert train.train(entry, 0, **options).seconds == seconds
+        assert json.loads((home / "run.json").read_text())["seconds"] == seconds
+
+
+def test_a_seed_that_there_is_not_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for seed in (-1, 2**32, 1.5, True):
+        with pytest.raises(SettingError, match=r"\[train\] seed must be a whole number from 0 to 4294967295, got"):
+            train.train(zoo.entry("gpt-char"), seed, folder=str(tmp_path / "runs"), tiny=True)  # type: ignore[arg-type]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_passes_over_the_batches_of_an_epoch_do_not_disturb_each_other() -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,9 @@ MISTAKES = {
     "predict resnet9 FOLDER/x.png": "x.png] cannot be read",
     "sample resnet9": "resnet9 makes no pictures",
     "generate resnet9": "resnet9 writes no text",
+    "generate gpt-char --prompt caf\u00e9": "which gpt-char has never read; it knows 65 characters: \"\\n !$",
+    "sample resnet9 --output FOLDER": "--output must name a file, such as sample.png, got '/",
+    "sample resnet9 --output=": "--output must name a file, such as sample.png, got ''",
     "sample resnet9 --weights FOLDER/none": "none cannot be read",
     "train dcgan --tiny --record": "leave out --tiny or --record",
     "train dcgan --data FOLDER": "does not exist",
@@ -118,8 +123,22 @@ def test_mistakes_are_answered_in_a_line(
     assert said.startswith(f"needle-zoo {command.split()[0]}: error: [") and says in said and said.count("\n") == 1
 
 
-def test_minutes_between_checkpoints_are_a_number_above_0(capsys: Capture) -> None:
+USAGE = {
+    "train dcgan --tiny --save-minutes 0": "--save-minutes: must be a number above 0, got '0'",
+    "train dcgan --tiny --seeds 4294967296": "--seeds: must be a whole number from 0 to 4294967295, got '4294967296'",
+    "finetune resnet9 --data x --seed 5000000000": "--seed: must be a whole number from 0 to 4294967295, got '50",
+    "sample dcgan --count 99999999999999": "--count: must be a whole number from 1 to 10000, got '99999999999999'",
+}
+
+
+@pytest.mark.parametrize(("command", "says"), USAGE.items(), ids=USAGE)
+def test_numbers_have_bounds(command: str, says: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as raised:
-        main(["train", "dcgan", "--tiny", "--save-minutes", "0"])
-    assert raised.value.code == 2
-    assert "--save-minutes: must be a number above 0, got '0'" in capsys.readouterr().err
+        main(command.split())
+    assert raised.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_card_can_be_printed_where_there_is_only_ascii() -> None:
+    command = [sys.executable, "-m", "zoo.cli", "card", "airnet"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("# airnet") and not done.stderr

@@ -17,6 +17,7 @@ from needle.training.progress import say
 from needle.weights import discard_unfinished
 
 from ..registry import entry
+from ..seeds import SEEDS
 from .config import METHODS, Config
 from .job import Job
 from .prepare import named
@@ -54,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "the probability that an image is mirrored; 0 where left and right differ (default: 0.5)",
         type=number(0, 1),
     )
-    add("--seed", "the same seed gives the same bytes (default: 0)", type=whole(0))
+    add("--seed", "the same seed gives the same bytes (default: 0)", type=whole(0, SEEDS))
     parser.set_defaults(interrupted="run the same command again to go on")
 
 

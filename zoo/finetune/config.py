@@ -10,6 +10,8 @@ from typing import Any
 from needle.errors import SettingError
 from needle.optim.settings import fraction, number, positive, whole
 
+from ..seeds import check_seed
+
 METHODS = {
     "lora": "low-rank matrices beside frozen weights, and a new head where the classes are new",
     "full": "all parameters",
@@ -66,7 +68,8 @@ class Config:
         if self.method not in METHODS:
             raise SettingError(f"[finetune] method must be one of {', '.join(METHODS)}, got {self.method!r}")
         whole("finetune", validations=self.validations, patience=self.patience)
-        whole("finetune", least=0, seed=self.seed, crop=self.crop)
+        whole("finetune", least=0, crop=self.crop)
+        check_seed("finetune", self.seed)
         for name in ("epochs", "batch", "rank"):
             if getattr(self, name) != AUTO:
                 whole("finetune", **{name: getattr(self, name)})

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy
 
-from needle.errors import DataError, NeedleError
 from needle.training import Watcher, fit
-from needle.training.checkpoint import differing
 from needle.training.history import History, Row
+from needle.training.lock import locked
 from needle.weights import atomic_write
 
 from ..curves import svg
@@ -22,6 +21,7 @@ from ..registry import generator_kept
 from ..runs import Run, write_json
 from .config import AUTO, Config
 from .estimate import Estimate, estimated
+from .folder import CONFIG, PLAN, check_folder, make_folder
 from .outcome import write_outcome
 from .prepare import prepared, read_json
 from .probe import RUNGS, Rates, chosen, probe, steps_of
@@ -30,7 +30,7 @@ from .rounds import Rounds
 from .step import ACCURACY, Best, FineTuning
 from .task import Task
 
-CONFIG, PLAN, RESULT, CURVES, KEPT = "config.json", "plan.json", "result.json", "loss.svg", "steps"
+RESULT, CURVES, KEPT = "result.json", "loss.svg", "steps"
 
 
 def estimate(config: Config) -> Estimate:
@@ -83,32 +83,19 @@ class Job:
 
         `report` is called with what happens, in the order in which it does. A run that was stopped keeps the best that
         it had, and goes on from its checkpoint when it is run again, as one does that was killed. Raises ZooError for a
-        base that cannot be fine-tuned, DataError for data that are malformed, NeedleError for a folder of another run.
+        base that cannot be fine-tuned, DataError for data that are malformed, NeedleError for a folder of another run,
+        or one in which another process runs.
         """
         with generator_kept():
-            self._check_folder()
+            check_folder(self.folder, self.config)
             task = prepared(self.config)
-            self._claim()
-            plan = self._plan(task, stop, report)
-            return None if plan is None else _Training(self, task, plan, stop, report).result()
-
-    def _claim(self) -> None:
-        """Make the folder and write the config, now that nothing was wrong with it. Raises DataError."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"[finetune] {self.folder} cannot be made: {error.strerror}; name another folder") from None
-        write_json(self.folder / CONFIG, self.config.facts())
-
-    def _check_folder(self) -> None:
-        """Raise NeedleError where a run of another config has begun."""
-        there = read_json(self.folder / CONFIG) if (self.folder / PLAN).exists() else None
-        differences = [] if there is None else differing(there, self.config.facts())
-        if differences:
-            raise NeedleError(
-                f"[finetune] {self.folder} is of a run with another config: {'; '.join(differences)}. Go on with that, "
-                "or use another folder"
-            )
+            make_folder(self.folder)
+            with locked(self.folder):
+                check_folder(self.folder, self.config, task.sha256())  # again: another run may have begun meanwhile
+                write_json(self.folder / CONFIG, self.config.facts())
+                plan = self._plan(task, stop, report)
+                training = None if plan is None else _Training(self, task, plan, stop, report)
+            return None if training is None else training.result()  # `fit` locks the folder itself
 
     def _plan(self, task: Task, stop: Callable[[], bool], report: Callable[[Report], object]) -> Plan | None:
         """What was measured before the first step, now or when the run began; None where it was told to stop."""

@@ -13,6 +13,7 @@ from ..language_model import LanguageModel
 from ..registry import ZooError
 from . import images, language
 from .config import Config
+from .folder import CONFIG
 from .photos import read_photos, split
 from .prepare import read_json
 from .task import path_of
@@ -33,7 +34,7 @@ def measure(model: Model, data: str) -> dict[str, float]:
 
 def measure_held(model: Model, folder: Path) -> dict[str, float]:
     """The model's numbers on what the run in a folder has held out. Raises DataError where there is no such run."""
-    facts: Any = read_json(folder / "config.json")
+    facts: Any = read_json(folder / CONFIG)
     if not isinstance(facts, dict) or "base" not in facts:
         raise DataError(
             f"[evaluate] {folder} is not the folder of a fine-tuning run: name the data to measure on, --data"

@@ -16,7 +16,7 @@ from needle.data.image_geometry import fitted
 from needle.data.images import open_image, rgb
 from needle.errors import DataError
 
-from .rows import RowError, read_rows, text_of
+from .rows import RowError, kind_of, read_rows, text_of
 
 MAX_BYTES = 2_000_000_000  # of pixels
 
@@ -54,7 +54,7 @@ def read_photos(path: Path, spec: Mapping[str, Any], classes: Sequence[str] | No
         pixels = numpy.stack([found[i][0] for i in range(len(found))])
         names = tuple(str(each.relative_to(path)) for each in found.paths)
         return Photos(pixels, found.y, tuple(found.classes), names)
-    if path.suffix != ".jsonl" or not path.is_file():
+    if kind_of(path) != ".jsonl":
         raise DataError(
             f"[finetune] an image model learns from a folder with a folder of images for each class, or from rows "
             f'{{"image": base64, "label": ...}} (.jsonl), got {path}'

@@ -68,6 +68,13 @@ def lines(path: Path) -> list[str]:
     return read_text(path).split("\n")
 
 
+def kind_of(path: Path) -> str:
+    """What the path's name ends with, in lower case; "" of a folder. Raises DataError where there is nothing."""
+    if not path.exists():
+        raise DataError(f"[finetune] {path} cannot be read: No such file or directory")
+    return "" if path.is_dir() else path.suffix.lower()
+
+
 def read_text(path: Path) -> str:
     """A text in UTF-8, its line ends as "\\n". Raises DataError where it cannot be read."""
     try:

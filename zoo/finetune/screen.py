@@ -11,6 +11,7 @@ from typing import Any
 from needle.reprs import table
 from needle.training.progress import Progress, clock
 
+from ..registry import entry
 from .config import Config
 from .estimate import Estimate
 from .records import Report, Result
@@ -116,7 +117,10 @@ def commands(config: Config, result: Result, folder: Path) -> list[str]:
     """The command lines that use what a run has made, ready to be copied."""
     path = str(folder) if result.argument == "adapter" else result.path
     base = f" --weights {shlex.quote(config.weights)}" if config.weights and result.argument == "adapter" else ""
-    uses = f"{base} --{result.argument} {shlex.quote(path)}"
+    source = entry(config.base).source
+    plugin = f" --plugin {shlex.quote(str(source))}" if source else ""
+    uses = f"{base} --{result.argument} {shlex.quote(path)}{plugin}"
+    program = shlex.quote(f"{folder.name or 'mine'}.nd")
     text = not result.shown["after"].keys().isdisjoint(("sample", "answers"))
     use = f'generate {config.base} --prompt "The "' if text else f"predict {config.base} photo.jpg"
-    return [f"needle-zoo {use}{uses}", f"needle-deploy freeze zoo:{config.base}{uses} -o {folder.name}.nd"]
+    return [f"needle-zoo {use}{uses}", f"needle-deploy freeze zoo:{config.base}{uses} -o {program}"]

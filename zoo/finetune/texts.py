@@ -11,7 +11,7 @@ import numpy
 from needle.data.text import Tokenizer
 from needle.errors import DataError
 
-from .rows import RowError, read_rows, read_text, text_of
+from .rows import RowError, kind_of, read_rows, read_text, text_of
 
 IGNORED = -1  # the target of a place where nothing is to be predicted
 MAX_TEXT = 64_000_000  # characters
@@ -47,7 +47,7 @@ def read_examples(
     Raises DataError for a file that is neither .txt nor .jsonl, rows that are malformed, or too little text.
     """
     columns = context or MAX_COLUMNS
-    if path.suffix == ".txt":
+    if kind_of(path) == ".txt":
         return _text(path, tokenizer, columns, share)
     pairs = _pairs(path, tokenizer, columns)
     if not share:
@@ -64,7 +64,7 @@ def read_examples(
 def read_held(path: Path, tokenizer: Tokenizer, context: int | None) -> Examples:
     """All of a text or of rows, to measure on: every token but the first of a text is a target once. DataError."""
     columns = context or MAX_COLUMNS
-    if path.suffix != ".txt":
+    if kind_of(path) != ".txt":
         return _rows(_pairs(path, tokenizer, columns))
     ids = _encoded(path, read_text(path), tokenizer, 0)
     if len(ids) < 2:
@@ -74,7 +74,7 @@ def read_held(path: Path, tokenizer: Tokenizer, context: int | None) -> Examples
 
 def _pairs(path: Path, tokenizer: Tokenizer, columns: int) -> list[Pair]:
     """The rows of a file. Raises DataError for a file that is none of rows."""
-    if path.suffix != ".jsonl" or not path.is_file():
+    if kind_of(path) != ".jsonl":
         raise DataError(
             f'[finetune] a language model learns from a file of text (.txt) or rows {{"prompt": ..., "completion": '
             f"...}} (.jsonl), got {path}"

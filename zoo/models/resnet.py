@@ -168,7 +168,7 @@ class DawnResNet9(nn.Module):
         recipe={"epochs": 6, "batch": 32, "crop": 1, "flip": 0.0},
     ),
     limits=LIMITS.format(""),
-    withheld="13 MB more would exceed the 35 that the package may hold",
+    withheld="13 MB more would exceed the 35 MB of weights that the package may hold",
 )
 def resnet9_dawn(
     widths: tuple[int, ...] = (64, 128, 256, 512), device: Any = None, dtype: str = "float32"
