@@ -40,12 +40,7 @@ class Operators(Value):
 
     def __rsub__(self: Any, other: Any) -> Tensor:
         other = _operand(self, other)
-        if isinstance(other, Operators):
-            other, a = _meeting(other, self)
-            negative = -a
-        else:
-            negative = _negative_beside(self, other)
-        difference: Tensor = negative + other
+        difference: Tensor = other - self if isinstance(other, Operators) else _negative_beside(self, other) + other
         return difference
 
     def __mul__(self, other: Any) -> Tensor:
