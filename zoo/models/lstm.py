@@ -120,8 +120,8 @@ def lstm_char(
     input=Text("words", 10_000),
     output=Text("words", 10_000),
     recipe=ColumnRecipe(
-        epochs=20, batch=20, dataset="ptb", tokens="words", vocabulary=10_000, rows=35, lr=2e-3, final_lr=1e-4,
-        weight_decay=0.01,
+        epochs=20, batch=20, dataset="ptb", tokens="words", vocabulary=10_000, rows=35, lr=5e-3, final_lr=1e-4,
+        beta2=0.999, weight_decay=0.01,
     ),
     tiny=Tiny(
         model={"width": 24, "hidden": 24, "layers": 2, "dropout": 0.1},
@@ -133,7 +133,7 @@ def lstm_char(
 )  # fmt: skip
 def lstm_ptb(
     tokenizer: Tokenizer | Mapping[str, Any] | None = None, device: Any = None, dtype: str = "float32", *,
-    width: int = 400, hidden: int = 400, layers: int = 2, dropout: float = 0.5, tied: bool = True,
+    width: int = 400, hidden: int = 400, layers: int = 2, dropout: float = 0.35, tied: bool = True,
 ) -> RecurrentLM:  # fmt: skip
     """An LSTM of words with tied weights. `tokenizer` None: "<unk>" and "<eos>" alone, until it is trained."""
     return RecurrentLM(
