@@ -10,6 +10,7 @@ import numpy
 from needle.sizes import Size
 
 from .binding import sizes_of
+from .dtypes import numpy_dtype
 from .ir import Constant, Graph, Input, Node, Weight, parts, with_sizes
 from .verify import counts
 
@@ -35,8 +36,7 @@ def run(
             case Weight(data, name):
                 values[node] = array(data if weights is None else numpy.asarray(weights[name]))
             case op:
-                value = with_sizes(op, sizes).compute(*[values[x] for x in node.inputs])
-                values[node] = numpy.asarray(value) if isinstance(value, numpy.generic) else value
+                values[node] = _typed(with_sizes(op, sizes).compute(*[values[x] for x in node.inputs]), node.type)
                 for count in counts(op):
                     _count(count, node.type, values[node], sizes)
     return {name: _numpy(values[node]).reshape(with_sizes(node.shape, sizes)) for name, node in graph.outputs}
@@ -46,6 +46,13 @@ def values_of(nodes: Sequence[Node], weights: Mapping[str, numpy.ndarray] | None
     """The arrays of nodes that are known: functions of weights and constants."""
     graph = Graph((), tuple((str(i), node) for i, node in enumerate(nodes)))
     return list(run(graph, {}, weights=weights).values())
+
+
+def _typed(value: Any, type: Any) -> Any:
+    """numpy's arrays in the dtypes that the graph says: numpy has float64 for int32 * 0.5, uint64 for sums of uint8."""
+    if isinstance(value, tuple):
+        return tuple(_typed(each, part) for each, part in zip(value, parts(type), strict=True))
+    return numpy.asarray(value, numpy_dtype(type.dtype)) if isinstance(value, numpy.ndarray | numpy.generic) else value
 
 
 def _count(name: str, type: Any, value: Any, sizes: dict[str, int]) -> None:
