@@ -108,7 +108,9 @@ class BCEWithLogitsLoss(_Loss):
 class NLLLoss(_Loss):
     """loss = -logp[label], of log-probabilities (N, C) or (N, C, ...) and labels (N,) or (N, ...) in 0..C-1.
 
-    What has the label `ignore_index` counts for nothing; the mean is over the others, and 0 if there are none.
+    What has the label `ignore_index` counts for nothing; the mean is over the others, and 0 if there are none. As an
+    index of numpy, a label in -C..-1 counts from the last class: if -1 means no class, say `ignore_index=-1`. Raises
+    ShapeError for other shapes, IndexRangeError for other labels.
     """
 
     def __init__(self, ignore_index: int | None = None, reduction: str = "mean") -> None:
